@@ -1,0 +1,32 @@
+"""actbench: every claim of an activation-function study, measured and judged.
+
+The package is light until used: ``import actbench`` loads no numerical library.
+Submodules are imported on first access, so ``actbench.experiments.sine_regression.run``
+works after a plain ``import actbench``.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+from actbench.errors import ActbenchError
+
+__version__ = "0.1.0"
+__all__ = [
+    "ActbenchError",
+    "__version__",
+    "activations",
+    "datasets",
+    "devices",
+    "experiments",
+    "figures",
+    "initializers",
+    "networks",
+    "targets",
+    "training",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in __all__:
+        return import_module(f"actbench.{name}")
+    raise AttributeError(f"module 'actbench' has no attribute {name!r}")

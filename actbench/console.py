@@ -1,0 +1,212 @@
+"""What the terminal shows: tables, bars and progress, drawn from datasets and claims."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from actbench.claims import Claim
+
+_BAR_CELLS = 4
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+@contextmanager
+def progress_bar(console: Console, title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar with the time left while the block runs.
+
+    Args:
+        console: Where to draw; a quiet console draws nothing.
+        title: What is going on.
+        total: Steps in all.
+
+    Yields:
+        A function to call with the number of steps done since the last call.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        # Shown with the first step: what is reused from disk takes none.
+        task = progress.add_task(title, total=total, visible=False)
+        yield lambda done: progress.update(task, advance=done, visible=True)
+
+
+def final_mse_table(dataset: xr.Dataset, claims: Sequence[Claim]) -> Table:
+    """Set published final losses beside measured ones.
+
+    Args:
+        dataset: Of ``sine-regression``.
+        claims: Claims about its ``final_mse``; activations without one show no published value.
+
+    Returns:
+        A table with median, 2.5-97.5 % interval over seeds, and the first seed's value.
+    """
+    by_activation = {claim.activation: claim for claim in claims}
+    seeds = dataset["seed"].to_numpy()
+    table = Table(title=f"Mean squared error on the noisy targets, {len(seeds)} seeds", box=SIMPLE)
+    table.add_column("activation")
+    headings = ("published", "median", "2.5-97.5 %", f"seed {seeds[0]}", "agrees")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for name in dataset["activation"].to_numpy():
+        values = dataset["final_mse"].sel(activation=name).to_numpy()
+        low, median, high = quantiles(values)
+        claim = by_activation.get(str(name))
+        table.add_row(
+            str(name),
+            _number(claim.published) if claim else "-",
+            _number(median),
+            f"{_number(low)} - {_number(high)}",
+            _number(float(values[0])),
+            _agreement(claim, median),
+            style=None if claim is None or claim.holds_for(median) else "bold",
+        )
+    return table
+
+
+def quantiles(values: np.ndarray) -> tuple[float, float, float]:
+    """Return the 2.5 %, 50 % and 97.5 % quantiles over seeds, diverged seeds counted as infinite.
+
+    Args:
+        values: One value per seed, shape ``(seed,)``.
+
+    Returns:
+        Low end, median, high end; infinite or NaN where that many seeds diverged.
+    """
+    finite = np.where(np.isfinite(values), values, np.inf).astype(np.float64)
+    # Neighbors, not interpolation: between a number and infinity there is nothing to interpolate.
+    low, median, high = (
+        float(np.quantile(finite, q, method=method))  # type: ignore[call-overload]
+        for q, method in ((0.025, "lower"), (0.5, "lower"), (0.975, "higher"))
+    )
+    if np.isfinite(finite).all():
+        low, median, high = (float(q) for q in np.quantile(finite, (0.025, 0.5, 0.975)))
+    return low, median, high
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _agreement(claim: Claim | None, median: float) -> str:
+    if claim is None:
+        return "-"
+    return "yes" if claim.holds_for(median) else "NO"
+
+
+def findings(dataset: xr.Dataset, claims: Sequence[Claim]) -> list[str]:
+    """Say in words what does not reproduce and which members diverged.
+
+    Args:
+        dataset: Of ``sine-regression``.
+        claims: Claims about its ``final_mse``.
+
+    Returns:
+        One sentence for each finding; empty where all is as published.
+    """
+    sentences = []
+    present = {str(name) for name in dataset["activation"].to_numpy()}
+    for claim in claims:
+        if claim.activation not in present:
+            continue
+        values = dataset["final_mse"].sel(activation=claim.activation).to_numpy()
+        median = quantiles(values)[1]
+        if not claim.holds_for(median):
+            near = sum(claim.holds_for(float(value)) for value in values)
+            sentences.append(
+                f"{claim.activation}: the published {claim.published:.5g} does not reproduce; the "
+                f"median is {median:.4g}, and {near} of {len(values)} seeds end within "
+                f"{claim.tolerance:.2%} of it."
+            )
+    for name in dataset["activation"].to_numpy():
+        epochs = dataset["diverged"].sel(activation=name).to_numpy()
+        if (epochs >= 0).any():
+            sentences.append(
+                f"{name}: {(epochs >= 0).sum()} of {len(epochs)} seeds diverged, the first at "
+                f"epoch {epochs[epochs >= 0].min()}."
+            )
+    return sentences
+
+
+def gradient_bars(dataset: xr.Dataset, width: int) -> list[Table]:
+    """Draw the gradient magnitude of each layer before the first update, on one log scale.
+
+    Args:
+        dataset: Of ``sine-regression``.
+        width: Columns of the terminal, at least 30.
+
+    Returns:
+        Tables with a row per layer, layer 1 (nearest the input) first, and a bar per activation;
+        more than one table where the terminal is too narrow for all activations.
+    """
+    names = [str(name) for name in dataset["activation"].to_numpy()]
+    seed = int(dataset["seed"].to_numpy()[0])
+    layers = dataset["layer"].to_numpy()
+    values = dataset["gradient_magnitude"].isel(seed=0, recorded_epoch=0).to_numpy()
+    usable = values[np.isfinite(values) & (values > 0)]
+    low, high = (float(usable.min()), float(usable.max())) if usable.size else (1.0, 1.0)
+    per_table = max(1, (width - 7) // (_BAR_CELLS + 9))
+    tables = []
+    for start in range(0, len(names), per_table):
+        chosen = range(start, min(start + per_table, len(names)))
+        table = Table(
+            title=f"Mean |dloss/dW| per layer at epoch 0, seed {seed} (log bars)",
+            caption=f"layer 1 is nearest the input, layer {layers[-1]} is the output layer",
+            box=None,
+        )
+        table.add_column("layer", justify="right")
+        for index in chosen:
+            table.add_column(names[index])
+        for row, layer in enumerate(layers):
+            table.add_row(
+                str(layer), *(_bar(float(values[index, row]), low, high) for index in chosen)
+            )
+        tables.append(table)
+    return tables
+
+
+def _bar(value: float, low: float, high: float) -> str:
+    if not math.isfinite(value) or value <= 0:
+        return f"{'':{_BAR_CELLS}} {value:.1e}"
+    share = 1.0 if high <= low else math.log(value / low) / math.log(high / low)
+    eighths = max(1, round(share * _BAR_CELLS * 8))
+    text = "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+    return f"{text:{_BAR_CELLS}} {value:.1e}"
+
+
+def written_files(paths: Sequence[Path]) -> str:
+    """List files with their sizes, a line each.
+
+    Args:
+        paths: Files that exist.
+
+    Returns:
+        Lines such as ``results/final_losses.json  (1 kB)``.
+    """
+    return "\n".join(f"  {path}  ({math.ceil(path.stat().st_size / 1000)} kB)" for path in paths)

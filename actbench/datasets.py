@@ -1,0 +1,151 @@
+"""The labelled dataset of an experiment: its variables, and its file with a checksum beside it.
+
+No torch here: figures, claims and reports read datasets without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from actbench.errors import ActbenchError
+from actbench.files import write_atomic
+
+SCHEMA_VERSION = 1
+
+DEFINITIONS: Mapping[str, tuple[str, str]] = {
+    "loss": ("mean squared error on the noisy targets, before the update of that epoch", "1"),
+    "final_mse": ("mean squared error on the noisy targets, after the last update", "1"),
+    "final_mse_clean": ("mean squared error on the targets without noise, at the end", "1"),
+    "gradient_magnitude": ("mean |d loss / d W| over one layer's weights, before the update", "1"),
+    "prediction": ("output of the trained network", "1"),
+    "hidden_activation": ("activations of the first seed's trained network", "1"),
+    "diverged": ("first epoch with a non-finite loss, -1 if there is none", "epoch"),
+    "target_noisy": ("what the networks were trained on", "1"),
+    "target_clean": ("the function without noise", "1"),
+    "layer": ("1 is nearest the input, the last is the output layer", "1"),
+    "epoch": ("number of updates made before", "epoch"),
+    "x": ("input of the network", "rad"),
+}
+"""Definition and unit of every variable and coordinate that needs one."""
+
+
+def finish(
+    dataset: xr.Dataset,
+    experiment: str,
+    protocol: Mapping[str, Any],
+    environment: Mapping[str, Any],
+) -> xr.Dataset:
+    """Attach what makes a dataset readable on its own.
+
+    Args:
+        dataset: Variables with named dimensions.
+        experiment: Key of the experiment, such as ``"sine-regression"``.
+        protocol: Every setting that a number depends on.
+        environment: What it was computed with.
+
+    Returns:
+        The same dataset, with definition and unit on each variable, and with the schema's
+        version, the experiment, the protocol and the environment as attributes.
+    """
+    for name, (definition, unit) in DEFINITIONS.items():
+        if name in dataset.variables:
+            dataset[name].attrs.update(definition=definition, units=unit)
+    dataset.attrs.update(
+        schema_version=SCHEMA_VERSION,
+        experiment=experiment,
+        protocol=json.dumps(protocol, sort_keys=True),
+        environment=json.dumps(environment, sort_keys=True),
+    )
+    return dataset
+
+
+def protocol_of(dataset: xr.Dataset) -> dict[str, Any]:
+    """Return every setting that the numbers of a dataset depend on.
+
+    Args:
+        dataset: As ``finish`` left it.
+
+    Returns:
+        Setting names and values.
+    """
+    protocol: dict[str, Any] = json.loads(dataset.attrs["protocol"])
+    return protocol
+
+
+def environment_of(dataset: xr.Dataset) -> dict[str, Any]:
+    """Return what a dataset was computed with.
+
+    Args:
+        dataset: As ``finish`` left it.
+
+    Returns:
+        As ``environment.describe`` gave it.
+    """
+    environment: dict[str, Any] = json.loads(dataset.attrs["environment"])
+    return environment
+
+
+def _checksum_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def save(dataset: xr.Dataset, path: Path) -> None:
+    """Write a dataset as NetCDF 3, with its SHA-256 in a file beside it.
+
+    NetCDF 3 holds these arrays without a further library, and equal datasets give equal bytes.
+
+    Args:
+        dataset: As ``finish`` left it.
+        path: Where to write, ending in ``.nc``.
+
+    Raises:
+        ActbenchError: The file can't be written.
+    """
+    content = bytes(dataset.to_netcdf(engine="scipy", format="NETCDF3_64BIT"))
+    digest = hashlib.sha256(content).hexdigest()
+    # A crash between the two leaves a mismatch, which load() reports: never a wrong pair taken
+    # for a good one.
+    write_atomic(path, content)
+    write_atomic(_checksum_path(path), f"{digest}  {path.name}\n".encode())
+
+
+def load(path: Path) -> xr.Dataset:
+    """Read a dataset, refusing one that is damaged or of another schema.
+
+    Args:
+        path: As given to ``save``.
+
+    Returns:
+        The dataset, in memory.
+
+    Raises:
+        ActbenchError: The file or its checksum is missing, they disagree, or the schema's version
+            is not this one's.
+    """
+    try:
+        content = path.read_bytes()
+        expected = _checksum_path(path).read_text(encoding="utf-8").split()[0]
+    except (OSError, IndexError) as error:
+        raise ActbenchError(
+            f"can't read {path} with its checksum {_checksum_path(path).name}: {error}. "
+            "Run the experiment again"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise ActbenchError(
+            f"{path} is damaged: its SHA-256 is not the one in {_checksum_path(path).name}. "
+            "Delete both and run the experiment again"
+        )
+    dataset = xr.load_dataset(content, engine="scipy")
+    found = int(dataset.attrs.get("schema_version", 0))
+    if found != SCHEMA_VERSION:
+        raise ActbenchError(
+            f"{path} has schema version {found}, but this actbench reads version "
+            f"{SCHEMA_VERSION}. Run the experiment again with --overwrite"
+        )
+    return dataset

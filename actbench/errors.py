@@ -1,0 +1,46 @@
+"""The one exception that a user's mistake raises, and how its text is made."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ActbenchError(ValueError):
+    """A mistake in what was asked: says what was given, what was expected, what to do.
+
+    The command line prints its text as one line and exits with code 2.
+    """
+
+
+def unknown_name(kind: str, given: object, known: Iterable[str]) -> ActbenchError:
+    """Build the error for a name that is not in a registry.
+
+    Args:
+        kind: What was looked up, such as ``"activation"``.
+        given: The name that was asked for.
+        known: All names that exist.
+
+    Returns:
+        An error that lists the known names and suggests the nearest one.
+    """
+    names = list(known)
+    near = get_close_matches(str(given).lower(), names, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return ActbenchError(f"unknown {kind} {given!r}; known: {', '.join(names)}.{hint}")
+
+
+def require_positive_int(name: str, value: object) -> int:
+    """Return a whole number of at least 1, or say what is wrong with it.
+
+    Args:
+        name: The setting's name, for the error.
+        value: What was given.
+
+    Returns:
+        The value as ``int``.
+
+    Raises:
+        ActbenchError: The value is not a whole number of at least 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ActbenchError(f"{name} is {value!r}, but must be a whole number of at least 1")
+    return value

@@ -1,0 +1,65 @@
+"""The study's experiments, one module each, found here by key without loading torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType, ModuleType
+
+from actbench.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment as data.
+
+    Args:
+        key: Name on the command line, such as ``"sine-regression"``.
+        summary: What it does, in one line.
+    """
+
+    key: str
+    summary: str
+
+    def module(self) -> ModuleType:
+        """Import the module that runs it; this loads torch.
+
+        Returns:
+            A module with ``Config``, ``run``, ``study_files`` and ``FIGURES``.
+        """
+        return import_module(f"actbench.experiments.{self.key.replace('-', '_')}")
+
+
+EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
+    {
+        "sine-regression": Experiment(
+            "sine-regression",
+            "10x64 networks fitted to a noisy sine: losses, gradients, learned functions",
+        ),
+    }
+)
+"""The registry: experiment key to experiment."""
+
+
+def get(key: str) -> Experiment:
+    """Look up an experiment by its key.
+
+    Args:
+        key: One of the keys of ``EXPERIMENTS``.
+
+    Returns:
+        The experiment.
+
+    Raises:
+        ActbenchError: The key is not known; the text lists the known and the nearest.
+    """
+    if key not in EXPERIMENTS:
+        raise unknown_name("experiment", key, EXPERIMENTS)
+    return EXPERIMENTS[key]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name.replace("_", "-") in EXPERIMENTS:
+        return EXPERIMENTS[name.replace("_", "-")].module()
+    raise AttributeError(f"module 'actbench.experiments' has no attribute {name!r}")

@@ -1,0 +1,278 @@
+"""The study's main experiment: deep narrow networks fitted to one period of a noisy sine."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from actbench import activations, datasets, devices, environment, initializers, targets
+from actbench.errors import ActbenchError, require_positive_int, unknown_name
+from actbench.networks import Architecture
+from actbench.training import DTYPES, Member, Schedule, Training, train
+
+STUDY_ACTIVATIONS = ("linear", "sigmoid", "relu", "leaky_relu", "gelu")
+FIRST_SEED = 42
+_RECORDED_EPOCHS = (0, 1, 10, 100, 499)
+_HIDDEN_LAYERS = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The protocol: every setting on which a number of this experiment depends.
+
+    What the study states is the default. What it leaves open is chosen here and said to be so.
+
+    Args:
+        activations: Keys of the activations; stated.
+        seeds: A count (then 42, 43, ...) or the seeds themselves. The study used 42 alone.
+        epochs: Full-batch updates, at least 1; stated.
+        initializer: Key of the initializer; not stated, torch's default is what a script that
+            says nothing gets.
+        learning_rate: Adam's step size, positive; stated.
+        weight_decay: Adam's L2 penalty, at least 0; not stated, 0 is torch's default.
+        depth: Hidden layers, at least 1; stated.
+        width: Units per hidden layer, at least 1; stated.
+        points: Inputs, evenly spaced on [-pi, pi], at least 2; stated.
+        noise_std: Standard deviation of the noise on the targets, at least 0; stated.
+        noise_seed: Seed of the noise, the same for every member; recovered from the study's
+            losses of linear and sigmoid.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"xpu"``; not stated.
+        dtype: ``"float32"`` (torch's default, not stated) or ``"float64"``.
+        threads: CPU threads; ``None`` takes the physical cores, at most 8.
+
+    Raises:
+        ActbenchError: A setting is out of range or its name is not known.
+    """
+
+    activations: Sequence[str] = STUDY_ACTIVATIONS
+    seeds: int | Sequence[int] = 16
+    epochs: int = 500
+    initializer: str = "torch_default"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    depth: int = 10
+    width: int = 64
+    points: int = 200
+    noise_std: float = 0.1
+    noise_seed: int = 42
+    device: str = "auto"
+    dtype: str = "float32"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seeds", _seeds(self.seeds))
+        if isinstance(self.activations, str):
+            object.__setattr__(self, "activations", (self.activations,))
+        object.__setattr__(self, "activations", tuple(self.activations))
+        if not self.activations or len(set(self.activations)) < len(self.activations):
+            raise ActbenchError(
+                f"activations are {list(self.activations)!r}, but must be at least one, "
+                "each named once"
+            )
+        for key in self.activations:
+            activations.get(key)
+        initializers.get(self.initializer)
+        for name in ("epochs", "depth", "width"):
+            require_positive_int(name, getattr(self, name))
+        if require_positive_int("points", self.points) < 2:
+            raise ActbenchError(f"points is {self.points!r}, but must be at least 2")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ActbenchError(
+                f"learning_rate is {self.learning_rate!r}, but must be a finite number above 0"
+            )
+        for name in ("weight_decay", "noise_std"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ActbenchError(f"{name} is {value!r}, but must be a finite number, at least 0")
+        if self.dtype not in DTYPES:
+            raise unknown_name("dtype", self.dtype, DTYPES)
+        if self.threads is not None:
+            require_positive_int("threads", self.threads)
+
+    @property
+    def recorded_epochs(self) -> tuple[int, ...]:
+        """Epochs at which gradients are kept: the study's, and always the last."""
+        return tuple(sorted({e for e in _RECORDED_EPOCHS if e < self.epochs} | {self.epochs - 1}))
+
+    @property
+    def hidden_layers(self) -> tuple[int, ...]:
+        """Hidden layers whose activations are kept: the study's, and always the last."""
+        return tuple(sorted({n for n in _HIDDEN_LAYERS if n <= self.depth} | {self.depth}))
+
+    def protocol(self) -> dict[str, Any]:
+        """List every setting, with those that no argument changes.
+
+        Returns:
+            Names and values that JSON can hold. ``device`` and ``threads`` are as asked for; what
+            was used stands in the dataset's environment.
+        """
+        settings = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
+            **settings,
+            "activations": list(self.activations),
+            "seeds": list(_seeds(self.seeds)),
+            "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch",
+            "objective": "mean squared error on the noisy targets",
+            "random_state": "reset to the member's seed before each network",
+            "construction": "all linear layers from input to output, then the initializer",
+            "inputs": "evenly spaced on [-pi, pi], not scaled",
+            "gradient_magnitude": "mean absolute value over one weight matrix, biases left out",
+        }
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(seeds, int):
+        return tuple(range(FIRST_SEED, FIRST_SEED + require_positive_int("seeds", seeds)))
+    result = tuple(int(seed) for seed in seeds)
+    if not result or min(result) < 0 or len(set(result)) < len(result):
+        raise ActbenchError(
+            f"seeds are {list(result)!r}, but must be at least one, none below 0, each named once"
+        )
+    return result
+
+
+def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> xr.Dataset:
+    """Train every activation from every seed and label what came out.
+
+    Args:
+        config: The protocol.
+        progress: Called now and then with the number of epochs x members done since the last
+            call; they add up to activations x seeds x epochs.
+
+    Returns:
+        Dataset with ``loss (activation, seed, epoch)``, ``final_mse``, ``final_mse_clean`` and
+        ``diverged (activation, seed)``, ``gradient_magnitude (activation, seed, recorded_epoch,
+        layer)``, ``prediction (activation, seed, x)``, ``hidden_activation (activation,
+        hidden_layer, x, unit)``, ``target_noisy (x)`` and ``target_clean (x)``.
+
+    Raises:
+        ActbenchError: The device is not present.
+    """
+    device = devices.choose(config.device)
+    target = targets.noisy_sine(config.points, config.noise_std, config.noise_seed)
+    initializer = initializers.get(config.initializer)
+    members = [Member(seed, initializer) for seed in _seeds(config.seeds)]
+    schedule = Schedule(
+        epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        recorded_epochs=config.recorded_epochs,
+        device=device,
+        dtype=config.dtype,
+    )
+    with devices.using_threads(config.threads) as threads:
+        trainings = [
+            train(
+                Architecture(activations.get(key), config.depth, config.width),
+                members,
+                schedule,
+                target.x,
+                target.noisy,
+                progress,
+            )
+            for key in config.activations
+        ]
+    dataset = _dataset(config, target, trainings)
+    facts = environment.describe(str(device), threads)
+    return datasets.finish(dataset, "sine-regression", config.protocol(), facts)
+
+
+def _dataset(config: Config, target: targets.Target, trainings: Sequence[Training]) -> xr.Dataset:
+    loss = np.stack([t.loss for t in trainings])
+    prediction = np.stack([t.prediction for t in trainings])
+    hidden = np.stack([t.hidden_activation for t in trainings])
+    kept = [number - 1 for number in config.hidden_layers]
+    by_member = ("activation", "seed")
+    return xr.Dataset(
+        {
+            "loss": ((*by_member, "epoch"), loss),
+            "final_mse": (by_member, _mse(prediction, target.noisy)),
+            "final_mse_clean": (by_member, _mse(prediction, target.clean)),
+            "diverged": (by_member, _first_non_finite(loss)),
+            "gradient_magnitude": (
+                (*by_member, "recorded_epoch", "layer"),
+                np.stack([t.gradient_magnitude for t in trainings]),
+            ),
+            "prediction": ((*by_member, "x"), prediction),
+            "hidden_activation": (("activation", "hidden_layer", "x", "unit"), hidden[:, kept]),
+            "target_noisy": ("x", target.noisy),
+            "target_clean": ("x", target.clean),
+        },
+        coords={
+            "activation": list(config.activations),
+            "seed": np.array(_seeds(config.seeds), dtype=np.int32),
+            "epoch": np.arange(config.epochs, dtype=np.int32),
+            "recorded_epoch": np.array(config.recorded_epochs, dtype=np.int32),
+            "layer": np.arange(1, config.depth + 2, dtype=np.int32),
+            "hidden_layer": np.array(config.hidden_layers, dtype=np.int32),
+            "x": target.x,
+            "unit": np.arange(config.width, dtype=np.int32),
+        },
+    )
+
+
+def _mse(prediction: NDArray[Any], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    # A diverged member overflows on its way to infinity, which is what it should report.
+    with np.errstate(over="ignore", invalid="ignore"):
+        result: NDArray[np.float64] = np.square(prediction.astype(np.float64) - target).mean(-1)
+    return result
+
+
+def _first_non_finite(loss: NDArray[Any]) -> NDArray[np.int32]:
+    bad = ~np.isfinite(loss)
+    return np.where(bad.any(-1), bad.argmax(-1), -1).astype(np.int32)
+
+
+def study_files(dataset: xr.Dataset) -> dict[str, Any]:
+    """Return the study's data files in its own shapes, for its seed.
+
+    Args:
+        dataset: As ``run`` returns it.
+
+    Returns:
+        File name to content: numbers and lists by activation, of seed 42, or of the first seed
+        where 42 was not run. What is not finite becomes null when written.
+    """
+    seeds = dataset["seed"].to_numpy().tolist()
+    one = dataset.sel(seed=FIRST_SEED if FIRST_SEED in seeds else seeds[0])
+    magnitude = one["gradient_magnitude"]
+    names = [str(name) for name in one["activation"].to_numpy()]
+    epochs = magnitude["recorded_epoch"].to_numpy().tolist()
+    return {
+        "final_losses.json": {a: one["final_mse"].sel(activation=a).item() for a in names},
+        "loss_histories.json": {a: _floats(one["loss"].sel(activation=a)) for a in names},
+        "gradient_magnitudes.json": {
+            a: _floats(magnitude.sel(activation=a, recorded_epoch=0)) for a in names
+        },
+        "gradient_magnitudes_epochs.json": {
+            a: {str(e): _floats(magnitude.sel(activation=a, recorded_epoch=e)) for e in epochs}
+            for a in names
+        },
+    }
+
+
+def _floats(values: xr.DataArray) -> list[float]:
+    return [float(value) for value in values.to_numpy()]
+
+
+def estimate_s(config: Config) -> float:
+    """Estimate how long ``run`` would take here, from a few epochs of every training.
+
+    Args:
+        config: The protocol.
+
+    Returns:
+        Seconds, without loading torch and without figures.
+    """
+    few = min(config.epochs, 20)
+    start = time.perf_counter()
+    run(dataclasses.replace(config, epochs=few))
+    return (time.perf_counter() - start) * config.epochs / few

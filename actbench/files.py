@@ -1,0 +1,90 @@
+"""Writing files whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from actbench.errors import ActbenchError
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part.
+
+    Args:
+        path: Where to write; its folder must exist.
+        content: The bytes.
+
+    Raises:
+        ActbenchError: The disk is full or the place can't be written; the old file is untouched.
+    """
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp makes files private; results are for whoever may read the folder.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+        temporary = None
+    except OSError as error:
+        raise ActbenchError(
+            f"can't write {path}: {error.strerror or error}. Free some space or choose another "
+            "folder with --out; what was there before is untouched"
+        ) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write strict JSON, with ``null`` for numbers that are not finite.
+
+    Args:
+        path: Where to write; its folder must exist.
+        value: Nested mappings, sequences, strings and numbers.
+
+    Raises:
+        ActbenchError: The file can't be written.
+    """
+    text = json.dumps(_finite(value), indent=1, allow_nan=False)
+    write_atomic(path, f"{text}\n".encode())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make a folder for results, and find out now whether it can be written.
+
+    Args:
+        folder: Created with its parents where it does not exist.
+
+    Raises:
+        ActbenchError: It can't be created or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ActbenchError(
+            f"can't write to the output folder {str(folder)!r}: {error.strerror or error}. "
+            "Choose another with --out"
+        ) from error

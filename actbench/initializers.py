@@ -1,0 +1,164 @@
+"""Initializers of a linear layer: what torch call draws the weights, and their variances.
+
+In mean-field theory (Poole et al. 2016) a layer with weights of variance sigma_w^2 / fan_in and
+biases of variance sigma_b^2 is described by those two numbers alone; each initializer here states
+its own, so that theory and network are told the same thing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from actbench.errors import ActbenchError, unknown_name
+
+if TYPE_CHECKING:
+    from torch import nn
+
+KEYS = (
+    "torch_default",
+    "xavier_uniform",
+    "xavier_normal",
+    "he_uniform",
+    "he_normal",
+    "normal(STD)",
+)
+"""What ``get`` accepts; ``STD`` stands for a positive number."""
+
+
+@dataclass(frozen=True)
+class Initializer:
+    """How the weights and biases of every linear layer are drawn.
+
+    Args:
+        key: Name in code, files and flags, such as ``"xavier_uniform"`` or ``"normal(0.05)"``.
+        weight_variance: Variance of one weight, given ``(fan_in, fan_out)``.
+        bias_variance: Variance of one bias, given ``fan_in``.
+        draw: Draws a layer's parameters in place; ``None`` keeps what torch's constructor drew.
+    """
+
+    key: str
+    weight_variance: Callable[[int, int], float]
+    bias_variance: Callable[[int], float]
+    draw: Callable[[nn.Linear], None] | None
+
+    def sigma_w2(self, fan_in: int, fan_out: int) -> float:
+        """Return sigma_w^2 = fan_in x (variance of one weight) (Poole et al. 2016, eq. 1).
+
+        Args:
+            fan_in: Inputs of the layer, at least 1.
+            fan_out: Units of the layer, at least 1.
+
+        Returns:
+            The dimensionless weight variance of mean-field theory.
+        """
+        return fan_in * self.weight_variance(fan_in, fan_out)
+
+    def sigma_b2(self, fan_in: int) -> float:
+        """Return sigma_b^2, the variance of one bias (Poole et al. 2016, eq. 1).
+
+        Args:
+            fan_in: Inputs of the layer, at least 1.
+
+        Returns:
+            The variance; 0 where biases start at zero.
+        """
+        return self.bias_variance(fan_in)
+
+    def apply(self, layer: nn.Linear) -> None:
+        """Draw the parameters of one freshly constructed layer, in place.
+
+        Args:
+            layer: A layer that torch's constructor has just drawn.
+        """
+        if self.draw is not None:
+            self.draw(layer)
+
+
+def _with_zero_bias(function_name: str, **arguments: float | str) -> Callable[[nn.Linear], None]:
+    def draw(layer: nn.Linear) -> None:
+        from torch.nn import init
+
+        getattr(init, function_name)(layer.weight, **arguments)
+        init.zeros_(layer.bias)
+
+    return draw
+
+
+def _xavier_variance(fan_in: int, fan_out: int) -> float:
+    return 2 / (fan_in + fan_out)
+
+
+def _he_variance(fan_in: int, fan_out: int) -> float:  # noqa: ARG001 - one signature for all
+    return 2 / fan_in
+
+
+def _default_variance(fan_in: int, fan_out: int) -> float:  # noqa: ARG001 - one signature for all
+    # Uniform on [-1/sqrt(fan_in), 1/sqrt(fan_in)] for weights and biases alike.
+    return 1 / (3 * fan_in)
+
+
+def _no_bias(fan_in: int) -> float:  # noqa: ARG001 - one signature for all
+    return 0.0
+
+
+_FIXED = {
+    "torch_default": Initializer(
+        "torch_default", _default_variance, lambda fan_in: 1 / (3 * fan_in), None
+    ),
+    "xavier_uniform": Initializer(
+        "xavier_uniform", _xavier_variance, _no_bias, _with_zero_bias("xavier_uniform_")
+    ),
+    "xavier_normal": Initializer(
+        "xavier_normal", _xavier_variance, _no_bias, _with_zero_bias("xavier_normal_")
+    ),
+    "he_uniform": Initializer(
+        "he_uniform",
+        _he_variance,
+        _no_bias,
+        _with_zero_bias("kaiming_uniform_", nonlinearity="relu"),
+    ),
+    "he_normal": Initializer(
+        "he_normal",
+        _he_variance,
+        _no_bias,
+        _with_zero_bias("kaiming_normal_", nonlinearity="relu"),
+    ),
+}
+
+
+def get(key: str) -> Initializer:
+    """Look up an initializer by its key.
+
+    Args:
+        key: One of ``KEYS``, with a positive number for ``STD``, such as ``"normal(0.05)"``.
+
+    Returns:
+        The initializer.
+
+    Raises:
+        ActbenchError: The key is not known, or its standard deviation is not a positive number.
+    """
+    if key in _FIXED:
+        return _FIXED[key]
+    match = re.fullmatch(r"normal\((.+)\)", key)
+    if match is None:
+        raise unknown_name("initializer", key, KEYS)
+    try:
+        std = float(match[1])
+    except ValueError:
+        std = math.nan
+    if not (math.isfinite(std) and std > 0):
+        raise ActbenchError(
+            f"initializer {key!r} has standard deviation {match[1]!r}, "
+            "but it must be a positive number, as in 'normal(0.05)'"
+        )
+    return Initializer(
+        f"normal({std:g})",
+        lambda fan_in, fan_out: std**2,
+        _no_bias,
+        _with_zero_bias("normal_", mean=0.0, std=std),
+    )

@@ -1,0 +1,142 @@
+"""In-place forms of torch's own activation kernels, for use without an autograd graph.
+
+Every number comes from torch: ``aten::*`` computes the function and ``aten::*_backward`` its
+derivative, the same kernels that autograd calls, so that a fault in a torch release shows here.
+An activation without an entry falls back to autograd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+_aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How one activation runs in place.
+
+    Args:
+        forward: ``forward(z, a)`` writes the activation of ``z`` into ``a``.
+        backward: ``backward(grad, z, a)`` multiplies ``grad`` in place by the derivative at ``z``.
+        in_place: Whether ``a`` is the same memory as ``z``, because the derivative needs only
+            the activation.
+    """
+
+    forward: Callable[[Tensor, Tensor], object]
+    backward: Callable[[Tensor, Tensor, Tensor], object]
+    in_place: bool
+
+
+def _identity(module: nn.Module) -> Kernel:  # noqa: ARG001 - one signature for all
+    return Kernel(lambda z, a: None, lambda grad, z, a: None, in_place=True)
+
+
+def _sigmoid(module: nn.Module) -> Kernel:  # noqa: ARG001 - one signature for all
+    return Kernel(
+        lambda z, a: torch.sigmoid_(z),
+        lambda grad, z, a: _aten.sigmoid_backward.grad_input(grad, a, grad_input=grad),
+        in_place=True,
+    )
+
+
+def _tanh(module: nn.Module) -> Kernel:  # noqa: ARG001 - one signature for all
+    return Kernel(
+        lambda z, a: torch.tanh_(z),
+        lambda grad, z, a: _aten.tanh_backward.grad_input(grad, a, grad_input=grad),
+        in_place=True,
+    )
+
+
+def _relu(module: nn.Module) -> Kernel:  # noqa: ARG001 - one signature for all
+    return Kernel(
+        lambda z, a: torch.relu_(z),
+        lambda grad, z, a: _aten.threshold_backward.grad_input(grad, a, 0, grad_input=grad),
+        in_place=True,
+    )
+
+
+def _leaky_relu(module: nn.LeakyReLU) -> Kernel:
+    slope = module.negative_slope
+    return Kernel(
+        lambda z, a: _aten.leaky_relu_(z, slope),
+        lambda grad, z, a: _aten.leaky_relu_backward.grad_input(
+            grad, a, slope, True, grad_input=grad
+        ),
+        in_place=True,
+    )
+
+
+def _elu(module: nn.ELU) -> Kernel:
+    alpha = module.alpha
+    return Kernel(
+        lambda z, a: _aten.elu_(z, alpha),
+        lambda grad, z, a: _aten.elu_backward.grad_input(
+            grad, alpha, 1.0, 1.0, True, a, grad_input=grad
+        ),
+        in_place=True,
+    )
+
+
+def _gelu(module: nn.GELU) -> Kernel:
+    form = module.approximate
+    return Kernel(
+        lambda z, a: _aten.gelu.out(z, approximate=form, out=a),
+        lambda grad, z, a: _aten.gelu_backward.grad_input(
+            grad, z, approximate=form, grad_input=grad
+        ),
+        in_place=False,
+    )
+
+
+def _silu(module: nn.Module) -> Kernel:  # noqa: ARG001 - one signature for all
+    return Kernel(
+        lambda z, a: _aten.silu.out(z, out=a),
+        lambda grad, z, a: _aten.silu_backward.grad_input(grad, z, grad_input=grad),
+        in_place=False,
+    )
+
+
+def _by_autograd(module: nn.Module) -> Kernel:
+    def forward(z: Tensor, a: Tensor) -> None:
+        a.copy_(module(z))
+
+    def backward(grad: Tensor, z: Tensor, a: Tensor) -> None:  # noqa: ARG001 - one signature
+        with torch.enable_grad():
+            leaf = z.detach().requires_grad_()
+            (derivative,) = torch.autograd.grad(module(leaf), leaf, grad)
+        grad.copy_(derivative)
+
+    return Kernel(forward, backward, in_place=False)
+
+
+_BY_MODULE: dict[type[nn.Module], Callable[..., Kernel]] = {
+    nn.Identity: _identity,
+    nn.Sigmoid: _sigmoid,
+    nn.Tanh: _tanh,
+    nn.ReLU: _relu,
+    nn.LeakyReLU: _leaky_relu,
+    nn.ELU: _elu,
+    nn.GELU: _gelu,
+    nn.SiLU: _silu,
+}
+
+
+def kernel_of(module: nn.Module) -> Kernel:
+    """Find the in-place kernel of an activation module.
+
+    Args:
+        module: An elementwise activation; any module that keeps the shape will do.
+
+    Returns:
+        The kernel made of torch's own operators, or one that asks autograd.
+    """
+    hides_input = getattr(module, "negative_slope", 1) <= 0 or getattr(module, "alpha", 1) <= 0
+    # With slope or alpha 0 the output no longer tells the input's sign: autograd keeps z.
+    return (
+        _by_autograd(module) if hides_input else _BY_MODULE.get(type(module), _by_autograd)(module)
+    )

@@ -1,0 +1,268 @@
+"""The network of the study, twice: a plain reference, and a stack of many trained as one.
+
+The reference is ``nn.Sequential`` with autograd, as anyone would write it. The stack holds E
+independent networks of one shape in tensors with a leading ``member`` axis and back-propagates
+through the linear layers by explicit batched products; activations and their derivatives are
+torch's own kernels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from actbench.activations import Activation
+from actbench.initializers import Initializer
+from actbench.kernels import kernel_of
+
+# A vectorized CPU kernel handles 32 floats at a time and what is left over one by one, which can
+# round differently. Memory in multiples of 32 x (1, 2, 3 or 4 threads) leaves nothing over, so a
+# member's bits do not depend on where in a stack it lies.
+_ALIGNMENT = 32 * 12
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Shape of a network with one input and one linear output.
+
+    Args:
+        activation: Applied after every hidden layer.
+        depth: Hidden layers, at least 1.
+        width: Units per hidden layer, at least 1.
+    """
+
+    activation: Activation
+    depth: int = 10
+    width: int = 64
+
+    @property
+    def layer_shapes(self) -> tuple[tuple[int, int], ...]:
+        """``(fan_out, fan_in)`` of each layer, layer 1 (nearest the input) first."""
+        hidden = ((self.width, self.width),) * (self.depth - 1)
+        return ((self.width, 1), *hidden, (1, self.width))
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of weights and biases of one network."""
+        return sum(fan_out * (fan_in + 1) for fan_out, fan_in in self.layer_shapes)
+
+
+def reference_network(architecture: Architecture, initializer: Initializer) -> nn.Sequential:
+    """Build one network from torch's random stream as it stands.
+
+    All layers are constructed first, from the input to the output, and then drawn again in the
+    same order by the initializer: the order on which the study's own numbers rest.
+
+    Args:
+        architecture: Shape and activation.
+        initializer: How each linear layer is drawn.
+
+    Returns:
+        Linear and activation modules in turn, float32, on the CPU; input ``(points, 1)``, output
+        ``(points, 1)``.
+    """
+    layers = [nn.Linear(fan_in, fan_out) for fan_out, fan_in in architecture.layer_shapes]
+    for layer in layers:
+        initializer.apply(layer)
+    modules: list[nn.Module] = []
+    for layer in layers[:-1]:
+        modules += [layer, architecture.activation.module()]
+    return nn.Sequential(*modules, layers[-1])
+
+
+def seeded_network(
+    architecture: Architecture, initializer: Initializer, seed: int
+) -> nn.Sequential:
+    """Build one network from its seed alone, leaving torch's random stream as it was.
+
+    Args:
+        architecture: Shape and activation.
+        initializer: How each linear layer is drawn.
+        seed: Seed of torch's generator, at least 0.
+
+    Returns:
+        The network, as ``reference_network`` gives it right after ``torch.manual_seed(seed)``.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return reference_network(architecture, initializer)
+
+
+def linear_layers(network: nn.Sequential) -> list[nn.Linear]:
+    """List a network's linear layers, layer 1 (nearest the input) first.
+
+    Args:
+        network: As ``reference_network`` builds it.
+
+    Returns:
+        ``depth + 1`` layers, the output layer last.
+    """
+    return [module for module in network if isinstance(module, nn.Linear)]
+
+
+def _aligned(numel: int) -> int:
+    return math.ceil(numel / _ALIGNMENT) * _ALIGNMENT
+
+
+class Stack:
+    """E independent networks of one architecture, as one batched tensor program.
+
+    A member's numbers depend on nothing but its own weights: bit for bit on the CPU at 1 to 4
+    threads, whatever the size of the stack and the member's place in it.
+
+    Args:
+        architecture: Shape and activation of every member.
+        networks: The members, as ``reference_network`` builds them; each is copied and let go.
+        count: How many members there are.
+        points: Number of inputs of the batch that the stack will see.
+        device: Where the tensors live.
+        dtype: Floating-point type of all tensors.
+
+    Attributes:
+        parameters: All weights and biases of all members in one flat tensor.
+        weights: Per layer ``(member, fan_out, fan_in)``, views of ``parameters``.
+        biases: Per layer ``(member, 1, fan_out)``, views of ``parameters``.
+        weight_gradients: Like ``weights``; filled by ``backward``.
+        bias_gradients: Like ``biases``; filled by ``backward``.
+        activations: Per hidden layer ``(member, points, width)``; filled by ``forward``.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        networks: Iterable[nn.Sequential],
+        count: int,
+        points: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.architecture = architecture
+        self.count = count
+        total = sum(
+            _aligned(count * fan_out * fan_in) + _aligned(count * fan_out)
+            for fan_out, fan_in in architecture.layer_shapes
+        )
+        values = torch.zeros(total, device=device, dtype=dtype)
+        gradients = torch.zeros_like(values)
+        self.weights, self.biases = self._views(values)
+        self.weight_gradients, self.bias_gradients = self._views(gradients)
+        self._copy_members(networks)
+        self.parameters = nn.Parameter(values)
+        self.parameters.grad = gradients
+        self._kernel = kernel_of(architecture.activation.module())
+        self._allocate_activity(points, values)
+
+    def _views(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        weights: list[Tensor] = []
+        biases: list[Tensor] = []
+        start = 0
+        for fan_out, fan_in in self.architecture.layer_shapes:
+            for views, shape in (
+                (weights, (self.count, fan_out, fan_in)),
+                (biases, (self.count, 1, fan_out)),
+            ):
+                numel = math.prod(shape)
+                views.append(flat[start : start + numel].view(shape))
+                start += _aligned(numel)
+        return weights, biases
+
+    def _copy_members(self, networks: Iterable[nn.Sequential]) -> None:
+        with torch.no_grad():
+            for member, network in enumerate(networks):
+                for number, layer in enumerate(linear_layers(network)):
+                    self.weights[number][member] = layer.weight
+                    self.biases[number][member, 0] = layer.bias
+
+    def _allocate_activity(self, points: int, like: Tensor) -> None:
+        shape = (self.count, points, self.architecture.width)
+        numel = math.prod(shape)
+
+        def buffer() -> tuple[Tensor, Tensor]:
+            flat = like.new_zeros(_aligned(numel))
+            return flat, flat[:numel].view(shape)
+
+        depth = self.architecture.depth
+        pre = [buffer() for _ in range(depth)]
+        post = pre if self._kernel.in_place else [buffer() for _ in range(depth)]
+        self._flat_pre, self._pre = [b[0] for b in pre], [b[1] for b in pre]
+        self._flat_post, self.activations = [b[0] for b in post], [b[1] for b in post]
+        self._errors = [buffer(), buffer()]
+        self._output = like.new_empty(self.count, points, 1)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute every member's output.
+
+        Args:
+            x: Inputs shared by all members, shape ``(points, 1)``.
+
+        Returns:
+            Outputs, shape ``(member, points, 1)``; overwritten by the next call.
+        """
+        for number, pre in enumerate(self._pre):
+            if number == 0:
+                torch.mul(x, self.weights[0].mT, out=pre)  # (member, points, width)
+            else:
+                torch.bmm(self.activations[number - 1], self.weights[number].mT, out=pre)
+            pre.add_(self.biases[number])
+            self._kernel.forward(self._flat_pre[number], self._flat_post[number])
+        self._output.copy_(self._output_product())
+        return self._output.add_(self.biases[-1])
+
+    def _output_product(self) -> Tensor:
+        last, weight = self.activations[-1], self.weights[-1].mT
+        if self.count > 1:
+            return torch.bmm(last, weight)
+        # A batch of one is sent to a matrix-vector routine that rounds differently; a batch of
+        # two equal ones takes the path of every other stack.
+        return torch.bmm(last.expand(2, -1, -1), weight.expand(2, -1, -1))[:1]
+
+    @torch.no_grad()
+    def backward(self, x: Tensor, output_gradient: Tensor) -> None:
+        """Back-propagate, filling ``weight_gradients`` and ``bias_gradients``.
+
+        The chain rule through a linear layer z = a W^T + b: dW = dz^T a, db = sum dz, da = dz W
+        (Rumelhart, Hinton and Williams 1986, eqs. 4 to 6).
+
+        Args:
+            x: The inputs of the last ``forward``, shape ``(points, 1)``.
+            output_gradient: Derivative of each member's loss by its output, shape
+                ``(member, points, 1)``.
+        """
+        torch.bmm(output_gradient.mT, self.activations[-1], out=self.weight_gradients[-1])
+        torch.sum(output_gradient, 1, keepdim=True, out=self.bias_gradients[-1])
+        (flat, error), (spare_flat, spare) = self._errors
+        torch.mul(output_gradient, self.weights[-1], out=error)
+        for number in reversed(range(self.architecture.depth)):
+            self._kernel.backward(flat, self._flat_pre[number], self._flat_post[number])
+            torch.sum(error, 1, keepdim=True, out=self.bias_gradients[number])
+            if number == 0:
+                inputs = x.mT.expand(self.count, 1, -1)
+                # (member, 1, width) and (member, width, 1) are the same memory; this order of
+                # the product is ten times faster.
+                first = self.weight_gradients[0].view(self.count, 1, -1)
+                torch.bmm(inputs, error, out=first)
+                return
+            torch.bmm(error.mT, self.activations[number - 1], out=self.weight_gradients[number])
+            torch.bmm(error, self.weights[number], out=spare)
+            flat, error, spare_flat, spare = spare_flat, spare, flat, error
+
+
+def bytes_per_member(architecture: Architecture, points: int, itemsize: int) -> int:
+    """Estimate the memory that one member of a stack takes while training.
+
+    Args:
+        architecture: Shape and activation.
+        points: Number of inputs.
+        itemsize: Bytes per number, 4 or 8.
+
+    Returns:
+        Bytes for parameters, gradients, Adam's two moments and the activity of every layer.
+    """
+    layer_activity = points * architecture.width
+    activity = layer_activity * (2 * architecture.depth + 2)
+    return itemsize * (4 * architecture.parameter_count + activity)

@@ -1,0 +1,133 @@
+"""An output folder: what is in it, what can be reused, and writing the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from actbench import datasets, environment
+from actbench.errors import ActbenchError
+from actbench.experiments import Experiment
+from actbench.files import prepare_folder, write_json
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one experiment.
+
+    Args:
+        dataset: Its labelled dataset.
+        reused: Whether it was read from the folder rather than computed.
+        written: Files that were written now.
+        notes: What the user should know, a sentence each.
+    """
+
+    dataset: xr.Dataset
+    reused: bool
+    written: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def dataset_path(experiment: Experiment, out: Path) -> Path:
+    """Return where an experiment's dataset lies in an output folder.
+
+    Args:
+        experiment: The experiment.
+        out: The output folder.
+
+    Returns:
+        The path of its NetCDF file.
+    """
+    return out / f"{experiment.key.replace('-', '_')}.nc"
+
+
+def fulfil(
+    experiment: Experiment,
+    config: Any,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Outcome:
+    """Bring an output folder to hold an experiment's data, study files and figures.
+
+    Args:
+        experiment: What to run.
+        config: Its configuration.
+        out: The folder; created where it does not exist.
+        overwrite: Whether results of another protocol may be replaced.
+        progress: Passed on to the experiment.
+
+    Returns:
+        The dataset, and what was written.
+
+    Raises:
+        ActbenchError: The folder holds results of another protocol or environment and
+            ``overwrite`` is false, or it can't be written.
+    """
+    prepare_folder(out)
+    path = dataset_path(experiment, out)
+    notes: list[str] = []
+    dataset = None
+    if path.exists() and not overwrite:
+        dataset = _reusable(path, config, notes)
+    if dataset is not None:
+        return Outcome(dataset, True, _write_rest(experiment, dataset, out, replace=False), notes)
+    dataset = experiment.module().run(config, progress)
+    datasets.save(dataset, path)
+    written = [path, *_write_rest(experiment, dataset, out, replace=True)]
+    return Outcome(dataset, False, written, notes)
+
+
+def _reusable(path: Path, config: Any, notes: list[str]) -> xr.Dataset | None:
+    try:
+        dataset = datasets.load(path)
+    except ActbenchError as error:
+        if "schema version" in str(error):
+            raise
+        notes.append(f"recomputed, because {error}")
+        return None
+    changed = _differences(datasets.protocol_of(dataset), config.protocol())
+    changed += _differences(datasets.environment_of(dataset), _environment_of(config))
+    if changed:
+        raise ActbenchError(
+            f"{path} holds results of other settings ({'; '.join(changed)}). "
+            "Replace them with --overwrite, or choose another folder with --out"
+        )
+    return dataset
+
+
+def _environment_of(config: Any) -> dict[str, Any]:
+    from actbench import devices
+
+    with devices.using_threads(config.threads) as threads:
+        return environment.describe(str(devices.choose(config.device)), threads)
+
+
+def _differences(stored: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+    return [
+        f"{name}: {stored.get(name)!r} there, {asked.get(name)!r} now"
+        for name in sorted(stored.keys() | asked.keys())
+        if stored.get(name) != asked.get(name)
+    ]
+
+
+def _write_rest(
+    experiment: Experiment, dataset: xr.Dataset, out: Path, *, replace: bool
+) -> list[Path]:
+    from actbench import figures
+
+    written = []
+    for name, content in experiment.module().study_files(dataset).items():
+        if replace or not (out / name).exists():
+            write_json(out / name, content)
+            written.append(out / name)
+    for name, draw in figures.FIGURES[experiment.key].items():
+        paths = [out / f"{name}.{suffix}" for suffix in figures.SUFFIXES]
+        if replace or not all(p.exists() for p in paths):
+            written += figures.save(draw(dataset), out, name)
+    return written
