@@ -157,8 +157,8 @@ def get(key: str) -> Initializer:
             "but it must be a positive number, as in 'normal(0.05)'"
         )
     return Initializer(
-        f"normal({std:g})",
-        lambda fan_in, fan_out: std**2,
+        f"normal({f'{std:g}' if float(f'{std:g}') == std else repr(std)})",  # no digit is lost
+        lambda fan_in, fan_out: std * std,
         _no_bias,
         _with_zero_bias("normal_", mean=0.0, std=std),
     )

@@ -103,12 +103,12 @@ def _silu(module: nn.Module) -> Kernel:  # noqa: ARG001 - one signature for all
 
 def _by_autograd(module: nn.Module) -> Kernel:
     def forward(z: Tensor, a: Tensor) -> None:
-        a.copy_(module(z))
+        a.copy_(module(z.clone()))  # a module made with inplace=True would overwrite z
 
     def backward(grad: Tensor, z: Tensor, a: Tensor) -> None:  # noqa: ARG001 - one signature
         with torch.enable_grad():
             leaf = z.detach().requires_grad_()
-            (derivative,) = torch.autograd.grad(module(leaf), leaf, grad)
+            (derivative,) = torch.autograd.grad(module(leaf.clone()), leaf, grad)
         grad.copy_(derivative)
 
     return Kernel(forward, backward, in_place=False)

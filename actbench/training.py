@@ -201,7 +201,8 @@ def train_stack(
             progress(_PROGRESS_EPOCHS * len(members))
     progress(schedule.epochs % _PROGRESS_EPOCHS * len(members))
     prediction = stack.forward(inputs)[:, :, 0].cpu().numpy().copy()
-    by_epoch = torch.stack(magnitudes) if magnitudes else losses.new_empty(0, 0, 0)
+    none = losses.new_empty(0, len(architecture.layer_shapes), len(members))
+    by_epoch = torch.stack(magnitudes) if magnitudes else none  # (recorded epoch, layer, member)
     return Training(
         loss=losses.T.cpu().numpy(),
         gradient_magnitude=by_epoch.movedim(2, 0).cpu().numpy(),
