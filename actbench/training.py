@@ -226,7 +226,8 @@ def train(
 ) -> Training:
     """Train any number of members, cut into stacks that fit a memory budget.
 
-    On the CPU the cut changes no bit of the result at 1 to 4 threads.
+    At the study's shape the cut changes no bit of the result on the CPU at 1 to 4 threads
+    (``Stack`` says where rounding may depend on it).
 
     Args:
         architecture: Shape and activation of every member.

@@ -1,0 +1,430 @@
+"""Training: the reference against an oracle, and stacks against the reference, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import oracle
+import pytest
+import torch
+from torch import nn
+
+from actbench.activations import ACTIVATIONS, Activation
+from actbench.devices import using_threads
+from actbench.initializers import get as initializer
+from actbench.networks import Architecture, bytes_per_member, linear_layers, seeded_network
+from actbench.targets import noisy_sine
+from actbench.training import Member, Schedule, Training, train, train_reference, train_stack
+
+# Depth, width, points, threads.
+SHAPES = [(2, 64, 200, 1), (2, 64, 200, 2), (1, 64, 200, 2), (2, 5, 7, 1), (1, 1, 2, 1)]
+_COMPANIES: tuple[list[int], ...] = ([0], [19], [3, 7], [19, 3, 0], [6, 5, 4, 3, 2, 1, 0])
+BIT_FIELDS = ("loss", "gradient_magnitude", "prediction")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Run each test on one thread unless it says otherwise."""
+    with using_threads(1):
+        yield
+
+
+def members(count: int) -> list[Member]:
+    """Make members that differ in seed and initializer.
+
+    Args:
+        count: How many.
+
+    Returns:
+        Seeds 42, 43, ..., the two usual initializers in turn.
+    """
+    keys = ("torch_default", "xavier_uniform")
+    return [Member(42 + i, initializer(keys[i % 2])) for i in range(count)]
+
+
+def shape(key: str, depth: int, width: int) -> Architecture:
+    """Build an architecture from an activation's key.
+
+    Args:
+        key: The activation.
+        depth: Hidden layers.
+        width: Units of each.
+
+    Returns:
+        The architecture.
+    """
+    return Architecture(ACTIVATIONS[key], depth, width)
+
+
+def assert_same_bits(
+    one: Training, other: Training, picked: Sequence[int] | slice = slice(None)
+) -> None:
+    """Check that members agree to the last bit, NaN equal to NaN.
+
+    Args:
+        one: A training.
+        other: The training to pick from.
+        picked: Which of its members, in order.
+    """
+    for name in BIT_FIELDS:
+        np.testing.assert_array_equal(
+            getattr(one, name), getattr(other, name)[picked], err_msg=name, strict=True
+        )
+
+
+def start_of(
+    architecture: Architecture, member: Member
+) -> tuple[list[oracle.Array], list[oracle.Array]]:
+    """Copy a member's initial parameters.
+
+    Args:
+        architecture: Its shape.
+        member: The member.
+
+    Returns:
+        Weights and biases as float64.
+    """
+    layers = linear_layers(seeded_network(architecture, member.initializer, member.seed))
+    return (
+        [layer.weight.detach().double().numpy() for layer in layers],
+        [layer.bias.detach().double().numpy() for layer in layers],
+    )
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.03])
+@pytest.mark.parametrize("key", ACTIVATIONS)
+def test_both_loops_follow_adam_by_hand(key: str, weight_decay: float) -> None:
+    """Losses, gradients, outputs and activity are the oracle's through 13 updates, in float64."""
+    architecture, target = shape(key, 2, 6), noisy_sine(11)
+    schedule = Schedule(13, 4e-3, weight_decay, recorded_epochs=(0, 7), dtype="float64")
+    crew = members(2)
+    stacked = train_stack(architecture, crew, schedule, target.x, target.noisy)
+    for place, member in enumerate(crew):
+        history, final = oracle.train(
+            key,
+            *start_of(architecture, member),
+            target.x,
+            target.noisy,
+            epochs=13,
+            learning_rate=4e-3,
+            weight_decay=weight_decay,
+        )
+        alone = train_reference(architecture, member, schedule, target.x, target.noisy)
+        magnitudes = [
+            [np.mean(np.abs(g)) for g in history[epoch].weight_gradients] for epoch in (0, 7)
+        ]
+        for training, index in ((alone, 0), (stacked, place)):
+            losses = [result.loss for result in history]
+            np.testing.assert_allclose(training.loss[index], losses, rtol=1e-9)
+            np.testing.assert_allclose(training.gradient_magnitude[index], magnitudes, rtol=1e-8)
+            np.testing.assert_allclose(training.prediction[index], final.output, rtol=1e-7)
+            if index == 0 and place == 0:
+                np.testing.assert_allclose(
+                    training.hidden_activation, final.hidden, rtol=1e-7, atol=1e-10
+                )
+
+
+@pytest.mark.parametrize("width", [1, 16])
+def test_the_linear_network_finds_the_best_line(width: int) -> None:
+    """A deep linear network ends at ordinary least squares, 0.2130014, and never below."""
+    target = noisy_sine()
+    schedule = Schedule(epochs=700, learning_rate=0.02, dtype="float64")
+    crew = members(2)
+    training = train_stack(shape("linear", 2, width), crew, schedule, target.x, target.noisy)
+    line = np.polynomial.Polynomial.fit(target.x, target.noisy, 1)(target.x)
+    best = np.mean((line - target.noisy) ** 2)
+    assert best == pytest.approx(0.2130014, abs=5e-8)
+    assert training.loss[:, -1] == pytest.approx(best, rel=1e-6)
+    assert training.loss.min() >= best * (1 - 1e-12)
+    np.testing.assert_allclose(training.prediction, [line, line], atol=1e-3)
+
+
+@pytest.mark.parametrize("key", ACTIVATIONS)
+def test_members_follow_the_reference_at_the_start(key: str) -> None:
+    """At the study's shape, loss and gradients stay within 1e-5 of the plain loop, in float32.
+
+    Six activations do so for 50 epochs. ReLU and leaky ReLU do for 20: from epoch 24 on, rounding
+    decided in 5 of 24 runs which kink was crossed. Gradients are measured in units of the layer's
+    largest: on sigmoid's plateau they pass through zero.
+    """
+    epochs = 20 if key in ("relu", "leaky_relu") else 50
+    target, schedule = noisy_sine(), Schedule(epochs, recorded_epochs=tuple(range(epochs)))
+    crew = members(2)
+    stacked = train_stack(shape(key, 10, 64), crew, schedule, target.x, target.noisy)
+    for place, member in enumerate(crew):
+        alone = train_reference(shape(key, 10, 64), member, schedule, target.x, target.noisy)
+        np.testing.assert_allclose(stacked.loss[place], alone.loss[0], rtol=1e-5)
+        apart = np.abs(stacked.gradient_magnitude[place] - alone.gradient_magnitude[0])
+        assert np.all(apart <= 1e-5 * alone.gradient_magnitude[0].max(axis=0))
+        first = alone.gradient_magnitude[0, 0]
+        np.testing.assert_allclose(stacked.gradient_magnitude[place, 0], first, rtol=1e-5)
+
+
+@pytest.mark.parametrize("key", ACTIVATIONS)
+def test_members_follow_the_reference_in_double(key: str) -> None:
+    """In float64 the two loops agree to 1e-12 over thirty epochs."""
+    target = noisy_sine(40)
+    schedule = Schedule(epochs=30, recorded_epochs=(0, 29), dtype="float64")
+    architecture, crew = shape(key, 4, 16), members(3)
+    stacked = train_stack(architecture, crew, schedule, target.x, target.noisy)
+    for place, member in enumerate(crew):
+        alone = train_reference(architecture, member, schedule, target.x, target.noisy)
+        np.testing.assert_allclose(stacked.loss[place], alone.loss[0], rtol=1e-12)
+        np.testing.assert_allclose(
+            stacked.gradient_magnitude[place], alone.gradient_magnitude[0], rtol=1e-11
+        )
+
+
+@pytest.mark.parametrize(("depth", "width", "points", "threads"), SHAPES)
+@pytest.mark.parametrize("key", ACTIVATIONS)
+def test_a_member_does_not_know_its_stack(
+    key: str, depth: int, width: int, points: int, threads: int
+) -> None:
+    """Alone, among 2, 3, 7 or 20, in any place and order, a member's bits are the same."""
+    target, crew = noisy_sine(points), members(20)
+    schedule = Schedule(epochs=3, learning_rate=0.01, recorded_epochs=(0, 2))
+    with using_threads(threads):
+        whole, *parts = (
+            train_stack(
+                shape(key, depth, width),
+                [crew[i] for i in picked],
+                schedule,
+                target.x,
+                target.noisy,
+            )
+            for picked in (range(20), *_COMPANIES)
+        )
+    for part, picked in zip(parts, _COMPANIES, strict=True):
+        assert_same_bits(part, whole, picked)
+
+
+@pytest.mark.parametrize("key", ["tanh", "gelu"])
+def test_the_same_holds_in_double(key: str) -> None:
+    """In float64, too, a member's bits do not depend on its stack."""
+    target, crew = noisy_sine(), members(7)
+    schedule = Schedule(epochs=4, recorded_epochs=(3,), dtype="float64")
+    whole = train_stack(shape(key, 2, 64), crew, schedule, target.x, target.noisy)
+    for picked in ([4], [6, 0], [5, 1, 2]):
+        part = train_stack(
+            shape(key, 2, 64), [crew[i] for i in picked], schedule, target.x, target.noisy
+        )
+        assert_same_bits(part, whole, picked)
+
+
+@pytest.mark.parametrize(("most", "stacks"), [(0, 7), (1, 7), (2, 4), (3, 3), (4, 2), (7, 1)])
+def test_a_cut_changes_no_bit(most: int, stacks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little memory there is, all members come back in order, in stacks that fit it."""
+    architecture, target, crew = shape("swish", 2, 64), noisy_sine(), members(7)
+    schedule = Schedule(epochs=3, recorded_epochs=(0, 2))
+    whole = train_stack(architecture, crew, schedule, target.x, target.noisy)
+    sizes = []
+
+    def counted(architecture: Architecture, part: Sequence[Member], *rest: object) -> Training:
+        sizes.append(len(part))
+        return train_stack(architecture, part, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("actbench.training.train_stack", counted)
+    budget = most * bytes_per_member(architecture, 200, 4)
+    done: list[int] = []
+    cut = train(
+        architecture,
+        crew,
+        schedule,
+        target.x,
+        target.noisy,
+        done.append,
+        memory_budget_bytes=budget,
+    )
+    assert_same_bits(cut, whole)
+    np.testing.assert_array_equal(cut.hidden_activation, whole.hidden_activation)
+    assert len(sizes) == stacks
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) <= max(1, most)
+    assert sum(done) == 3 * 7
+
+
+def test_double_precision_takes_twice_the_memory() -> None:
+    """A budget that holds two members in float32 holds one in float64, and is kept to."""
+    architecture, target = shape("relu", 1, 8), noisy_sine(20)
+    done: list[int] = []
+    train(
+        architecture,
+        members(2),
+        Schedule(epochs=10, dtype="float64"),
+        target.x,
+        target.noisy,
+        done.append,
+        memory_budget_bytes=2 * bytes_per_member(architecture, 20, 4),
+    )
+    assert [step for step in done if step] == [10, 10]
+
+
+def test_twenty_members_of_the_study_are_one_stack() -> None:
+    """The default budget holds the 20 members at which a stack is fastest."""
+    done: list[int] = []
+    target = noisy_sine()
+    train(
+        shape("relu", 10, 64), members(20), Schedule(epochs=1), target.x, target.noisy, done.append
+    )
+    assert [step for step in done if step] == [20]
+
+
+@pytest.mark.parametrize("key", ACTIVATIONS)
+def test_a_diverging_member_disturbs_no_other(key: str) -> None:
+    """A member of absurd weights has no finite loss; its mates are as if it were not there."""
+    target, crew = noisy_sine(), members(3)
+    schedule = Schedule(epochs=5, recorded_epochs=(0, 4))
+    absurd = Member(1, initializer("normal(1e20)"))
+    if key in ("sigmoid", "tanh"):  # bounded activations stay finite unless the sum is not
+        absurd = Member(1, initializer("normal(1e38)"))
+    architecture = shape(key, 2, 64)
+    alone = train_stack(architecture, crew, schedule, target.x, target.noisy)
+    mixed = train_stack(
+        architecture, [crew[0], absurd, *crew[1:]], schedule, target.x, target.noisy
+    )
+    assert not np.isfinite(mixed.loss[1]).any()
+    assert np.isfinite(alone.loss).all()
+    assert_same_bits(alone, mixed, [0, 2, 3])
+
+
+@pytest.mark.parametrize("learning_rate", [1e30])
+def test_a_huge_learning_rate_shows_as_a_loss_that_is_not_finite(learning_rate: float) -> None:
+    """Divergence is kept in the numbers, in both loops, and nothing is raised."""
+    target = noisy_sine(50)
+    schedule = Schedule(epochs=6, learning_rate=learning_rate)
+    crew = members(2)
+    stacked = train_stack(shape("relu", 3, 8), crew, schedule, target.x, target.noisy)
+    alone = train_reference(shape("relu", 3, 8), crew[0], schedule, target.x, target.noisy)
+    for training in (stacked, alone):
+        assert np.isfinite(training.loss[:, 0]).all()
+        assert not np.isfinite(training.loss[:, -1]).any()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Made(Activation):
+    """An activation that is not in ``torch.nn`` as such, or with unusual arguments."""
+
+    made: type[nn.Module] = nn.Softplus
+
+    def module(self) -> nn.Module:
+        """Build the module.
+
+        Returns:
+            The module.
+        """
+        return self.made(**self.arguments)
+
+
+@pytest.mark.parametrize(
+    ("made", "arguments"),
+    [
+        (nn.Softplus, {}),
+        (nn.LeakyReLU, {"negative_slope": 0.0}),
+        (nn.LeakyReLU, {"negative_slope": 0.4}),
+        (nn.ELU, {"alpha": 0.0}),
+        (nn.ELU, {"alpha": 2.0}),
+        (nn.Mish, {}),
+        (nn.ReLU6, {"inplace": True}),
+    ],
+)
+def test_any_activation_trains_as_its_reference(
+    made: type[nn.Module], arguments: dict[str, float]
+) -> None:
+    """A module without a kernel of its own, or with odd arguments, follows the plain loop too."""
+    activation = _Made("made", "Made", "f(x)", (0.0, 1.0), "none", "", arguments, made)
+    architecture, target, crew = Architecture(activation, 3, 12), noisy_sine(30), members(3)
+    schedule = Schedule(epochs=12, recorded_epochs=(0, 11), dtype="float64")
+    stacked = train_stack(architecture, crew, schedule, target.x, target.noisy)
+    for place, member in enumerate(crew):
+        alone = train_reference(architecture, member, schedule, target.x, target.noisy)
+        np.testing.assert_allclose(stacked.loss[place], alone.loss[0], rtol=1e-12)
+        np.testing.assert_allclose(
+            stacked.gradient_magnitude[place], alone.gradient_magnitude[0], rtol=1e-10
+        )
+
+
+def test_initializers_mix_in_one_stack() -> None:
+    """Each member of a stack starts as its own initializer says."""
+    target = noisy_sine(20)
+    keys = ("he_normal", "torch_default", "normal(0.3)", "xavier_normal")
+    crew = [Member(5, initializer(key)) for key in keys]
+    architecture, schedule = shape("tanh", 2, 8), Schedule(epochs=2, dtype="float64")
+    stacked = train_stack(architecture, crew, schedule, target.x, target.noisy)
+    for place, member in enumerate(crew):
+        truth = oracle.back_propagate(
+            "tanh", *start_of(architecture, member), target.x, target.noisy
+        )
+        assert stacked.loss[place, 0] == pytest.approx(truth.loss, rel=1e-12)
+
+
+@pytest.mark.parametrize("epochs", [1, 9, 10, 11, 25])
+def test_progress_adds_up(epochs: int) -> None:
+    """Whatever the number of epochs, progress reports them all, times the members, in steps."""
+    target, done = noisy_sine(5), list[int]()
+    train_stack(
+        shape("relu", 1, 2), members(3), Schedule(epochs), target.x, target.noisy, done.append
+    )
+    assert sum(done) == 3 * epochs
+    assert [step for step in done if step] == [30] * (epochs // 10) + (
+        [3 * (epochs % 10)] if epochs % 10 else []
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("recorded", [(), (0,), (1, 4), (9,)])
+def test_trainings_have_their_shapes(recorded: tuple[int, ...], dtype: str) -> None:
+    """Every field has the documented shape, also when no epoch is recorded or none is reached."""
+    target = noisy_sine(6)
+    schedule = Schedule(epochs=5, recorded_epochs=recorded, dtype=dtype)
+    architecture, crew = shape("gelu", 2, 4), members(3)
+    kept = sum(epoch < 5 for epoch in recorded)
+    data = (schedule, target.x, target.noisy)
+    for training, count in (
+        (train_reference(architecture, crew[0], *data), 1),
+        (train_stack(architecture, crew, *data), 3),
+        (train(architecture, crew, *data), 3),
+    ):
+        assert training.loss.shape == (count, 5)
+        assert training.gradient_magnitude.shape == (count, kept, 3)
+        assert training.prediction.shape == (count, 6)
+        assert training.hidden_activation.shape == (2, 6, 4)
+        assert training.loss.dtype == training.prediction.dtype == np.dtype(dtype)
+
+
+def test_the_global_stream_is_left_alone() -> None:
+    """Neither loop moves torch's global random stream, nor looks at it."""
+    target = noisy_sine(6)
+    architecture, schedule = shape("relu", 1, 4), Schedule(epochs=1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        state = torch.get_rng_state()
+        train_stack(architecture, members(2), schedule, target.x, target.noisy)
+        train_reference(architecture, members(1)[0], schedule, target.x, target.noisy)
+        assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_documented_defaults_are_the_study_s() -> None:
+    """Unless told otherwise: 500 epochs, learning rate 0.001, no decay, float32 on the CPU."""
+    schedule = Schedule()
+    assert (schedule.epochs, schedule.learning_rate, schedule.weight_decay) == (500, 1e-3, 0.0)
+    assert schedule.recorded_epochs == ()
+    assert schedule.device == torch.device("cpu")
+    assert schedule.dtype == "float32"
+
+
+def test_settings_cannot_change_under_a_running_study() -> None:
+    """Member, schedule, architecture, initializer, activation and data are frozen."""
+    member, architecture = members(1)[0], shape("relu", 1, 2)
+    for value in (
+        member,
+        member.initializer,
+        architecture,
+        architecture.activation,
+        Schedule(),
+        noisy_sine(3),
+    ):
+        name = dataclasses.fields(value)[0].name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, name, None)
