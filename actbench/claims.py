@@ -74,9 +74,11 @@ def load(path: Path) -> list[Claim]:
         ActbenchError: The file can't be read, or a claim is wrong; names file, claim and field.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("claim", [])
+        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("claim")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ActbenchError(f"can't read the claims in {path}: {error}") from error
+    if not (isinstance(tables, list) and tables and all(isinstance(t, dict) for t in tables)):
+        raise ActbenchError(f"{path} holds no claims; each is a table that begins with [[claim]]")
     claims: list[Claim] = []
     for number, table in enumerate(tables, 1):
         name = table.get("id", f"number {number}")

@@ -51,10 +51,19 @@ def progress_bar(console: Console, title: str, total: int) -> Iterator[Callable[
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
-        # Shown with the first step: what is reused from disk takes none.
-        task = progress.add_task(title, total=total, visible=False)
-        yield lambda done: progress.update(task, advance=done, visible=True)
+    progress = Progress(*columns, console=console)
+    task = progress.add_task(title, total=total)
+
+    def advance(done: int) -> None:
+        # Shown with the first step: what is reused from disk, or refused, takes none.
+        progress.start()
+        progress.update(task, advance=done)
+
+    try:
+        yield advance
+    finally:
+        if progress.live.is_started:
+            progress.stop()
 
 
 def final_mse_table(dataset: xr.Dataset, claims: Sequence[Claim]) -> Table:

@@ -107,12 +107,21 @@ def save(dataset: xr.Dataset, path: Path) -> None:
     Raises:
         ActbenchError: The file can't be written.
     """
-    content = bytes(dataset.to_netcdf(engine="scipy", format="NETCDF3_64BIT"))
+    content = bytes(_ordered(dataset).to_netcdf(engine="scipy", format="NETCDF3_64BIT"))
     digest = hashlib.sha256(content).hexdigest()
     # A crash between the two leaves a mismatch, which load() reports: never a wrong pair taken
     # for a good one.
     write_atomic(path, content)
     write_atomic(_checksum_path(path), f"{digest}  {path.name}\n".encode())
+
+
+def _ordered(dataset: xr.Dataset) -> xr.Dataset:
+    # The order of variables is no part of a dataset, but it is one of its file.
+    variables, coords = (
+        {name: part[name].variable for name in sorted(part, key=str)}
+        for part in (dataset.data_vars, dataset.coords)
+    )
+    return xr.Dataset(variables, coords, dataset.attrs).drop_encoding()
 
 
 def load(path: Path) -> xr.Dataset:

@@ -35,7 +35,7 @@ def examine(out: Path) -> list[Finding]:
     """Examine Python, torch, devices, cores, memory and the output folder.
 
     Args:
-        out: The folder that results would go to; it is created.
+        out: The folder that results would go to; what does not exist is made, and removed again.
 
     Returns:
         Findings in the order in which to read them.
@@ -93,14 +93,17 @@ def _memory() -> Finding:
 
 
 def _folder(out: Path) -> Finding:
+    made: list[Path] = []
     try:
-        existed = out.exists()
+        made += [folder for folder in (out, *out.parents) if not folder.exists()]
         prepare_folder(out)
         free = shutil.disk_usage(out).free
-        if not existed:
-            out.rmdir()
-    except ActbenchError as error:
+    except (ActbenchError, OSError) as error:
         return Finding(False, str(error))
+    finally:
+        for folder in made:
+            if folder.is_dir():
+                folder.rmdir()
     text = f"output folder {out}: {free / 1e9:.1f} GB free"
     if free < _NEEDED_FREE_BYTES:
         return Finding(False, f"{text}: 0.5 GB is advised; choose another with --out")

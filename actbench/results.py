@@ -69,12 +69,13 @@ def fulfil(
         ActbenchError: The folder holds results of another protocol or environment and
             ``overwrite`` is false, or it can't be written.
     """
+    here = _environment_of(config)  # first: a device that is not there leaves no empty folder
     prepare_folder(out)
     path = dataset_path(experiment, out)
     notes: list[str] = []
     dataset = None
     if path.exists() and not overwrite:
-        dataset = _reusable(path, config, notes)
+        dataset = _reusable(path, config.protocol(), here, notes)
     if dataset is not None:
         return Outcome(dataset, True, _write_rest(experiment, dataset, out, replace=False), notes)
     dataset = experiment.module().run(config, progress)
@@ -83,7 +84,9 @@ def fulfil(
     return Outcome(dataset, False, written, notes)
 
 
-def _reusable(path: Path, config: Any, notes: list[str]) -> xr.Dataset | None:
+def _reusable(
+    path: Path, protocol: dict[str, Any], here: dict[str, Any], notes: list[str]
+) -> xr.Dataset | None:
     try:
         dataset = datasets.load(path)
     except ActbenchError as error:
@@ -91,8 +94,8 @@ def _reusable(path: Path, config: Any, notes: list[str]) -> xr.Dataset | None:
             raise
         notes.append(f"recomputed, because {error}")
         return None
-    changed = _differences(datasets.protocol_of(dataset), config.protocol())
-    changed += _differences(datasets.environment_of(dataset), _environment_of(config))
+    changed = _differences(datasets.protocol_of(dataset), protocol)
+    changed += _differences(datasets.environment_of(dataset), here)
     if changed:
         raise ActbenchError(
             f"{path} holds results of other settings ({'; '.join(changed)}). "
@@ -121,13 +124,19 @@ def _write_rest(
 ) -> list[Path]:
     from actbench import figures
 
+    made = dataset_path(experiment, out).stat().st_mtime_ns
+
+    def wanted(path: Path) -> bool:
+        # Older than the dataset means drawn from another one: a run stopped in between.
+        return replace or not path.exists() or path.stat().st_mtime_ns < made
+
     written = []
     for name, content in experiment.module().study_files(dataset).items():
-        if replace or not (out / name).exists():
+        if wanted(out / name):
             write_json(out / name, content)
             written.append(out / name)
     for name, draw in figures.FIGURES[experiment.key].items():
         paths = [out / f"{name}.{suffix}" for suffix in figures.SUFFIXES]
-        if replace or not all(p.exists() for p in paths):
+        if any(wanted(path) for path in paths):
             written += figures.save(draw(dataset), out, name)
     return written

@@ -20,6 +20,7 @@ from actbench.training import DTYPES, Member, Schedule, Training, train
 
 STUDY_ACTIVATIONS = ("linear", "sigmoid", "relu", "leaky_relu", "gelu")
 FIRST_SEED = 42
+_LARGEST_SEED = 2**31 - 1  # NetCDF 3 holds integers of 32 bits
 _RECORDED_EPOCHS = (0, 1, 10, 100, 499)
 _HIDDEN_LAYERS = (1, 5, 10)
 
@@ -132,9 +133,15 @@ def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     if isinstance(seeds, int):
         return tuple(range(FIRST_SEED, FIRST_SEED + require_positive_int("seeds", seeds)))
     result = tuple(int(seed) for seed in seeds)
-    if not result or min(result) < 0 or len(set(result)) < len(result):
+    if (
+        not result
+        or min(result) < 0
+        or max(result) > _LARGEST_SEED
+        or len(set(result)) < len(result)
+    ):
         raise ActbenchError(
-            f"seeds are {list(result)!r}, but must be at least one, none below 0, each named once"
+            f"seeds are {list(result)!r}, but must be at least one, none below 0 or above "
+            f"{_LARGEST_SEED}, each named once"
         )
     return result
 
@@ -273,6 +280,8 @@ def estimate_s(config: Config) -> float:
         Seconds, without loading torch and without figures.
     """
     few = min(config.epochs, 20)
+    # The first use of Adam in a process loads modules for seconds, which are no part of training.
+    run(dataclasses.replace(config, epochs=1))
     start = time.perf_counter()
     run(dataclasses.replace(config, epochs=few))
     return (time.perf_counter() - start) * config.epochs / few

@@ -1,0 +1,274 @@
+"""Imports go one way, half of the package needs no torch, and start-up loads nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+import actbench
+
+ROOT = Path(actbench.__file__).parent
+
+LAYERS: Sequence[Sequence[str]] = (
+    ("errors",),
+    ("activations", "initializers", "targets", "colors", "files"),
+    ("devices", "environment", "experiments", "statistics", "theory"),
+    ("kernels", "datasets", "figures"),
+    ("networks", "metrics"),
+    ("training", "claims"),
+    ("experiments.*", "verdicts"),
+    ("console", "records", "drift"),
+    ("results", "report", "doctor"),
+    ("cli",),
+    ("__main__",),
+)
+"""A module imports from layers above its own line only; `figures` stands for the whole package,
+`experiments` for the registry alone, `experiments.*` for each experiment."""
+
+TORCH_HALF = {"devices", "kernels", "networks", "training", "experiments.*"}
+MEETING = {"environment", "results", "doctor", "cli", "__main__", ""}
+"""Where the halves meet; every other module belongs to the paper half."""
+
+HEAVY = {"torch", "numpy", "xarray", "scipy", "matplotlib", "pandas", "psutil"}
+
+
+def sources() -> dict[str, str]:
+    """Read every module of the package, by its name below `actbench`, the package itself as ''."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        found[name] = path.read_text(encoding="utf-8")
+    return found
+
+
+def place(module: str) -> str:
+    """Return the name under which a module stands in `LAYERS`."""
+    package, _, rest = module.partition(".")
+    if package == "experiments" and rest:
+        return "experiments.*"
+    return package
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    """Tell whether a node is the `if` that only type checkers enter."""
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def imports(tree: ast.AST, package: str, inside: bool = False) -> Iterator[tuple[str, bool]]:
+    """Find what a module imports when it runs.
+
+    Args:
+        tree: The module, or a part of it.
+        package: Full name of the package that relative imports start from.
+        inside: Whether the part is a function, which runs later or never.
+
+    Yields:
+        Full names such as `actbench.errors.ActbenchError`, and whether it is inside a function.
+    """
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*(above if node.level else []), *filter(None, [node.module])])
+            yield from ((f"{base}.{alias.name}", inside) for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield from ((str(a.value), inside) for a in node.args if isinstance(a, ast.Constant))
+        if isinstance(node, ast.If) and is_type_checking(node):
+            for part in node.orelse:
+                yield from imports(ast.Module([part], []), package, inside)
+        else:
+            function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from imports(node, package, inside or function)
+
+
+def violations(modules: Mapping[str, str]) -> list[str]:
+    """List every import that goes the wrong way.
+
+    Args:
+        modules: Module names below `actbench` and their sources.
+
+    Returns:
+        A sentence for each; empty where all is in order.
+    """
+    rank = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+    wrong = []
+    for module, source in modules.items():
+        here = place(module)
+        if here not in rank and here:
+            wrong.append(f"{module} has no place: add it to LAYERS")
+            continue
+        is_package = any(other.startswith(f"{module}.") for other in modules)
+        full = f"actbench.{module}".rstrip(".")
+        package = full if is_package or not module else full.rpartition(".")[0]
+        for target, inside in imports(ast.parse(source), package):
+            if target.split(".")[0] == "torch":
+                if here not in TORCH_HALF and not inside:
+                    wrong.append(f"{module} loads torch on import")
+                continue
+            there = placed(target, rank)
+            if there is None or (there == here == "figures"):
+                continue
+            if here not in TORCH_HALF | MEETING and there in TORCH_HALF:
+                wrong.append(f"{module} needs no torch but imports {target}")
+            elif here and rank[there] >= rank[here]:
+                wrong.append(f"{module} imports {target}, which does not lie below it")
+    return wrong
+
+
+def placed(target: str, rank: Mapping[str, int]) -> str | None:
+    """Return the place of what is imported, or None where that is not in the package."""
+    package, *names = target.split(".")
+    if package != "actbench" or not names:
+        return None
+    if names[0] == "experiments" and len(names) > 1 and names[1] in EXPERIMENT_MODULES:
+        return "experiments.*"
+    return names[0] if names[0] in rank else None
+
+
+EXPERIMENT_MODULES = {path.stem for path in (ROOT / "experiments").glob("[!_]*.py")}
+
+
+def loaded_after(code: str) -> set[str]:
+    """Run code in a new interpreter and return which top-level packages it has loaded."""
+    tail = (
+        "import json, sys\n"
+        "print('\\n' + json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    )
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", f"{code}\n{tail}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def command(*arguments: str) -> str:
+    """Return code that calls the command line and swallows its exit."""
+    return (
+        "import sys\n"
+        f"sys.argv = ['actbench', *{list(arguments)!r}]\n"
+        "from actbench.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+    )
+
+
+def test_imports_go_one_way() -> None:
+    """No module of the package imports from its own layer or a later one, nor torch by mistake."""
+    assert violations(sources()) == []
+
+
+def test_the_whole_package_is_looked_at() -> None:
+    """The modules that the rule is about are among those that are read."""
+    found = sources()
+    assert {"", "errors", "cli", "experiments", "experiments.sine_regression"} <= found.keys()
+    assert {place(name) for name in found} >= TORCH_HALF
+    read = [target for target, _ in imports(ast.parse(found["training"]), "actbench")]
+    assert "actbench.networks.Stack" in read
+    assert "torch" in read
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "complaint"),
+    [
+        ("colors", "import torch", "colors loads torch on import"),
+        ("claims", "from torch.nn import Linear", "claims loads torch on import"),
+        ("console", "try:\n    import torch.nn\nexcept ImportError: ...", "loads torch on import"),
+        ("theory", "class A:\n    from torch import nn", "theory loads torch on import"),
+        ("datasets", "from importlib import import_module\nimport_module('torch')", "loads torch"),
+        ("files", "if TYPE_CHECKING:\n    pass\nelse:\n    import torch", "files loads torch"),
+        ("", "import torch", " loads torch on import"),
+        ("cli", "from torch import nn", "cli loads torch on import"),
+        ("claims", "def f():\n    from actbench import training", "but imports actbench.training"),
+        ("figures.new", "from ..networks import Stack", "imports actbench.networks.Stack"),
+        ("figures.new", "from .. import kernels", "imports actbench.kernels"),
+        ("datasets", "import actbench.devices", "but imports actbench.devices"),
+        ("verdicts", "from actbench.experiments.sine_regression import run", "needs no torch but"),
+        ("errors", "from actbench.files import write_json", "which does not lie below it"),
+        ("targets", "from actbench import activations", "which does not lie below it"),
+        ("kernels", "from actbench.networks import Stack", "which does not lie below it"),
+        ("networks", "from actbench import training", "which does not lie below it"),
+        ("training", "import actbench.experiments.sine_regression", "does not lie below it"),
+        ("experiments.new", "from actbench.experiments import sine_regression", "does not lie"),
+        ("experiments.new", "from actbench.results import fulfil", "which does not lie below it"),
+        ("results", "def f():\n    from actbench.cli import app", "which does not lie below it"),
+        ("surprise", "", "surprise has no place: add it to LAYERS"),
+    ],
+)
+def test_a_wrong_import_is_found(module: str, source: str, complaint: str) -> None:
+    """The rule can fail: each way of breaking it, planted alone, is one complaint."""
+    (found,) = violations({module: source, "figures": "", "figures._marks": ""})
+    assert complaint in found
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("colors", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch"),
+        ("claims", "import typing\nif typing.TYPE_CHECKING:\n    from actbench import training"),
+        ("initializers", "def draw():\n    from torch.nn import init"),
+        ("networks", "import torch\nfrom actbench import kernels"),
+        ("figures", "from actbench.figures import _marks\nfrom . import _marks as other"),
+        ("cli", "from actbench import __version__\nfrom actbench.experiments import get"),
+        ("datasets", "import torchlike\nimport json.decoder"),
+        ("", "def __getattr__(name):\n    return import_module(f'actbench.{name}')"),
+    ],
+)
+def test_a_right_import_is_left_alone(module: str, source: str) -> None:
+    """Types, functions that run later, and imports from below are no complaint."""
+    assert violations({module: source, "figures._marks": ""}) == []
+
+
+def test_the_paper_half_loads_no_torch() -> None:
+    """Datasets, claims and figures can be used where torch is not installed."""
+    paper = [name for name in sources() if place(name) not in TORCH_HALF | MEETING]
+    assert {"datasets", "claims", "console", "figures", "activations"} <= set(paper)
+    code = "\n".join(f"import actbench.{name}" for name in paper)
+    loaded = loaded_after(code)
+    assert "actbench" in loaded
+    assert "torch" not in loaded
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import actbench",
+        command("--help"),
+        command("run", "--help"),
+        command("list"),
+        command("--version"),
+        command("run", "sine-regresion"),
+    ],
+    ids=["import", "--help", "run --help", "list", "--version", "mistake"],
+)
+def test_start_up_loads_nothing_heavy(code: str) -> None:
+    """What answers at once does so without a numerical library."""
+    loaded = loaded_after(code)
+    assert "actbench" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_something_heavy_would_be_seen() -> None:
+    """The check of start-up can fail: where the networks are imported, torch is reported."""
+    assert {"torch", "numpy"} <= loaded_after("import actbench.networks") & HEAVY
+
+
+def test_submodules_come_when_they_are_used() -> None:
+    """A submodule is reached from a plain `import actbench`, and what does not exist is told."""
+    assert actbench.errors.ActbenchError is actbench.ActbenchError
+    for name in actbench.__all__:
+        assert getattr(actbench, name) is not None
+    with pytest.raises(AttributeError, match=r"^module 'actbench' has no attribute 'netwroks'$"):
+        _ = actbench.netwroks
+    with pytest.raises(AttributeError, match=r"^module 'actbench.experiments' has no attribute"):
+        _ = actbench.experiments.sine_regresion

@@ -1,0 +1,136 @@
+"""The examination of this machine: one line each, good or not, and nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NoReturn
+
+import psutil
+import pytest
+
+from actbench import doctor
+from actbench.doctor import Finding, examine
+
+GB = 10**9
+
+
+@pytest.fixture(autouse=True)
+def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle machine with memory, a disk and vector kernels, whatever this one is."""
+    monkeypatch.setattr(psutil, "getloadavg", lambda: (0.2, 0.0, 0.0))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * GB))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=50 * GB))
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu",))
+    monkeypatch.setattr("actbench.devices.default_threads", lambda: 4)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(doctor, "cpu_model", lambda: "Some CPU")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+
+def bad(findings: list[Finding]) -> list[str]:
+    """Keep the texts of what is not good."""
+    return [finding.text for finding in findings if not finding.good]
+
+
+def test_a_healthy_machine_is_all_good(tmp_path: Path) -> None:
+    """Each part of the machine gets a line, and none of them is a warning."""
+    findings = examine(tmp_path)
+    assert bad(findings) == []
+    texts = [finding.text for finding in findings]
+    assert texts[0].startswith("Python 3.")
+    assert ", actbench 0." in texts[0]
+    assert texts[1].startswith("torch 2.")
+    assert ", CPU kernels AVX2, with" in texts[1]
+    assert texts[2:] == [
+        "devices: cpu; auto takes cpu",
+        "Some CPU: 4 threads by default",
+        "load 0.2 on 8 cores",
+        "memory: 8.0 GB available",
+        f"output folder {tmp_path}: 50.0 GB free",
+    ]
+
+
+def test_an_accelerator_is_named_as_what_auto_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where an accelerator is present, the user learns that it is used unless told otherwise."""
+    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu", "cuda"))
+    assert "devices: cpu, cuda; auto takes cuda" in [f.text for f in examine(tmp_path)]
+
+
+def test_a_build_without_vector_kernels_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A torch that will be several times slower is not passed over."""
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "DEFAULT")
+    (text,) = bad(examine(tmp_path))
+    assert text.endswith(": no vector kernels, expect several times longer runs")
+
+
+@pytest.mark.parametrize(("load", "expected"), [(4.0, 0), (4.1, 1), (64.0, 1)])
+def test_a_busy_machine_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: float, expected: int
+) -> None:
+    """Other work on more than half of the cores is worth a look."""
+    monkeypatch.setattr(psutil, "getloadavg", lambda: (load, 0.0, 0.0))
+    text = f"load {load} on 8 cores: other work shares them, timings will be long and noisy"
+    assert bad(examine(tmp_path)) == [text] * expected
+
+
+def test_little_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too little memory comes with what to do about it."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=0.4 * GB))
+    assert bad(examine(tmp_path)) == [
+        "memory: 0.4 GB available: 0.5 GB is needed; close other programs"
+    ]
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too little space comes with what to do about it."""
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0.1 * GB))
+    assert bad(examine(tmp_path)) == [
+        f"output folder {tmp_path}: 0.1 GB free: 0.5 GB is advised; choose another with --out"
+    ]
+
+
+def test_a_number_of_threads_set_outside_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that users expect to work is named, with what becomes of it."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    texts = [finding.text for finding in examine(tmp_path)]
+    assert "Some CPU: 4 threads by default; OMP_NUM_THREADS=1 is set, and overridden" in texts
+
+
+def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
+    """A place where no folder can be is a line with the reason, not a crash."""
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "results"
+    assert bad(examine(folder)) == [
+        f"can't write to the output folder '{folder}': Not a directory. Choose another with --out"
+    ]
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Missing permissions above the folder are a line, not a crash."""
+
+    def refuse(path: Path) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    (text,) = bad(examine(tmp_path / "results"))
+    assert text == f"[Errno 13] Permission denied: '{tmp_path / 'results'}'"
+
+
+@pytest.mark.parametrize("below", ["results", "a/b/c", "."])
+def test_nothing_is_left_behind(tmp_path: Path, below: str) -> None:
+    """Looking whether a folder can be written leaves the disk as it was."""
+    (tmp_path / "mine").touch()
+    assert bad(examine(tmp_path / below)) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -1,0 +1,294 @@
+"""An output folder: what is there is reused, the rest is written, nothing is lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+
+from actbench import datasets, figures
+from actbench.errors import ActbenchError
+from actbench.experiments import get, sine_regression
+from actbench.experiments.sine_regression import Config
+from actbench.results import Outcome, dataset_path, fulfil
+
+EXPERIMENT = get("sine-regression")
+TINY = Config(
+    activations=("relu",), seeds=2, epochs=3, depth=2, width=4, points=10, device="cpu", threads=1
+)
+FILES = [
+    "sine_regression.nc",
+    "final_losses.json",
+    "loss_histories.json",
+    "gradient_magnitudes.json",
+    "gradient_magnitudes_epochs.json",
+    "drawing.png",
+    "drawing.svg",
+]
+
+
+@pytest.fixture(autouse=True)
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """One plain figure instead of the real ones, and what it was drawn from."""
+    values: list[float] = []
+
+    def draw(dataset: xr.Dataset) -> Figure:
+        values.append(dataset["final_mse"].sum().item())
+        return Figure(figsize=(1, 1))
+
+    monkeypatch.setitem(figures.FIGURES, EXPERIMENT.key, {"drawing": draw})
+    return values
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A folder that holds the results of ``TINY``."""
+    folder = tmp_path / "results"
+    fulfil(EXPERIMENT, TINY, folder)
+    return folder
+
+
+def forbid_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make computing anything a failure."""
+    monkeypatch.setattr(sine_regression, "run", lambda *_: pytest.fail("computed again"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Read all files of a folder, hidden ones too."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def names(outcome: Outcome) -> list[str]:
+    """List the files that were written."""
+    return [path.name for path in outcome.written]
+
+
+def final_loss(folder: Path) -> float:
+    """Read one number of the study files."""
+    text = (folder / "final_losses.json").read_text(encoding="utf-8")
+    loss: float = json.loads(text)["relu"]
+    return loss
+
+
+def test_everything_is_written_and_listed(tmp_path: Path) -> None:
+    """A new folder gets data, study files and figures, and each is named to the user."""
+    outcome = fulfil(EXPERIMENT, TINY, tmp_path / "a" / "b")
+    assert not outcome.reused
+    assert outcome.notes == []
+    assert outcome.written == [tmp_path / "a" / "b" / name for name in FILES]
+    assert contents(tmp_path / "a" / "b").keys() == {*FILES, "sine_regression.nc.sha256"}
+
+
+def test_the_dataset_is_where_it_is_said_to_be(out: Path) -> None:
+    """The path of a dataset follows from the experiment's key, and it can be read from there."""
+    path = dataset_path(EXPERIMENT, out)
+    assert path == out / "sine_regression.nc"
+    assert datasets.load(path)["final_mse"].sel(activation="relu", seed=42) == final_loss(out)
+
+
+def test_the_study_files_are_strict_json(tmp_path: Path) -> None:
+    """A network that diverged gives null in every file, never the word NaN or Infinity."""
+    diverging = dataclasses.replace(TINY, initializer="normal(1e15)", activations=("relu", "tanh"))
+    fulfil(EXPERIMENT, diverging, tmp_path)
+
+    def refuse(constant: str) -> NoReturn:
+        pytest.fail(f"{constant} is not JSON")
+
+    read = {
+        path.name: json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+        for path in tmp_path.glob("*.json")
+    }
+    assert read["final_losses.json"]["relu"] is None
+    assert isinstance(read["final_losses.json"]["tanh"], float)
+    assert read["loss_histories.json"]["relu"] == [None, None, None]
+    assert read["gradient_magnitudes.json"]["relu"] == [None, None, None]
+    assert read["gradient_magnitudes_epochs.json"]["relu"]["2"] == [None, None, None]
+
+
+def test_a_second_time_nothing_is_computed_or_written(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same settings all is reused, and no byte of the folder changes."""
+    before = contents(out)
+    forbid_running(monkeypatch)
+    outcome = fulfil(EXPERIMENT, TINY, out)
+    assert outcome.reused
+    assert (outcome.written, outcome.notes) == ([], [])
+    assert contents(out) == before
+    xr.testing.assert_identical(outcome.dataset, datasets.load(out / "sine_regression.nc"))
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".json")])
+def test_a_missing_study_file_is_written_again(
+    out: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A deleted study file comes back as it was, from the stored data, and alone."""
+    before = contents(out)
+    (out / name).unlink()
+    forbid_running(monkeypatch)
+    outcome = fulfil(EXPERIMENT, TINY, out)
+    assert (outcome.reused, names(outcome)) == (True, [name])
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_a_missing_figure_is_drawn_again(
+    out: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """A deleted figure comes back from the stored data."""
+    before = contents(out)
+    (out / f"drawing.{suffix}").unlink()
+    forbid_running(monkeypatch)
+    outcome = fulfil(EXPERIMENT, TINY, out)
+    assert (outcome.reused, names(outcome)) == (True, ["drawing.png", "drawing.svg"])
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "no checksum"])
+def test_damaged_data_is_computed_again_with_a_note(out: Path, damage: str) -> None:
+    """What can't be trusted is replaced by the same numbers, and the user is told why."""
+    before = contents(out)
+    path = out / "sine_regression.nc"
+    content = before[path.name]
+    if damage == "flipped":
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif damage == "truncated":
+        path.write_bytes(content[:-1])
+    else:
+        path.with_name("sine_regression.nc.sha256").unlink()
+    outcome = fulfil(EXPERIMENT, TINY, out)
+    assert not outcome.reused
+    assert names(outcome) == FILES
+    reason = "can't read" if damage == "no checksum" else f"{path} is damaged: its SHA-256"
+    assert len(outcome.notes) == 1
+    assert outcome.notes[0].startswith(f"recomputed, because {reason}")
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"epochs": 4}, "epochs: 3 there, 4 now"),
+        ({"seeds": 3}, "seeds: [42, 43] there, [42, 43, 44] now"),
+        (
+            {"learning_rate": 0.01, "activations": ("tanh",)},
+            "activations: ['relu'] there, ['tanh'] now; learning_rate: 0.001 there, 0.01 now",
+        ),
+    ],
+)
+def test_other_settings_are_refused_and_named(
+    out: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, object], text: str
+) -> None:
+    """Results of another protocol are never mixed in, and what differs is named, both ways."""
+    before = contents(out)
+    forbid_running(monkeypatch)
+    with pytest.raises(ActbenchError) as caught:
+        fulfil(EXPERIMENT, dataclasses.replace(TINY, **changed), out)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        f"{out / 'sine_regression.nc'} holds results of other settings ({text}). "
+        "Replace them with --overwrite, or choose another folder with --out"
+    )
+    assert contents(out) == before
+
+
+def test_another_environment_is_refused_and_named(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results of another torch release are not taken for this one's."""
+    stored = datasets.environment_of(datasets.load(out / "sine_regression.nc"))
+    other = {**stored, "torch": "2.6.0"}
+    monkeypatch.setattr("actbench.environment.describe", lambda device, threads: other)
+    forbid_running(monkeypatch)
+    with pytest.raises(ActbenchError) as caught:
+        fulfil(EXPERIMENT, TINY, out)
+    assert f"(torch: {stored['torch']!r} there, '2.6.0' now)" in str(caught.value)
+
+
+def test_overwriting_replaces_all(out: Path, drawn: list[float]) -> None:
+    """When asked to, every file is made from the new settings."""
+    before = contents(out)
+    outcome = fulfil(EXPERIMENT, dataclasses.replace(TINY, epochs=4), out, overwrite=True)
+    assert not outcome.reused
+    assert names(outcome) == FILES
+    assert outcome.dataset.sizes["epoch"] == 4
+    assert final_loss(out) == outcome.dataset["final_mse"].sel(activation="relu", seed=42)
+    assert drawn[-1] == outcome.dataset["final_mse"].sum()
+    assert contents(out).keys() == before.keys()
+
+
+def test_another_schema_is_refused(out: Path) -> None:
+    """Data of another version of the package is not silently replaced."""
+    path = out / "sine_regression.nc"
+    other = datasets.load(path)
+    other.attrs["schema_version"] = 99
+    datasets.save(other, path)
+    with pytest.raises(ActbenchError, match="has schema version 99, but this actbench reads"):
+        fulfil(EXPERIMENT, TINY, out)
+
+
+def test_what_an_interrupted_run_left_of_older_settings_is_not_kept(
+    out: Path, monkeypatch: pytest.MonkeyPatch, drawn: list[float]
+) -> None:
+    """Stopped after the data but before the rest, the next run writes the rest anew."""
+    for path in out.iterdir():
+        os.utime(path, ns=(0, 0))
+    other = dataclasses.replace(TINY, learning_rate=0.1)
+
+    def interrupt(dataset: xr.Dataset) -> NoReturn:
+        raise KeyboardInterrupt(dataset.sizes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sine_regression, "study_files", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fulfil(EXPERIMENT, other, out, overwrite=True)
+    forbid_running(monkeypatch)
+    outcome = fulfil(EXPERIMENT, other, out)
+    assert (outcome.reused, names(outcome)) == (True, FILES[1:])
+    assert final_loss(out) == outcome.dataset["final_mse"].sel(activation="relu", seed=42)
+    assert drawn[-1] == outcome.dataset["final_mse"].sum()
+
+
+def test_an_interrupt_while_training_leaves_earlier_results(out: Path) -> None:
+    """Ctrl-C in the middle of a run that was to replace results leaves them as they were."""
+    before = contents(out)
+
+    def interrupt(done: int) -> NoReturn:
+        raise KeyboardInterrupt(done)
+
+    with pytest.raises(KeyboardInterrupt):
+        fulfil(EXPERIMENT, TINY, out, overwrite=True, progress=interrupt)
+    assert contents(out) == before
+
+
+def test_an_unwritable_folder_is_found_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for a training whose results have no place."""
+    (tmp_path / "file").touch()
+    forbid_running(monkeypatch)
+    with pytest.raises(ActbenchError, match=r"^can't write to the output folder '.*file/results'"):
+        fulfil(EXPERIMENT, TINY, tmp_path / "file" / "results")
+
+
+def test_an_absent_device_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal leaves nothing behind."""
+    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu",))
+    with pytest.raises(ActbenchError, match=r"^device 'cuda' is not present"):
+        fulfil(EXPERIMENT, dataclasses.replace(TINY, device="cuda"), tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_progress_is_passed_on(tmp_path: Path) -> None:
+    """The steps of a run are told while it runs; what is reused takes none."""
+    steps: list[int] = []
+    fulfil(EXPERIMENT, TINY, tmp_path, progress=steps.append)
+    assert sum(steps) == 1 * 2 * 3
+    steps.clear()
+    fulfil(EXPERIMENT, TINY, tmp_path, progress=steps.append)
+    assert sum(steps) == 0
