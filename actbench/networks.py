@@ -9,6 +9,7 @@ torch's own kernels.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from torch import Tensor, nn
 from actbench.activations import Activation
 from actbench.initializers import Initializer
 from actbench.kernels import kernel_of
+
+# torch's initializers draw from one stream per process; threads take turns with it.
+_RANDOM_STREAM = threading.Lock()
 
 # A vectorized CPU kernel handles 32 floats at a time and what is left over one by one, which can
 # round differently. Memory in multiples of 32 x (1, 2, 3 or 4 threads) leaves nothing over, so a
@@ -87,7 +91,7 @@ def seeded_network(
     Returns:
         The network, as ``reference_network`` gives it right after ``torch.manual_seed(seed)``.
     """
-    with torch.random.fork_rng(devices=[]):
+    with _RANDOM_STREAM, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return reference_network(architecture, initializer)
 

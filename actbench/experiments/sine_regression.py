@@ -184,6 +184,7 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
                 target.x,
                 target.noisy,
                 progress,
+                threads,
             )
             for key in config.activations
         ]
