@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # about that many.
 _MEMORY_BUDGET_BYTES = 80 * 2**20
 _PROGRESS_EPOCHS = 10
+_LOOK_FOR_SIGNALS_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -266,6 +267,10 @@ def train(
     with ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(train_part, part) for part in _evenly(members, stacks)]
         try:
+            # A signal that reaches another thread wakes nobody here: look for one now and then.
+            while wait(futures, _LOOK_FOR_SIGNALS_S, return_when=FIRST_EXCEPTION).not_done:
+                if any(future.done() and future.exception() for future in futures):
+                    break
             parts = [future.result() for future in futures]
         except BaseException:
             # Ctrl-C reaches the main thread alone: the others learn of it here.
