@@ -51,8 +51,19 @@ def write_json(path: Path, value: object) -> None:
     Raises:
         ActbenchError: The file can't be written.
     """
-    text = json.dumps(_finite(value), indent=1, allow_nan=False)
-    write_atomic(path, f"{text}\n".encode())
+    write_atomic(path, f"{strict_json(value)}\n".encode())
+
+
+def strict_json(value: object) -> str:
+    """Return strict JSON, with ``null`` for numbers that are not finite.
+
+    Args:
+        value: Nested mappings, sequences, strings and numbers.
+
+    Returns:
+        The text, without a line break at its end.
+    """
+    return json.dumps(_finite(value), indent=1, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

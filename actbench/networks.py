@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -37,11 +37,13 @@ class Architecture:
         activation: Applied after every hidden layer.
         depth: Hidden layers, at least 1.
         width: Units per hidden layer, at least 1.
+        skip: Whether every hidden layer but the first adds its input to its output.
     """
 
     activation: Activation
     depth: int = 10
     width: int = 64
+    skip: bool = False
 
     @property
     def layer_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -53,6 +55,25 @@ class Architecture:
     def parameter_count(self) -> int:
         """Number of weights and biases of one network."""
         return sum(fan_out * (fan_in + 1) for fan_out, fan_in in self.layer_shapes)
+
+
+class SkipLayer(nn.Module):
+    """A hidden layer that adds its input to its output (He et al. 2016, eq. 1).
+
+    Args:
+        linear: The layer, with as many outputs as inputs.
+        activation: Applied to it before the sum.
+    """
+
+    def __init__(self, linear: nn.Linear, activation: nn.Module) -> None:
+        super().__init__()
+        self.linear = linear
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x + activation(linear(x))``, shape as ``x``."""
+        total: Tensor = x + self.activation(self.linear(x))
+        return total
 
 
 def reference_network(architecture: Architecture, initializer: Initializer) -> nn.Sequential:
@@ -73,8 +94,10 @@ def reference_network(architecture: Architecture, initializer: Initializer) -> n
     for layer in layers:
         initializer.apply(layer)
     modules: list[nn.Module] = []
-    for layer in layers[:-1]:
-        modules += [layer, architecture.activation.module()]
+    for number, layer in enumerate(layers[:-1]):
+        activation = architecture.activation.module()
+        with_skip = architecture.skip and number > 0
+        modules += [SkipLayer(layer, activation)] if with_skip else [layer, activation]
     return nn.Sequential(*modules, layers[-1])
 
 
@@ -105,7 +128,7 @@ def linear_layers(network: nn.Sequential) -> list[nn.Linear]:
     Returns:
         ``depth + 1`` layers, the output layer last.
     """
-    return [module for module in network if isinstance(module, nn.Linear)]
+    return [module for module in network.modules() if isinstance(module, nn.Linear)]
 
 
 def _aligned(numel: int) -> int:
@@ -134,7 +157,8 @@ class Stack:
         biases: Per layer ``(member, 1, fan_out)``, views of ``parameters``.
         weight_gradients: Like ``weights``; filled by ``backward``.
         bias_gradients: Like ``biases``; filled by ``backward``.
-        activations: Per hidden layer ``(member, points, width)``; filled by ``forward``.
+        activations: Output of each hidden layer, with its skip connection where there is one,
+            ``(member, points, width)``; filled by ``forward``.
     """
 
     def __init__(
@@ -197,6 +221,10 @@ class Stack:
         self._flat_pre, self._pre = [b[0] for b in pre], [b[1] for b in pre]
         self._flat_post, self.activations = [b[0] for b in post], [b[1] for b in post]
         self._errors = [buffer(), buffer()]
+        if self.architecture.skip:
+            # The sum needs a place of its own: the derivative is read off the activation alone.
+            self._skip_terms = self.activations
+            self.activations = [self.activations[0], *(buffer()[1] for _ in range(depth - 1))]
         self._output = like.new_empty(self.count, points, 1)
 
     @torch.no_grad()
@@ -216,6 +244,12 @@ class Stack:
                 torch.bmm(self.activations[number - 1], self.weights[number].mT, out=pre)
             pre.add_(self.biases[number])
             self._kernel.forward(self._flat_pre[number], self._flat_post[number])
+            if self.architecture.skip and number > 0:
+                torch.add(
+                    self._skip_terms[number],
+                    self.activations[number - 1],
+                    out=self.activations[number],
+                )
         self._output.copy_(self._output_product())
         return self._output.add_(self.biases[-1])
 
@@ -228,7 +262,12 @@ class Stack:
         return torch.bmm(last.expand(2, -1, -1), weight.expand(2, -1, -1))[:1]
 
     @torch.no_grad()
-    def backward(self, x: Tensor, output_gradient: Tensor) -> None:
+    def backward(
+        self,
+        x: Tensor,
+        output_gradient: Tensor,
+        observe: Callable[[int, Tensor], None] | None = None,
+    ) -> None:
         """Back-propagate, filling ``weight_gradients`` and ``bias_gradients``.
 
         The chain rule through a linear layer z = a W^T + b: dW = dz^T a, db = sum dz, da = dz W
@@ -238,13 +277,20 @@ class Stack:
             x: The inputs of the last ``forward``, shape ``(points, 1)``.
             output_gradient: Derivative of each member's loss by its output, shape
                 ``(member, points, 1)``.
+            observe: Called with each layer's number and its error signal d loss / d z, shape
+                ``(member, points, fan_out)``, the output layer first; overwritten afterwards.
         """
+        if observe is not None:
+            observe(self.architecture.depth + 1, output_gradient)
         torch.bmm(output_gradient.mT, self.activations[-1], out=self.weight_gradients[-1])
         torch.sum(output_gradient, 1, keepdim=True, out=self.bias_gradients[-1])
         (flat, error), (spare_flat, spare) = self._errors
         torch.mul(output_gradient, self.weights[-1], out=error)
         for number in reversed(range(self.architecture.depth)):
+            passed_on = error.clone() if self.architecture.skip and number > 0 else None
             self._kernel.backward(flat, self._flat_pre[number], self._flat_post[number])
+            if observe is not None:
+                observe(number + 1, error)
             torch.sum(error, 1, keepdim=True, out=self.bias_gradients[number])
             if number == 0:
                 inputs = x.mT.expand(self.count, 1, -1)
@@ -255,6 +301,8 @@ class Stack:
                 return
             torch.bmm(error.mT, self.activations[number - 1], out=self.weight_gradients[number])
             torch.bmm(error, self.weights[number], out=spare)
+            if passed_on is not None:
+                spare.add_(passed_on)
             flat, error, spare_flat, spare = spare_flat, spare, flat, error
 
 

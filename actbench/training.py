@@ -77,12 +77,15 @@ class Training:
         loss: Training loss before each update, shape ``(member, epoch)``.
         gradient_magnitude: Mean absolute derivative of the loss by the weights of one layer,
             shape ``(member, recorded epoch, layer)``, layer 1 first.
+        weight_displacement: Distance of one layer's weights after training from their initial
+            values, over the norm of these, shape ``(member, layer)``.
         prediction: Output of the trained networks, shape ``(member, points)``.
         hidden_activation: Of the first member after training, shape ``(depth, points, width)``.
     """
 
     loss: NDArray[np.floating[Any]]
     gradient_magnitude: NDArray[np.floating[Any]]
+    weight_displacement: NDArray[np.floating[Any]]
     prediction: NDArray[np.floating[Any]]
     hidden_activation: NDArray[np.floating[Any]]
 
@@ -120,6 +123,7 @@ def train_reference(
     optimizer = torch.optim.Adam(
         network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
     )
+    initial = [layer.weight.detach().clone() for layer in linear_layers(network)]
     losses, magnitudes = [], []
     for epoch in range(schedule.epochs):
         optimizer.zero_grad()
@@ -130,9 +134,11 @@ def train_reference(
         optimizer.step()
         losses.append(loss.detach())
     hidden, output = _reference_activity(network, inputs)
+    final = [layer.weight.detach() for layer in linear_layers(network)]
     return Training(
         loss=torch.stack(losses)[None].cpu().numpy(),
         gradient_magnitude=_stacked(magnitudes, len(architecture.layer_shapes))[None].numpy(),
+        weight_displacement=_displacement([w[None] for w in initial], [w[None] for w in final]),
         prediction=output.T.cpu().numpy(),
         hidden_activation=hidden.cpu().numpy(),
     )
@@ -148,9 +154,19 @@ def _reference_activity(network: nn.Sequential, inputs: Tensor) -> tuple[Tensor,
     hidden, a = [], inputs
     for module in network:
         a = module(a)
-        if not isinstance(module, nn.Linear):
+        if not isinstance(module, nn.Linear):  # an activation, or a whole layer with its skip
             hidden.append(a)
     return torch.stack(hidden), a
+
+
+def _displacement(initial: list[Tensor], final: list[Tensor]) -> NDArray[np.floating[Any]]:
+    """Per layer ``(member, fan_out, fan_in)`` before and after; returns ``(member, layer)``."""
+    moved = [
+        torch.linalg.vector_norm(after - before, dim=(1, 2))
+        / torch.linalg.vector_norm(before, dim=(1, 2))
+        for before, after in zip(initial, final, strict=True)
+    ]
+    return torch.stack(moved, 1).cpu().numpy()
 
 
 def _stacked(magnitudes: list[Tensor], layers: int) -> Tensor:
@@ -191,6 +207,7 @@ def train_stack(
         weight_decay=schedule.weight_decay,
         fused=True,
     )
+    initial = [weight.detach().clone() for weight in stack.weights]
     losses = inputs.new_empty(schedule.epochs, len(members))
     magnitudes = []
     for epoch in range(schedule.epochs):
@@ -209,6 +226,7 @@ def train_stack(
     return Training(
         loss=losses.T.cpu().numpy(),
         gradient_magnitude=by_epoch.movedim(2, 0).cpu().numpy(),
+        weight_displacement=_displacement(initial, [w.detach() for w in stack.weights]),
         prediction=prediction,
         hidden_activation=torch.stack([a[0] for a in stack.activations]).cpu().numpy(),
     )
@@ -280,6 +298,7 @@ def train(
     return Training(
         loss=np.concatenate([p.loss for p in parts]),
         gradient_magnitude=np.concatenate([p.gradient_magnitude for p in parts]),
+        weight_displacement=np.concatenate([p.weight_displacement for p in parts]),
         prediction=np.concatenate([p.prediction for p in parts]),
         hidden_activation=parts[0].hidden_activation,
     )
