@@ -37,6 +37,15 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             "sine-regression",
             "10x64 networks fitted to a noisy sine: losses, gradients, learned functions",
         ),
+        "gradient-flow": Experiment(
+            "gradient-flow", "gradients of every layer at initialization, depths 5 to 50"
+        ),
+        "activation-derivatives": Experiment(
+            "activation-derivatives", "the derivative of every activation, on a grid"
+        ),
+        "closed-forms": Experiment(
+            "closed-forms", "what follows from the targets alone: floors of constant and line"
+        ),
     }
 )
 """The registry: experiment key to experiment."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +40,8 @@ class Config:
         weight_decay: Adam's L2 penalty, at least 0; not stated, 0 is torch's default.
         depth: Hidden layers, at least 1; stated.
         width: Units per hidden layer, at least 1; stated.
+        skip: Whether every hidden layer but the first adds its input to its output; not in the
+            study's main run, advised by it for very deep networks.
         points: Inputs, evenly spaced on [-pi, pi], at least 2; stated.
         noise_std: Standard deviation of the noise on the targets, at least 0; stated.
         noise_seed: Seed of the noise, the same for every member; recovered from the study's
@@ -61,6 +62,7 @@ class Config:
     weight_decay: float = 0.0
     depth: int = 10
     width: int = 64
+    skip: bool = False
     points: int = 200
     noise_std: float = 0.1
     noise_seed: int = 42
@@ -107,6 +109,11 @@ class Config:
     def hidden_layers(self) -> tuple[int, ...]:
         """Hidden layers whose activations are kept: the study's, and always the last."""
         return tuple(sorted({n for n in _HIDDEN_LAYERS if n <= self.depth} | {self.depth}))
+
+    @property
+    def steps(self) -> int:
+        """Steps of progress that ``run`` reports: epochs x members."""
+        return len(self.activations) * len(_seeds(self.seeds)) * self.epochs
 
     def protocol(self) -> dict[str, Any]:
         """List every setting, with those that no argument changes.
@@ -178,7 +185,7 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
     with devices.using_threads(config.threads) as threads:
         trainings = [
             train(
-                Architecture(activations.get(key), config.depth, config.width),
+                Architecture(activations.get(key), config.depth, config.width, config.skip),
                 members,
                 schedule,
                 target.x,
@@ -208,6 +215,10 @@ def _dataset(config: Config, target: targets.Target, trainings: Sequence[Trainin
             "gradient_magnitude": (
                 (*by_member, "recorded_epoch", "layer"),
                 np.stack([t.gradient_magnitude for t in trainings]),
+            ),
+            "weight_displacement": (
+                (*by_member, "layer"),
+                np.stack([t.weight_displacement for t in trainings]),
             ),
             "prediction": ((*by_member, "x"), prediction),
             "hidden_activation": (("activation", "hidden_layer", "x", "unit"), hidden[:, kept]),
@@ -271,18 +282,13 @@ def _floats(values: xr.DataArray) -> list[float]:
     return [float(value) for value in values.to_numpy()]
 
 
-def estimate_s(config: Config) -> float:
-    """Estimate how long ``run`` would take here, from a few epochs of every training.
+def calibration(config: Config) -> Config:
+    """Return a short run of the same shape, from which to estimate how long a run takes.
 
     Args:
-        config: The protocol.
+        config: The run to be estimated.
 
     Returns:
-        Seconds, without loading torch and without figures.
+        The same members for a few epochs.
     """
-    few = min(config.epochs, 20)
-    # The first use of Adam in a process loads modules for seconds, which are no part of training.
-    run(dataclasses.replace(config, epochs=1))
-    start = time.perf_counter()
-    run(dataclasses.replace(config, epochs=few))
-    return (time.perf_counter() - start) * config.epochs / few
+    return dataclasses.replace(config, epochs=min(config.epochs, 20))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from actbench.figures import sine_regression
+from actbench.figures import gradient_flow, sine_regression
 from actbench.figures.saving import SUFFIXES, save
 
 if TYPE_CHECKING:
@@ -20,5 +20,6 @@ __all__ = ["FIGURES", "SUFFIXES", "save"]
 
 FIGURES: Final[dict[str, dict[str, Callable[[xr.Dataset], Figure]]]] = {
     "sine-regression": sine_regression.FIGURES,
+    "gradient-flow": gradient_flow.FIGURES,
 }
 """Experiment key to figure name to the function that draws it."""

@@ -15,6 +15,7 @@ from actbench.figures._marks import (
     DOTS,
     SMALL,
     TRUTH,
+    Array,
     activations,
     band,
     data_handles,
@@ -126,14 +127,22 @@ def panel_gradients(axes: Axes, ds: xr.Dataset, epoch: int) -> None:
     for name in activations(ds):
         values = log_safe(at_epoch.sel(activation=name).transpose("seed", "layer").values)
         draw_band(axes, safe(layers), values, style_of(name), marker=True, gid=f"gradient-{name}")
-    step = math.ceil(len(layers) / 12)
-    ticks = [layer for layer in layers[::step] if layer + step / 2 < layers[-1]]
-    axes.xaxis.set_major_locator(FixedLocator([*ticks, layers[-1]]))
+    number_layers(axes, layers)
     axes.set_xlabel(f"layer 1 = nearest the input … {layers[-1]} = output")
     if (at_epoch.values == 0).any():
-        axes.text(
-            0.98, 0.03, "gaps: exactly zero", transform=axes.transAxes, ha="right", fontsize=SMALL
-        )
+        say_zeros(axes)
+
+
+def number_layers(axes: Axes, layers: Array, most: int = 12) -> None:
+    step = math.ceil(len(layers) / most)
+    ticks = [layer for layer in layers[::step] if layer + step / 2 < layers[-1]]
+    axes.xaxis.set_major_locator(FixedLocator([*ticks, layers[-1]]))
+
+
+def say_zeros(axes: Axes) -> None:
+    axes.text(
+        0.98, 0.03, "gaps: exactly zero", transform=axes.transAxes, ha="right", fontsize=SMALL
+    )
 
 
 def panel_units(axes: Axes, ds: xr.Dataset, name: str, layer: int) -> None:

@@ -1,0 +1,96 @@
+"""The figure of the experiment ``gradient-flow``."""
+
+from __future__ import annotations
+
+import functools
+import textwrap
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from actbench.colors import style_of
+from actbench.figures._marks import activations, draw_band, legend, log_safe
+from actbench.figures._panels import number_layers, say_zeros
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+_MOST_INITIALIZERS: Final = 5
+_RECOVERED: Final = (
+    "Weight gradients, mean |∂loss/∂W|: the study's protocol as recovered, one draw of "
+    "Xavier-uniform weights (scales differ)"
+)
+_WHY: Final = (
+    "A weight gradient is the error signal times the layer's input: where the one shrinks toward "
+    "the input and the other toward the output, the product stays level and hides it."
+)
+_MOST_MARKED: Final = 21  # layers; beyond it markers run into each other
+
+
+def exp1_gradient_flow(ds: xr.Dataset) -> Figure:
+    """Draw weight gradients of the recovered protocol, and the robust one's error signals below.
+
+    Args:
+        ds: Dataset of `gradient-flow`.
+
+    Returns:
+        The figure: a panel per depth above, a panel per initializer below (at most five, and one
+        depth); layer 1, nearest the input, is on the left of each panel.
+
+    Raises:
+        KeyError: A variable that the figure needs is not in the dataset.
+    """
+    depths = _depths(ds["gradient_magnitude"])
+    depth = _depths(ds["error_signal_rms"])[0]
+    initializers = [str(key) for key in ds["initializer"].values][:_MOST_INITIALIZERS]
+    columns = max(len(depths), len(initializers), 3)
+    figure = Figure(figsize=(3.2 * columns, 9.4), layout="constrained")
+    above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
+    wrapped = functools.partial(textwrap.fill, width=int(8 * figure.get_figwidth()))
+    above.suptitle(wrapped(_RECOVERED), fontsize=13)
+    for panel, at in zip(above.subplots(1, len(depths), squeeze=False)[0], depths, strict=True):
+        _panel(panel, ds, ds["gradient_magnitude"].sel(depth=at), at, "gradient")
+        panel.set_title(f"{at} hidden layers", fontsize=10.5)
+    heading = (
+        f"Error signals, RMS of ∂loss/∂z: {depth} hidden layers, {ds.sizes['seed']} networks each"
+    )
+    below.suptitle(f"{wrapped(heading)}\n{wrapped(_WHY)}", fontsize=13)
+    panels = below.subplots(1, len(initializers), squeeze=False, sharey=True)[0]
+    for panel, key in zip(panels, initializers, strict=True):
+        signal = ds["error_signal_rms"].sel(depth=depth, initializer=key)
+        _panel(panel, ds, signal, depth, f"signal-{key}")
+        panel.set_title(key, fontsize=10.5)
+    legend(figure, ds, marker=True)
+    return figure
+
+
+def _depths(values: xr.DataArray) -> list[int]:
+    """Depths that a protocol has; those of the other one are NaN throughout."""
+    others = [dim for dim in values.dims if dim != "depth"]
+    held = np.asarray(values.notnull().any(others))
+    depths = [int(depth) for depth in values["depth"].values]
+    return [d for d, there in zip(depths, held, strict=True) if there] or depths
+
+
+def _panel(axes: Axes, ds: xr.Dataset, values: xr.DataArray, depth: int, gid: str) -> None:
+    layers = np.arange(1, depth + 2, dtype=np.float64)
+    axes.set_yscale("log")
+    chosen = values.sel(layer=layers)
+    for name in activations(ds):
+        row = log_safe(chosen.sel(activation=name).values)[None]
+        marked = len(layers) <= _MOST_MARKED
+        draw_band(axes, layers, row, style_of(name), marker=marked, gid=f"{gid}-{name}")
+    number_layers(axes, layers, most=6)
+    axes.set_xlabel(f"layer: 1 = nearest input, {depth + 1} = output", fontsize=9)
+    if (chosen.values == 0).any():
+        say_zeros(axes)
+
+
+FIGURES: Final[dict[str, Callable[[xr.Dataset], Figure]]] = {
+    "exp1_gradient_flow": exp1_gradient_flow,
+}
+"""The study's figure name with the function that draws it."""
