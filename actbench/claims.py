@@ -1,14 +1,107 @@
-"""Claims as data: what the study states, read from ``baselines/published.toml``."""
+"""Claims as data: the schema of a claims file, and reading one."""
 
 from __future__ import annotations
 
+import math
 import tomllib
+from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from actbench.errors import ActbenchError
+
+_FROZEN = ConfigDict(extra="forbid", frozen=True)
+
+
+class Verdict(StrEnum):
+    """What judging a claim can end in."""
+
+    REPRODUCED = "reproduced"
+    DIRECTION_ONLY = "direction_only"
+    NOT_REPRODUCED = "not_reproduced"
+    INCONCLUSIVE = "inconclusive"
+    NOT_TESTABLE = "not_testable"
+
+
+class Relation(BaseModel):
+    """Where a measured value must lie for the claim to hold.
+
+    Args:
+        kind: ``equals`` a value within a tolerance, or lies ``above`` or ``below`` one.
+        value: The value; for ``equals`` the published one where none is given.
+        tolerance: For ``equals``: largest distance that still counts as the same, above 0.
+        relative: Whether the tolerance is a share of the value.
+        reason: Why this bound or tolerance and no other.
+    """
+
+    model_config = _FROZEN
+
+    kind: Literal["equals", "above", "below"]
+    value: float | None = Field(default=None, allow_inf_nan=False)
+    tolerance: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    relative: bool = False
+    reason: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_tolerance(self) -> Relation:
+        if (self.kind == "equals") != (self.tolerance is not None):
+            raise ValueError("'equals' needs a tolerance, 'above' and 'below' take none")
+        return self
+
+    @property
+    def half_width(self) -> float:
+        """The tolerance in units of the value; infinite for ``above`` and ``below``."""
+        if self.tolerance is None:
+            return math.inf
+        return self.tolerance * (abs(self._center) if self.relative else 1.0)
+
+    def contains(self, value: float) -> bool:
+        """Tell whether a value satisfies the relation; one that is NaN never does.
+
+        Args:
+            value: The value.
+
+        Returns:
+            Whether it lies within ``bounds``.
+        """
+        low, high = self.bounds
+        return low <= value <= high
+
+    @property
+    def _center(self) -> float:
+        if self.value is None:
+            raise ValueError("a relation without a value has no bounds")
+        return self.value
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest value that satisfies the relation."""
+        if self.kind == "above":
+            return self._center, math.inf
+        if self.kind == "below":
+            return -math.inf, self._center
+        return self._center - self.half_width, self._center + self.half_width
+
+
+class Protocol(BaseModel):
+    """A named set of settings of one experiment.
+
+    Args:
+        experiment: Key of the experiment.
+        settings: Arguments of its ``Config`` that differ from the defaults.
+        seeds: How many seeds, whatever was asked for; ``None`` takes what was asked for.
+        slow: Whether it takes so long that a fast run judges its stored result.
+    """
+
+    model_config = _FROZEN
+
+    experiment: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    seeds: int | None = Field(default=None, ge=1)
+    slow: bool = False
 
 
 class Claim(BaseModel):
@@ -16,39 +109,119 @@ class Claim(BaseModel):
 
     Args:
         id: Stable name, a short sentence in kebab case.
-        source: Where in the study it is stated.
+        source: Where it is stated.
         statement: What it says, in our words.
-        experiment: Key of the experiment that can decide it.
-        metric: Variable of the experiment's dataset.
-        activation: Key of the activation that it is about.
-        published: The study's value.
-        tolerance: Largest relative distance from the published value that still counts as the
-            same result.
-        tolerance_reason: Why that much and not less.
+        protocol: Name of the protocol that decides it; none for a claim that nothing here can.
+        metric: Name and arguments of the metric, such as ``{name = "final_mse", activation =
+            "relu"}``.
+        published: The study's value, where it gives one.
+        relation: What must hold for the claim as stated.
+        direction: The weaker statement of ordering or sign, where the claim has one.
+        quantifier: ``exact`` for a value that no seed changes, ``median`` for the typical seed,
+            ``every`` for at least ``share`` of all seeds.
+        share: Of all seeds, for ``every``.
+        expected: The verdict that is pinned.
+        because: Why that verdict is expected; for ``not_testable``, why nothing here can decide.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = _FROZEN
 
     id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     source: str = Field(min_length=1)
     statement: str = Field(min_length=1)
-    experiment: str
-    metric: str
-    activation: str
-    published: float = Field(allow_inf_nan=False)
-    tolerance: float = Field(gt=0, allow_inf_nan=False)
-    tolerance_reason: str = Field(min_length=1)
+    protocol: str | None = None
+    metric: dict[str, str | int | float] = Field(default_factory=dict)
+    published: float | None = Field(default=None, allow_inf_nan=False)
+    relation: Relation | None = None
+    direction: Relation | None = None
+    quantifier: Literal["exact", "median", "every"] = "median"
+    share: float = Field(default=0.95, gt=0, lt=1)
+    expected: Verdict
+    because: str = Field(min_length=1)
 
-    def holds_for(self, value: float) -> bool:
-        """Tell whether a measured value is the published one, within the tolerance.
+    @model_validator(mode="before")
+    @classmethod
+    def _published_is_the_value(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("relation"), dict):
+            relation = {"value": data.get("published"), **data["relation"]}
+            return {**data, "relation": relation}
+        return data
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> Claim:
+        if self.expected is Verdict.NOT_TESTABLE:
+            if self.protocol or self.relation or self.metric:
+                raise ValueError("a claim that is not_testable has no protocol, metric or relation")
+        elif not (self.protocol and self.relation and self.metric.get("name")):
+            raise ValueError("a testable claim needs a protocol, a metric with a name, a relation")
+        for relation in (self.relation, self.direction):
+            if relation is not None and relation.value is None:
+                raise ValueError("a relation needs a value, its own or the published one")
+            if relation is not None and relation.relative and relation.value == 0:
+                raise ValueError("a tolerance can't be relative to a value of 0")
+        return self
+
+    @property
+    def activation(self) -> str | None:
+        """Key of the activation that the metric is about, where it is about one."""
+        value = self.metric.get("activation")
+        return None if value is None else str(value)
+
+
+class ClaimsFile(BaseModel):
+    """A file of claims with the protocols they name.
+
+    Args:
+        study: What the claims are about.
+        protocol: Protocols by name.
+        claim: The claims, in the order in which to report them.
+    """
+
+    model_config = _FROZEN
+
+    study: str = Field(min_length=1)
+    protocol: dict[str, Protocol]
+    claim: tuple[Claim, ...] = Field(min_length=1)
+
+    @property
+    def alpha(self) -> float:
+        """Error level of one claim, so that all together stay below 1 %."""
+        return 0.01 / len(self.claim)
+
+    def get(self, claim_id: str) -> Claim:
+        """Look up a claim by its id.
 
         Args:
-            value: The measured value; one that is not finite never is.
+            claim_id: The id.
 
         Returns:
-            Whether ``|value - published| <= tolerance x |published|``.
+            The claim.
+
+        Raises:
+            ActbenchError: No claim has that id; lists the known and the nearest.
         """
-        return abs(value - self.published) <= self.tolerance * abs(self.published)
+        from actbench.errors import unknown_name
+
+        for claim in self.claim:
+            if claim.id == claim_id:
+                return claim
+        raise unknown_name("claim", claim_id, [claim.id for claim in self.claim])
+
+
+def final_loss_claims(claims: ClaimsFile) -> dict[str, Claim]:
+    """Pick the claims about final losses that the study states first, by activation.
+
+    Args:
+        claims: The study's claims.
+
+    Returns:
+        Activation key to the first claim in the file about its ``final_mse``.
+    """
+    chosen: dict[str, Claim] = {}
+    for claim in claims.claim:
+        if claim.metric.get("name") == "final_mse" and claim.activation and claim.published:
+            chosen.setdefault(claim.activation, claim)
+    return chosen
 
 
 def baselines_folder() -> Path:
@@ -61,45 +234,74 @@ def baselines_folder() -> Path:
     return installed if installed.is_dir() else installed.parents[1] / "baselines"
 
 
-def load(path: Path) -> list[Claim]:
+def load(path: Path) -> ClaimsFile:
     """Read and validate a file of claims.
 
     Args:
-        path: A TOML file with an array of tables ``[[claim]]``.
+        path: A TOML file with ``study``, tables ``[protocol.NAME]`` and tables ``[[claim]]``.
 
     Returns:
-        The claims in the file's order.
+        Its content.
 
     Raises:
-        ActbenchError: The file can't be read, or a claim is wrong; names file, claim and field.
+        ActbenchError: The file can't be read, or something in it is wrong; names file, claim and
+            field.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("claim")
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ActbenchError(f"can't read the claims in {path}: {error}") from error
-    if not (isinstance(tables, list) and tables and all(isinstance(t, dict) for t in tables)):
-        raise ActbenchError(f"{path} holds no claims; each is a table that begins with [[claim]]")
-    claims: list[Claim] = []
-    for number, table in enumerate(tables, 1):
-        name = table.get("id", f"number {number}")
-        try:
-            claim = Claim.model_validate(table, strict=True)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "claim"
+    try:
+        loaded = ClaimsFile.model_validate(content)
+    except ValidationError as error:
+        raise ActbenchError(f"{path}: {_first_problem(error, content)}") from error
+    _check_references(loaded, path)
+    return loaded
+
+
+def _first_problem(error: ValidationError, content: dict[str, Any]) -> str:
+    first = error.errors()[0]
+    loc = list(first["loc"])
+    where = ""
+    if loc[:1] == ["claim"] and len(loc) > 1 and isinstance(loc[1], int):
+        table = content["claim"][loc[1]]
+        named = table.get("id") if isinstance(table, dict) else None
+        where = f"claim {named or f'number {loc[1] + 1}'!r}, "
+        loc = loc[2:]
+    field = ".".join(str(part) for part in loc)
+    return f"{where}field {field!r}: {first['msg']}" if field else f"{where}{first['msg']}"
+
+
+def _check_references(loaded: ClaimsFile, path: Path) -> None:
+    from actbench.experiments import EXPERIMENTS
+    from actbench.metrics import METRICS
+
+    seen: set[str] = set()
+    for claim in loaded.claim:
+        problem = None
+        if claim.id in seen:
+            problem = "field 'id': stands there twice"
+        elif claim.protocol is not None and claim.protocol not in loaded.protocol:
+            problem = (
+                f"field 'protocol': {claim.protocol!r} is not one of {sorted(loaded.protocol)}"
+            )
+        elif claim.protocol is not None and claim.metric["name"] not in METRICS:
+            problem = f"field 'metric': {claim.metric['name']!r} is not one of {sorted(METRICS)}"
+        if problem:
+            raise ActbenchError(f"{path}: claim {claim.id!r}, {problem}")
+        seen.add(claim.id)
+    for name, protocol in loaded.protocol.items():
+        if protocol.experiment not in EXPERIMENTS:
             raise ActbenchError(
-                f"{path}: claim {name!r}, field {field!r}: {first['msg']}"
-            ) from error
-        if claim.id in {other.id for other in claims}:
-            raise ActbenchError(f"{path}: claim {name!r}, field 'id': stands there twice")
-        claims.append(claim)
-    return claims
+                f"{path}: protocol {name!r}, field 'experiment': {protocol.experiment!r} is not "
+                f"one of {sorted(EXPERIMENTS)}"
+            )
 
 
-def published() -> list[Claim]:
+def published() -> ClaimsFile:
     """Return the study's claims, as shipped with the package.
 
     Returns:
-        The claims of ``baselines/published.toml``.
+        The content of ``baselines/published.toml``.
     """
     return load(baselines_folder() / "published.toml")

@@ -1,0 +1,126 @@
+"""From claims to the datasets that decide them: which to run, where to keep them, what to judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actbench import datasets, measured
+from actbench.claims import Claim, ClaimsFile, Protocol
+from actbench.errors import ActbenchError
+from actbench.experiments import EXPERIMENTS
+from actbench.verdicts import Judgment, judge, judge_values
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# Of every experiment's Config, but not a protocol's to set among its settings.
+_NOT_SETTINGS = ("seeds", "device", "threads")
+
+
+def config_for(
+    protocol: Protocol, seeds: int, device: str = "auto", threads: int | None = None
+) -> Any:
+    """Build the configuration of a protocol. Loads torch.
+
+    Args:
+        protocol: Experiment and settings.
+        seeds: How many seeds were asked for; a protocol that states its own keeps them.
+        device: Where to run.
+        threads: CPU threads.
+
+    Returns:
+        A ``Config`` of the protocol's experiment.
+
+    Raises:
+        ActbenchError: A setting is not one of the experiment's, or out of range.
+    """
+    factory = EXPERIMENTS[protocol.experiment].module().Config
+    known = [name for name in factory.__dataclass_fields__ if name not in _NOT_SETTINGS]
+    unknown = set(protocol.settings) - set(known)
+    if unknown:
+        raise ActbenchError(
+            f"{protocol.experiment} has no setting {sorted(unknown)[0]!r}; it has "
+            f"{', '.join(known)}"
+        )
+    return factory(
+        **protocol.settings, seeds=protocol.seeds or seeds, device=device, threads=threads
+    )
+
+
+def file_name(name: str, protocol: Protocol) -> str:
+    """Return the dataset file of a protocol in an output folder.
+
+    Args:
+        name: The protocol's name in its claims file.
+        protocol: The protocol.
+
+    Returns:
+        The experiment's file for its default settings, else one that carries the protocol's name.
+    """
+    stem = protocol.experiment.replace("-", "_")
+    return f"{stem}.nc" if not protocol.settings else f"{stem}-{name}.nc"
+
+
+def judge_all(
+    claims: ClaimsFile,
+    dataset_of: Callable[[str], xr.Dataset | None],
+    chosen: Iterable[Claim] | None = None,
+) -> list[Judgment]:
+    """Judge claims, each from its protocol's dataset or, where there is none, what is stored.
+
+    Args:
+        claims: The file, which fixes the error level.
+        dataset_of: Returns a protocol's dataset by name; ``None`` sends its claims to the values
+            stored in ``baselines/measured``.
+        chosen: Claims to judge; all by default.
+
+    Returns:
+        One judgment per claim, in order.
+
+    Raises:
+        ActbenchError: A claim has neither a dataset nor stored values.
+    """
+    return [
+        judge_one(claims, claim, dataset_of)
+        for claim in (claims.claim if chosen is None else chosen)
+    ]
+
+
+def judge_one(
+    claims: ClaimsFile, claim: Claim, dataset_of: Callable[[str], xr.Dataset | None]
+) -> Judgment:
+    """Judge one claim; arguments and errors as of ``judge_all``."""
+    if claim.protocol is None:
+        return judge(claim, None, claims.alpha)
+    dataset = dataset_of(claim.protocol)
+    if dataset is not None:
+        return judge(claim, dataset, claims.alpha)
+    return judge_values(claim, measured.load(claim.protocol).values(claim.metric), claims.alpha)
+
+
+def stored_dataset(folder: Path, name: str, protocol: Protocol) -> xr.Dataset:
+    """Read the dataset of a protocol from a folder of results. Loads torch.
+
+    Args:
+        folder: Where ``actbench reproduce`` or ``run`` wrote.
+        name: The protocol's name.
+        protocol: The protocol.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        ActbenchError: It is not there, damaged, or was made with other settings.
+    """
+    dataset = datasets.load(folder / file_name(name, protocol))
+    stored = datasets.protocol_of(dataset)
+    asked = config_for(protocol, 1).protocol()
+    for key, value in asked.items():
+        if key not in _NOT_SETTINGS and stored.get(key) != value:
+            raise ActbenchError(
+                f"{folder / file_name(name, protocol)} was made with {key}={stored.get(key)!r}, "
+                f"but protocol {name!r} states {value!r}. Run it again with --overwrite"
+            )
+    return dataset

@@ -1,0 +1,93 @@
+"""Intervals and tests that need no assumption about a distribution's shape."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+
+def median_interval(values: ArrayLike, alpha: float) -> tuple[float, float] | None:
+    """Return a confidence interval of the median from order statistics.
+
+    The number of values below the median is binomial with p = 1/2, so the k-th smallest and the
+    k-th largest enclose it with probability 1 - 2 P(B < k), whatever the distribution
+    (David and Nagaraja 2003, eq. 7.1.2).
+
+    Args:
+        values: One value per seed; infinite values are allowed, NaN counts as plus infinity.
+        alpha: Largest probability of missing the median, between 0 and 1.
+
+    Returns:
+        Low and high end, or ``None`` where there are too few values for any interval.
+    """
+    ordered = np.sort(_nan_as_infinity(values))
+    # Largest k with 2 P(B <= k - 1) <= alpha; the interval is [k-th smallest, k-th largest].
+    k = int(stats.binom.ppf(alpha / 2, len(ordered), 0.5)) + 1
+    while k > 0 and 2 * stats.binom.cdf(k - 1, len(ordered), 0.5) > alpha:
+        k -= 1
+    if k == 0:
+        return None
+    return float(ordered[k - 1]), float(ordered[-k])
+
+
+def seeds_for_median(alpha: float) -> int:
+    """Return how many values ``median_interval`` needs at least.
+
+    Args:
+        alpha: Largest probability of missing the median, between 0 and 1.
+
+    Returns:
+        The smallest n with 2 x 0.5^n <= alpha.
+    """
+    return max(1, math.ceil(1 - math.log2(alpha)))
+
+
+def proportion_interval(successes: int, trials: int, alpha: float) -> tuple[float, float]:
+    """Return the exact binomial interval of a proportion (Clopper and Pearson 1934).
+
+    Args:
+        successes: How many trials succeeded.
+        trials: How many there were, at least 1.
+        alpha: Largest probability that the true proportion lies outside.
+
+    Returns:
+        Low and high end, within [0, 1].
+    """
+    interval = stats.binomtest(successes, trials).proportion_ci(1 - alpha, method="exact")
+    return float(interval.low), float(interval.high)
+
+
+def seeds_for_proportion(share: float, alpha: float) -> int:
+    """Return how many agreeing seeds show that at least a share of all seeds agrees.
+
+    Args:
+        share: The share to be shown, between 0 and 1.
+        alpha: As in ``proportion_interval``.
+
+    Returns:
+        The smallest n whose exact interval, with n successes in n trials, begins at ``share`` or
+        above: share^n <= alpha / 2.
+    """
+    return max(1, math.ceil(math.log(alpha / 2) / math.log(share)))
+
+
+def same_distribution(first: ArrayLike, second: ArrayLike) -> float:
+    """Return the p value of a two-sample Kolmogorov-Smirnov test.
+
+    Args:
+        first: One value per seed; NaN counts as plus infinity.
+        second: As ``first``; may have another length.
+
+    Returns:
+        The probability of a distance at least this large if both come from one distribution.
+    """
+    one, two = (np.nan_to_num(_nan_as_infinity(v)) for v in (first, second))
+    return float(stats.ks_2samp(one, two, method="exact").pvalue)
+
+
+def _nan_as_infinity(values: ArrayLike) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    numbers = np.asarray(values, dtype=np.float64).ravel()
+    return np.where(np.isnan(numbers), np.inf, numbers)

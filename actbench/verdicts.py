@@ -1,0 +1,252 @@
+"""The one judge: a claim and a measurement in, a verdict with its evidence out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from actbench import metrics
+from actbench.claims import Claim, Relation, Verdict
+from actbench.statistics import (
+    median_interval,
+    proportion_interval,
+    seeds_for_median,
+    seeds_for_proportion,
+)
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """A verdict with everything it rests on.
+
+    Args:
+        claim: What was judged.
+        verdict: What came out.
+        measured: The value: of the one run, the median over seeds, or the share of seeds that
+            agree; ``None`` where nothing was measured.
+        interval: Its interval at the file's error level; ``None`` where there is none.
+        margin: How far the verdict is from flipping: a factor for ``above`` and ``below``, in
+            tolerances for ``equals``; ``None`` where that has no meaning.
+        seeds: How many seeds were measured.
+        seeds_needed: How many the claim's wording needs.
+        sentence: What was found, in words.
+        to_flip: What would change the verdict, in words.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    measured: float | None = None
+    interval: tuple[float, float] | None = None
+    margin: float | None = None
+    seeds: int = 0
+    seeds_needed: int = 0
+    sentence: str = ""
+    to_flip: str = ""
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the verdict is the one that the claim pins."""
+        return self.verdict is self.claim.expected
+
+    def row(self) -> dict[str, Any]:
+        """Return the judgment as JSON-ready names and values."""
+        return {
+            "id": self.claim.id,
+            "verdict": str(self.verdict),
+            "expected": str(self.claim.expected),
+            "published": self.claim.published,
+            "measured": self.measured,
+            "interval": None if self.interval is None else list(self.interval),
+            "margin": self.margin,
+            "kind": None if self.claim.relation is None else self.claim.relation.kind,
+            "seeds": self.seeds,
+            "seeds_needed": self.seeds_needed,
+            "statement": self.claim.statement,
+            "source": self.claim.source,
+            "finding": self.sentence,
+            "to_flip": self.to_flip,
+            "because": self.claim.because,
+        }
+
+
+def judge(claim: Claim, dataset: xr.Dataset | None, alpha: float) -> Judgment:
+    """Judge one claim.
+
+    Args:
+        claim: The claim.
+        dataset: Of the claim's protocol; ``None`` only for a claim that is not testable.
+        alpha: Error level of this claim, the file's 0.01 / (number of claims).
+
+    Returns:
+        The verdict and its evidence. Too few seeds for the claim's wording, or an interval across
+        the bound, is ``inconclusive``, never a pass.
+    """
+    if claim.relation is None or dataset is None:
+        return Judgment(claim, Verdict.NOT_TESTABLE, sentence=claim.because)
+    return judge_values(claim, metrics.measure(claim.metric, dataset), alpha)
+
+
+def judge_values(claim: Claim, values: NDArray[np.float64], alpha: float) -> Judgment:
+    """Judge one testable claim from its metric's values.
+
+    Args:
+        claim: The claim.
+        values: One value per seed, or a single one for ``exact``.
+        alpha: Error level of this claim.
+
+    Returns:
+        The verdict and its evidence.
+
+    Raises:
+        ValueError: The claim is not testable.
+    """
+    if claim.relation is None:
+        raise ValueError(f"claim {claim.id!r} is not testable: there is nothing to judge")
+    needed = _seeds_needed(claim, alpha)
+    holds = _satisfied(claim, claim.relation, values, alpha)
+    if holds is None:
+        verdict = Verdict.INCONCLUSIVE
+    elif holds:
+        verdict = Verdict.REPRODUCED
+    else:
+        verdict = _by_direction(claim, values, alpha)
+    measured, interval = _summary(claim, values, alpha)
+    decisive = claim.relation
+    if verdict is Verdict.DIRECTION_ONLY and claim.direction is not None:
+        decisive = claim.direction
+    return Judgment(
+        claim=claim,
+        verdict=verdict,
+        measured=measured,
+        interval=interval,
+        margin=_margin(decisive, _extent(claim, values, alpha)),
+        seeds=len(values),
+        seeds_needed=needed,
+        sentence=_sentence(claim, values, measured, interval),
+        to_flip=_to_flip(verdict, len(values), needed, decisive),
+    )
+
+
+def _by_direction(claim: Claim, values: NDArray[np.float64], alpha: float) -> Verdict:
+    if claim.direction is None:
+        return Verdict.NOT_REPRODUCED
+    holds = _satisfied(claim, claim.direction, values, alpha)
+    if holds is None:
+        return Verdict.INCONCLUSIVE
+    return Verdict.DIRECTION_ONLY if holds else Verdict.NOT_REPRODUCED
+
+
+def _seeds_needed(claim: Claim, alpha: float) -> int:
+    if claim.quantifier == "exact":
+        return 1
+    if claim.quantifier == "median":
+        return seeds_for_median(alpha)
+    return seeds_for_proportion(claim.share, alpha)
+
+
+def _inside(relation: Relation, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    low, high = relation.bounds
+    return (values >= low) & (values <= high)
+
+
+def _satisfied(
+    claim: Claim, relation: Relation, values: NDArray[np.float64], alpha: float
+) -> bool | None:
+    """Whether the relation holds; ``None`` where the evidence does not tell."""
+    low, high = relation.bounds
+    if claim.quantifier == "every":
+        at_least, at_most = proportion_interval(
+            int(_inside(relation, values).sum()), len(values), alpha
+        )
+        low, high = claim.share, math.inf
+    elif claim.quantifier == "median":
+        interval = median_interval(values, alpha)
+        if interval is None:
+            return None
+        at_least, at_most = interval
+    else:
+        at_least = at_most = float(values[0])
+        if math.isnan(at_least):
+            return False
+    if at_least >= low and at_most <= high:
+        return True
+    return False if at_most < low or at_least > high else None
+
+
+def _summary(
+    claim: Claim, values: NDArray[np.float64], alpha: float
+) -> tuple[float, tuple[float, float] | None]:
+    if claim.quantifier == "every" and claim.relation is not None:
+        agreeing = int(_inside(claim.relation, values).sum())
+        return agreeing / len(values), proportion_interval(agreeing, len(values), alpha)
+    if claim.quantifier == "median":
+        ordered = np.where(np.isnan(values), np.inf, values)
+        return float(np.median(ordered)), median_interval(values, alpha)
+    return float(values[0]), (float(values[0]), float(values[0]))
+
+
+def _extent(claim: Claim, values: NDArray[np.float64], alpha: float) -> tuple[float, float] | None:
+    """The values whose distance to the bound is the margin."""
+    if claim.quantifier == "median":
+        return median_interval(values, alpha)
+    finite = np.where(np.isnan(values), np.inf, values)
+    return float(finite.min()), float(finite.max())
+
+
+def _margin(relation: Relation, extent: tuple[float, float] | None) -> float | None:
+    if extent is None or not all(math.isfinite(end) for end in extent):
+        return None
+    low, high = relation.bounds
+    least, most = extent
+    if relation.kind == "equals":
+        distance = min(abs(least - low), abs(high - most), abs(least - high), abs(low - most))
+        return distance / relation.half_width
+    bound = low if relation.kind == "above" else high
+    # The near end: the one that would cross the bound first.
+    near = min(extent, key=lambda end: abs(end - bound))
+    if near * bound <= 0:
+        return None
+    factor = near / bound
+    return max(factor, 1 / factor)
+
+
+def _sentence(
+    claim: Claim,
+    values: NDArray[np.float64],
+    measured: float,
+    interval: tuple[float, float] | None,
+) -> str:
+    published = "" if claim.published is None else f"; published {claim.published:.6g}"
+    if claim.quantifier == "every":
+        agreeing = round(measured * len(values))
+        return (
+            f"{agreeing} of {len(values)} seeds agree, values from {values.min():.4g} to "
+            f"{values.max():.4g}{published}"
+        )
+    if claim.quantifier == "exact":
+        return f"measured {measured:.6g}{published}"
+    between = "too few seeds for an interval"
+    if interval is not None:
+        between = f"between {interval[0]:.4g} and {interval[1]:.4g}"
+    return f"median {measured:.4g} over {len(values)} seeds, {between}{published}"
+
+
+def _to_flip(verdict: Verdict, seeds: int, needed: int, relation: Relation) -> str:
+    low, high = relation.bounds
+    if verdict is Verdict.INCONCLUSIVE and seeds < needed:
+        return f"{needed} seeds instead of {seeds}"
+    if verdict is Verdict.INCONCLUSIVE:
+        return "more seeds, so that the interval no longer straddles the bound"
+    verb = "entered" if verdict is Verdict.NOT_REPRODUCED else "left"
+    if math.isinf(high):
+        where = f"[{low:.6g}, infinity)"
+    elif math.isinf(low):
+        where = f"(-infinity, {high:.6g}]"
+    else:
+        where = f"[{low:.6g}, {high:.6g}]"
+    return f"a measurement that {verb} {where}"
