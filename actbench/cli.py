@@ -5,23 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from actbench import __version__
 from actbench.activations import ACTIVATIONS
-from actbench.errors import ActbenchError, require_positive_int
-from actbench.experiments import EXPERIMENTS, Experiment
+from actbench.errors import ActbenchError, require_positive_int, unknown_name
+from actbench.experiments import EXPERIMENTS
 from actbench.experiments import get as get_experiment
 from actbench.initializers import KEYS as INITIALIZER_KEYS
 
-if TYPE_CHECKING:
-    from actbench.results import Outcome
-
+EXIT_CHANGED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
@@ -96,69 +93,6 @@ def _options(
     pass
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Options that every command which computes has."""
-
-    out: Path
-    quiet: bool
-    dry_run: bool
-    overwrite: bool
-
-    @property
-    def console(self) -> Console:
-        return Console(quiet=self.quiet)
-
-    def execute(self, pairs: list[tuple[Experiment, Any]]) -> None:
-        if self.dry_run:
-            for experiment, config in pairs:
-                self._estimate(experiment, config)
-            return
-        for experiment, config in pairs:
-            self._show(experiment, self._fulfil(experiment, config))
-
-    def _fulfil(self, experiment: Experiment, config: Any) -> Outcome:
-        from actbench.console import progress_bar
-        from actbench.results import fulfil
-
-        total = len(config.activations) * len(config.seeds) * config.epochs
-        with progress_bar(
-            Console(stderr=True, quiet=self.quiet), experiment.key, total
-        ) as progress:
-            return fulfil(experiment, config, self.out, overwrite=self.overwrite, progress=progress)
-
-    def _show(self, experiment: Experiment, outcome: Outcome) -> None:
-        from actbench import console as shown
-        from actbench.claims import published
-
-        about = [
-            claim
-            for claim in published()
-            if claim.experiment == experiment.key and claim.metric == "final_mse"
-        ]
-        console = self.console
-        console.print(shown.final_mse_table(outcome.dataset, about))
-        for bars in shown.gradient_bars(outcome.dataset, console.width):
-            console.print(bars)
-        sentences = [*outcome.notes, *shown.findings(outcome.dataset, about)]
-        for sentence in sentences:
-            console.print(f"Note: {sentence}", highlight=False)
-        if outcome.reused:
-            console.print(f"Data reused from {self.out}; its settings are those asked for.")
-        if outcome.written:
-            console.print("Written:")
-            console.print(shown.written_files(outcome.written), highlight=False, soft_wrap=True)
-
-    def _estimate(self, experiment: Experiment, config: Any) -> None:
-        module = experiment.module()
-        seconds = module.estimate_s(config)
-        self.console.print(
-            f"{experiment.key}: {len(config.activations)} activations x {len(config.seeds)} seeds "
-            f"x {config.epochs} epochs, about {seconds:.0f} s, into {self.out}/",
-            highlight=False,
-        )
-
-
 @app.command()
 def reproduce(
     out: Out = Path("results"),
@@ -175,11 +109,17 @@ def reproduce(
     """
     with _interruptible():
         require_positive_int("--seeds", seeds)
-        pairs = [
-            (e, e.module().Config(seeds=seeds, device=device, threads=threads))
-            for e in EXPERIMENTS.values()
-        ]
-        _Run(out, quiet, dry_run, overwrite).execute(pairs)
+        from actbench.session import Session, ledger_of, study_jobs
+
+        session = Session(out, quiet, overwrite)
+        jobs = study_jobs(seeds, device, threads)
+        if dry_run:
+            session.estimate(jobs)
+            return
+        session.execute(jobs)
+        changed = session.show_ledger(ledger_of(out))
+    if changed:
+        raise typer.Exit(EXIT_CHANGED)
 
 
 @app.command()
@@ -200,21 +140,42 @@ def run(
             autocompletion=lambda: list(ACTIVATIONS),
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Full-batch updates.")] = 500,
+    epochs: Annotated[
+        int | None, typer.Option(help="Full-batch updates.", show_default="500")
+    ] = None,
     initializer: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help=f"One of {', '.join(INITIALIZER_KEYS)}.", autocompletion=_complete_initializer
+            help=f"One of {', '.join(INITIALIZER_KEYS)}.",
+            show_default="torch_default",
+            autocompletion=_complete_initializer,
         ),
-    ] = "torch_default",
-    learning_rate: Annotated[float, typer.Option(help="Adam's step size.")] = 1e-3,
-    weight_decay: Annotated[float, typer.Option(help="Adam's L2 penalty.")] = 0.0,
-    depth: Annotated[int, typer.Option(help="Hidden layers.")] = 10,
-    width: Annotated[int, typer.Option(help="Units per hidden layer.")] = 64,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Adam's step size.", show_default="0.001")
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Adam's L2 penalty.", show_default="0.0")
+    ] = None,
+    depth: Annotated[int | None, typer.Option(help="Hidden layers.", show_default="10")] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Units per hidden layer.", show_default="64")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32 or float64.", show_default="float32")
+    ] = None,
     out: Out = Path("results"),
-    seeds: Seeds = 16,
-    device: Device = "auto",
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="How many seeds, from 42 on.", show_default="the experiment's"),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, cpu, cuda, mps or xpu; auto picks the best.",
+            show_default="the experiment's",
+        ),
+    ] = None,
     threads: Threads = None,
     quiet: Quiet = False,
     dry_run: DryRun = False,
@@ -225,14 +186,29 @@ def run(
     Example: actbench run sine-regression -a relu -a tanh --epochs 200 --out mine
     """
     with _interruptible():
-        require_positive_int("--seeds", seeds)
+        if seeds is not None:
+            require_positive_int("--seeds", seeds)
         chosen = [get_experiment(key) for key in dict.fromkeys(experiments)]
-        settings: dict[str, Any] = {"activations": activation} if activation else {}
-        settings |= {"epochs": epochs, "initializer": initializer, "learning_rate": learning_rate}
-        settings |= {"weight_decay": weight_decay, "depth": depth, "width": width, "dtype": dtype}
-        settings |= {"seeds": seeds, "device": device, "threads": threads}
-        pairs = [(e, e.module().Config(**settings)) for e in chosen]
-        _Run(out, quiet, dry_run, overwrite).execute(pairs)
+        asked: dict[str, Any] = {
+            "activations": activation or None,
+            "epochs": epochs,
+            "initializer": initializer,
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+            "depth": depth,
+            "width": width,
+            "dtype": dtype,
+            "seeds": seeds,
+            "device": device,
+            "threads": threads,
+        }
+        # What was not asked for is left to each experiment's own defaults.
+        settings = {name: value for name, value in asked.items() if value is not None}
+        from actbench.session import Job, Session, make_config
+
+        jobs = [Job(e, make_config(e, settings)) for e in chosen]
+        session = Session(out, quiet, overwrite)
+        session.estimate(jobs) if dry_run else session.execute(jobs)
 
 
 @app.command("list")
@@ -262,3 +238,128 @@ def doctor(out: Out = Path("results")) -> None:
         typer.echo(f"{'ok  ' if finding.good else 'look'} {finding.text}")
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)
+
+
+claims_app = typer.Typer(
+    help="The ledger: every claim of the study with its verdict.", invoke_without_command=True
+)
+app.add_typer(claims_app, name="claims")
+
+
+@claims_app.callback()
+def claims(
+    context: typer.Context,
+    form: Annotated[str, typer.Option("--format", help="table, markdown or json.")] = "table",
+    verdict: Annotated[
+        str | None, typer.Option(help="Only claims with this verdict.", show_default="all")
+    ] = None,
+    experiment: Annotated[
+        str | None, typer.Option(help="Only claims of this experiment.", show_default="all")
+    ] = None,
+    out: Out = Path("results"),
+) -> None:
+    """Print the ledger, judged from the results in --out or from stored measurements."""
+    if context.invoked_subcommand is not None:
+        context.obj = out
+        return
+    from actbench import ledger
+    from actbench.claims import Verdict, published
+
+    with _interruptible():
+        if form not in ledger.FORMATS:
+            raise unknown_name("format", form, ledger.FORMATS)
+        verdicts = [str(known) for known in Verdict]
+        if verdict is not None and verdict not in verdicts:
+            raise unknown_name("verdict", verdict, verdicts)
+        if experiment is not None:
+            get_experiment(experiment)
+        file = published()
+        judgments = ledger.from_results(file, out)
+    chosen = [
+        j
+        for j in judgments
+        if verdict in {None, str(j.verdict)}
+        and (
+            experiment is None
+            or (j.claim.protocol and file.protocol[j.claim.protocol].experiment == experiment)
+        )
+    ]
+    if form == "table":
+        screen = Console()
+        screen.print(ledger.table(chosen, screen.width))
+        typer.echo(ledger.counts(chosen))
+    else:
+        write = ledger.as_json if form == "json" else ledger.markdown
+        typer.echo(write(chosen, ledger.elsewhere(file, chosen)))
+    if ledger.changed(judgments):
+        raise typer.Exit(EXIT_CHANGED)
+
+
+def _complete_claim(incomplete: str) -> list[str]:
+    from actbench.claims import published
+
+    return [claim.id for claim in published().claim if claim.id.startswith(incomplete)]
+
+
+@claims_app.command("show")
+def claims_show(
+    context: typer.Context,
+    claim_id: Annotated[str, typer.Argument(help="The claim.", autocompletion=_complete_claim)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for data and figures.", show_default="results"),
+    ] = None,
+) -> None:
+    """Print one claim with its source, protocol and evidence, and how to rerun just it."""
+    from actbench import ledger
+    from actbench.claims import published
+
+    with _interruptible():
+        file = published()
+        claim = file.get(claim_id)
+        folder: Path = out or context.obj
+        judgment = next(j for j in ledger.from_results(file, folder) if j.claim is claim)
+        stored = not ledger.results_hold(file, claim.protocol, folder)
+        typer.echo(ledger.in_full(judgment, file, stored=stored))
+
+
+@app.command()
+def robustness(
+    measure: Annotated[
+        bool, typer.Option(help="Measure the map anew; takes about half an hour on 2 cores.")
+    ] = False,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="The map to read or write.", show_default="baselines/robustness.json"),
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Also draw a picture per claim into this folder.")
+    ] = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace a map of other settings.")] = False,
+) -> None:
+    """Say in which settings that the study leaves open each claim holds, and where it flips.
+
+    An interrupted measurement goes on where it stopped when the command is given again.
+    """
+    with _interruptible():
+        from actbench import robustness as maps
+        from actbench.claims import published
+        from actbench.console import progress_bar
+
+        claims_file, path = published(), file or maps.path_of()
+        if measure:
+            grid = maps.Grid()
+            bar = Console(stderr=True, quiet=quiet)
+            with progress_bar(bar, "robustness", maps.steps(grid)) as progress:
+                maps.run(grid, claims_file, path, progress, threads, overwrite)
+        found = maps.load(path)
+        screen = Console(quiet=quiet)
+        for claim in maps.mapped_claims(claims_file):
+            screen.print(f"[bold]{claim.id}[/]: {maps.sentence(found, claim)}", highlight=False)
+        if pictures is not None:
+            from actbench.figures.robustness import draw_all
+
+            written = draw_all(found, claims_file, pictures)
+            screen.print(f"{len(written)} pictures written to {pictures}/", highlight=False)

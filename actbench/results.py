@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,16 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
 
 
-def dataset_path(experiment: Experiment, out: Path) -> Path:
-    """Return where an experiment's dataset lies in an output folder.
+def default_name(experiment: Experiment) -> str:
+    """Return the file of an experiment's dataset in an output folder.
 
     Args:
         experiment: The experiment.
-        out: The output folder.
 
     Returns:
-        The path of its NetCDF file.
+        The name of its NetCDF file.
     """
-    return out / f"{experiment.key.replace('-', '_')}.nc"
+    return f"{experiment.key.replace('-', '_')}.nc"
 
 
 def fulfil(
@@ -50,6 +49,7 @@ def fulfil(
     config: Any,
     out: Path,
     *,
+    name: str | None = None,
     overwrite: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Outcome:
@@ -59,6 +59,8 @@ def fulfil(
         experiment: What to run.
         config: Its configuration.
         out: The folder; created where it does not exist.
+        name: File of the dataset, where it is a variant of the experiment; a variant has no study
+            files and no figures.
         overwrite: Whether results of another protocol may be replaced.
         progress: Passed on to the experiment.
 
@@ -71,17 +73,18 @@ def fulfil(
     """
     here = _environment_of(config)  # first: a device that is not there leaves no empty folder
     prepare_folder(out)
-    path = dataset_path(experiment, out)
+    path = out / (name or default_name(experiment))
     notes: list[str] = []
     dataset = None
     if path.exists() and not overwrite:
         dataset = _reusable(path, config.protocol(), here, notes)
     if dataset is not None:
-        return Outcome(dataset, True, _write_rest(experiment, dataset, out, replace=False), notes)
+        rest = [] if name else _write_rest(experiment, dataset, out, replace=False)
+        return Outcome(dataset, True, rest, notes)
     dataset = experiment.module().run(config, progress)
     datasets.save(dataset, path)
-    written = [path, *_write_rest(experiment, dataset, out, replace=True)]
-    return Outcome(dataset, False, written, notes)
+    rest = [] if name else _write_rest(experiment, dataset, out, replace=True)
+    return Outcome(dataset, False, [path, *rest], notes)
 
 
 def _reusable(
@@ -95,7 +98,10 @@ def _reusable(
         notes.append(f"recomputed, because {error}")
         return None
     changed = _differences(datasets.protocol_of(dataset), protocol)
-    changed += _differences(datasets.environment_of(dataset), here)
+    # A device or number of threads that is no part of the protocol is one that is not used.
+    ignored = {name for name in ("device", "threads") if name not in protocol}
+    ignored |= {"device_name"} if "device" in ignored else set()
+    changed += _differences(datasets.environment_of(dataset), here, ignored)
     if changed:
         raise ActbenchError(
             f"{path} holds results of other settings ({'; '.join(changed)}). "
@@ -111,10 +117,12 @@ def _environment_of(config: Any) -> dict[str, Any]:
         return environment.describe(str(devices.choose(config.device)), threads)
 
 
-def _differences(stored: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+def _differences(
+    stored: dict[str, Any], asked: dict[str, Any], ignored: Set[str] = frozenset()
+) -> list[str]:
     return [
         f"{name}: {stored.get(name)!r} there, {asked.get(name)!r} now"
-        for name in sorted(stored.keys() | asked.keys())
+        for name in sorted((stored.keys() | asked.keys()) - ignored)
         if stored.get(name) != asked.get(name)
     ]
 
@@ -124,7 +132,7 @@ def _write_rest(
 ) -> list[Path]:
     from actbench import figures
 
-    made = dataset_path(experiment, out).stat().st_mtime_ns
+    made = (out / default_name(experiment)).stat().st_mtime_ns
 
     def wanted(path: Path) -> bool:
         # Older than the dataset means drawn from another one: a run stopped in between.
@@ -135,7 +143,7 @@ def _write_rest(
         if wanted(out / name):
             write_json(out / name, content)
             written.append(out / name)
-    for name, draw in figures.FIGURES[experiment.key].items():
+    for name, draw in figures.FIGURES.get(experiment.key, {}).items():
         paths = [out / f"{name}.{suffix}" for suffix in figures.SUFFIXES]
         if any(wanted(path) for path in paths):
             written += figures.save(draw(dataset), out, name)

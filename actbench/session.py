@@ -1,0 +1,201 @@
+"""What the commands that compute have in common: jobs, progress, and what is shown afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from actbench import claims, console, evidence, ledger
+from actbench.errors import ActbenchError
+from actbench.experiments import EXPERIMENTS, Experiment
+from actbench.files import write_atomic
+from actbench.results import Outcome, fulfil
+
+if TYPE_CHECKING:
+    from actbench.verdicts import Judgment
+
+
+_OPTIONS = {
+    "activations": "--activation",
+    "epochs": "--epochs",
+    "initializer": "--initializer",
+    "learning_rate": "--learning-rate",
+    "weight_decay": "--weight-decay",
+    "depth": "--depth",
+    "width": "--width",
+    "dtype": "--dtype",
+    "seeds": "--seeds",
+    "device": "--device",
+    "threads": "--threads",
+}
+"""Setting of an experiment to the option of ``actbench run`` that gives it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of an experiment.
+
+    Args:
+        experiment: What to run.
+        config: With which settings.
+        name: Dataset file, where it is a variant of the experiment.
+    """
+
+    experiment: Experiment
+    config: Any
+    name: str | None = None
+
+
+def study_jobs(seeds: int, device: str, threads: int | None) -> list[Job]:
+    """List what the study's claims need, without the protocols that take minutes.
+
+    Args:
+        seeds: How many seeds per training.
+        device: Where to train.
+        threads: CPU threads.
+
+    Returns:
+        One job per protocol of the claims file that is not slow.
+    """
+    jobs = []
+    for name, protocol in claims.published().protocol.items():
+        if not protocol.slow:
+            config = evidence.config_for(protocol, seeds, device, threads)
+            variant = evidence.file_name(name, protocol) if protocol.settings else None
+            jobs.append(Job(EXPERIMENTS[protocol.experiment], config, variant))
+    return jobs
+
+
+def make_config(experiment: Experiment, settings: dict[str, Any]) -> Any:
+    """Build an experiment's configuration from what was given on the command line.
+
+    Args:
+        experiment: The experiment.
+        settings: Names and values that were given.
+
+    Returns:
+        Its ``Config``.
+
+    Raises:
+        ActbenchError: A setting is not one of the experiment's.
+    """
+    factory = experiment.module().Config
+    known = factory.__dataclass_fields__
+    for name in settings:
+        if name not in known:
+            taken = ", ".join(option for key, option in _OPTIONS.items() if key in known)
+            raise ActbenchError(
+                f"{experiment.key} has no setting {_OPTIONS[name]}; it takes {taken}. Leave it "
+                "out, or run each experiment by itself"
+            )
+    return factory(**settings)
+
+
+def ledger_of(out: Path) -> list[Judgment]:
+    """Judge the study's claims from a folder of results.
+
+    Args:
+        out: The folder.
+
+    Returns:
+        One judgment per claim.
+    """
+    return ledger.from_results(claims.published(), out)
+
+
+@dataclass(frozen=True)
+class Session:
+    """One invocation of a command that computes.
+
+    Args:
+        out: Where results go.
+        quiet: Whether to print errors only.
+        overwrite: Whether results of other settings may be replaced.
+    """
+
+    out: Path
+    quiet: bool
+    overwrite: bool
+
+    @property
+    def _console(self) -> Console:
+        return Console(quiet=self.quiet)
+
+    def execute(self, jobs: Sequence[Job]) -> None:
+        """Run jobs one after another, showing progress and what came out.
+
+        Args:
+            jobs: What to run.
+        """
+        for job in jobs:
+            bar = Console(stderr=True, quiet=self.quiet)
+            title = (job.name or job.experiment.key).removesuffix(".nc")
+            with console.progress_bar(bar, title, job.config.steps) as progress:
+                outcome = fulfil(
+                    job.experiment,
+                    job.config,
+                    self.out,
+                    name=job.name,
+                    overwrite=self.overwrite,
+                    progress=progress,
+                )
+            self._show(job, outcome)
+
+    def _show(self, job: Job, outcome: Outcome) -> None:
+        screen = self._console
+        if "final_mse" in outcome.dataset:
+            about = claims.final_loss_claims(claims.published())
+            screen.print(console.final_mse_table(outcome.dataset, about))
+            for bars in console.gradient_bars(outcome.dataset, screen.width):
+                screen.print(bars)
+            for sentence in console.findings(outcome.dataset, about):
+                screen.print(f"Note: {sentence}", highlight=False)
+        for sentence in outcome.notes:
+            screen.print(f"Note: {sentence}", highlight=False)
+        if outcome.reused:
+            screen.print(f"{job.experiment.key}: data reused from {self.out}; same settings.")
+        if outcome.written:
+            screen.print("Written:")
+            screen.print(console.written_files(outcome.written), highlight=False, soft_wrap=True)
+
+    def estimate(self, jobs: Sequence[Job]) -> None:
+        """Say what jobs would run and about how long they take.
+
+        Args:
+            jobs: What would run.
+        """
+        for job in jobs:
+            module = job.experiment.module()
+            small = module.calibration(job.config)
+            module.run(small)  # the first use of torch loads modules for seconds
+            start = time.perf_counter()
+            module.run(small)
+            per_step = (time.perf_counter() - start) / max(1, small.steps)
+            self._console.print(
+                f"{job.name or job.experiment.key}: about {per_step * job.config.steps:.0f} s, "
+                f"into {self.out}/",
+                highlight=False,
+            )
+
+    def show_ledger(self, judgments: Sequence[Judgment]) -> bool:
+        """Print the ledger and write it beside the results.
+
+        Args:
+            judgments: Every claim's verdict.
+
+        Returns:
+            Whether a verdict is not the expected one. A claim that lacks seeds is not counted:
+            fewer were asked for than its wording needs.
+        """
+        screen = self._console
+        screen.print(ledger.table(judgments, screen.width))
+        screen.print(ledger.counts(judgments), highlight=False)
+        sentences = ledger.elsewhere(claims.published(), judgments)
+        write_atomic(self.out / "ledger.json", f"{ledger.as_json(judgments, sentences)}\n".encode())
+        write_atomic(self.out / "ledger.md", ledger.markdown(judgments, sentences).encode())
+        return bool(ledger.changed(judgments))
