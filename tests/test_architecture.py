@@ -19,12 +19,14 @@ LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
     ("activations", "initializers", "targets", "colors", "files"),
     ("devices", "environment", "experiments", "statistics", "theory"),
-    ("kernels", "datasets", "figures"),
+    ("kernels", "datasets"),
     ("networks", "metrics"),
     ("training", "claims"),
-    ("experiments.*", "verdicts"),
-    ("console", "records", "drift"),
-    ("results", "report", "doctor"),
+    ("experiments.*", "verdicts", "measured"),
+    ("evidence", "robustness"),
+    ("console", "figures", "ledger", "records", "drift"),
+    ("results", "report", "doctor", "pytest_plugin"),
+    ("session",),
     ("cli",),
     ("__main__",),
 )
@@ -32,7 +34,7 @@ LAYERS: Sequence[Sequence[str]] = (
 `experiments` for the registry alone, `experiments.*` for each experiment."""
 
 TORCH_HALF = {"devices", "kernels", "networks", "training", "experiments.*"}
-MEETING = {"environment", "results", "doctor", "cli", "__main__", ""}
+MEETING = {"environment", "results", "robustness", "doctor", "session", "cli", "__main__", ""}
 """Where the halves meet; every other module belongs to the paper half."""
 
 HEAVY = {"torch", "numpy", "xarray", "scipy", "matplotlib", "pandas", "psutil"}
@@ -202,6 +204,24 @@ def test_the_whole_package_is_looked_at() -> None:
         ("experiments.new", "from actbench.experiments import sine_regression", "does not lie"),
         ("experiments.new", "from actbench.results import fulfil", "which does not lie below it"),
         ("results", "def f():\n    from actbench.cli import app", "which does not lie below it"),
+        ("statistics", "from actbench import metrics", "which does not lie below it"),
+        ("metrics", "from actbench.claims import Claim", "which does not lie below it"),
+        ("claims", "def f():\n    from actbench.verdicts import judge", "does not lie below it"),
+        ("measured", "from actbench.evidence import judge_one", "which does not lie below it"),
+        ("measured", "def f():\n    from actbench import networks", "needs no torch but imports"),
+        ("evidence", "import torch", "evidence loads torch on import"),
+        ("evidence", "from actbench.experiments.gradient_flow import run", "needs no torch but"),
+        (
+            "evidence",
+            "def f():\n    from actbench.experiments import closed_forms",
+            "needs no torch",
+        ),
+        ("ledger", "from actbench.session import Session", "which does not lie below it"),
+        ("pytest_plugin", "def f():\n    from actbench import devices", "needs no torch but"),
+        ("session", "import torch", "session loads torch on import"),
+        ("session", "from actbench.cli import app", "which does not lie below it"),
+        ("robustness", "from actbench.figures import save", "which does not lie below it"),
+        ("experiments.gradient_flow", "from actbench.experiments import closed_forms", "not lie"),
         ("surprise", "", "surprise has no place: add it to LAYERS"),
     ],
 )
@@ -220,6 +240,10 @@ def test_a_wrong_import_is_found(module: str, source: str, complaint: str) -> No
         ("networks", "import torch\nfrom actbench import kernels"),
         ("figures", "from actbench.figures import _marks\nfrom . import _marks as other"),
         ("cli", "from actbench import __version__\nfrom actbench.experiments import get"),
+        ("evidence", "def f(key):\n    return EXPERIMENTS[key].module().run"),
+        ("ledger", "from actbench.evidence import judge_all\nfrom actbench import measured"),
+        ("robustness", "def f():\n    from actbench.experiments import sine_regression"),
+        ("session", "from actbench import claims, console, evidence, ledger, results"),
         ("datasets", "import torchlike\nimport json.decoder"),
         ("", "def __getattr__(name):\n    return import_module(f'actbench.{name}')"),
     ],
@@ -232,8 +256,11 @@ def test_a_right_import_is_left_alone(module: str, source: str) -> None:
 def test_the_paper_half_loads_no_torch() -> None:
     """Datasets, claims and figures can be used where torch is not installed."""
     paper = [name for name in sources() if place(name) not in TORCH_HALF | MEETING]
-    assert {"datasets", "claims", "console", "figures", "activations"} <= set(paper)
-    code = "\n".join(f"import actbench.{name}" for name in paper)
+    assert {
+        *("activations", "datasets", "claims", "metrics", "statistics", "verdicts", "measured"),
+        *("evidence", "ledger", "console", "figures", "figures.gradient_flow", "pytest_plugin"),
+    } <= set(paper)
+    code = "\n".join(f"import actbench.{name}" for name in [*paper, "robustness", "session"])
     loaded = loaded_after(code)
     assert "actbench" in loaded
     assert "torch" not in loaded
@@ -245,17 +272,29 @@ def test_the_paper_half_loads_no_torch() -> None:
         "import actbench",
         command("--help"),
         command("run", "--help"),
+        command("claims", "--help"),
         command("list"),
+        "import actbench.pytest_plugin",
         command("--version"),
         command("run", "sine-regresion"),
     ],
-    ids=["import", "--help", "run --help", "list", "--version", "mistake"],
+    ids=[
+        *("import", "--help", "run --help", "claims --help", "list", "pytest plugin"),
+        *("--version", "mistake"),
+    ],
 )
 def test_start_up_loads_nothing_heavy(code: str) -> None:
     """What answers at once does so without a numerical library."""
     loaded = loaded_after(code)
     assert "actbench" in loaded
     assert loaded & HEAVY == set()
+
+
+def test_stored_claims_are_judged_without_torch(tmp_path: Path) -> None:
+    """The ledger of what is stored needs no torch, however it is printed."""
+    for arguments in ((), ("show", "relu-final-mse")):
+        code = command("claims", *arguments, "--out", str(tmp_path / "none"))
+        assert loaded_after(code) & {"torch", "xarray"} == {"xarray"}
 
 
 def test_something_heavy_would_be_seen() -> None:

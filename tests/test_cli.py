@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import io
 import json
 import os
@@ -13,23 +14,26 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from actbench import datasets, doctor, figures
+from actbench import claims, datasets, doctor, figures, measured
 from actbench.activations import ACTIVATIONS
 from actbench.cli import main
 from actbench.doctor import Finding
 from actbench.experiments import EXPERIMENTS, sine_regression
 from actbench.initializers import KEYS
+from actbench.session import Job, Session, study_jobs
 
 TINY = (
     *("--depth", "2", "--width", "8", "--epochs", "3", "--seeds", "2"),
     *("--device", "cpu", "--threads", "1"),
 )
+LOAD_ONCE = functools.cache(measured.load)
 STUDY_FILES = {
     "final_losses.json",
     "loss_histories.json",
@@ -57,6 +61,8 @@ def actbench(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
+    # Reading the stored measurements of 70 claims takes a second; here they do not change.
+    monkeypatch.setattr(measured, "load", LOAD_ONCE)
 
     def call(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["actbench", *arguments])
@@ -303,7 +309,7 @@ def test_a_second_run_reuses_the_first(
     forbid_running(monkeypatch)
     second = actbench(*command)
     assert (second.code, second.err) == (0, "")
-    assert "Data reused from results; its settings are those asked for." in second.out
+    assert "sine-regression: data reused from results; same settings." in second.out
     assert "Written:" not in second.out
     assert second.out.splitlines()[:5] == first.out.splitlines()[:5]
     assert contents(tmp_path / "results") == before
@@ -339,40 +345,582 @@ def test_quiet_prints_errors_only(actbench: Callable[..., Ended]) -> None:
     assert ended == Ended(2, "", f"actbench: error: epochs is 0, {WHOLE}\n")
 
 
-@pytest.mark.parametrize("command", ["run", "reproduce"])
+@pytest.mark.parametrize(
+    ("arguments", "steps"),
+    [
+        (["run", "sine-regression", "--seeds", "7"], {"sine-regression": 5 * 7 * 500}),
+        (["run", "sine-regression", "--epochs", "9", "-a", "elu"], {"sine-regression": 16 * 9}),
+        (["run", "gradient-flow"], {"gradient-flow": 8 * (4 + 5 * 200)}),
+        (["run", "gradient-flow", "--seeds", "3"], {"gradient-flow": 8 * (4 + 5 * 3)}),
+        (["run", "activation-derivatives"], {"activation-derivatives": 8}),
+        (["run", "closed-forms"], {"closed-forms": 0}),
+        (
+            ["run", "closed-forms", "sine-regression", "closed-forms"],
+            {"closed-forms": 0, "sine-regression": 5 * 16 * 500},
+        ),
+        (
+            ["reproduce", "--seeds", "7"],
+            {
+                "sine-regression": 5 * 7 * 500,
+                "gradient-flow": 8 * (4 + 5 * 200),
+                "gradient_flow-gradients-deep.nc": 8 * (1 + 32),
+                "activation-derivatives": 8,
+                "closed-forms": 0,
+            },
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
 def test_a_dry_run_writes_nothing(
     actbench: Callable[..., Ended],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    command: str,
+    arguments: Sequence[str],
+    steps: dict[str, int],
 ) -> None:
     """It says what would run, how long, and where to, and leaves no folder."""
+    clock = [0.0]
+
+    def work(config: Any, *_: object) -> None:
+        clock[0] += 2.0 * config.steps  # a step takes two seconds
+
     for experiment in EXPERIMENTS.values():
-        monkeypatch.setattr(experiment.module(), "estimate_s", lambda config: 2.0 * config.epochs)
-    forbid_running(monkeypatch)
-    which = ["sine-regression"] if command == "run" else []
-    ended = actbench(command, *which, "--seeds", "7", "--dry-run", "--out", "mine")
-    assert (ended.code, ended.err) == (0, "")
-    assert (
-        "sine-regression: 5 activations x 7 seeds x 500 epochs, about 1000 s, into mine/"
-        in squeezed(ended.out)
-    )
+        monkeypatch.setattr(experiment.module(), "run", work)
+    monkeypatch.setattr("actbench.session.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    ended = actbench(*arguments, "--dry-run", "--out", "mine")
+    expected = [f"{name}: about {2 * count} s, into mine/\n" for name, count in steps.items()]
+    assert ended == Ended(0, "".join(expected), "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_measures_this_machine(actbench: Callable[..., Ended], tmp_path: Path) -> None:
+    """The estimate comes from running a little, and is a number of seconds."""
+    ended = actbench("run", "sine-regression", *TINY, "--dry-run")
+    assert re.fullmatch(r"sine-regression: about \d+ s, into results/\n", ended.out)
+    assert (ended.code, ended.err) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """Run nothing, and return the list that will hold what was asked for."""
+    jobs: list[Job] = []
+
+    def remember(_: Session, asked: Sequence[Job]) -> NoReturn:
+        jobs.extend(asked)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "execute", remember)
+    return jobs
+
+
+@pytest.mark.parametrize("key", EXPERIMENTS)
+def test_without_options_an_experiment_runs_at_its_own_defaults(
+    actbench: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """No option has a default that overrides the experiment's."""
+    jobs = asked_for(monkeypatch)
+    actbench("run", key)
+    experiment = EXPERIMENTS[key]
+    assert jobs == [Job(experiment, experiment.module().Config())]
 
 
 def test_reproduce_asks_for_the_studys_settings(
     actbench: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without options, every experiment runs at its own defaults from 16 seeds."""
-    asked: list[tuple[str, Any]] = []
-
-    def remember(experiment: Any, config: Any, *_: object, **__: object) -> NoReturn:
-        asked.append((experiment.key, config))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("actbench.results.fulfil", remember)
+    """Without options, every protocol that is not slow runs, trainings from 16 seeds."""
+    jobs = asked_for(monkeypatch)
     actbench("reproduce", "--quiet")
-    assert asked == [("sine-regression", sine_regression.Config(seeds=16))]
+    assert jobs == study_jobs(16, "auto", None)
+    assert jobs[0].config == sine_regression.Config(seeds=16)
+
+
+FLOW = "it takes --activation, --width, --seeds, --device, --threads"
+NOTHING = "it takes --seeds, --device, --threads"
+REST = "Leave it out, or run each experiment by itself"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["gradient-flow", "--epochs", "3"], f"gradient-flow has no setting --epochs; {FLOW}"),
+        (["gradient-flow", "--epochs", "500"], f"gradient-flow has no setting --epochs; {FLOW}"),
+        (["gradient-flow", "--depth", "5"], f"gradient-flow has no setting --depth; {FLOW}"),
+        (
+            ["gradient-flow", "--initializer", "he_normal"],
+            f"gradient-flow has no setting --initializer; {FLOW}",
+        ),
+        (
+            ["gradient-flow", "--learning-rate", "0.1"],
+            f"gradient-flow has no setting --learning-rate; {FLOW}",
+        ),
+        (["closed-forms", "-a", "relu"], f"closed-forms has no setting --activation; {NOTHING}"),
+        (
+            ["activation-derivatives", "--dtype", "float32"],
+            f"activation-derivatives has no setting --dtype; {NOTHING}",
+        ),
+        (
+            ["sine-regression", "gradient-flow", "--epochs", "3"],
+            f"gradient-flow has no setting --epochs; {FLOW}",
+        ),
+    ],
+)
+def test_an_option_that_an_experiment_does_not_have_is_one_line(
+    actbench: Callable[..., Ended],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: Sequence[str],
+    text: str,
+) -> None:
+    """What is given and can't be used is refused before anything runs, even at a default value."""
+    forbid_running(monkeypatch)
+    ended = actbench("run", *arguments)
+    assert ended == Ended(2, "", f"actbench: error: {text}. {REST}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_gradient_flow_runs_from_the_command_line(
+    actbench: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An experiment without training writes its data, its study file and its figure too."""
+    drawing = {"drawing": lambda dataset: Figure(figsize=(1, 1))}
+    monkeypatch.setitem(figures.FIGURES, "gradient-flow", drawing)
+    command = ("run", "gradient-flow", "-a", "relu", "--seeds", "2", "--width", "4")
+    ended = actbench(*command, "--threads", "1")
+    assert ended.code == 0
+    assert contents(tmp_path / "results").keys() == {
+        *("gradient_flow.nc", "gradient_flow.nc.sha256", "exp1_gradient_flow.json"),
+        *("drawing.png", "drawing.svg"),
+    }
+    protocol = datasets.protocol_of(datasets.load(tmp_path / "results" / "gradient_flow.nc"))
+    assert [protocol[n] for n in ("activations", "seeds", "width")] == [["relu"], [42, 43], 4]
+    again = actbench(*command, "--threads", "1")
+    assert again == Ended(0, "gradient-flow: data reused from results; same settings.\n", "")
+
+
+TINY_CLAIMS = """
+study = "A tiny study"
+
+[protocol.trained]
+experiment = "sine-regression"
+settings = { activations = ["relu"], depth = 2, width = 8, epochs = 3 }
+
+[protocol.flow]
+experiment = "gradient-flow"
+seeds = 3
+[protocol.flow.settings]
+activations = ["relu"]
+depths = [2]
+robust_depths = [2]
+initializers = ["he_normal"]
+width = 4
+
+[protocol.closed-forms]
+experiment = "closed-forms"
+
+[protocol.deep-plain]
+experiment = "sine-regression"
+settings = { activations = ["leaky_relu"], depth = 50 }
+seeds = 16
+slow = true
+
+[[claim]]
+id = "three-epochs-teach-nothing"
+source = "here"
+statement = "A network has learned nothing after three epochs."
+protocol = "trained"
+metric = { name = "final_mse", activation = "relu" }
+expected = "reproduced"
+because = "It hardly moved."
+[claim.relation]
+kind = "above"
+value = 0.1
+reason = "Far above the noise."
+
+[[claim]]
+id = "relu-ratio-is-above-zero"
+source = "here"
+statement = "The gradient ratio of ReLU is above zero."
+protocol = "flow"
+metric = { name = "recovered_ratio", activation = "relu", depth = 2 }
+quantifier = "exact"
+expected = "reproduced"
+because = "No layer is dead."
+[claim.relation]
+kind = "above"
+value = 0.001
+reason = "A ratio of magnitudes."
+
+[[claim]]
+id = "the-line-is-perfect"
+source = "here"
+statement = "The best line fits the noisy sine."
+protocol = "closed-forms"
+metric = { name = "closed_form", quantity = "best_line_mse", target = "noisy_sine" }
+quantifier = "exact"
+expected = "not_reproduced"
+because = "A sine is no line."
+[claim.relation]
+kind = "below"
+value = 0.01
+reason = "The noise."
+
+[[claim]]
+id = "deep-networks-learn-nothing"
+source = "here"
+statement = "A plain network of depth 50 does not learn the sine."
+protocol = "deep-plain"
+metric = { name = "final_mse", activation = "leaky_relu" }
+expected = "reproduced"
+because = "The signal dies."
+[claim.relation]
+kind = "above"
+value = 0.1
+reason = "Far above the noise."
+
+[[claim]]
+id = "nobody-can-tell"
+source = "here"
+statement = "It is beautiful."
+expected = "not_testable"
+because = "Beauty is not measured."
+"""
+
+
+@pytest.fixture
+def tiny_study(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of five claims that is reproduced in a second; its file."""
+    path = tmp_path_factory.mktemp("claims") / "tiny.toml"
+    path.write_text(TINY_CLAIMS, encoding="utf-8")
+    monkeypatch.setattr(claims, "published", lambda: claims.load(path))
+    return path
+
+
+REPRODUCE = ("reproduce", "--seeds", "10", "--device", "cpu", "--threads", "1")
+TALLY = "5 claims: 3 reproduced, 1 not_reproduced, 1 not_testable; all as expected"
+
+
+@pytest.mark.usefixtures("tiny_study")
+def test_reproduce_ends_with_the_ledger(actbench: Callable[..., Ended], tmp_path: Path) -> None:
+    """Data of every protocol is written, then each claim is judged, listed and counted."""
+    ended = actbench(*REPRODUCE)
+    assert ended.code == 0
+    assert ended.out.splitlines()[-1] == TALLY
+    for claim in claims.published().claim:
+        (line,) = [line for line in ended.out.splitlines() if line.split()[:1] == [claim.id]]
+        assert line.split()[-1] == claim.expected
+    assert max(len(line) for line in ended.out.splitlines()) <= 80
+    written = contents(tmp_path / "results")
+    data = ("sine_regression-trained.nc", "gradient_flow-flow.nc", "closed_forms.nc")
+    sums = tuple(f"{name}.sha256" for name in data)
+    assert written.keys() == {*data, *sums, "ledger.json", "ledger.md"}
+    rows = json.loads(written["ledger.json"])
+    assert [row["id"] for row in rows] == [claim.id for claim in claims.published().claim]
+    assert [row["seeds"] for row in rows] == [10, 1, 1, 16, 0]
+    assert written["ledger.md"].decode().rstrip().endswith(TALLY)
+
+
+@pytest.mark.usefixtures("tiny_study")
+def test_the_ledger_on_screen_and_in_files_is_one(
+    actbench: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """What reproduce wrote is what claims prints from the same folder."""
+    assert actbench(*REPRODUCE, "--quiet", "--out", "mine") == Ended(0, "", "")
+    written = contents(tmp_path / "mine")
+    for form, name in (("json", "ledger.json"), ("markdown", "ledger.md")):
+        ended = actbench("claims", "--out", "mine", "--format", form)
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out.rstrip() == written[name].decode().rstrip()
+
+
+@pytest.mark.usefixtures("tiny_study")
+def test_reproduce_a_second_time_computes_nothing(actbench: Callable[..., Ended]) -> None:
+    """All data is reused and the ledger is the same."""
+    assert actbench(*REPRODUCE, "-q").code == 0
+    ended = actbench(*REPRODUCE)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.count("data reused from results; same settings.") == 3
+    assert "Written:" not in ended.out
+    assert ended.out.splitlines()[-1] == TALLY
+
+
+def test_reproduce_says_what_changed(
+    actbench: Callable[..., Ended], tiny_study: Path, tmp_path: Path
+) -> None:
+    """A verdict other than the pinned one is named, and the exit code is 1."""
+    pinned = 'expected = "not_reproduced"\nbecause = "A sine'
+    assert TINY_CLAIMS.count(pinned) == 1
+    changed = TINY_CLAIMS.replace(pinned, pinned.replace("not_reproduced", "reproduced"))
+    tiny_study.write_text(changed, encoding="utf-8")
+    ended = actbench(*REPRODUCE)
+    assert ended.code == 1
+    assert squeezed(ended.out).endswith("1 not_testable; CHANGED: the-line-is-perfect")
+    rows = json.loads((tmp_path / "results" / "ledger.json").read_bytes())
+    wrong = [row["id"] for row in rows if row["verdict"] != row["expected"]]
+    assert wrong == ["the-line-is-perfect"]
+    assert actbench("claims").code == 1
+
+
+@pytest.mark.usefixtures("tiny_study")
+def test_too_few_seeds_are_no_change(actbench: Callable[..., Ended]) -> None:
+    """A claim that needs more seeds than were asked for is undecided, and that is all."""
+    ended = actbench("reproduce", "--seeds", "2", "--device", "cpu", "--threads", "1")
+    assert ended.code == 0
+    assert squeezed(ended.out).endswith(
+        "5 claims: 2 reproduced, 1 not_reproduced, 1 inconclusive, 1 not_testable; 1 need more "
+        "seeds; the others as expected"
+    )
+    assert actbench("claims").code == 0
+    shown = actbench("claims", "show", "three-epochs-teach-nothing")
+    assert re.search(r"to flip    \d+ seeds instead of 2$", shown.out, re.MULTILINE)
+    assert "interval   none, error level 0.002" in shown.out
+
+
+FIELDS = {
+    *("id", "verdict", "expected", "published", "measured", "interval", "margin"),
+    *("seeds", "seeds_needed", "statement", "source", "finding", "to_flip", "because"),
+}
+VERDICTS = "reproduced, direction_only, not_reproduced, inconclusive, not_testable"
+
+
+def ledger_rows(ended: Ended) -> list[dict[str, Any]]:
+    """Read what was printed as JSON, strictly."""
+
+    def refuse(constant: str) -> NoReturn:
+        pytest.fail(f"{constant} is not JSON")
+
+    rows: list[dict[str, Any]] = json.loads(ended.out, parse_constant=refuse)
+    return rows
+
+
+def test_claims_as_json(actbench: Callable[..., Ended], tmp_path: Path) -> None:
+    """From stored measurements, every claim is an object with its verdict and its evidence."""
+    ended = actbench("claims", "--format", "json")
+    assert (ended.code, ended.err) == (0, "")
+    rows = ledger_rows(ended)
+    assert len(rows) >= 35
+    assert [row["id"] for row in rows] == [claim.id for claim in claims.published().claim]
+    for row in rows:
+        assert row.keys() >= FIELDS
+        assert row["verdict"] == row["expected"]
+        assert row["verdict"] in VERDICTS.split(", ")
+        if row["verdict"] != "not_testable":
+            low, high = row["interval"]
+            assert low <= row["measured"] <= high
+            # Fewer than are needed to confirm "every seed" can be enough to refute it.
+            assert row["seeds"] >= row["seeds_needed"] or row["verdict"] == "not_reproduced"
+    one = {row["id"]: row for row in rows}["relu-final-mse"]
+    assert one["published"] == 0.008041415
+    assert one["measured"] == pytest.approx(0.0076, rel=0.05)
+    assert one["margin"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_claims_as_a_table(
+    actbench: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """Every claim has its verdict on a terminal of any width, with the counts at the end."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    ended = actbench("claims")
+    assert (ended.code, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    for claim in claims.published().claim:
+        (line,) = [line for line in lines if line.split()[:1] == [claim.id]]
+        assert line.split()[-1] == claim.expected
+    assert re.fullmatch(r"\d+ claims: \d+ reproduced, .*; all as expected", lines[-1])
+    assert max(len(line) for line in lines[:-1]) <= width
+    assert "0.008041" in ended.out
+
+
+def test_claims_as_markdown(actbench: Callable[..., Ended]) -> None:
+    """A row per claim, each with as many cells as the heading."""
+    ended = actbench("claims", "--format", "markdown")
+    assert (ended.code, ended.err) == (0, "")
+    table = [line for line in ended.out.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + len(claims.published().claim)
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {table[0].count("|")}
+    assert table[0].startswith("| claim | what it says | found | verdict | why |")
+    assert table[2].startswith("| `relu-final-mse` | ")
+    assert re.search(r"^\d+ claims: .*; all as expected$", ended.out, re.MULTILINE)
+
+
+def test_claims_of_one_verdict(actbench: Callable[..., Ended]) -> None:
+    """Each verdict can be asked for alone, and together they are all claims."""
+    found = []
+    for verdict in VERDICTS.split(", "):
+        rows = ledger_rows(actbench("claims", "--format", "json", "--verdict", verdict))
+        assert {row["verdict"] for row in rows} <= {verdict}
+        found += [row["id"] for row in rows]
+    assert sorted(found) == sorted(claim.id for claim in claims.published().claim)
+
+
+def test_claims_of_one_experiment(actbench: Callable[..., Ended]) -> None:
+    """Each experiment's claims can be asked for alone; those left over can't be tested."""
+    found = []
+    for key in EXPERIMENTS:
+        ended = actbench("claims", "--format", "json", "--experiment", key)
+        found += [row["id"] for row in ledger_rows(ended)]
+    left = [claim for claim in claims.published().claim if claim.id not in found]
+    assert len(found) == len(set(found))
+    assert {str(claim.expected) for claim in left} == {"not_testable"}
+
+
+def test_claims_of_an_experiment_with_a_verdict(actbench: Callable[..., Ended]) -> None:
+    """The two choices can be combined, and the counts are of what is shown."""
+    ended = actbench("claims", "--experiment", "closed-forms", "--verdict", "not_reproduced")
+    assert ended.code == 0
+    assert "documents-agree-on-the-losses" in ended.out
+    assert ended.out.splitlines()[-1] == "1 claims: 1 not_reproduced; all as expected"
+    none = actbench("claims", "--experiment", "closed-forms", "--verdict", "inconclusive")
+    assert none.code == 0
+    assert none.out.splitlines()[-1] == "0 claims: none; all as expected"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            ["--verdict", "reproducd"],
+            f"unknown verdict 'reproducd'; known: {VERDICTS}. Did you mean 'reproduced'?",
+        ),
+        (["--verdict", "xyz"], f"unknown verdict 'xyz'; known: {VERDICTS}."),
+        (
+            ["--experiment", "gradient_flow"],
+            "unknown experiment 'gradient_flow'; known: "
+            f"{', '.join(EXPERIMENTS)}. Did you mean 'gradient-flow'?",
+        ),
+        (
+            ["--format", "jsn"],
+            "unknown format 'jsn'; known: table, markdown, json. Did you mean 'json'?",
+        ),
+    ],
+)
+def test_claims_of_an_unknown_kind_are_refused(
+    actbench: Callable[..., Ended], arguments: Sequence[str], text: str
+) -> None:
+    """A slip is told with what is known and the nearest."""
+    assert actbench("claims", *arguments) == Ended(2, "", f"actbench: error: {text}\n")
+
+
+def test_one_claim_in_full(actbench: Callable[..., Ended]) -> None:
+    """Source, protocol, metric, bounds with their reason, evidence, and how to rerun just it."""
+    ended = actbench("claims", "show", "relu-fits-the-sine-perfectly")
+    assert (ended.code, ended.err) == (0, "")
+    name, *lines = ended.out.splitlines()
+    assert name == "relu-fits-the-sine-perfectly"
+    shown = {line[2:13].strip(): line[13:] for line in lines}
+    claim = claims.published().get(name)
+    assert shown["says"] == claim.statement
+    assert shown["stated in"] == claim.source
+    assert shown["verdict"] == "direction_only (expected: direction_only)"
+    assert shown["why"] == claim.because
+    assert shown["protocol"] == "stated: sine-regression, defaults"
+    assert shown["metric"].startswith("final_mse_clean(activation=relu): Mean squared error")
+    assert claim.relation is not None
+    assert shown["holds if"] == f"median in [-inf, 0.0001]: {claim.relation.reason}"
+    assert claim.direction is not None
+    assert shown["direction"] == f"in [-inf, 0.005]: {claim.direction.reason}"
+    assert shown["found"].endswith("(stored measurements)")
+    assert re.fullmatch(r"0\.000\d+ to 0\.00\d+, error level 0\.00014", shown["interval"])
+    assert shown["rerun"] == f"pytest 'tests/test_claims.py::test_claim[{name}]'"
+    assert shown["measured"].startswith("with torch ")
+
+
+def test_a_slow_claim_says_how_to_train_it(actbench: Callable[..., Ended]) -> None:
+    """What is judged from the store unless asked for names the option that trains it."""
+    ended = actbench("claims", "show", "deep-leaky-relu-learns-with-skip-connections")
+    assert ended.code == 0
+    assert re.search(r"protocol   deep-skip: sine-regression, .*skip=True", ended.out)
+    assert re.search(r"rerun      pytest '.*' --slow$", ended.out, re.MULTILINE)
+
+
+def test_a_claim_that_nothing_decides_says_why(actbench: Callable[..., Ended]) -> None:
+    """Without protocol and metric there is the reason, and no empty line."""
+    ended = actbench("claims", "show", "gelu-for-transformers")
+    assert ended.code == 0
+    first_words = [line.split()[0] for line in ended.out.splitlines()[1:]]
+    assert first_words == ["says", "stated", "verdict", "why"]
+    assert "verdict    not_testable (expected: not_testable)" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("given", "nearest"),
+    [
+        ("relu-final-ms", " Did you mean 'relu-final-mse'?"),
+        ("sigmoid-fail-completely", " Did you mean 'sigmoid-fails-completely'?"),
+        ("xyz", ""),
+    ],
+)
+def test_an_unknown_claim_suggests_the_nearest(
+    actbench: Callable[..., Ended], given: str, nearest: str
+) -> None:
+    """The one line names what was given, every claim, and the one that was probably meant."""
+    known = ", ".join(claim.id for claim in claims.published().claim)
+    assert actbench("claims", "show", given) == Ended(
+        2, "", f"actbench: error: unknown claim '{given}'; known: {known}.{nearest}\n"
+    )
+
+
+def test_a_changed_verdict_is_told_by_the_exit_code(
+    actbench: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One flip among all claims ends with 1, in every form, also where it is filtered out."""
+    file = claims.published()
+    flipped = [
+        claim.model_copy(update={"expected": claims.Verdict.NOT_REPRODUCED})
+        if claim.id == "relu-final-mse"
+        else claim
+        for claim in file.claim
+    ]
+    changed = file.model_copy(update={"claim": tuple(flipped)})
+    monkeypatch.setattr(claims, "published", lambda: changed)
+    table = actbench("claims")
+    assert (table.code, table.err) == (1, "")
+    assert table.out.splitlines()[-1].endswith("; CHANGED: relu-final-mse")
+    assert table.out.count("expected not_reproduced") == 1
+    assert actbench("claims", "--format", "json").code == 1
+    assert actbench("claims", "--format", "markdown", "--experiment", "closed-forms").code == 1
+
+
+@pytest.mark.usefixtures("tiny_study")
+def test_claims_are_judged_from_the_folder_that_is_named(
+    actbench: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """The folder counts wherever it stands in the command, and damage in it is one line."""
+    assert actbench(*REPRODUCE, "-q", "--out", "mine").code == 0
+    for command in (
+        ("claims", "--out", "mine", "show", "the-line-is-perfect"),
+        ("claims", "show", "the-line-is-perfect", "--out", "mine"),
+        ("claims", "--out", "other", "show", "the-line-is-perfect", "-o", "mine"),
+    ):
+        ended = actbench(*command)
+        assert ended.code == 0
+        assert re.search(r"found .* \(results\)$", ended.out, re.MULTILINE)
+        assert "measured   with torch" not in ended.out
+    with (tmp_path / "mine" / "closed_forms.nc").open("ab") as stream:
+        stream.write(b"x")
+    assert actbench("claims", "--out", "mine") == Ended(
+        2,
+        "",
+        "actbench: error: mine/closed_forms.nc is damaged: its SHA-256 is not the one in "
+        "closed_forms.nc.sha256. Delete both and run the experiment again\n",
+    )
+
+
+def test_results_of_other_settings_are_not_judged(actbench: Callable[..., Ended]) -> None:
+    """A run with settings of one's own is no evidence about the study's claims."""
+    assert actbench("run", "closed-forms", "-q", "--threads", "1").code == 0
+    assert actbench("claims", "-o", "results").code == 0
+    path = Path("results", "closed_forms.nc")
+    other = datasets.load(path)
+    other.attrs["protocol"] = json.dumps({"points": 100})
+    datasets.save(other, path)
+    assert actbench("claims") == Ended(
+        2,
+        "",
+        "actbench: error: results/closed_forms.nc was made with points=100, but protocol "
+        "'closed-forms' states 200. Run it again with --overwrite\n",
+    )
 
 
 @pytest.mark.usefixtures("plain_figures")
@@ -516,7 +1064,7 @@ def test_help_names_every_command(actbench: Callable[..., Ended]) -> None:
     ended = actbench("--help")
     assert ended.code == 0
     assert "Start with actbench reproduce" in squeezed(ended.out)
-    for command in ("reproduce", "run", "list", "doctor"):
+    for command in ("reproduce", "run", "claims", "list", "doctor"):
         assert re.search(rf"^\W*{command} ", ended.out, re.MULTILINE)
 
 
@@ -529,8 +1077,10 @@ def test_help_of_run_names_every_setting(actbench: Callable[..., Ended]) -> None
         *("--quiet", "--dry-run", "--overwrite"),
     ):
         assert option in text
-    for default in ("500", "torch_default", "0.001", "10", "64", "float32", "16", "auto"):
-        assert f"[default: {default}]" in text
+    text = squeezed(text.replace("│", ""))
+    for default in ("500", "torch_default", "0.001", "10", "64", "float32"):
+        assert f"[default: ({default})]" in text
+    assert text.count("[default: (the experiment's)]") == 2
 
 
 def test_list_names_everything_that_can_be_asked_for(actbench: Callable[..., Ended]) -> None:

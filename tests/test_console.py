@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 from rich.console import Console, RenderableType
 
-from actbench.claims import Claim
+from actbench.claims import Claim, Relation, final_loss_claims, published
 from actbench.console import (
     final_mse_table,
     findings,
@@ -37,17 +37,24 @@ MEASURED = {"linear": 0.213, "sigmoid": 0.0776, "relu": 0.0076, "leaky_relu": 0.
 
 def claim(activation: str) -> Claim:
     """The study's claim about one final loss."""
-    return Claim(
-        id=f"{activation.replace('_', '-')}-final-mse",
-        source="a table",
-        statement="It ends there.",
-        experiment="sine-regression",
-        metric="final_mse",
-        activation=activation,
-        published=PUBLISHED[activation],
-        tolerance=0.1,
-        tolerance_reason="One seed.",
+    return Claim.model_validate(
+        {
+            "id": f"{activation.replace('_', '-')}-final-mse",
+            "source": "a table",
+            "statement": "It ends there.",
+            "protocol": "stated",
+            "metric": {"name": "final_mse", "activation": activation},
+            "published": PUBLISHED[activation],
+            "relation": {"kind": "equals", "tolerance": 0.1, "relative": True, "reason": "One."},
+            "expected": "reproduced",
+            "because": "It does.",
+        }
     )
+
+
+def about(*names: str) -> dict[str, Claim]:
+    """Those claims by activation, as the console takes them."""
+    return {name: claim(name) for name in names}
 
 
 def outcome(
@@ -134,7 +141,7 @@ def test_single_precision_is_enough_for_quantiles() -> None:
 
 def test_published_and_measured_stand_side_by_side() -> None:
     """Each activation shows what was published, median, interval, first seed, and agreement."""
-    lines = shown(final_mse_table(outcome(), [claim(name) for name in STUDY]))
+    lines = shown(final_mse_table(outcome(), about(*STUDY)))
     assert row(lines, "activation") == [
         *("activation", "published", "median", "2.5-97.5", "%", "seed", "42", "agrees"),
     ]
@@ -146,15 +153,27 @@ def test_published_and_measured_stand_side_by_side() -> None:
     assert "Mean squared error on the noisy targets, 3 seeds" in "\n".join(lines)
 
 
+def test_the_studys_own_claims_fill_the_table() -> None:
+    """The published column is the study's, and sigmoid is what does not agree with it."""
+    own = final_loss_claims(published())
+    assert {name: own[name].published for name in STUDY} == PUBLISHED
+    dataset = outcome()
+    dataset["final_mse"].loc[{"activation": "linear"}] = 0.21301  # its claim has little tolerance
+    lines = shown(final_mse_table(dataset, own))
+    assert [row(lines, name)[1] for name in STUDY] == [f"{PUBLISHED[n]:.4g}" for n in STUDY]
+    agreement = {name: row(lines, name)[-1] for name in STUDY}
+    assert agreement == {**dict.fromkeys(STUDY, "yes"), "sigmoid": "NO"}
+
+
 def test_what_disagrees_stands_out() -> None:
     """The row of a claim that does not reproduce is bold, no other."""
-    table = final_mse_table(outcome(), [claim(name) for name in STUDY])
+    table = final_mse_table(outcome(), about(*STUDY))
     assert [row.style for row in table.rows] == [None, "bold", None, None, None]
 
 
 def test_an_activation_without_a_claim_shows_no_agreement() -> None:
     """Where nothing was published, nothing is said to agree."""
-    cells = row(shown(final_mse_table(outcome(("relu", "gelu")), [claim("relu")])), "gelu")
+    cells = row(shown(final_mse_table(outcome(("relu", "gelu")), about("relu"))), "gelu")
     assert (cells[1], cells[-1]) == ("-", "-")
 
 
@@ -162,7 +181,7 @@ def test_a_diverged_median_does_not_agree() -> None:
     """Where most seeds diverged, the table says so in its numbers."""
     dataset = outcome(("relu",))
     dataset["final_mse"][0, 1:] = np.nan
-    assert row(shown(final_mse_table(dataset, [claim("relu")])), "relu") == [
+    assert row(shown(final_mse_table(dataset, about("relu"))), "relu") == [
         *("relu", "0.008041", "inf", "0.0076", "-", "inf", "0.0076", "NO"),
     ]
 
@@ -171,7 +190,7 @@ def test_a_diverged_median_does_not_agree() -> None:
 def test_everything_fits_in_80_columns(count: int) -> None:
     """For the study's activations nothing is wrapped, cut or longer than a line."""
     names = STUDY[:count]
-    table = final_mse_table(outcome(names), [claim(name) for name in names])
+    table = final_mse_table(outcome(names), about(*names))
     tables = gradient_bars(outcome(names), 80)
     assert len(tables) == 1
     lines = shown(table, *tables)
@@ -251,9 +270,9 @@ def test_a_chart_needs_no_range(magnitudes: list[float]) -> None:
 
 def test_what_does_not_reproduce_is_said_in_a_sentence() -> None:
     """The one claim that fails is named with its numbers; those that hold need no words."""
-    assert findings(outcome(), [claim(name) for name in STUDY]) == [
+    assert findings(outcome(), about(*STUDY)) == [
         "sigmoid: the published 0.51815 does not reproduce; the median is 0.07838, and 0 of 3 "
-        "seeds end within 10.00% of it."
+        "seeds end near the published value."
     ]
 
 
@@ -261,8 +280,8 @@ def test_seeds_that_do_agree_are_counted() -> None:
     """Where some seeds end at the published value, the sentence says how many."""
     dataset = outcome(("sigmoid",))
     dataset["final_mse"][0, 2] = 0.518
-    (sentence,) = findings(dataset, [claim("sigmoid")])
-    assert sentence.endswith("and 1 of 3 seeds end within 10.00% of it.")
+    (sentence,) = findings(dataset, about("sigmoid"))
+    assert sentence.endswith("and 1 of 3 seeds end near the published value.")
 
 
 def test_diverged_seeds_are_said_in_a_sentence() -> None:
@@ -270,16 +289,27 @@ def test_diverged_seeds_are_said_in_a_sentence() -> None:
     dataset = outcome(("relu", "gelu"))
     dataset["diverged"][0] = [7, -1, 3]
     dataset["diverged"][1] = [-1, 0, -1]
-    assert findings(dataset, []) == [
+    assert findings(dataset, {}) == [
         "relu: 2 of 3 seeds diverged, the first at epoch 3.",
         "gelu: 1 of 3 seeds diverged, the first at epoch 0.",
     ]
 
 
+def test_a_claim_without_a_published_value_needs_no_sentence() -> None:
+    """A bound that nobody published a number for is judged in the ledger, not here."""
+    bound = claim("sigmoid").model_copy(
+        update={"published": None, "relation": Relation(kind="above", value=1.0, reason="One.")}
+    )
+    dataset = outcome(("sigmoid",))
+    assert findings(dataset, {"sigmoid": bound}) == []
+    cells = row(shown(final_mse_table(dataset, {"sigmoid": bound})), "sigmoid")
+    assert (cells[1], cells[-1]) == ("-", "NO")
+
+
 def test_claims_about_what_was_not_run_are_passed_over() -> None:
     """An activation that was left out neither fails nor crashes."""
     dataset = outcome(("relu",))
-    assert findings(dataset, [claim("sigmoid"), claim("relu")]) == []
+    assert findings(dataset, about("sigmoid", "relu")) == []
 
 
 def test_written_files_are_listed_with_their_sizes(tmp_path: Path) -> None:

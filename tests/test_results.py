@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from actbench import datasets, figures
 from actbench.errors import ActbenchError
-from actbench.experiments import get, sine_regression
+from actbench.experiments import EXPERIMENTS, get, sine_regression
 from actbench.experiments.sine_regression import Config
-from actbench.results import Outcome, dataset_path, fulfil
+from actbench.results import Outcome, default_name, fulfil
 
 EXPERIMENT = get("sine-regression")
 TINY = Config(
@@ -85,11 +85,96 @@ def test_everything_is_written_and_listed(tmp_path: Path) -> None:
     assert contents(tmp_path / "a" / "b").keys() == {*FILES, "sine_regression.nc.sha256"}
 
 
+@pytest.mark.parametrize("key", EXPERIMENTS)
+def test_the_dataset_is_named_after_its_experiment(key: str) -> None:
+    """The file of a dataset follows from the experiment's key."""
+    assert default_name(get(key)) == f"{key.replace('-', '_')}.nc"
+
+
 def test_the_dataset_is_where_it_is_said_to_be(out: Path) -> None:
-    """The path of a dataset follows from the experiment's key, and it can be read from there."""
-    path = dataset_path(EXPERIMENT, out)
-    assert path == out / "sine_regression.nc"
-    assert datasets.load(path)["final_mse"].sel(activation="relu", seed=42) == final_loss(out)
+    """A dataset can be read from the file that its experiment names."""
+    dataset = datasets.load(out / default_name(EXPERIMENT))
+    assert dataset["final_mse"].sel(activation="relu", seed=42) == final_loss(out)
+
+
+def test_a_variant_is_data_alone_beside_the_experiment(out: Path) -> None:
+    """A variant's dataset has its own file, no study files or figures, and touches no other."""
+    before = contents(out)
+    deeper = dataclasses.replace(TINY, depth=3)
+    outcome = fulfil(EXPERIMENT, deeper, out, name="sine_regression-deeper.nc")
+    assert (outcome.reused, names(outcome)) == (False, ["sine_regression-deeper.nc"])
+    assert outcome.dataset.sizes["layer"] == 4
+    added = {"sine_regression-deeper.nc", "sine_regression-deeper.nc.sha256"}
+    after = contents(out)
+    assert after.keys() - before.keys() == added
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_variant_is_reused_and_its_settings_are_guarded(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What holds for an experiment's own file holds for a variant's."""
+    name = "sine_regression-deeper.nc"
+    fulfil(EXPERIMENT, dataclasses.replace(TINY, depth=3), out, name=name)
+    before = contents(out)
+    forbid_running(monkeypatch)
+    again = fulfil(EXPERIMENT, dataclasses.replace(TINY, depth=3), out, name=name)
+    assert (again.reused, again.written) == (True, [])
+    with pytest.raises(ActbenchError) as caught:
+        fulfil(EXPERIMENT, TINY, out, name=name)
+    assert str(caught.value).startswith(
+        f"{out / name} holds results of other settings (depth: 3 there, 2 now)."
+    )
+    assert contents(out) == before
+
+
+UNTRAINED = [key for key in EXPERIMENTS if key != EXPERIMENT.key]
+SMALL: dict[str, dict[str, object]] = {
+    "gradient-flow": {
+        "depths": (2,),
+        "robust_depths": (2,),
+        "seeds": 2,
+        "initializers": ("he_normal",),
+        "threads": 1,
+    }
+}
+
+
+@pytest.mark.parametrize("key", UNTRAINED)
+def test_a_device_that_is_not_used_does_not_prevent_reuse(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing runs on the accelerator, its presence changes no result and refuses none."""
+    monkeypatch.setitem(figures.FIGURES, key, {})
+    experiment = get(key)
+    asked = dict(SMALL.get(key, {}))
+    fulfil(experiment, experiment.module().Config(**asked, device="cpu"), tmp_path)
+    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu", "mps"))
+    monkeypatch.setattr("actbench.devices.default_threads", lambda: 3)
+    outcome = fulfil(experiment, experiment.module().Config(**asked, device="auto"), tmp_path)
+    assert (outcome.reused, outcome.written, outcome.notes) == (True, [], [])
+
+
+@pytest.mark.parametrize("key", UNTRAINED)
+def test_a_device_that_is_not_used_must_still_exist(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slip in a device's name is told, whatever is run."""
+    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu",))
+    with pytest.raises(ActbenchError, match=r"^unknown device 'cpuu'"):
+        fulfil(get(key), get(key).module().Config(device="cpuu"), tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_another_device_is_refused_where_it_is_used(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training on another device is another result."""
+    auto = dataclasses.replace(TINY, device="auto")
+    fulfil(EXPERIMENT, auto, out, overwrite=True)
+    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu", "mps"))
+    with pytest.raises(ActbenchError, match=r"\(device: 'cpu' there, 'mps' now\)"):
+        fulfil(EXPERIMENT, auto, out)
 
 
 def test_the_study_files_are_strict_json(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterator, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -139,6 +138,7 @@ def test_nothing_else_is_in_the_dataset(tiny: xr.Dataset) -> None:
         "final_mse",
         "final_mse_clean",
         "gradient_magnitude",
+        "weight_displacement",
         "prediction",
         "hidden_activation",
         "diverged",
@@ -499,19 +499,12 @@ def test_only_the_member_that_diverged_is_recorded_as_such() -> None:
     assert diverged.sel(activation="sigmoid").to_numpy().tolist() == [-1, -1]
 
 
-def test_an_estimate_leaves_out_what_happens_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loading torch's optimizer takes seconds once and is not multiplied by the epochs."""
-    clock = [0.0]
-    costs = iter([8.0])
-
-    def fake_run(config: Config) -> None:
-        clock[0] += next(costs, 0.0) + 0.25 * config.epochs
-
-    monkeypatch.setattr(sine_regression, "run", fake_run)
-    fake_time = SimpleNamespace(perf_counter=lambda: clock[0])
-    monkeypatch.setattr(sine_regression, "time", fake_time)
-    assert sine_regression.estimate_s(Config(epochs=500)) == pytest.approx(125.0)
-    assert sine_regression.estimate_s(Config(epochs=3)) == pytest.approx(0.75)
+def test_the_calibration_is_a_short_run_of_the_same_shape() -> None:
+    """An estimate rests on the same members, for a few epochs and never more than asked for."""
+    long = Config(activations=["relu"], seeds=3, epochs=500)
+    assert sine_regression.calibration(long) == dataclasses.replace(long, epochs=20)
+    short = dataclasses.replace(long, epochs=3)
+    assert sine_regression.calibration(short) == short
 
 
 def test_an_absent_device_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:

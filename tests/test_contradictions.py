@@ -1,0 +1,293 @@
+"""For every claim, data made to contradict its pinned verdict makes its test fail.
+
+A test that cannot fail proves nothing. So each claim is given a dataset, in the shape that its
+experiment writes, on which another verdict is right, and its test must end in a failure: not in a
+pass, and not in the expected failure that a claim which does not hold has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import xarray as xr
+
+from actbench import claims, measured, metrics
+from actbench.claims import Claim, Relation, Verdict
+from actbench.pytest_plugin import NotReproduced, check_expected
+from actbench.verdicts import judge, judge_values
+
+FILE = claims.published()
+TESTABLE = [claim for claim in FILE.claim if claim.expected is not Verdict.NOT_TESTABLE]
+BY_ID = pytest.mark.parametrize("subject", TESTABLE, ids=lambda claim: claim.id)
+# More than the wording "every" needs at this file's level.
+SEEDS = 200
+
+Values = npt.NDArray[np.float64]
+Metric = Mapping[str, Any]
+
+
+def per_member(metric: Metric, variable: str, values: Values) -> xr.Dataset:
+    """A variable by activation and seed: the values for one activation, 1 for the other."""
+    names = [metric["activation"], metric.get("over", "another")]
+    return xr.Dataset(
+        {variable: (("activation", "seed"), [values, np.ones_like(values)])},
+        coords={"activation": names},
+    )
+
+
+def over_noise(metric: Metric, values: Values) -> xr.Dataset:
+    """Final errors on targets whose noise has a mean square of 1."""
+    dataset = per_member(metric, "final_mse", values)
+    return dataset.assign(target_noisy=("x", [1.0, -1.0]), target_clean=("x", [0.0, 0.0]))
+
+
+def bent_lines(metric: Metric, values: Values) -> xr.Dataset:
+    """Lines plus what no line has: (1, -1, -1, 1) is at right angles to 1 and to x."""
+    x = np.array([-1.5, -0.5, 0.5, 1.5])
+    bend = np.array([1.0, -1.0, -1.0, 1.0])
+    prediction = x / np.sqrt(1.25) + values[:, None] * bend
+    return xr.Dataset(
+        {"prediction": (("activation", "seed", "x"), [prediction])},
+        coords={"activation": [metric["activation"]], "x": x},
+    )
+
+
+def escapes(metric: Metric, values: Values) -> xr.Dataset:
+    """Losses that leave the plateau at the given epochs."""
+    epochs = np.arange(1001)
+    loss = np.where(epochs >= values[:, None], 0.1, 0.518)
+    return xr.Dataset(
+        {"loss": (("activation", "seed", "epoch"), [loss])},
+        coords={"activation": [metric["activation"]], "epoch": epochs},
+    )
+
+
+def displaced(metric: Metric, values: Values) -> xr.Dataset:
+    """Weights of one layer that moved so far; the other activation's moved by their norm."""
+    dataset = per_member(metric, "weight_displacement", values)
+    return dataset.expand_dims(layer=[metric["layer"]], axis=2)
+
+
+def first_gradients(metric: Metric, values: Values) -> xr.Dataset:
+    """Gradients at epoch 0: the values in one layer, 1 in the output layer after it."""
+    layers = np.stack([values, np.ones_like(values)], axis=1)
+    return xr.Dataset(
+        {"gradient_magnitude": (("activation", "seed", "layer"), [layers])},
+        coords={"activation": [metric["activation"]], "layer": [metric["layer"], 99]},
+    ).expand_dims(recorded_epoch=[0])
+
+
+def recovered(metric: Metric, values: Values) -> xr.Dataset:
+    """One network's ratio, and magnitudes of which the first is 1."""
+    layer = metric.get("layer", 2)
+    return xr.Dataset(
+        {
+            "gradient_ratio": (("activation", "depth"), [values[:1]]),
+            "gradient_magnitude": (("activation", "depth", "layer"), [[[1.0, values[0]]]]),
+        },
+        coords={
+            "activation": [metric["activation"]],
+            "depth": [metric["depth"]],
+            "layer": [layer - 1, layer],
+        },
+    )
+
+
+def robust(
+    variable: str, numerator: Callable[[int], int], denominator: Callable[[int], int]
+) -> Any:
+    """A function that puts the values into one layer, given the depth, and 1 into another."""
+
+    def build(metric: Metric, values: Values) -> xr.Dataset:
+        depth = metric["depth"]
+        ones = np.ones_like(values)
+        names = [metric["activation"], metric.get("over", "another")]
+        return xr.Dataset(
+            {
+                variable: (
+                    ("activation", "seed", "layer"),
+                    [np.stack([values, ones], axis=1), np.ones((2, len(values))).T],
+                )
+            },
+            coords={"activation": names, "layer": [numerator(depth), denominator(depth)]},
+        ).expand_dims(initializer=[metric["initializer"]], depth=[depth])
+
+    return build
+
+
+def derivative(metric: Metric, values: Values, offset: float) -> xr.Dataset:
+    """A derivative with the value as its extreme."""
+    return xr.Dataset(
+        {"derivative": (("activation", "z"), [[values[0] + offset, values[0]]])},
+        coords={"activation": [metric["activation"]]},
+    )
+
+
+MAKERS: Mapping[str, Callable[[Metric, Values], xr.Dataset]] = {
+    "final_mse": lambda m, v: per_member(m, "final_mse", v),
+    "final_mse_ratio": lambda m, v: per_member(m, "final_mse", v),
+    "final_mse_clean": lambda m, v: per_member(m, "final_mse_clean", v),
+    "final_mse_clean_ratio": lambda m, v: per_member(m, "final_mse_clean", v),
+    "final_mse_over_noise": over_noise,
+    "deviation_from_line": bent_lines,
+    "escape_epoch": escapes,
+    "weight_displacement": displaced,
+    "weight_displacement_over": displaced,
+    "training_gradient_share": first_gradients,
+    "recovered_ratio": recovered,
+    "recovered_magnitude": recovered,
+    "recovered_spread": recovered,
+    "robust_ratio": robust("robust_gradient_magnitude", lambda d: d + 1, lambda d: 1),
+    "ratio_factor": robust("robust_gradient_magnitude", lambda d: d + 1, lambda d: 1),
+    "error_share": robust("error_signal", lambda d: 1, lambda d: d),
+    "error_share_of_output": robust("error_signal", lambda d: 1, lambda d: d + 1),
+    "derivative_min": lambda m, v: derivative(m, v, 1.0),
+    "derivative_max": lambda m, v: derivative(m, v, -1.0),
+    "closed_form": lambda m, v: xr.Dataset(
+        {m["quantity"]: ("target", v[:1])}, coords={"target": [m["target"]]}
+    ),
+    "document_ratio": lambda m, v: xr.Dataset(
+        {"report_over_card": ("activation", v[:1])}, coords={"activation": [m["activation"]]}
+    ),
+}
+"""Metric to a function that makes a dataset on which the metric has given values."""
+
+
+def inside(relation: Relation) -> list[float]:
+    """Values that satisfy a relation: just within its ends, and well within."""
+    low, high = relation.bounds
+    if relation.kind == "equals":
+        return [(low + high) / 2, low + 0.001 * (high - low), high - 0.001 * (high - low)]
+    end = low if relation.kind == "above" else high
+    step = abs(end) if relation.kind == "above" else -abs(end)
+    return [end + step / 500, end + step / 2]
+
+
+def outside(relation: Relation) -> list[float]:
+    """Values that do not satisfy a relation, far from it and just beyond its ends."""
+    low, high = relation.bounds
+    if relation.kind == "equals":
+        width = relation.half_width
+        return [low - 0.001 * width, high + 0.001 * width, high + 100 * width]
+    end = low if relation.kind == "above" else high
+    step = -abs(end) if relation.kind == "above" else abs(end)
+    return [end + step / 500, end + step / 2]
+
+
+def contradictions(claim: Claim) -> list[float]:
+    """Values on which another verdict than the expected one is right."""
+    assert claim.relation is not None
+    if claim.expected is Verdict.REPRODUCED:
+        return outside(claim.relation)
+    found = inside(claim.relation)
+    if claim.direction is not None:
+        others = inside if claim.expected is Verdict.NOT_REPRODUCED else outside
+        found += [v for v in others(claim.direction) if not claim.relation.contains(v)]
+    return found
+
+
+def agreements(claim: Claim) -> list[float]:
+    """Values on which the expected verdict is right."""
+    assert claim.relation is not None
+    if claim.expected is Verdict.REPRODUCED:
+        return inside(claim.relation)
+    if claim.expected is Verdict.NOT_REPRODUCED:
+        return [
+            v
+            for relation in (claim.relation, claim.direction)
+            if relation is not None
+            for v in outside(relation)
+            if not claim.relation.contains(v)
+            and not (claim.direction is not None and claim.direction.contains(v))
+        ]
+    assert claim.direction is not None
+    candidates = [*inside(claim.direction), *outside(claim.relation)]
+    return [v for v in candidates if claim.direction.contains(v) and not claim.relation.contains(v)]
+
+
+def dataset_for(claim: Claim, value: float) -> xr.Dataset:
+    """A dataset of 200 seeds on which the claim's metric is the value."""
+    made = MAKERS[str(claim.metric["name"])](claim.metric, np.full(SEEDS, value))
+    wanted = math.ceil(value) if claim.metric["name"] == "escape_epoch" else value
+    found = metrics.measure(claim.metric, made)
+    assert len(found) == (1 if claim.quantifier == "exact" else SEEDS)
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-15)
+    return made
+
+
+@BY_ID
+def test_a_dataset_that_contradicts_the_claim_fails_its_test(subject: Claim) -> None:
+    """Far from the bound and just beyond it, the test fails outright and names the claim."""
+    values = contradictions(subject)
+    assert values
+    for value in values:
+        judgment = judge(subject, dataset_for(subject, value), FILE.alpha)
+        assert judgment.verdict is not subject.expected
+        assert judgment.verdict is not Verdict.INCONCLUSIVE
+        with pytest.raises(pytest.fail.Exception) as failure:
+            check_expected(judgment)
+        text = str(failure.value)
+        assert f"{subject.id} is {judgment.verdict}, but {subject.expected} was expected" in text
+        assert judgment.sentence in text
+
+
+@BY_ID
+def test_a_dataset_that_agrees_ends_as_pinned(subject: Claim) -> None:
+    """The control: the same machinery on agreeing data passes, or fails as expected."""
+    values = agreements(subject)
+    assert values
+    for value in values:
+        judgment = judge(subject, dataset_for(subject, value), FILE.alpha)
+        assert judgment.verdict is subject.expected
+        if subject.expected is Verdict.REPRODUCED:
+            check_expected(judgment)
+        else:
+            with pytest.raises(NotReproduced):
+                check_expected(judgment)
+
+
+@BY_ID
+def test_one_stored_measurement_gone_wrong_fails_the_test(subject: Claim) -> None:
+    """What is stored ends as pinned; moved to where the claim is contradicted, it fails."""
+    assert subject.protocol is not None
+    stored = measured.load(subject.protocol).values(subject.metric)
+    judgment = judge_values(subject, stored, FILE.alpha)
+    assert judgment.verdict is subject.expected, judgment.sentence
+    for value in contradictions(subject):
+        # The spread over seeds stays what it was, in proportion.
+        center = float(np.median(stored))
+        spread = 1e-5 * np.clip(np.nan_to_num(stored / center - 1), -1, 1) if center else 0.0
+        moved = value + spread * abs(value)
+        # As many seeds as the wording needs: on fewer an agreeing "every" is skipped, not judged.
+        enough = stored.shape if subject.quantifier == "exact" else SEEDS
+        with pytest.raises(pytest.fail.Exception):
+            check_expected(judge_values(subject, np.resize(moved, enough), FILE.alpha))
+
+
+SEED_CLAIMS = [claim for claim in TESTABLE if claim.quantifier != "exact"]
+
+
+@pytest.mark.parametrize("subject", SEED_CLAIMS, ids=lambda claim: claim.id)
+def test_half_of_the_seeds_on_either_side_is_no_verdict(subject: Claim) -> None:
+    """With enough seeds an interval across the bound fails; with too few the test is skipped."""
+    bad, good = contradictions(subject)[-1], agreements(subject)[-1]
+    mixed = np.array([bad, good] * (SEEDS // 2))
+    if subject.quantifier == "median":
+        judgment = judge_values(subject, mixed, FILE.alpha)
+        assert judgment.verdict is Verdict.INCONCLUSIVE
+        with pytest.raises(pytest.fail.Exception, match="is inconclusive, but"):
+            check_expected(judgment)
+    few = judge_values(subject, mixed[:2], FILE.alpha)
+    assert few.verdict is Verdict.INCONCLUSIVE
+    with pytest.raises(pytest.skip.Exception, match=rf"needs {few.seeds_needed} seeds, 2 were run"):
+        check_expected(few)
+
+
+def test_every_metric_of_a_claim_has_a_contradicting_dataset() -> None:
+    """A metric that comes with a new claim needs a function here."""
+    assert {str(claim.metric["name"]) for claim in TESTABLE} == set(MAKERS)

@@ -1,0 +1,249 @@
+"""Gradients at initialization: the study's printed digits, and autograd's own numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import Tensor, nn
+from torch.nn import functional
+
+from actbench import datasets
+from actbench.activations import ACTIVATIONS
+from actbench.errors import ActbenchError
+from actbench.experiments import gradient_flow
+from actbench.experiments.gradient_flow import Config
+from actbench.files import write_json
+
+# Measured with a script of a dozen lines, apart from this package: FACTS of the project.
+RATIOS_AT_DEPTH_10 = {
+    "linear": 0.84419,
+    "sigmoid": 2.6024e7,
+    "tanh": 1.18930,
+    "relu": 1.92834,
+    "leaky_relu": 0.72418,
+    "elu": 1.28616,
+    "gelu": 0.82784,
+    "swish": 1.28655,
+}
+FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda z: z,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": functional.relu,
+    "leaky_relu": lambda z: functional.leaky_relu(z, 0.01),
+    "elu": functional.elu,
+    "gelu": functional.gelu,
+    "swish": functional.silu,
+}
+
+
+def small(**more: Any) -> Config:
+    """A protocol of networks of five units."""
+    settings: dict[str, Any] = {
+        "activations": tuple(ACTIVATIONS),
+        "depths": (1, 3),
+        "seeds": 3,
+        "initializers": ("torch_default", "he_normal"),
+        "robust_depths": (2,),
+        "width": 5,
+        "points": 7,
+        "threads": 1,
+    }
+    return Config(**{**settings, **more})
+
+
+@pytest.fixture(scope="module")
+def dataset() -> xr.Dataset:
+    """The small protocol, run once."""
+    return gradient_flow.run(small())
+
+
+@pytest.fixture(scope="module")
+def recovered() -> xr.Dataset:
+    """The study's networks of depths 5 and 10; the random stream reaches the others later."""
+    return gradient_flow.run(
+        Config(
+            depths=(5, 10),
+            seeds=1,
+            initializers=("xavier_uniform",),
+            robust_depths=(1,),
+            points=2,
+            threads=1,
+        )
+    )
+
+
+@pytest.mark.parametrize("key", list(RATIOS_AT_DEPTH_10))
+def test_recovered_ratio_has_the_printed_digits(key: str, recovered: xr.Dataset) -> None:
+    """Output layer over layer 1, at depth 10, as the study drew it."""
+    found = recovered["gradient_ratio"].sel(activation=key, depth=10).item()
+    assert found == pytest.approx(RATIOS_AT_DEPTH_10[key], rel=2e-5)
+
+
+def test_recovered_magnitudes_are_those_of_the_bar_charts(recovered: xr.Dataset) -> None:
+    """The charts' ends for sigmoid and ReLU, and ReLU's smallest layer."""
+    chosen = recovered["gradient_magnitude"].sel(depth=10)
+    sigmoid, relu = chosen.sel(activation="sigmoid"), chosen.sel(activation="relu")
+    assert sigmoid.sel(layer=11).item() == pytest.approx(0.504, abs=5e-4)
+    assert sigmoid.sel(layer=1).item() == pytest.approx(1.94e-8, abs=5e-11)
+    assert relu.sel(layer=11).item() == pytest.approx(2.70e-3, abs=5e-6)
+    assert relu.sel(layer=1).item() == pytest.approx(1.403e-3, abs=5e-7)
+    assert relu.min().item() == pytest.approx(1.358e-4, abs=5e-8)
+
+
+def test_global_random_state_neither_matters_nor_moves(dataset: xr.Dataset) -> None:
+    """Whoever draws numbers before or after a run gets the same ones with and without it."""
+    before = torch.random.get_rng_state()
+    try:
+        torch.manual_seed(7)
+        state = torch.random.get_rng_state()
+        again = gradient_flow.run(small())
+        assert torch.equal(torch.random.get_rng_state(), state)
+    finally:
+        torch.random.set_rng_state(before)
+    xr.testing.assert_identical(again, dataset)
+
+
+def by_autograd(
+    key: str, initializer: str, seed: int, depth: int = 2
+) -> tuple[list[float], list[float]]:
+    """Magnitudes and error signals of one network, in plain torch."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        sizes = [1, *[5] * depth, 1]
+        layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        if initializer == "he_normal":
+            for layer in layers:
+                nn.init.normal_(layer.weight, 0, math.sqrt(2 / layer.in_features))
+                nn.init.zeros_(layer.bias)
+    value = torch.linspace(-math.pi, math.pi, 7, dtype=torch.float64)[:, None]
+    weights, pre_activations = [], []
+    for number, layer in enumerate(layers):
+        weight = layer.weight.detach().double().requires_grad_()
+        z = value @ weight.T + layer.bias.detach().double()
+        z.retain_grad()
+        weights.append(weight)
+        pre_activations.append(z)
+        value = FUNCTIONS[key](z) if number < depth else z
+    value.mean().backward()  # type: ignore[no-untyped-call]
+
+    def gradient(tensor: Tensor) -> Tensor:
+        assert tensor.grad is not None
+        return tensor.grad
+
+    magnitudes = [gradient(w).abs().mean().item() for w in weights]
+    return magnitudes, [gradient(z).square().mean().sqrt().item() for z in pre_activations]
+
+
+@pytest.mark.parametrize("key", list(ACTIVATIONS))
+@pytest.mark.parametrize("initializer", ["torch_default", "he_normal"])
+def test_robust_numbers_are_those_of_autograd(
+    key: str, initializer: str, dataset: xr.Dataset
+) -> None:
+    """For every member: mean |dL/dW| and rms dL/dz of each layer, by retained gradients."""
+    chosen = dataset.sel(activation=key, initializer=initializer, depth=2)
+    for seed in (42, 43, 44):
+        magnitude, signal = by_autograd(key, initializer, seed)
+        one = chosen.sel(seed=seed)
+        found = one["robust_gradient_magnitude"].to_numpy()
+        # An odd network without biases has a mean output of zero on inputs that are symmetric
+        # about zero, whatever its weights: those gradients are rounding alone.
+        np.testing.assert_allclose(found[:3], magnitude, rtol=1e-9, atol=1e-15)
+        np.testing.assert_allclose(one["error_signal"].to_numpy()[:3], signal, rtol=1e-9)
+    pooled = np.sqrt(np.mean(chosen["error_signal"].to_numpy() ** 2, axis=0))
+    np.testing.assert_allclose(chosen["error_signal_rms"].to_numpy()[:3], pooled[:3], rtol=1e-14)
+
+
+def test_cutting_the_seeds_into_stacks_changes_nothing(
+    dataset: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two stacks, of two members and of one, give what one stack of three gives."""
+    monkeypatch.setattr(gradient_flow, "_STACK_MEMBERS", 2)
+    cut = gradient_flow.run(small())
+    xr.testing.assert_allclose(cut, dataset, rtol=1e-12)
+
+
+def test_what_a_depth_does_not_have_is_nan(dataset: xr.Dataset) -> None:
+    """Layers beyond depth + 1 are padded, and each part has numbers at its own depths alone."""
+    assert dataset["depth"].to_numpy().tolist() == [1, 3, 2]
+    assert dataset["layer"].to_numpy().tolist() == [1, 2, 3, 4]
+    for depth, present in ((1, 2), (3, 4), (2, 0)):
+        finite = np.isfinite(dataset["gradient_magnitude"].sel(depth=depth).to_numpy())
+        assert finite[:, :present].all()
+        assert not finite[:, present:].any()
+    for name in ("robust_gradient_magnitude", "error_signal", "error_signal_rms"):
+        for depth, present in ((1, 0), (3, 0), (2, 3)):
+            finite = np.isfinite(dataset[name].sel(depth=depth).to_numpy())
+            assert finite[..., :present].all()
+            assert not finite[..., present:].any()
+
+
+def test_study_file_has_the_studys_shape_in_strict_json(
+    dataset: xr.Dataset, tmp_path: Path
+) -> None:
+    """Activation to depth to layers, ratio, min and max; an infinite ratio is written as null."""
+    changed = dataset.copy(deep=True)
+    changed["gradient_magnitude"].loc[{"activation": "relu", "depth": 3, "layer": 1}] = 0.0
+    changed["gradient_ratio"].loc[{"activation": "relu", "depth": 3}] = math.inf
+    files = gradient_flow.study_files(changed)
+    assert set(files) == {"exp1_gradient_flow.json"}
+    write_json(tmp_path / "file.json", files["exp1_gradient_flow.json"])
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not strict JSON")
+
+    text = (tmp_path / "file.json").read_text(encoding="utf-8")
+    content = json.loads(text, parse_constant=refuse)
+    assert list(content) == list(ACTIVATIONS)
+    for key, depths in content.items():
+        # the robust protocol's depth is not the study's
+        assert list(depths) == ["1", "3"]
+        for depth, row in depths.items():
+            assert set(row) == {"grad_magnitudes", "grad_ratio", "min_grad", "max_grad"}
+            found = row["grad_magnitudes"]
+            assert len(found) == int(depth) + 1
+            assert (row["min_grad"], row["max_grad"]) == (min(found), max(found))
+            if (key, depth) == ("relu", "3"):
+                assert row["grad_ratio"] is None
+            else:
+                assert row["grad_ratio"] == pytest.approx(found[-1] / found[0], rel=1e-12)
+
+
+def test_progress_adds_up_to_the_steps_announced() -> None:
+    """Every network of both protocols is counted once."""
+    config = small(activations=("relu", "gelu"), seeds=(7, 9))
+    done: list[int] = []
+    dataset = gradient_flow.run(config, done.append)
+    assert sum(done) == config.steps == 2 * 2 + 2 * 2 * 2
+    assert dataset["seed"].to_numpy().tolist() == [7, 9]
+    assert datasets.protocol_of(dataset)["seeds"] == [7, 9]
+    assert dataset.attrs["experiment"] == "gradient-flow"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"activations": ("rleu",)}, "unknown activation 'rleu'.*'relu'"),
+        ({"activations": ()}, "activations is empty"),
+        ({"depths": ()}, "depths is empty"),
+        ({"depths": (0,)}, "depth is 0"),
+        ({"robust_depths": (1.5,)}, "depth is 1.5"),
+        ({"initializers": ("he",)}, "unknown initializer 'he'"),
+        ({"width": 0}, "width is 0"),
+        ({"points": 1}, "points is 1, but must be at least 2"),
+        ({"seeds": 0}, "seeds is 0"),
+    ],
+)
+def test_wrong_settings_are_named(settings: dict[str, Any], text: str) -> None:
+    """Each mistake is refused before anything runs."""
+    with pytest.raises(ActbenchError, match=text):
+        small(**settings)

@@ -1,0 +1,255 @@
+"""Stored measurements come back as they were, and a fresh run that differs is caught by name."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import xarray as xr
+
+from actbench import claims, measured
+from actbench.claims import ClaimsFile
+from actbench.errors import ActbenchError
+from actbench.experiments import closed_forms, sine_regression
+from actbench.measured import Entry, Measured, compare
+
+EXACT: dict[str, str | int | float] = {"name": "first_gradient", "activation": "relu", "layer": 1}
+DRAWN: dict[str, str | int | float] = {"name": "final_mse", "activation": "relu"}
+LAYERS = 3
+
+
+def stored(exact: list[float | None], drawn: list[float | None]) -> Measured:
+    """Measurements of one exact metric and one that is drawn."""
+    return Measured(
+        schema_version=1,
+        protocol="small",
+        settings={"depth": 2},
+        environment={"torch": "2.6.0"},
+        entries=[
+            Entry(metric=EXACT, definition="d", exact=True, values=exact),
+            Entry(metric=DRAWN, definition="d", exact=False, values=drawn),
+        ],
+    )
+
+
+def drawn(seed: int, count: int, scale: float = 1.0) -> list[float | None]:
+    """Log-normal losses."""
+    return [scale * float(v) for v in np.random.default_rng(seed).lognormal(0, 0.1, count)]
+
+
+@pytest.fixture(scope="module")
+def training() -> xr.Dataset:
+    """The study's five activations on networks small enough to train here."""
+    config = sine_regression.Config(
+        seeds=3, epochs=31, depth=LAYERS - 1, width=4, points=10, device="cpu", threads=1
+    )
+    return sine_regression.run(config)
+
+
+@pytest.fixture(scope="module")
+def file() -> ClaimsFile:
+    """The shipped claims."""
+    return claims.published()
+
+
+def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
+    """Every field survives, and what is not finite comes back as infinity."""
+    original = stored([1.0, None], [0.1, 0.2, None])
+    path = measured.save(original, tmp_path)
+    assert path == tmp_path / "small.json"
+    loaded = measured.load("small", tmp_path)
+    assert loaded == original
+    assert loaded.values(EXACT).tolist() == [1.0, math.inf]
+    assert loaded.values(dict(reversed(DRAWN.items()))).tolist() == [0.1, 0.2, math.inf]
+    with pytest.raises(ActbenchError, match=r"'layer': 2.*'small'.*--regenerate-baselines"):
+        loaded.values({**EXACT, "layer": 2})
+
+
+@pytest.mark.parametrize(
+    ("edit", "text"),
+    [
+        (lambda content: {**content, "schema_version": 2}, "schema version 2, but.*version 1"),
+        (lambda content: {**content, "schema_version": 0}, "schema version 0, but.*version 1"),
+        (lambda content: {**content, "extra": 1}, "not a file of measurements.*extra"),
+        (lambda content: {"schema_version": 1}, "not a file of measurements.*protocol"),
+        (lambda content: [content], "not a file of measurements"),
+    ],
+)
+def test_another_schema_is_refused(edit: Callable[[Any], Any], text: str, tmp_path: Path) -> None:
+    """A file of another version or shape is named with what to do."""
+    path = measured.save(stored([1.0], [1.0]), tmp_path)
+    path.write_text(json.dumps(edit(json.loads(path.read_text()))), encoding="utf-8")
+    with pytest.raises(ActbenchError, match=text) as error:
+        measured.load("small", tmp_path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_or_damaged_file_is_refused(tmp_path: Path) -> None:
+    """Each says which file, and the missing one how to write it."""
+    with pytest.raises(ActbenchError, match=r"nowhere\.json.*pytest --regenerate-baselines"):
+        measured.load("nowhere", tmp_path)
+    path = measured.save(stored([1.0], [1.0]), tmp_path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ActbenchError, match=r"small\.json is not a file of measurements"):
+        measured.load("small", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], None),
+        ([1.0, 2.0], [1.00009, 1.9999], None),
+        ([1.0, 2.0], [1.0, 2.00021], "1 of 2 values differ, by up to 0.00011 relative"),
+        ([1e-12, 2.0], [1.01e-12, 2.0], "1 of 2 values differ, by up to 0.01 relative"),
+        ([1.0, 2.0], [2.0, 6.0], "2 of 2 values differ, by up to 2 relative"),
+        ([0.0], [0.0], None),
+        ([0.0], [1e-300], "1 of 1 values differ, by up to inf relative"),
+        ([None], [None], None),
+        ([None, 1.0], [3.0, 1.0], "1 of 2 values differ, by up to 1 relative"),
+        ([3.0, 1.0], [None, 1.0], "1 of 2 values differ, by up to inf relative"),
+        # fewer seeds, or more, than are stored: those that both have
+        ([1.0, 2.0, 3.0], [1.0, 2.0], None),
+        ([1.0, 2.0], [1.0, 2.0, 9.0], None),
+        ([1.0, 2.0, 3.0], [1.0, 2.1], "1 of 2 values differ, by up to 0.05 relative"),
+    ],
+)
+def test_exact_values_are_compared_seed_by_seed(
+    old: list[float | None], new: list[float | None], found: str | None
+) -> None:
+    """Rounding passes; anything more is counted, and how far it went is told."""
+    same = drawn(1, 20)
+    differences = compare(stored(old, same), stored(new, same))
+    assert [(d.metric, d.how) for d in differences] == ([(EXACT, found)] if found else [])
+
+
+def test_a_difference_says_which_metric_went_from_where_to_where() -> None:
+    """The text of a difference is one line with metric, arguments, both medians and why."""
+    old = stored([1.0, 3.0, 5.0, 9.0], [1.0])
+    (difference,) = compare(old, stored([1.0, 3.5, 5.0], [1.0]))
+    assert str(difference) == (
+        "first_gradient(activation=relu, layer=1): stored 3, now 3.5 "
+        "(1 of 3 values differ, by up to 0.17 relative)"
+    )
+
+
+def test_drawn_values_are_compared_as_distributions() -> None:
+    """Other seeds of the same distribution pass; a shift or runs that diverge do not."""
+    old = stored([1.0], drawn(1, 100))
+    assert compare(old, stored([1.0], drawn(2, 16))) == []
+    (shifted,) = compare(old, stored([1.0], drawn(2, 16, scale=1.3)))
+    assert shifted.metric == DRAWN
+    assert "two-sample test, p = " in shifted.how
+    assert shifted.fresh / shifted.stored == pytest.approx(1.3, abs=0.05)
+    (diverged,) = compare(old, stored([1.0], [None] * 16))
+    assert diverged.fresh == math.inf
+
+
+def test_clean_comparisons_do_not_alarm_however_many_metrics_there_are() -> None:
+    """The level is shared: 50 comparisons of 20 drawn metrics each stay silent."""
+    rng = np.random.default_rng(3)
+
+    def several(count: int) -> Measured:
+        entries = [
+            Entry(
+                metric={"name": "final_mse", "activation": str(number)},
+                definition="d",
+                exact=False,
+                values=[float(v) for v in rng.normal(size=count)],
+            )
+            for number in range(20)
+        ]
+        return stored([1.0], [1.0]).model_copy(update={"entries": entries})
+
+    assert sum(len(compare(several(40), several(16))) for _ in range(50)) == 0
+
+
+def test_the_level_is_that_of_all_drawn_metrics_together() -> None:
+    """A p value between the shared level and the whole one is no alarm."""
+    # Separated samples of 6: p = 2 / C(12, 6) = 2.2e-3; of 7: 2 / C(14, 7) = 5.8e-4.
+    low, high = [float(v) for v in range(7)], [float(v) for v in range(10, 17)]
+    one = stored([1.0], list(low))
+    assert len(compare(one, stored([1.0], list(high)))) == 1
+    assert compare(stored([1.0], list(low[:6])), stored([1.0], list(high[:6]))) == []
+    two = one.model_copy(update={"entries": [*one.entries, one.entries[1]]})
+    assert compare(two, stored([1.0], list(high))) == []
+
+
+def test_what_is_stored_of_a_run(training: xr.Dataset, file: ClaimsFile) -> None:
+    """All metrics of the protocol's claims once, the first gradients and the early losses."""
+    found = measured.from_dataset("stated", file, training)
+    keys = [json.dumps(entry.metric, sort_keys=True) for entry in found.entries]
+    assert len(set(keys)) == len(keys)
+    for claim in file.claim:
+        if claim.protocol == "stated":
+            assert json.dumps(claim.metric, sort_keys=True) in keys
+    gradients = [e for e in found.entries if e.metric["name"] == "first_gradient"]
+    assert len(gradients) == len(sine_regression.STUDY_ACTIVATIONS) * LAYERS
+    assert {e.metric["epoch"] for e in found.entries if e.metric["name"] == "early_loss"} == {
+        0,
+        1,
+        10,
+        30,
+    }
+    exact = {str(e.metric["name"]) for e in found.entries if e.exact}
+    assert exact == {"first_gradient", "early_loss"}
+    assert all(len(e.values) == 3 for e in found.entries)
+    assert found.settings["depth"] == LAYERS - 1
+    assert "torch" in found.environment
+    magnitude = training["gradient_magnitude"].sel(activation="gelu", recorded_epoch=0, layer=2)
+    metric = {"name": "first_gradient", "activation": "gelu", "layer": 2}
+    np.testing.assert_array_equal(found.values(metric), magnitude.to_numpy())
+
+
+def test_one_per_cent_in_one_gradient_is_caught_and_named(
+    training: xr.Dataset, file: ClaimsFile, tmp_path: Path
+) -> None:
+    """A clean run raises nothing; one layer's gradients 1 % too large raise their own name."""
+    measured.save(measured.from_dataset("stated", file, training), tmp_path)
+    baseline = measured.load("stated", tmp_path)
+    assert compare(baseline, measured.from_dataset("stated", file, training)) == []
+    faulty = training.copy(deep=True)
+    place = {"activation": "leaky_relu", "recorded_epoch": 0, "layer": 2}
+    faulty["gradient_magnitude"].loc[place] *= 1.01
+    (difference,) = compare(baseline, measured.from_dataset("stated", file, faulty))
+    assert difference.metric == {"name": "first_gradient", "activation": "leaky_relu", "layer": 2}
+    assert "3 of 3 values differ, by up to 0.01 relative" in difference.how
+
+
+def test_exact_claims_of_other_experiments_are_stored(file: ClaimsFile) -> None:
+    """An experiment without gradients stores its claims' metrics alone, seedless ones as exact."""
+    dataset = closed_forms.run(closed_forms.Config())
+    found = measured.from_dataset("closed-forms", file, dataset)
+    wanted = {
+        json.dumps(c.metric, sort_keys=True) for c in file.claim if c.protocol == "closed-forms"
+    }
+    assert {json.dumps(e.metric, sort_keys=True) for e in found.entries} == wanted
+    assert all(entry.exact and len(entry.values) == 1 for entry in found.entries)
+
+
+def test_what_is_not_finite_is_stored_as_nothing(file: ClaimsFile) -> None:
+    """Infinity and NaN become null, which strict JSON can hold."""
+    dataset = closed_forms.run(closed_forms.Config())
+    values: npt.NDArray[np.float64] = dataset["best_line_mse"].to_numpy()
+    values[:] = [math.inf, math.nan, -math.inf]
+    found = measured.from_dataset("closed-forms", file, dataset)
+    lines = [e for e in found.entries if e.metric.get("quantity") == "best_line_mse"]
+    assert lines
+    assert all(entry.values == [None] for entry in lines)
+
+
+@pytest.mark.parametrize("protocol", sorted(claims.published().protocol))
+def test_shipped_measurements_hold_every_claim_of_their_protocol(
+    protocol: str, file: ClaimsFile
+) -> None:
+    """A fast run can judge any claim from the store."""
+    loaded = measured.load(protocol)
+    assert loaded.protocol == protocol
+    for claim in file.claim:
+        if claim.protocol == protocol:
+            assert len(loaded.values(claim.metric)) >= 1

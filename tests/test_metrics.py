@@ -1,0 +1,199 @@
+"""Each metric gives the number that its definition says, worked out by hand on small datasets."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from actbench.errors import ActbenchError
+from actbench.metrics import METRICS, definition, measure
+
+NAN, INF = math.nan, math.inf
+
+
+def training() -> xr.Dataset:
+    """Two seeds of two activations, as sine-regression labels them."""
+    by_member = ("activation", "seed")
+    # activation, seed, recorded epoch, layer
+    gradients = [
+        [[[1.0, 2.0, 4.0], [9.0, 9.0, 9.0]], [[6.0, 2.0, 3.0], [9.0, 9.0, 9.0]]],
+        [[[1.0, 5.0, 8.0], [7.0, 7.0, 7.0]], [[0.0, 2.0, 0.0], [7.0, 7.0, 7.0]]],
+    ]
+    losses = [
+        [[0.6, 0.5, 0.49, 0.7], [0.4, 0.3, 0.2, 0.1]],
+        [[0.6, 0.6, 0.6, 0.6], [0.6, NAN, 0.6, 0.1]],
+    ]
+    return xr.Dataset(
+        {
+            "loss": ((*by_member, "epoch"), losses),
+            "final_mse": (by_member, [[2.0, 3.0], [4.0, 12.0]]),
+            "final_mse_clean": (by_member, [[1.0, 5.0], [3.0, 1.0]]),
+            "weight_displacement": (
+                (*by_member, "layer"),
+                [[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [[2.0, 8.0, 1.0], [2.0, 15.0, 1.0]]],
+            ),
+            "gradient_magnitude": ((*by_member, "recorded_epoch", "layer"), gradients),
+            # around 3 + 2 x, whose residual is half of (1, -1, -1, 1); then an exact line
+            "prediction": (
+                (*by_member, "x"),
+                [
+                    [[0.5, 1.5, 3.5, 6.5], [-3.0, -1.0, 1.0, 3.0]],
+                    [[0.0, 0.0, 0.0, 0.0], [NAN, 0.0, 0.0, 0.0]],
+                ],
+            ),
+            "target_noisy": ("x", [2.0, 0.0, 1.0, -1.0]),
+            "target_clean": ("x", [0.0, 0.0, 0.0, 0.0]),
+        },
+        coords={
+            "activation": ["relu", "sigmoid"],
+            "seed": [42, 43],
+            "epoch": range(4),
+            "recorded_epoch": [0, 1],
+            "layer": [1, 2, 3],
+            "x": [-1.5, -0.5, 0.5, 1.5],
+        },
+        attrs={"experiment": "sine-regression"},
+    )
+
+
+def flow() -> xr.Dataset:
+    """Depths 1 and 2 of two activations, padded with NaN, as gradient-flow labels them."""
+    robust = ("activation", "initializer", "seed", "depth", "layer")
+    # One initializer, two seeds; layers 1 to 3, of which depth 1 has two.
+    magnitude = [
+        [[[[2.0, 4.0, NAN], [1.0, 5.0, 3.0]], [[2.0, 1.0, NAN], [4.0, 8.0, 2.0]]]],
+        [[[[1.0, 8.0, NAN], [1.0, 2.0, 12.0]], [[5.0, 5.0, NAN], [2.0, 4.0, 5.0]]]],
+    ]
+    signal = [
+        [[[[0.1, 0.4, NAN], [0.5, 2.0, 10.0]], [[0.3, 0.6, NAN], [3.0, 6.0, 4.0]]]],
+        [[[[1.0, 1.0, NAN], [1.0, 1.0, 1.0]], [[1.0, 1.0, NAN], [1.0, 1.0, 1.0]]]],
+    ]
+    return xr.Dataset(
+        {
+            "gradient_ratio": (("activation", "depth"), [[1.5, 2.5], [3.5, 4.5]]),
+            "gradient_magnitude": (
+                ("activation", "depth", "layer"),
+                [[[0.5, 2.0, NAN], [6.0, 3.0, 4.0]], [[1.0, 1.0, NAN], [1.0, 1.0, 1.0]]],
+            ),
+            "robust_gradient_magnitude": (robust, magnitude),
+            "error_signal": (robust, signal),
+        },
+        coords={
+            "activation": ["relu", "sigmoid"],
+            "initializer": ["he_normal"],
+            "seed": [42, 43],
+            "depth": [1, 2],
+            "layer": [1, 2, 3],
+        },
+    )
+
+
+def other() -> xr.Dataset:
+    """Derivatives on a grid and closed forms of targets."""
+    return xr.Dataset(
+        {
+            "derivative": (("activation", "z"), [[0.0, 1.0, 1.0], [0.1, 0.25, 0.05]]),
+            "best_line_mse": ("target", [0.2, 0.4]),
+            "report_over_card": ("activation", [1.99, 0.96]),
+        },
+        coords={
+            "activation": ["relu", "sigmoid"],
+            "z": [-1.0, 0.0, 2.0],
+            "target": ["one", "two"],
+        },
+    )
+
+
+R: dict[str, Any] = {"activation": "relu"}
+S: dict[str, Any] = {"activation": "sigmoid"}
+S_OVER_R: dict[str, Any] = {**S, "over": "relu"}
+AT: dict[str, Any] = {"initializer": "he_normal", "depth": 2}
+
+CASES: list[tuple[str, dict[str, Any], xr.Dataset, list[float]]] = [
+    ("final_mse", S, training(), [4, 12]),
+    ("final_mse_clean", R, training(), [1, 5]),
+    ("final_mse_ratio", S_OVER_R, training(), [2, 4]),
+    ("final_mse_clean_ratio", S_OVER_R, training(), [3, 0.2]),
+    # the noise is (2, 0, 1, -1), of mean square 1.5
+    ("final_mse_over_noise", S, training(), [8 / 3, 8]),
+    # residuals of 0.5 over a slope of 2 times the spread of x, sqrt(1.25)
+    ("deviation_from_line", R, training(), [0.5 / (2 * math.sqrt(1.25)), 0]),
+    ("escape_epoch", R, training(), [2, 0]),
+    ("escape_epoch", S, training(), [INF, 3]),
+    ("weight_displacement", {**R, "layer": 2}, training(), [2, 5]),
+    ("weight_displacement_over", {**S_OVER_R, "layer": 2}, training(), [4, 3]),
+    ("training_gradient_share", {**R, "layer": 1}, training(), [0.25, 2]),
+    ("training_gradient_share", {**S, "layer": 1}, training(), [0.125, NAN]),
+    ("early_loss", {**R, "epoch": 1}, training(), [0.5, 0.3]),
+    ("first_gradient", {**S, "layer": 2}, training(), [5, 2]),
+    ("recovered_ratio", {**S, "depth": 2}, flow(), [4.5]),
+    ("recovered_magnitude", {**R, "depth": 2, "layer": 3}, flow(), [4]),
+    ("recovered_spread", {**R, "depth": 2}, flow(), [2]),
+    ("recovered_spread", {**R, "depth": 1}, flow(), [4]),
+    ("robust_ratio", {**R, **AT}, flow(), [3, 0.5]),
+    ("robust_ratio", {**R, **AT, "depth": 1}, flow(), [2, 0.5]),
+    ("ratio_factor", {**S_OVER_R, **AT}, flow(), [4, 5]),
+    ("error_share", {**R, **AT}, flow(), [0.25, 0.5]),
+    ("error_share_of_output", {**R, **AT}, flow(), [0.05, 0.75]),
+    ("weight_share", {**R, **AT}, flow(), [0.2, 0.5]),
+    ("derivative_min", S, other(), [0.05]),
+    ("derivative_max", S, other(), [0.25]),
+    ("derivative_at", {**S, "z": 0.9}, other(), [0.25]),
+    ("derivative_at", {**S, "z": 1.1}, other(), [0.05]),
+    ("closed_form", {"quantity": "best_line_mse", "target": "two"}, other(), [0.4]),
+    ("document_ratio", R, other(), [1.99]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "dataset", "expected"),
+    CASES,
+    ids=[f"{case[0]}-{number}" for number, case in enumerate(CASES)],
+)
+def test_metric(
+    name: str, arguments: dict[str, Any], dataset: xr.Dataset, expected: list[float]
+) -> None:
+    """The values are those worked out by hand, one per seed, in float64."""
+    values = measure({"name": name, **arguments}, dataset)
+    assert values.dtype == np.float64
+    assert values.shape == (len(expected),)
+    np.testing.assert_allclose(values, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_every_metric_is_worked_out_here_and_says_what_it_is() -> None:
+    """None is left untested, and each has a definition of one sentence."""
+    assert {case[0] for case in CASES} == set(METRICS)
+    for name in METRICS:
+        assert definition(name).endswith(".")
+    assert definition("final_mse") == (
+        "Mean squared error on the noisy targets after the last update, per seed."
+    )
+
+
+def test_diverged_members_give_no_number_and_no_warning() -> None:
+    """A constant has no best slope, and a prediction of NaN no distance: neither is a number."""
+    values = measure({"name": "deviation_from_line", **S}, training())
+    assert not np.isfinite(values).any()
+
+
+@pytest.mark.parametrize(
+    ("metric", "dataset", "text"),
+    [
+        ({"name": "final_mse"}, training(), "missing 1 required .* 'activation'"),
+        ({"name": "final_mse", **R, "depth": 2}, training(), "unexpected keyword .* 'depth'"),
+        ({"name": "final_mse", "activation": "gelu"}, training(), "'gelu'"),
+        ({"name": "final_mse", **R}, flow(), "'an unknown experiment': .*final_mse"),
+        ({"name": "recovered_ratio", **R, "depth": 2}, training(), "'sine-regression'.*ratio"),
+        ({"name": "recovered_magnitude", **R, "depth": 2, "layer": 1}, training(), "depth"),
+        ({"name": "weight_displacement", **R, "layer": 9}, training(), "9"),
+    ],
+)
+def test_wrong_arguments_are_named(metric: dict[str, Any], dataset: xr.Dataset, text: str) -> None:
+    """A metric that the dataset can't answer says so, with metric, experiment and cause."""
+    with pytest.raises(ActbenchError, match=text) as error:
+        measure(metric, dataset)
+    assert metric["name"] in str(error.value)

@@ -1,0 +1,275 @@
+"""pytest's outcome of a claim's test is what the verdict says, in whole runs of pytest."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from actbench import datasets, evidence, measured
+from actbench.claims import Claim, Protocol, Verdict
+from actbench.experiments import closed_forms, sine_regression
+from actbench.measured import Entry, Measured
+from actbench.pytest_plugin import NotReproduced, check_expected
+from actbench.verdicts import Judgment
+
+pytest_plugins = ["pytester"]
+
+TEST = """
+from actbench.pytest_plugin import check_expected
+
+def test_claim(judgment):
+    '''The claim's verdict is the one that is pinned.'''
+    check_expected(judgment)
+"""
+
+HEAD = """
+study = "A small study"
+[protocol.closed]
+experiment = "closed-forms"
+[protocol.trained]
+experiment = "sine-regression"
+settings = { activations = ["linear"], depth = 1, width = 2, points = 4, epochs = 1 }  # SETTINGS
+[protocol.long]
+experiment = "closed-forms"
+settings = { points = 50 }
+slow = true
+"""
+
+CONSTANT = '{ name = "closed_form", quantity = "best_constant_mse", target = "sine_two_periods" }'
+NOWHERE = '{ name = "closed_form", quantity = "best_constant_mse", target = "nowhere" }'
+
+
+def claim(
+    name: str,
+    value: float,
+    expected: str,
+    *,
+    protocol: str = "closed",
+    metric: str = CONSTANT,
+    quantifier: str = "exact",
+) -> str:
+    """A claim that a metric is a value, as TOML."""
+    return f"""
+[[claim]]
+id = "{name}"
+source = "a table"
+statement = "It is {value}."
+protocol = "{protocol}"
+metric = {metric}
+published = {value}
+quantifier = "{quantifier}"
+expected = "{expected}"
+because = "of what was seen"
+relation = {{ kind = "equals", tolerance = 0.001, reason = "r" }}
+"""
+
+
+ABOVE = """
+[[claim]]
+id = "close-call"
+source = "a table"
+statement = "It is above 0.4."
+protocol = "closed"
+metric = { name = "closed_form", quantity = "best_constant_mse", target = "sine_two_periods" }
+quantifier = "exact"
+expected = "reproduced"
+because = "of what was seen"
+relation = { kind = "above", value = 0.4, reason = "r" }
+"""
+
+UNTESTABLE = """
+[[claim]]
+id = "no-way"
+source = "advice"
+statement = "Use it."
+expected = "not_testable"
+because = "nothing here decides"
+"""
+
+SETTINGS = {"activations": ["linear"], "depth": 1, "width": 2, "points": 4, "epochs": 1}
+FINAL_MSE = '{ name = "final_mse", activation = "linear" }'
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
+    """Twenty seeds of the protocol that trains, saved and read back.
+
+    This also loads what the inner runs would load lazily: they drop the modules that they loaded,
+    and parts of torch can't be loaded twice in one process.
+    """
+    protocol = Protocol(experiment="sine-regression", settings=SETTINGS)
+    path = tmp_path_factory.mktemp("trained") / "trained.nc"
+    datasets.save(sine_regression.run(evidence.config_for(protocol, 20, "cpu", 1)), path)
+    return datasets.load(path)
+
+
+@pytest.fixture
+def suite(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    trained: xr.Dataset,  # noqa: ARG001 - for what it loads
+) -> tuple[pytest.Pytester, Path]:
+    """A folder with a claims suite, whose baselines are the folder's own."""
+    folder = pytester.path
+    (folder / "measured").mkdir()
+    monkeypatch.setattr("actbench.claims.baselines_folder", lambda: folder)
+    monkeypatch.setattr("actbench.measured.baselines_folder", lambda: folder)
+    pytester.makepyfile(test_judged=TEST)
+    pytester.makeini("[pytest]\nxfail_strict = true\nfilterwarnings = error\n")
+    return pytester, folder
+
+
+def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    """Run pytest here, with the plugin once, whether or not it is installed as one."""
+    installed = any(e.name == "actbench" for e in entry_points(group="pytest11"))
+    plugin = () if installed else ("-p", "actbench.pytest_plugin")
+    quiet = ("-p", "no:cacheprovider", "-p", "no:benchmark", "-p", "no:xdist", "--strict-markers")
+    return pytester.runpytest_inprocess(*plugin, *quiet, "-rA", *arguments)
+
+
+def test_each_verdict_has_its_outcome(suite: tuple[pytest.Pytester, Path]) -> None:
+    """Pass, strict xfail, flip, contradiction, skip and error in one run, with what JUnit gets."""
+    pytester, folder = suite
+    (folder / "published.toml").write_text(
+        HEAD
+        + claim("holds", 0.4975, "reproduced")
+        + claim("fails-as-pinned", 0.6, "not_reproduced")
+        + claim("flipped", 0.4975, "not_reproduced")
+        + claim("broken", 0.6, "reproduced")
+        + claim("error-in-code", 0.6, "not_reproduced", metric=NOWHERE)
+        + claim("few", 0.5, "reproduced", protocol="trained", metric=FINAL_MSE, quantifier="median")
+        + claim("stored", 0.7, "reproduced", protocol="long")
+        + ABOVE
+        + UNTESTABLE,
+        encoding="utf-8",
+    )
+    entry = Entry(metric=_metric(), definition="d", exact=True, values=[0.7])
+    values = Measured(
+        schema_version=1, protocol="long", settings={}, environment={}, entries=[entry]
+    )
+    measured.save(values)
+    result = run(pytester, "--seeds=2", "--threads=1", "--junitxml=junit.xml")
+    result.assert_outcomes(passed=3, xfailed=1, failed=2, skipped=2, errors=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines_random(
+        [
+            "XFAIL test_judged.py::test_claim[[]fails-as-pinned] - not_reproduced: nothing stored "
+            "yet. of what was seen",
+            "flipped is reproduced, but not_reproduced was expected.",
+            "broken is not_reproduced, but reproduced was expected.",
+            "measured: measured 0.4975; published 0.6",
+            "look at:  actbench claims show broken",
+            "ERROR test_judged.py::test_claim[[]error-in-code] - actbench.errors.*",
+            "SKIPPED*needs 11 seeds, 2 were run",
+            "SKIPPED*not testable: nothing here decides",
+            "1 inconclusive, 2 not_reproduced, 4 reproduced",
+            "judged from stored measurements (--slow trains them): stored",
+            "margin 1.24x: close-call (reproduced)",
+        ]
+    )
+    properties = {
+        case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")}
+        for case in ET.parse(folder / "junit.xml").iter("testcase")  # noqa: S314 - written just now
+    }
+    found = properties["test_claim[broken]"]
+    assert found["verdict"] == "not_reproduced"
+    assert found["expected"] == "reproduced"
+    assert found["published"] == "0.6"
+    assert float(str(found["measured"])) == pytest.approx(0.4975)
+    assert found["seeds"] == "1"
+    assert found["judged_from_stored_measurements"] == "False"
+    assert properties["test_claim[stored]"]["measured"] == "0.7"
+    assert properties["test_claim[stored]"]["judged_from_stored_measurements"] == "True"
+    assert properties["test_claim[few]"]["verdict"] == "inconclusive"
+    assert properties["test_claim[few]"]["seeds"] == "2"
+
+
+def _metric() -> dict[str, str | int | float]:
+    return {"name": "closed_form", "quantity": "best_constant_mse", "target": "sine_two_periods"}
+
+
+def test_results_are_judged_without_training(
+    suite: tuple[pytest.Pytester, Path], trained: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --from-results what lies in the folder decides, and nothing is run."""
+    pytester, folder = suite
+    (folder / "published.toml").write_text(
+        HEAD
+        + claim("now-holds", 0.6, "reproduced")
+        + claim(
+            "enough", 0.25, "reproduced", protocol="trained", metric=FINAL_MSE, quantifier="median"
+        ),
+        encoding="utf-8",
+    )
+    closed = closed_forms.run(closed_forms.Config())
+    closed["best_constant_mse"].loc[{"target": "sine_two_periods"}] = 0.6
+    datasets.save(closed, folder / "closed_forms.nc")
+    invented = trained.copy(deep=True)
+    invented["final_mse"][:] = np.linspace(0.2495, 0.2505, 20)
+    datasets.save(invented, folder / "sine_regression-trained.nc")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("this must not run")
+
+    monkeypatch.setattr(closed_forms, "run", refuse)
+    monkeypatch.setattr(sine_regression, "run", refuse)
+    result = run(pytester, "--from-results", str(folder))
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["2 reproduced"])
+    # The check that nothing ran can fail: without the folder, training is asked for.
+    run(pytester, "-k", "now-holds").assert_outcomes(errors=1)
+
+
+def judgment(verdict: str, expected: str, seeds: int = 20, needed: int = 11) -> Judgment:
+    """A judgment without what it rests on."""
+    subject = Claim.model_validate(
+        {
+            "id": "a",
+            "source": "s",
+            "statement": "It holds.",
+            "protocol": "p",
+            "metric": {"name": "final_mse", "activation": "relu"},
+            "relation": {"kind": "above", "value": 1.0, "reason": "r"},
+            "expected": expected,
+            "because": "b",
+        }
+    )
+    return Judgment(
+        subject, Verdict(verdict), seeds=seeds, seeds_needed=needed, sentence="what was found"
+    )
+
+
+@pytest.mark.parametrize("expected", ["reproduced", "direction_only", "not_reproduced"])
+@pytest.mark.parametrize(
+    "verdict", ["reproduced", "direction_only", "not_reproduced", "inconclusive"]
+)
+def test_check_expected_ends_in_one_way_per_pair(verdict: str, expected: str) -> None:
+    """As pinned passes or is not reproduced; any other pair fails, inconclusive ones too."""
+    if verdict != expected:
+        with pytest.raises(pytest.fail.Exception, match=f"a is {verdict}, but {expected} was"):
+            check_expected(judgment(verdict, expected))
+    elif verdict == "reproduced":
+        check_expected(judgment(verdict, expected))
+    else:
+        with pytest.raises(NotReproduced, match=r"^what was found$"):
+            check_expected(judgment(verdict, expected))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "seeds", "skipped"),
+    [
+        ("inconclusive", 10, True),
+        ("inconclusive", 11, False),
+        ("not_reproduced", 10, False),
+    ],
+)
+def test_only_too_few_seeds_skip(verdict: str, seeds: int, skipped: bool) -> None:
+    """A straddling interval on enough seeds fails, and so does a decisive one on few."""
+    raised = pytest.skip.Exception if skipped else pytest.fail.Exception
+    with pytest.raises(raised):
+        check_expected(judgment(verdict, "reproduced", seeds))

@@ -1,0 +1,356 @@
+"""A command that computes: which jobs it has, what it shows, and how long it says they take."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+
+from actbench import claims, figures, measured
+from actbench.claims import Verdict
+from actbench.errors import ActbenchError
+from actbench.experiments import EXPERIMENTS, gradient_flow, sine_regression
+from actbench.session import Job, Session, ledger_of, make_config, study_jobs
+from actbench.verdicts import Judgment
+
+SINE, FLOW = EXPERIMENTS["sine-regression"], EXPERIMENTS["gradient-flow"]
+TINY = sine_regression.Config(
+    activations=("relu",), seeds=2, epochs=3, depth=2, width=4, points=10, device="cpu", threads=1
+)
+SMALL_FLOW = gradient_flow.Config(
+    activations=("relu",),
+    depths=(2,),
+    robust_depths=(2,),
+    initializers=("he_normal",),
+    seeds=2,
+    width=4,
+    threads=1,
+)
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """80 columns without color, an empty folder, one plain figure per experiment."""
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.chdir(tmp_path)
+    drawing = {"drawing": lambda dataset: Figure(figsize=(1, 1))}
+    for key in figures.FIGURES:
+        monkeypatch.setitem(figures.FIGURES, key, drawing)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    """A session that writes to a folder and shows what it does."""
+    return Session(tmp_path / "out", quiet=False, overwrite=False)
+
+
+def squeezed(text: str) -> str:
+    """Undo the wrapping of lines."""
+    return " ".join(text.split())
+
+
+def test_the_study_needs_every_protocol_that_is_not_slow() -> None:
+    """One job per protocol; one with settings of its own is a variant with a file of its own."""
+    jobs = study_jobs(3, "cpu", 2)
+    file = claims.published()
+    fast = {name: p for name, p in file.protocol.items() if not p.slow}
+    assert 0 < len(fast) < len(file.protocol)
+    assert [job.experiment.key for job in jobs] == [p.experiment for p in fast.values()]
+    for job, (name, protocol) in zip(jobs, fast.items(), strict=True):
+        stem = protocol.experiment.replace("-", "_")
+        assert job.name == (f"{stem}-{name}.nc" if protocol.settings else None)
+        assert (job.config.device, job.config.threads) == ("cpu", 2)
+        for setting, value in protocol.settings.items():
+            stored = getattr(job.config, setting)
+            assert (list(stored) if isinstance(stored, tuple) else stored) == value
+
+
+def test_the_study_covers_every_experiment_once_at_its_defaults() -> None:
+    """Each experiment of the registry gives its files and figures, and no two jobs share a file."""
+    jobs = study_jobs(3, "cpu", 1)
+    assert sorted(job.experiment.key for job in jobs if job.name is None) == sorted(EXPERIMENTS)
+    variants = [job.name for job in jobs if job.name is not None]
+    assert len(variants) == len(set(variants))
+
+
+def test_seeds_that_were_asked_for_reach_trainings_alone() -> None:
+    """A protocol that states its seeds keeps them."""
+    by_key = {job.experiment.key: job for job in study_jobs(3, "cpu", 1) if job.name is None}
+    assert by_key["sine-regression"].config.seeds == (42, 43, 44)
+    assert by_key["gradient-flow"].config.seeds == tuple(range(42, 242))
+
+
+def test_settings_become_a_configuration() -> None:
+    """What is given replaces a default, what is not given stays."""
+    assert make_config(SINE, {}) == sine_regression.Config()
+    given = {"activations": ["relu"], "epochs": 7, "seeds": 2, "device": "cpu", "threads": 1}
+    assert make_config(SINE, given) == sine_regression.Config(
+        activations=("relu",), epochs=7, seeds=2, device="cpu", threads=1
+    )
+    assert make_config(FLOW, {"width": 5}) == gradient_flow.Config(width=5)
+
+
+TAKEN = {
+    "gradient-flow": "--activation, --width, --seeds, --device, --threads",
+    "activation-derivatives": "--seeds, --device, --threads",
+    "closed-forms": "--seeds, --device, --threads",
+}
+
+
+@pytest.mark.parametrize("key", TAKEN)
+@pytest.mark.parametrize(
+    ("setting", "option"),
+    [
+        ("epochs", "--epochs"),
+        ("learning_rate", "--learning-rate"),
+        ("weight_decay", "--weight-decay"),
+        ("initializer", "--initializer"),
+        ("depth", "--depth"),
+        ("dtype", "--dtype"),
+    ],
+)
+def test_a_setting_that_an_experiment_lacks_is_refused(key: str, setting: str, option: str) -> None:
+    """The option is named as it is typed, with those that the experiment takes."""
+    with pytest.raises(ActbenchError) as caught:
+        make_config(EXPERIMENTS[key], {"seeds": 2, setting: 1})
+    assert str(caught.value) == (
+        f"{key} has no setting {option}; it takes {TAKEN[key]}. Leave it out, or run each "
+        "experiment by itself"
+    )
+
+
+def test_every_option_of_the_command_can_be_named() -> None:
+    """No option of `actbench run` that sets something is unknown to the text of a refusal."""
+    from actbench.cli import run
+    from actbench.session import _OPTIONS
+
+    others = {"experiments", "out", "quiet", "dry_run", "overwrite"}
+    given = {name.replace("activation", "activations") for name in run.__annotations__}
+    assert given - others - {"return"} == _OPTIONS.keys()
+
+
+def test_a_setting_out_of_range_is_refused() -> None:
+    """What the experiment itself refuses comes through."""
+    with pytest.raises(ActbenchError, match=r"^epochs is 0, but must be a whole number"):
+        make_config(SINE, {"epochs": 0})
+
+
+def test_a_training_is_shown(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    """Progress, the table against the published values, bars, findings, and what was written."""
+    session.execute([Job(SINE, TINY)])
+    shown = capsys.readouterr()
+    assert "sine-regression" in shown.err
+    assert "100%" in shown.err
+    assert "Mean squared error on the noisy targets, 2 seeds" in shown.out
+    assert "0.008041" in shown.out
+    assert "Mean |dloss/dW| per layer at epoch 0, seed 42" in squeezed(shown.out)
+    assert "Note: relu: the published 0.0080414 does not reproduce" in squeezed(shown.out)
+    assert "sine_regression.nc  (" in shown.out
+    assert "reused" not in shown.out
+
+
+def test_what_has_no_training_is_listed(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An experiment without final losses shows its files alone."""
+    session.execute([Job(FLOW, SMALL_FLOW)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Written:"
+    written = [Path(line.split()[0]).name for line in lines[1:]]
+    drawn = ["drawing.png", "drawing.svg"]
+    assert written == ["gradient_flow.nc", "exp1_gradient_flow.json", *drawn]
+
+
+def test_a_variant_goes_by_its_name(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two protocols of one experiment can be told apart on the bar and in the folder."""
+    session.execute([Job(FLOW, SMALL_FLOW, "gradient_flow-small.nc")])
+    shown = capsys.readouterr()
+    assert "gradient_flow-small " in shown.err
+    assert sorted(path.name for path in session.out.iterdir()) == [
+        "gradient_flow-small.nc",
+        "gradient_flow-small.nc.sha256",
+    ]
+
+
+def test_jobs_run_in_order_and_reuse_what_is_there(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second time nothing is written, and each job says so."""
+    jobs = [Job(FLOW, SMALL_FLOW), Job(SINE, TINY)]
+    session.execute(jobs)
+    first = capsys.readouterr().out
+    assert first.index("gradient_flow.nc") < first.index("sine_regression.nc")
+    session.execute(jobs)
+    second = capsys.readouterr()
+    assert second.err == ""
+    assert "Written:" not in second.out
+    for key in ("gradient-flow", "sine-regression"):
+        assert f"{key}: data reused from {session.out}; same settings." in squeezed(second.out)
+
+
+def test_a_quiet_session_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither progress nor tables, with jobs, estimates and the ledger."""
+    quiet = Session(tmp_path / "out", quiet=True, overwrite=False)
+    quiet.execute([Job(SINE, TINY), Job(FLOW, SMALL_FLOW)])
+    quiet.estimate([Job(FLOW, SMALL_FLOW)])
+    quiet.show_ledger([judgment()])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_other_settings_stop_the_session(session: Session) -> None:
+    """Without leave to overwrite, the first refusal ends it, and later jobs do not run."""
+    session.execute([Job(SINE, TINY)])
+    other = sine_regression.Config(activations=("relu",), seeds=2, epochs=4, threads=1)
+    with pytest.raises(ActbenchError, match="holds results of other settings"):
+        session.execute([Job(SINE, other), Job(FLOW, SMALL_FLOW)])
+    assert not (session.out / "gradient_flow.nc").exists()
+
+
+def test_with_leave_to_overwrite_results_are_replaced(session: Session) -> None:
+    """The same session with the permission replaces what was there."""
+    session.execute([Job(FLOW, SMALL_FLOW)])
+    before = (session.out / "exp1_gradient_flow.json").read_bytes()
+    other = make_config(FLOW, {"activations": ["tanh"], "width": 4, "seeds": 2, "threads": 1})
+    Session(session.out, quiet=True, overwrite=True).execute([Job(FLOW, other)])
+    assert (session.out / "exp1_gradient_flow.json").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("job", "text"),
+    [
+        (Job(SINE, TINY), "sine-regression: about 24 s, into out/"),
+        (
+            Job(SINE, sine_regression.Config(epochs=40)),
+            "sine-regression: about 12800 s, into out/",
+        ),
+        (Job(FLOW, SMALL_FLOW), "gradient-flow: about 12 s, into out/"),
+        (Job(FLOW, SMALL_FLOW, "named.nc"), "named.nc: about 12 s, into out/"),
+    ],
+)
+def test_an_estimate_scales_a_short_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], job: Job, text: str
+) -> None:
+    """The time of the second short run counts: the first one loads modules."""
+    asked: list[Any] = []
+    clock = [0.0]
+
+    def work(config: Any, *_: object) -> None:
+        clock[0] += (1000.0 if not asked else 4.0) * config.steps
+        asked.append(config)
+
+    monkeypatch.setattr(job.experiment.module(), "run", work)
+    monkeypatch.setattr("actbench.session.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    Session(Path("out"), quiet=False, overwrite=False).estimate([job])
+    assert capsys.readouterr().out == f"{text}\n"
+    assert len(asked) == 2
+    assert asked[0] == asked[1]
+    assert asked[0].steps <= job.config.steps
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("key", EXPERIMENTS)
+def test_a_short_run_is_one_of_the_same_shape(key: str) -> None:
+    """What an estimate runs is small, and differs in seeds or epochs alone."""
+    module = EXPERIMENTS[key].module()
+    config = module.Config()
+    small = module.calibration(config)
+    assert small.steps <= config.steps
+    changed = {
+        name
+        for name in config.__dataclass_fields__
+        if getattr(small, name) != getattr(config, name)
+    }
+    assert changed <= {"seeds", "epochs"}
+
+
+def judgment(
+    claim_id: str = "relu-final-mse", verdict: str = "reproduced", **more: Any
+) -> Judgment:
+    """A judgment of one of the study's claims."""
+    given = {"measured": 0.5, "interval": (0.25, 0.75), "seeds": 100, "seeds_needed": 9, **more}
+    return Judgment(claims.published().get(claim_id), Verdict(verdict), **given)
+
+
+@pytest.mark.parametrize(
+    ("judgments", "changed"),
+    [
+        ([judgment()], False),
+        ([judgment(), judgment("gelu-for-transformers", "not_testable")], False),
+        ([judgment(), judgment("sigmoid-final-mse")], True),
+        ([judgment(verdict="inconclusive", seeds=3, interval=None)], False),
+        ([judgment(verdict="inconclusive")], True),
+        ([judgment(verdict="not_reproduced", seeds=3)], True),
+    ],
+)
+def test_the_ledger_is_shown_and_written(
+    session: Session,
+    capsys: pytest.CaptureFixture[str],
+    judgments: list[Judgment],
+    changed: bool,
+) -> None:
+    """Screen, JSON and Markdown hold the same claims; the answer is whether a verdict changed."""
+    session.out.mkdir()
+    assert session.show_ledger(judgments) is changed
+    shown = capsys.readouterr().out
+    rows = json.loads((session.out / "ledger.json").read_bytes())
+    assert [row["id"] for row in rows] == [j.claim.id for j in judgments]
+    assert [row["verdict"] for row in rows] == [str(j.verdict) for j in judgments]
+    markdown = (session.out / "ledger.md").read_text(encoding="utf-8")
+    last = markdown.rstrip().splitlines()[-1]
+    assert last.startswith(f"{len(judgments)} claims: ")
+    assert squeezed(shown).endswith(last)
+    for j in judgments:
+        assert f"| `{j.claim.id}` |" in markdown
+        assert j.claim.id in shown
+    assert ("CHANGED" in last) is changed
+
+
+def test_a_ledger_that_can_not_be_written_is_one_error(session: Session) -> None:
+    """A folder that vanished is told as such."""
+    with pytest.raises(ActbenchError, match=r"^can't write .*ledger\.json"):
+        session.show_ledger([judgment()])
+
+
+@pytest.fixture
+def read_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Read each file of stored measurements once."""
+    cached = functools.cache(measured.load)
+    monkeypatch.setattr(measured, "load", cached)
+    yield cached
+    cached.cache_clear()
+
+
+@pytest.mark.usefixtures("read_once")
+def test_the_ledger_of_an_empty_folder_is_that_of_the_store(tmp_path: Path) -> None:
+    """Every claim of the study is judged, and none has changed."""
+    found = ledger_of(tmp_path)
+    assert [j.claim for j in found] == list(claims.published().claim)
+    assert [j.claim.id for j in found if not j.as_expected] == []
+
+
+@pytest.mark.usefixtures("read_once")
+def test_the_ledger_follows_the_results(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a run gave other numbers, its claims flip and all others stay."""
+    form = EXPERIMENTS["closed-forms"]
+    whole = form.module().run
+
+    def other(config: Any, progress: Callable[[int], None]) -> xr.Dataset:
+        dataset: xr.Dataset = whole(config, progress)
+        dataset["best_line_mse"][:] = np.nan
+        return dataset
+
+    monkeypatch.setattr(form.module(), "run", other)
+    session.execute([Job(form, form.module().Config(threads=1))])
+    flipped = {j.claim.id for j in ledger_of(session.out) if not j.as_expected}
+    assert flipped == {"report-linear-loss-is-another-target", "linear-loss-is-the-best-line"}
