@@ -14,9 +14,15 @@ import pytest
 import xarray as xr
 
 from actbench import claims, measured
+from actbench.activations import ACTIVATIONS
 from actbench.claims import ClaimsFile
 from actbench.errors import ActbenchError
-from actbench.experiments import closed_forms, sine_regression
+from actbench.experiments import (
+    activation_derivatives,
+    closed_forms,
+    gradient_flow,
+    sine_regression,
+)
 from actbench.measured import Entry, Measured, compare
 
 EXACT: dict[str, str | int | float] = {"name": "first_gradient", "activation": "relu", "layer": 1}
@@ -230,6 +236,51 @@ def test_exact_claims_of_other_experiments_are_stored(file: ClaimsFile) -> None:
     }
     assert {json.dumps(e.metric, sort_keys=True) for e in found.entries} == wanted
     assert all(entry.exact and len(entry.values) == 1 for entry in found.entries)
+
+
+def test_a_derivative_at_the_kink_is_caught_and_named(file: ClaimsFile) -> None:
+    """Of every activation the derivatives at -1, 0 and 1 are stored, beside their extremes."""
+    dataset = activation_derivatives.run(activation_derivatives.Config(reach=2.0, points=5))
+    baseline = measured.from_dataset("derivatives", file, dataset)
+    places = {
+        (e.metric["activation"], e.metric["z"])
+        for e in baseline.entries
+        if e.metric["name"] == "derivative_at"
+    }
+    assert places == {(key, z) for key in ACTIVATIONS for z in (-1.0, 0.0, 1.0)}
+    dataset["derivative"].loc[{"activation": "relu", "z": 0.0}] = 0.5
+    (difference,) = compare(baseline, measured.from_dataset("derivatives", file, dataset))
+    assert str(difference).startswith("derivative_at(activation=relu, z=0.0): stored 0, now 0.5")
+
+
+def test_recovered_ratios_and_error_signals_are_stored_as_exact(file: ClaimsFile) -> None:
+    """Ratios of depths up to 10, and under He the error signal's share, seed by seed."""
+    config = gradient_flow.Config(
+        activations=("tanh", "relu"),
+        depths=(5, 10, 11),
+        seeds=2,
+        initializers=("he_normal",),
+        width=2,
+        points=3,
+        threads=1,
+    )
+    dataset = gradient_flow.run(config)
+    baseline = measured.from_dataset("none of the shipped", file, dataset)
+    assert [e.metric for e in baseline.entries] == [
+        {"name": name, "activation": key, **more}
+        for key in ("tanh", "relu")
+        for name, more in (
+            ("recovered_ratio", {"depth": 5}),
+            ("recovered_ratio", {"depth": 10}),
+            ("error_share", {"initializer": "he_normal", "depth": 10}),
+        )
+    ]
+    assert all(entry.exact for entry in baseline.entries)
+    place = {"activation": "tanh", "depth": 10, "layer": 1, "seed": 43}
+    dataset["error_signal"].loc[place] *= 1.001
+    (difference,) = compare(baseline, measured.from_dataset("none of the shipped", file, dataset))
+    assert difference.metric["name"] == "error_share"
+    assert "1 of 2 values differ, by up to 0.001 relative" in difference.how
 
 
 def test_what_is_not_finite_is_stored_as_nothing(file: ClaimsFile) -> None:
