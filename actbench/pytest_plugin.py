@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from actbench.claims import Claim, ClaimsFile
     from actbench.verdicts import Judgment
 
-_JUDGED = pytest.StashKey[list["tuple[Judgment, bool]"]]()
 _CLAIMS = pytest.StashKey["ClaimsFile"]()
 _LOW_MARGIN = 2.0
 _BASELINE_SEEDS = 100
@@ -56,10 +55,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks, also outside this repository, and make room for what will be judged."""
+    """Register the marks, also outside this repository."""
     config.addinivalue_line("markers", "claim: a documented claim of the study, judged")
     config.addinivalue_line("markers", "slow: trains for minutes; needs --slow")
-    config.stash[_JUDGED] = []
 
 
 def shipped_claims(config: pytest.Config) -> ClaimsFile:
@@ -186,7 +184,6 @@ def judgment(
     for key in ("verdict", "expected", "published", "measured", "margin", "seeds"):
         noted.append((key, result.row()[key]))
     noted.append(("judged_from_stored_measurements", stored))
-    request.config.stash[_JUDGED].append((result, stored))
     noted.append(("actbench", {**result.row(), "stored": stored}))
     return result
 

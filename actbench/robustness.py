@@ -281,8 +281,9 @@ def steps(grid: Grid) -> int:
     Returns:
         Epochs x members of all trainings.
     """
-    activations = 5
-    trained = sum(s.epochs for s in grid.settings) * grid.seeds * activations
+    from actbench.experiments.sine_regression import STUDY_ACTIVATIONS
+
+    trained = sum(s.epochs for s in grid.settings) * grid.seeds * len(STUDY_ACTIVATIONS)
     escapes = len(grid.escape_initializers) * grid.escape_seeds * grid.stated.epochs
     return trained + escapes
 
