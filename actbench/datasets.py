@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,27 @@ def finish(
         environment=json.dumps(environment, sort_keys=True),
     )
     return dataset
+
+
+def join(parts: Sequence[xr.Dataset], dim: str) -> xr.Dataset:
+    """Put parts of a dataset together along one of their dimensions.
+
+    Args:
+        parts: At least one, alike in all else; variables without the dimension are the first's.
+        dim: The dimension.
+
+    Returns:
+        The whole, without the parts' attributes.
+    """
+    return xr.concat(
+        parts,
+        dim,
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        join="exact",
+        combine_attrs="drop",
+    )
 
 
 def protocol_of(dataset: xr.Dataset) -> dict[str, Any]:

@@ -253,6 +253,20 @@ class Stack:
         self._output.copy_(self._output_product())
         return self._output.add_(self.biases[-1])
 
+    @torch.no_grad()
+    def pre_activation(self, x: Tensor, layer: int) -> Tensor:
+        """Compute a hidden layer's input to its activation again, which training overwrites.
+
+        Args:
+            x: The inputs of the last ``forward``, shape ``(points, 1)``.
+            layer: Hidden layer, 1 to the depth.
+
+        Returns:
+            Pre-activations, a new tensor of shape ``(member, points, width)``.
+        """
+        below = x.expand(self.count, -1, -1) if layer == 1 else self.activations[layer - 2]
+        return torch.bmm(below, self.weights[layer - 1].mT).add_(self.biases[layer - 1])
+
     def _output_product(self) -> Tensor:
         last, weight = self.activations[-1], self.weights[-1].mT
         if self.count > 1:

@@ -9,7 +9,7 @@ from typing import Any
 
 import xarray as xr
 
-from actbench import datasets, environment
+from actbench import checkpoints, datasets, environment
 from actbench.errors import ActbenchError
 from actbench.experiments import Experiment
 from actbench.files import prepare_folder, write_json
@@ -81,8 +81,17 @@ def fulfil(
     if dataset is not None:
         rest = [] if name else _write_rest(experiment, dataset, out, replace=False)
         return Outcome(dataset, True, rest, notes)
-    dataset = experiment.module().run(config, progress)
+    if experiment.resumable:
+        parts = checkpoints.Folder(path, experiment.key, config.protocol(), here, progress)
+        dataset = experiment.module().run(config, progress, parts)
+        notes += parts.notes
+        if parts.reused:
+            notes.append(f"went on after an interrupted run: {parts.reused} parts were there")
+    else:
+        dataset = experiment.module().run(config, progress)
     datasets.save(dataset, path)
+    if experiment.resumable:
+        parts.discard()
     rest = [] if name else _write_rest(experiment, dataset, out, replace=True)
     return Outcome(dataset, False, [path, *rest], notes)
 

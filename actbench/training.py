@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +25,11 @@ from actbench.networks import (
 
 Progress = Callable[[int], None]
 """Called with the number of epochs x members done since the last call."""
+
+Recorder = Callable[[Stack, Tensor, Tensor], Mapping[str, Tensor]]
+"""Called with a stack after its backward pass, the inputs ``(points, 1)`` and the derivative of the
+loss by the outputs ``(member, points, 1)``; returns by name what to keep of that epoch, each with a
+leading ``member`` axis. It may call ``stack.backward`` again, but not ``stack.forward``."""
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -56,7 +61,8 @@ class Schedule:
         epochs: Updates, at least 1.
         learning_rate: Adam's step size.
         weight_decay: Adam's L2 penalty.
-        recorded_epochs: Epochs at which gradients are kept, before the update of that epoch.
+        recorded_epochs: Epochs, in increasing order, at which the recorder is asked what to keep:
+            before the update of that epoch, or after the last one where it is ``epochs``.
         device: Where to train.
         dtype: ``"float32"`` or ``"float64"``; initial weights are drawn in float32 either way.
     """
@@ -75,8 +81,7 @@ class Training:
 
     Args:
         loss: Training loss before each update, shape ``(member, epoch)``.
-        gradient_magnitude: Mean absolute derivative of the loss by the weights of one layer,
-            shape ``(member, recorded epoch, layer)``, layer 1 first.
+        recorded: What the recorder kept, by name, shape ``(member, recorded epoch, ...)``.
         weight_displacement: Distance of one layer's weights after training from their initial
             values, over the norm of these, shape ``(member, layer)``.
         prediction: Output of the trained networks, shape ``(member, points)``.
@@ -84,7 +89,7 @@ class Training:
     """
 
     loss: NDArray[np.floating[Any]]
-    gradient_magnitude: NDArray[np.floating[Any]]
+    recorded: Mapping[str, NDArray[np.floating[Any]]]
     weight_displacement: NDArray[np.floating[Any]]
     prediction: NDArray[np.floating[Any]]
     hidden_activation: NDArray[np.floating[Any]]
@@ -124,20 +129,27 @@ def train_reference(
         network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
     )
     initial = [layer.weight.detach().clone() for layer in linear_layers(network)]
-    losses, magnitudes = [], []
-    for epoch in range(schedule.epochs):
+    losses: list[Tensor] = []
+    magnitudes: list[Tensor] = []
+
+    def propagate(epoch: int) -> Tensor:
         optimizer.zero_grad()
         loss = nn.functional.mse_loss(network(inputs), targets)
         loss.backward()  # type: ignore[no-untyped-call]
         if epoch in schedule.recorded_epochs:
             magnitudes.append(_reference_magnitudes(network))
+        return loss.detach()
+
+    for epoch in range(schedule.epochs):
+        losses.append(propagate(epoch))
         optimizer.step()
-        losses.append(loss.detach())
+    if schedule.epochs in schedule.recorded_epochs:
+        propagate(schedule.epochs)
     hidden, output = _reference_activity(network, inputs)
     final = [layer.weight.detach() for layer in linear_layers(network)]
     return Training(
         loss=torch.stack(losses)[None].cpu().numpy(),
-        gradient_magnitude=_stacked(magnitudes, len(architecture.layer_shapes))[None].numpy(),
+        recorded=_by_member([{"gradient_magnitude": m[None]} for m in magnitudes]),
         weight_displacement=_displacement([w[None] for w in initial], [w[None] for w in final]),
         prediction=output.T.cpu().numpy(),
         hidden_activation=hidden.cpu().numpy(),
@@ -169,8 +181,29 @@ def _displacement(initial: list[Tensor], final: list[Tensor]) -> NDArray[np.floa
     return torch.stack(moved, 1).cpu().numpy()
 
 
-def _stacked(magnitudes: list[Tensor], layers: int) -> Tensor:
-    return torch.stack(magnitudes).cpu() if magnitudes else torch.empty(0, layers)
+def _by_member(kept: Sequence[Mapping[str, Tensor]]) -> dict[str, NDArray[np.floating[Any]]]:
+    """One mapping per recorded epoch; returns ``(member, recorded epoch, ...)`` by name."""
+    names = kept[0] if kept else ()
+    return {name: torch.stack([k[name] for k in kept], 1).cpu().numpy() for name in names}
+
+
+def gradient_magnitudes(
+    stack: Stack,
+    x: Tensor,  # noqa: ARG001 - the signature of every recorder
+    output_gradient: Tensor,  # noqa: ARG001 - the signature of every recorder
+) -> dict[str, Tensor]:
+    """Keep the mean absolute derivative of the loss by the weights of each layer.
+
+    Args:
+        stack: After its backward pass.
+        x: Not used.
+        output_gradient: Not used.
+
+    Returns:
+        ``gradient_magnitude``, shape ``(member, layer)``, layer 1 first.
+    """
+    magnitudes = [gradient.abs().mean((1, 2)) for gradient in stack.weight_gradients]
+    return {"gradient_magnitude": torch.stack(magnitudes, 1)}
 
 
 def train_stack(
@@ -180,6 +213,7 @@ def train_stack(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
     progress: Progress = _no_progress,
+    recorder: Recorder = gradient_magnitudes,
 ) -> Training:
     """Train all members as one batched program, with one fused Adam over all parameters.
 
@@ -192,6 +226,7 @@ def train_stack(
         x: Inputs, shape ``(points,)``.
         y: Targets, shape ``(points,)``.
         progress: Told about every few epochs.
+        recorder: Says what to keep at the schedule's recorded epochs.
 
     Returns:
         The training of all members, in their order.
@@ -209,31 +244,32 @@ def train_stack(
     )
     initial = [weight.detach().clone() for weight in stack.weights]
     losses = inputs.new_empty(schedule.epochs, len(members))
-    magnitudes = []
-    for epoch in range(schedule.epochs):
+    kept: list[Mapping[str, Tensor]] = []
+
+    def propagate(epoch: int) -> Tensor:
         residual = stack.forward(inputs).sub_(targets)  # (member, points, 1)
-        losses[epoch] = residual.square().mean((1, 2))
+        loss = residual.square().mean((1, 2))
         stack.backward(inputs, residual.mul_(2 / len(x)))
         if epoch in schedule.recorded_epochs:
-            magnitudes.append(_stack_magnitudes(stack))
+            kept.append(recorder(stack, inputs, residual))
+        return loss
+
+    for epoch in range(schedule.epochs):
+        losses[epoch] = propagate(epoch)
         optimizer.step()
         if (epoch + 1) % _PROGRESS_EPOCHS == 0:
             progress(_PROGRESS_EPOCHS * len(members))
     progress(schedule.epochs % _PROGRESS_EPOCHS * len(members))
+    if schedule.epochs in schedule.recorded_epochs:
+        propagate(schedule.epochs)
     prediction = stack.forward(inputs)[:, :, 0].cpu().numpy().copy()
-    none = losses.new_empty(0, len(architecture.layer_shapes), len(members))
-    by_epoch = torch.stack(magnitudes) if magnitudes else none  # (recorded epoch, layer, member)
     return Training(
         loss=losses.T.cpu().numpy(),
-        gradient_magnitude=by_epoch.movedim(2, 0).cpu().numpy(),
+        recorded=_by_member(kept),
         weight_displacement=_displacement(initial, [w.detach() for w in stack.weights]),
         prediction=prediction,
         hidden_activation=torch.stack([a[0] for a in stack.activations]).cpu().numpy(),
     )
-
-
-def _stack_magnitudes(stack: Stack) -> Tensor:
-    return torch.stack([g.abs().mean((1, 2)) for g in stack.weight_gradients])  # (layer, member)
 
 
 def train(
@@ -245,6 +281,7 @@ def train(
     progress: Progress = _no_progress,
     threads: int = 1,
     memory_budget_bytes: int = _MEMORY_BUDGET_BYTES,
+    recorder: Recorder = gradient_magnitudes,
 ) -> Training:
     """Train any number of members, cut into stacks that fit a memory budget.
 
@@ -262,6 +299,7 @@ def train(
         progress: Told about every few epochs, by one thread at a time.
         threads: Stacks trained side by side, at least 1; an accelerator trains one at a time.
         memory_budget_bytes: What one stack may take; at least one member is trained at a time.
+        recorder: Says what to keep at the schedule's recorded epochs; called from several threads.
 
     Returns:
         The training of all members, in their order.
@@ -280,7 +318,7 @@ def train(
 
     def train_part(part: Sequence[Member]) -> Training:
         torch.set_num_threads(1)  # of this thread only
-        return train_stack(architecture, part, schedule, x, y, report)
+        return train_stack(architecture, part, schedule, x, y, report, recorder)
 
     with ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(train_part, part) for part in _evenly(members, stacks)]
@@ -297,7 +335,9 @@ def train(
             raise
     return Training(
         loss=np.concatenate([p.loss for p in parts]),
-        gradient_magnitude=np.concatenate([p.gradient_magnitude for p in parts]),
+        recorded={
+            name: np.concatenate([p.recorded[name] for p in parts]) for name in parts[0].recorded
+        },
         weight_displacement=np.concatenate([p.weight_displacement for p in parts]),
         prediction=np.concatenate([p.prediction for p in parts]),
         hidden_activation=parts[0].hidden_activation,

@@ -620,7 +620,7 @@ def _reference_run() -> xr.Dataset:
             )
             for key in STUDY
         ]
-    magnitude = np.stack([t.gradient_magnitude for t in trainings])
+    magnitude = np.stack([t.recorded["gradient_magnitude"] for t in trainings])
     dataset = xr.Dataset(
         {
             "loss": (("activation", "seed", "epoch"), np.stack([t.loss for t in trainings])),

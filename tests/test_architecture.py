@@ -17,10 +17,10 @@ ROOT = Path(actbench.__file__).parent
 
 LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
-    ("activations", "initializers", "targets", "colors", "files"),
+    ("activations", "initializers", "targets", "colors", "files", "seeds", "settings"),
     ("devices", "environment", "experiments", "statistics", "theory"),
     ("kernels", "datasets"),
-    ("networks", "metrics"),
+    ("networks", "metrics", "checkpoints"),
     ("training", "claims"),
     ("experiments.*", "verdicts", "measured"),
     ("evidence", "robustness"),

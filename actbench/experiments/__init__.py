@@ -17,10 +17,12 @@ class Experiment:
     Args:
         key: Name on the command line, such as ``"sine-regression"``.
         summary: What it does, in one line.
+        resumable: Whether its ``run`` takes a checkpoint, because it lasts long.
     """
 
     key: str
     summary: str
+    resumable: bool = False
 
     def module(self) -> ModuleType:
         """Import the module that runs it; this loads torch.
@@ -36,6 +38,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
         "sine-regression": Experiment(
             "sine-regression",
             "10x64 networks fitted to a noisy sine: losses, gradients, learned functions",
+            resumable=True,
         ),
         "gradient-flow": Experiment(
             "gradient-flow", "gradients of every layer at initialization, depths 5 to 50"

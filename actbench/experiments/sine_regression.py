@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from actbench import activations, datasets, devices, environment, initializers, targets
+from actbench import (
+    activations,
+    datasets,
+    devices,
+    environment,
+    initializers,
+    seeds,
+    settings,
+    targets,
+)
+from actbench.checkpoints import Checkpoint, compute_now
 from actbench.errors import ActbenchError, require_positive_int, unknown_name
 from actbench.networks import Architecture
 from actbench.training import DTYPES, Member, Schedule, Training, train
 
 STUDY_ACTIVATIONS = ("linear", "sigmoid", "relu", "leaky_relu", "gelu")
-FIRST_SEED = 42
-_LARGEST_SEED = 2**31 - 1  # NetCDF 3 holds integers of 32 bits
 _RECORDED_EPOCHS = (0, 1, 10, 100, 499)
 _HIDDEN_LAYERS = (1, 5, 10)
 
@@ -71,30 +79,17 @@ class Config:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seeds", _seeds(self.seeds))
-        if isinstance(self.activations, str):
-            object.__setattr__(self, "activations", (self.activations,))
-        object.__setattr__(self, "activations", tuple(self.activations))
-        if not self.activations or len(set(self.activations)) < len(self.activations):
-            raise ActbenchError(
-                f"activations are {list(self.activations)!r}, but must be at least one, "
-                "each named once"
-            )
-        for key in self.activations:
-            activations.get(key)
+        object.__setattr__(self, "seeds", seeds.expand(self.seeds))
+        chosen = settings.names("activations", self.activations, activations.get)
+        object.__setattr__(self, "activations", chosen)
         initializers.get(self.initializer)
         for name in ("epochs", "depth", "width"):
             require_positive_int(name, getattr(self, name))
         if require_positive_int("points", self.points) < 2:
             raise ActbenchError(f"points is {self.points!r}, but must be at least 2")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ActbenchError(
-                f"learning_rate is {self.learning_rate!r}, but must be a finite number above 0"
-            )
+        settings.positive("learning_rate", self.learning_rate)
         for name in ("weight_decay", "noise_std"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ActbenchError(f"{name} is {value!r}, but must be a finite number, at least 0")
+            settings.at_least_zero(name, getattr(self, name))
         if self.dtype not in DTYPES:
             raise unknown_name("dtype", self.dtype, DTYPES)
         if self.threads is not None:
@@ -113,7 +108,7 @@ class Config:
     @property
     def steps(self) -> int:
         """Steps of progress that ``run`` reports: epochs x members."""
-        return len(self.activations) * len(_seeds(self.seeds)) * self.epochs
+        return len(self.activations) * len(seeds.expand(self.seeds)) * self.epochs
 
     def protocol(self) -> dict[str, Any]:
         """List every setting, with those that no argument changes.
@@ -122,11 +117,11 @@ class Config:
             Names and values that JSON can hold. ``device`` and ``threads`` are as asked for; what
             was used stands in the dataset's environment.
         """
-        settings = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {
-            **settings,
+            **given,
             "activations": list(self.activations),
-            "seeds": list(_seeds(self.seeds)),
+            "seeds": list(seeds.expand(self.seeds)),
             "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch",
             "objective": "mean squared error on the noisy targets",
             "random_state": "reset to the member's seed before each network",
@@ -136,30 +131,18 @@ class Config:
         }
 
 
-def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    if isinstance(seeds, int):
-        return tuple(range(FIRST_SEED, FIRST_SEED + require_positive_int("seeds", seeds)))
-    result = tuple(int(seed) for seed in seeds)
-    if (
-        not result
-        or min(result) < 0
-        or max(result) > _LARGEST_SEED
-        or len(set(result)) < len(result)
-    ):
-        raise ActbenchError(
-            f"seeds are {list(result)!r}, but must be at least one, none below 0 or above "
-            f"{_LARGEST_SEED}, each named once"
-        )
-    return result
-
-
-def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> xr.Dataset:
+def run(
+    config: Config,
+    progress: Callable[[int], None] = lambda done: None,
+    checkpoint: Checkpoint = compute_now,
+) -> xr.Dataset:
     """Train every activation from every seed and label what came out.
 
     Args:
         config: The protocol.
         progress: Called now and then with the number of epochs x members done since the last
             call; they add up to activations x seeds x epochs.
+        checkpoint: Keeps what is finished, one part per activation.
 
     Returns:
         Dataset with ``loss (activation, seed, epoch)``, ``final_mse``, ``final_mse_clean`` and
@@ -173,7 +156,7 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
     device = devices.choose(config.device)
     target = targets.noisy_sine(config.points, config.noise_std, config.noise_seed)
     initializer = initializers.get(config.initializer)
-    members = [Member(seed, initializer) for seed in _seeds(config.seeds)]
+    members = [Member(seed, initializer) for seed in seeds.expand(config.seeds)]
     schedule = Schedule(
         epochs=config.epochs,
         learning_rate=config.learning_rate,
@@ -183,27 +166,26 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
         dtype=config.dtype,
     )
     with devices.using_threads(config.threads) as threads:
-        trainings = [
-            train(
-                Architecture(activations.get(key), config.depth, config.width, config.skip),
-                members,
-                schedule,
-                target.x,
-                target.noisy,
-                progress,
-                threads,
+
+        def part(key: str) -> xr.Dataset:
+            architecture = Architecture(
+                activations.get(key), config.depth, config.width, config.skip
             )
-            for key in config.activations
-        ]
-    dataset = _dataset(config, target, trainings)
+            training = train(
+                architecture, members, schedule, target.x, target.noisy, progress, threads
+            )
+            return _dataset(config, key, target, training)
+
+        steps = len(members) * config.epochs
+        parts = [checkpoint(key, steps, partial(part, key)) for key in config.activations]
+    dataset = datasets.join(parts, "activation")
     facts = environment.describe(str(device), threads)
     return datasets.finish(dataset, "sine-regression", config.protocol(), facts)
 
 
-def _dataset(config: Config, target: targets.Target, trainings: Sequence[Training]) -> xr.Dataset:
-    loss = np.stack([t.loss for t in trainings])
-    prediction = np.stack([t.prediction for t in trainings])
-    hidden = np.stack([t.hidden_activation for t in trainings])
+def _dataset(config: Config, key: str, target: targets.Target, training: Training) -> xr.Dataset:
+    loss, prediction = training.loss[None], training.prediction[None]
+    hidden = training.hidden_activation[None]
     kept = [number - 1 for number in config.hidden_layers]
     by_member = ("activation", "seed")
     return xr.Dataset(
@@ -214,11 +196,11 @@ def _dataset(config: Config, target: targets.Target, trainings: Sequence[Trainin
             "diverged": (by_member, _first_non_finite(loss)),
             "gradient_magnitude": (
                 (*by_member, "recorded_epoch", "layer"),
-                np.stack([t.gradient_magnitude for t in trainings]),
+                training.recorded["gradient_magnitude"][None],
             ),
             "weight_displacement": (
                 (*by_member, "layer"),
-                np.stack([t.weight_displacement for t in trainings]),
+                training.weight_displacement[None],
             ),
             "prediction": ((*by_member, "x"), prediction),
             "hidden_activation": (("activation", "hidden_layer", "x", "unit"), hidden[:, kept]),
@@ -226,8 +208,8 @@ def _dataset(config: Config, target: targets.Target, trainings: Sequence[Trainin
             "target_clean": ("x", target.clean),
         },
         coords={
-            "activation": list(config.activations),
-            "seed": np.array(_seeds(config.seeds), dtype=np.int32),
+            "activation": [key],
+            "seed": np.array(seeds.expand(config.seeds), dtype=np.int32),
             "epoch": np.arange(config.epochs, dtype=np.int32),
             "recorded_epoch": np.array(config.recorded_epochs, dtype=np.int32),
             "layer": np.arange(1, config.depth + 2, dtype=np.int32),
@@ -260,8 +242,8 @@ def study_files(dataset: xr.Dataset) -> dict[str, Any]:
         File name to content: numbers and lists by activation, of seed 42, or of the first seed
         where 42 was not run. What is not finite becomes null when written.
     """
-    seeds = dataset["seed"].to_numpy().tolist()
-    one = dataset.sel(seed=FIRST_SEED if FIRST_SEED in seeds else seeds[0])
+    ran = dataset["seed"].to_numpy().tolist()
+    one = dataset.sel(seed=seeds.FIRST_SEED if seeds.FIRST_SEED in ran else ran[0])
     magnitude = one["gradient_magnitude"]
     names = [str(name) for name in one["activation"].to_numpy()]
     epochs = magnitude["recorded_epoch"].to_numpy().tolist()

@@ -1,0 +1,90 @@
+"""What the settings of all experiments have in common: how each is checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from actbench.errors import ActbenchError
+
+_T = TypeVar("_T")
+
+
+def names(
+    setting: str, given: str | Sequence[str], lookup: Callable[[str], object]
+) -> tuple[str, ...]:
+    """Check a list of names of a registry.
+
+    Args:
+        setting: The setting's name, for the error.
+        given: One name, or several, each once.
+        lookup: Raises for a name that is not known.
+
+    Returns:
+        The names.
+
+    Raises:
+        ActbenchError: There is none, one is named twice, or one is not known.
+    """
+    listed = each_once(setting, (given,) if isinstance(given, str) else given)
+    for name in listed:
+        lookup(name)
+    return listed
+
+
+def each_once(setting: str, given: Sequence[_T]) -> tuple[_T, ...]:
+    """Check a list of values that are coordinates of a dataset.
+
+    Args:
+        setting: The setting's name, for the error.
+        given: At least one value, each once.
+
+    Returns:
+        The values.
+
+    Raises:
+        ActbenchError: There is none, or one is named twice.
+    """
+    listed = tuple(given)
+    if not listed or len(set(listed)) < len(listed):
+        raise ActbenchError(
+            f"{setting} are {list(listed)!r}, but must be at least one, each named once"
+        )
+    return listed
+
+
+def positive(setting: str, value: float) -> float:
+    """Check a number that must be finite and above 0.
+
+    Args:
+        setting: The setting's name, for the error.
+        value: The number.
+
+    Returns:
+        The number.
+
+    Raises:
+        ActbenchError: It is not.
+    """
+    if not (math.isfinite(value) and value > 0):
+        raise ActbenchError(f"{setting} is {value!r}, but must be a finite number above 0")
+    return value
+
+
+def at_least_zero(setting: str, value: float) -> float:
+    """Check a number that must be finite and not below 0.
+
+    Args:
+        setting: The setting's name, for the error.
+        value: The number.
+
+    Returns:
+        The number.
+
+    Raises:
+        ActbenchError: It is not.
+    """
+    if not (math.isfinite(value) and value >= 0):
+        raise ActbenchError(f"{setting} is {value!r}, but must be a finite number, at least 0")
+    return value
