@@ -1,0 +1,402 @@
+"""The figures, the animation and the findings of training dynamics say what the dataset says."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image
+
+from actbench import datasets, figures
+from actbench.colors import ACTIVATION_STYLES
+from actbench.figures.animation import ANIMATIONS, learned_functions
+from actbench.figures.training_dynamics import (
+    FIGURES,
+    activation_evolution,
+    gradient_evolution,
+    training_dynamics_functions,
+    training_dynamics_summary,
+)
+from actbench.findings.training_dynamics import findings
+
+ALL = tuple(ACTIVATION_STYLES)
+LAYERED = ("activation_rms", "zero_share", "gradient_magnitude", "error_signal")
+
+
+def dataset(
+    *,
+    activations: tuple[str, ...] = ("sigmoid", "relu"),
+    recorded: tuple[int, ...] = (0, 1, 3, 10, 40),
+    seeds: int = 3,
+    depth: int = 3,
+    points: int = 20,
+) -> xr.Dataset:
+    """A plausible outcome of `training-dynamics`, made without training anything."""
+    rng = np.random.default_rng(6)
+    members, epochs = (len(activations), seeds), recorded[-1]
+    looks = ("activation", "seed", "recorded_epoch")
+    x = np.linspace(-np.pi, np.pi, points)
+
+    def positive(low: float, high: float, *sizes: int) -> npt.NDArray[np.float64]:
+        return 10 ** rng.uniform(low, high, (*members, *sizes))
+
+    count = len(recorded)
+    functions = np.sin(x) + rng.normal(0, 0.3, (*members, count, points))
+    made = xr.Dataset(
+        {
+            "activation_rms": ((*looks, "hidden_layer"), positive(-2, 0, count, depth)),
+            "zero_share": ((*looks, "hidden_layer"), positive(-2, -0.1, count, depth)),
+            "gradient_magnitude": ((*looks, "layer"), positive(-9, -1, count, depth + 1)),
+            "error_signal": ((*looks, "layer"), positive(-9, -1, count, depth + 1)),
+            "learned_function": ((*looks, "x"), functions),
+            "loss": (("activation", "seed", "epoch"), positive(-2, 0, epochs)),
+            "final_mse": (("activation", "seed"), positive(-2, 0)),
+            "diverged": (("activation", "seed"), np.full(members, -1)),
+            "target_noisy": ("x", np.sin(x) + rng.normal(0, 0.1, points)),
+            "target_clean": ("x", np.sin(x)),
+        },
+        coords={
+            "activation": list(activations),
+            "seed": 42 + np.arange(seeds),
+            "epoch": np.arange(epochs),
+            "recorded_epoch": list(recorded),
+            "layer": np.arange(1, depth + 2),
+            "hidden_layer": np.arange(1, depth + 1),
+            "x": x,
+        },
+    )
+    protocol = {
+        "depth": depth,
+        "width": 64,
+        "initializer": "he_normal",
+        "learning_rate": 0.001,
+        "epochs": epochs,
+    }
+    return datasets.finish(made, "training-dynamics", protocol, {})
+
+
+@pytest.fixture
+def ds() -> xr.Dataset:
+    """Two activations, three seeds, five looks."""
+    return dataset()
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, Figure]:
+    """Every figure of that dataset."""
+    return {name: draw(dataset()) for name, draw in FIGURES.items()}
+
+
+def lines(figure: Figure, gid: str) -> list[Line2D]:
+    """Every line of a figure that goes by this name."""
+    return [line for axes in figure.axes for line in axes.lines if line.get_gid() == gid]
+
+
+def heights(line: Line2D) -> npt.NDArray[np.float64]:
+    """The values that a line shows."""
+    return np.asarray(line.get_ydata(), dtype=np.float64)
+
+
+def panels(figure: Figure) -> dict[str, Axes]:
+    """The panels by their titles."""
+    return {axes.get_title(): axes for axes in figure.axes}
+
+
+def words(figure: Figure) -> str:
+    """Everything that can be read above and in the panels, on one line."""
+    halves = [half.get_suptitle() for half in figure.subfigs]
+    notes = [text.get_text() for axes in figure.axes for text in (*axes.texts, axes.title)]
+    return " ".join(" ".join([figure.get_suptitle(), *halves, *notes]).split())
+
+
+def in_pixels(figure: Figure) -> None:
+    """Draw a figure, which is where unsuitable numbers make trouble."""
+    figure.set_layout_engine("none")
+    figure.set_dpi(30)
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
+
+
+def test_the_figures_are_registered_under_the_studys_names() -> None:
+    """What the experiment draws are the study's four figures, and one animation."""
+    assert figures.FIGURES["training-dynamics"] == FIGURES
+    assert list(FIGURES) == [
+        "activation_evolution",
+        "gradient_evolution",
+        "training_dynamics_functions",
+        "training_dynamics_summary",
+    ]
+    assert figures.ANIMATIONS["training-dynamics"] == ANIMATIONS
+    assert list(ANIMATIONS) == ["learned_functions"]
+
+
+def test_each_hidden_layers_size_is_a_line_over_the_epochs(
+    ds: xr.Dataset, drawn: dict[str, Figure]
+) -> None:
+    """The median over seeds at every recorded epoch, the untrained network among them."""
+    figure = drawn["activation_evolution"]
+    for name in ("sigmoid", "relu"):
+        for layer in (1, 2, 3):
+            (line,) = lines(figure, f"activation_rms-{name}-{layer}")
+            values = ds["activation_rms"].sel(activation=name, hidden_layer=layer)
+            np.testing.assert_allclose(heights(line), values.median("seed"))
+            assert list(np.asarray(line.get_xdata())) == [0, 1, 3, 10, 40]
+
+
+@pytest.mark.parametrize("variable", ["gradient_magnitude", "error_signal"])
+def test_gradients_and_error_signals_are_lines_per_layer(
+    ds: xr.Dataset, drawn: dict[str, Figure], variable: str
+) -> None:
+    """Both are drawn for every layer, the output's too, on logarithmic axes."""
+    figure = drawn["gradient_evolution"]
+    for name in ("sigmoid", "relu"):
+        for layer in (1, 2, 3, 4):
+            (line,) = lines(figure, f"{variable}-{name}-{layer}")
+            values = ds[variable].sel(activation=name, layer=layer)
+            np.testing.assert_allclose(heights(line), values.median("seed"))
+            assert line.axes is not None
+            assert line.axes.get_yscale() == "log"
+
+
+def test_deeper_layers_are_lighter(drawn: dict[str, Figure]) -> None:
+    """A layer has one color in every panel, and no two layers the same."""
+    figure = drawn["gradient_evolution"]
+    colors = []
+    for layer in (1, 2, 3, 4):
+        shown = [
+            line
+            for variable in ("gradient_magnitude", "error_signal")
+            for name in ("sigmoid", "relu")
+            for line in lines(figure, f"{variable}-{name}-{layer}")
+        ]
+        assert len(shown) == 4
+        (color,) = {to_hex(line.get_color()) for line in shown}
+        colors.append(sum(to_rgb(color)))
+    assert colors == sorted(set(colors))
+
+
+def test_zeros_are_those_of_activations_that_have_any(ds: xr.Dataset) -> None:
+    """A share that is only now and then above zero is not drawn."""
+    ds["zero_share"].loc[{"activation": "sigmoid"}] = 1e-4
+    figure = activation_evolution(ds)
+    assert not lines(figure, "zeros-sigmoid")
+    (line,) = lines(figure, "zeros-relu")
+    expected = ds["zero_share"].sel(activation="relu").mean("hidden_layer").median("seed")
+    np.testing.assert_allclose(heights(line), expected)
+
+
+def test_functions_are_the_first_seeds_at_its_epochs(
+    ds: xr.Dataset, drawn: dict[str, Figure]
+) -> None:
+    """Each line is what the network gave at that epoch, first and last among them."""
+    figure = drawn["training_dynamics_functions"]
+    for epoch in (0, 40):
+        for name in ("sigmoid", "relu"):
+            (line,) = lines(figure, f"function-{name}-{epoch}")
+            at = ds["learned_function"].sel(activation=name, seed=42, recorded_epoch=epoch)
+            np.testing.assert_array_equal(heights(line), at)
+    assert "seed 42" in words(figure)
+
+
+@pytest.mark.parametrize(
+    ("gid", "variable", "over", "below"),
+    [
+        ("rms", "activation_rms", -1, None),
+        ("gradient", "gradient_magnitude", 0, None),
+        ("gradient-share", "gradient_magnitude", 0, -1),
+        ("signal-share", "error_signal", 0, -2),
+    ],
+)
+def test_the_summary_shows_layers_and_their_ratios(
+    ds: xr.Dataset,
+    drawn: dict[str, Figure],
+    gid: str,
+    variable: str,
+    over: int,
+    below: int | None,
+) -> None:
+    """Ratios are taken network by network before the median."""
+    figure = drawn["training_dynamics_summary"]
+    for name in ("sigmoid", "relu"):
+        (line,) = lines(figure, f"{gid}-{name}")
+        values = ds[variable].sel(activation=name).to_numpy()
+        shown = values[..., over] if below is None else values[..., over] / values[..., below]
+        np.testing.assert_allclose(heights(line), np.median(shown, axis=0))
+
+
+def test_the_summary_measures_the_distance_from_the_sine(
+    ds: xr.Dataset, drawn: dict[str, Figure]
+) -> None:
+    """The root mean square over the inputs, against the targets without noise."""
+    figure = drawn["training_dynamics_summary"]
+    (line,) = lines(figure, "distance-relu")
+    errors = ds["learned_function"].sel(activation="relu").to_numpy() - np.sin(ds["x"].to_numpy())
+    expected = np.median(np.sqrt(np.mean(errors**2, axis=-1)), axis=0)
+    np.testing.assert_allclose(heights(line), expected)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_states_its_protocol(drawn: dict[str, Figure], name: str) -> None:
+    """Shape, initializer, learning rate, epochs and seeds can be read on each page."""
+    text = words(drawn[name])
+    assert "3x64 networks, he_normal, Adam 0.001, 40 epochs" in text
+    assert "3 seeds" in text or "seed 42" in text
+
+
+def spoiled() -> xr.Dataset:
+    """Three activations of odd names: nothing finite, zeros alone, and a bit of everything."""
+    ds = dataset(activations=("_mine$", "\u6f22\u5b57:fn", "a" * 80), seeds=2, depth=14)
+    for name in (*LAYERED, "learned_function", "loss", "final_mse"):
+        ds[name][0] = np.nan
+        ds[name][1] = 0
+    ds["gradient_magnitude"][2, 0] = np.inf
+    ds["gradient_magnitude"][2, 1, 2:] = 1.7e308
+    ds["error_signal"][2, :, :, 1] = 5e-324
+    ds["learned_function"][2, :, 3] = np.inf
+    ds["learned_function"][2, 0, 1:] = 1e300
+    ds["loss"][2, 0, 5:] = np.inf
+    ds["diverged"][2, 0] = 5
+    ds["zero_share"][2] = np.nan
+    return ds
+
+
+SHAPES = {
+    "spoiled": spoiled(),
+    "smallest": dataset(activations=("relu",), recorded=(0, 1), seeds=1, depth=1, points=2),
+}
+
+
+@pytest.mark.parametrize("draw", FIGURES.values())
+@pytest.mark.parametrize("made", SHAPES.values(), ids=list(SHAPES))
+def test_draws_whatever_a_run_left_behind(
+    draw: Callable[[xr.Dataset], Figure], made: xr.Dataset
+) -> None:
+    """Neither an error nor a warning, from one of everything to numbers that are not finite."""
+    figure = draw(made)
+    in_pixels(figure)
+    panelwise = draw in (activation_evolution, gradient_evolution, training_dynamics_functions)
+    assert ("not finite" in words(figure)) == (panelwise and made is SHAPES["spoiled"])
+
+
+@pytest.mark.parametrize(
+    ("draw", "missing"),
+    [
+        (activation_evolution, "zero_share"),
+        (gradient_evolution, "error_signal"),
+        (training_dynamics_functions, "learned_function"),
+        (training_dynamics_summary, "activation_rms"),
+        (learned_functions, "learned_function"),
+    ],
+)
+def test_a_missing_variable_is_named(
+    ds: xr.Dataset, draw: Callable[[xr.Dataset], object], missing: str
+) -> None:
+    """A dataset of another experiment is refused by the name of what it lacks."""
+    with pytest.raises(KeyError, match=missing):
+        draw(ds.drop_vars(missing))
+
+
+def frames(content: bytes) -> list[npt.NDArray[np.uint8]]:
+    """The pictures of a GIF, each as the viewer sees it."""
+    with Image.open(io.BytesIO(content)) as gif:
+        found = []
+        for number in range(getattr(gif, "n_frames", 1)):
+            gif.seek(number)
+            found.append(np.asarray(gif.convert("RGB")))
+        return found
+
+
+def has(frame: npt.NDArray[np.uint8], color: str) -> bool:
+    """Whether a color is seen, as it is and not merely in a mixture."""
+    wanted = np.round(np.array(to_rgb(color)) * 255)
+    return bool((np.abs(frame.astype(int) - wanted).max(-1) <= 1).sum() > 20)
+
+
+def test_the_animation_has_a_frame_per_look_and_begins_anew(ds: xr.Dataset) -> None:
+    """Frames differ from each other, last equally long but the final one, and run in a loop."""
+    content = learned_functions(ds)
+    assert content.startswith(b"GIF89a")
+    pictures = frames(content)
+    assert len(pictures) == ds.sizes["recorded_epoch"]
+    assert all((one != other).any() for one, other in itertools.pairwise(pictures))
+    with Image.open(io.BytesIO(content)) as gif:
+        assert gif.info["loop"] == 0
+        durations = []
+        for number in range(len(pictures)):
+            gif.seek(number)
+            durations.append(gif.info["duration"])
+    assert durations == [160, 160, 160, 160, 2500]
+
+
+def test_every_activation_keeps_its_color_in_every_frame() -> None:
+    """No color gives way to another's when a GIF's 256 colors are chosen."""
+    made = dataset(activations=ALL, recorded=(0, 1), seeds=2)
+    for picture in frames(learned_functions(made)):
+        for style in ACTIVATION_STYLES.values():
+            assert has(picture, style.color), style.name
+        assert has(picture, "#FFFFFF")
+
+
+def test_a_frame_shows_the_function_of_its_look() -> None:
+    """A constant network is a level line, which leaves when the network has learned."""
+    made = dataset(activations=("relu",), recorded=(0, 1), seeds=1, points=50)
+    made["learned_function"][0, 0, 0] = 0.7
+    made["learned_function"][0, 0, 1] = np.sin(made["x"])
+    first, last = frames(learned_functions(made))
+    wanted = np.round(np.array(to_rgb(ACTIVATION_STYLES["relu"].color)) * 255)
+    before, after = (
+        np.flatnonzero((np.abs(picture.astype(int) - wanted).max(-1) < 60).any(1))
+        for picture in (first, last)
+    )
+    assert 1 <= before.size <= 4
+    assert after.size > 50
+    assert before.max() < after.mean()  # rows count from the top
+
+
+@pytest.mark.parametrize("made", SHAPES.values(), ids=list(SHAPES))
+def test_equal_data_give_equal_animations(made: xr.Dataset) -> None:
+    """Its bytes depend on the data alone, whatever is not finite in them."""
+    first = learned_functions(made)
+    assert first == learned_functions(made)
+    assert len(frames(first)) == made.sizes["recorded_epoch"]
+
+
+def test_findings_tell_when_networks_learn_and_what_heals(ds: xr.Dataset) -> None:
+    """Epochs, shares of the error signal, growth and sparsity are those of the dataset."""
+    ds["target_noisy"][:] = ds["target_clean"] + 0.1  # a noise of 0.01
+    ds["loss"][:] = 0.5
+    ds["loss"].loc[{"activation": "relu", "epoch": slice(17, None)}] = 0.019
+    ds["final_mse"].loc[{"activation": "sigmoid"}] = 0.45
+    ds["final_mse"].loc[{"activation": "relu"}] = 0.0075
+    ds["error_signal"][:] = 1.0
+    ds["error_signal"].loc[{"activation": "relu", "recorded_epoch": 0, "layer": 1}] = 0.001
+    ds["error_signal"].loc[{"activation": "sigmoid", "layer": 1}] = 1e-8
+    ds["activation_rms"].loc[{"recorded_epoch": 0}] = 0.5
+    ds["activation_rms"].loc[{"recorded_epoch": 40}] = 2.0
+    ds["zero_share"].loc[{"recorded_epoch": 0}] = 0.5
+    ds["zero_share"].loc[{"recorded_epoch": 40}] = 0.25
+    learned, misfits, signals, growth, sparsity = findings(ds)
+    assert "2 times the noise, over 3 seeds: ReLU 17." in learned
+    assert misfits.startswith("Never that low in most of 3 seeds: Sigmoid;")
+    assert "Sigmoid 0.45" in misfits
+    assert "first update Sigmoid 1e-8 and ReLU 0.001; after the last Sigmoid 1e-8 and" in signals
+    assert "is there again in ReLU: vanishing" in signals
+    assert "Sigmoid 4 and ReLU 4" in growth
+    assert "from 50.0% to 25.0%; its final loss is 0.0075" in sparsity
+
+
+@pytest.mark.parametrize("made", SHAPES.values(), ids=list(SHAPES))
+def test_there_are_findings_whatever_a_run_left_behind(made: xr.Dataset) -> None:
+    """Whole sentences, without a warning."""
+    sentences = findings(made)
+    assert sentences
+    assert all(sentence.endswith(".") for sentence in sentences)
