@@ -105,7 +105,8 @@ def reproduce(
 ) -> None:
     """Run every experiment of the study at its settings and compare with what was published.
 
-    Writes the study's data files (seed 42), one NetCDF file with everything, and the figures.
+    Writes the study's data files (seed 42), one NetCDF file with everything, the figures, and a
+    report of it all (report.html, report.md).
     """
     with _interruptible():
         require_positive_int("--seeds", seeds)
@@ -117,7 +118,9 @@ def reproduce(
             session.estimate(jobs)
             return
         session.execute(jobs)
-        changed = session.show_ledger(ledger_of(out))
+        judgments = ledger_of(out)
+        session.show_report(judgments)
+        changed = session.show_ledger(judgments)
     if changed:
         raise typer.Exit(EXIT_CHANGED)
 
@@ -321,6 +324,26 @@ def claims_show(
         judgment = next(j for j in ledger.from_results(file, folder) if j.claim is claim)
         stored = not ledger.results_hold(file, claim.protocol, folder)
         typer.echo(ledger.in_full(judgment, file, stored=stored))
+
+
+@app.command()
+def report(out: Out = Path("results"), quiet: Quiet = False) -> None:
+    """Write report.html and report.md into a folder of results, without computing anything anew.
+
+    The page holds its figures and needs no network: open it, send it, print it. It has the ledger,
+    each experiment with figures and findings, and why some claims do not reproduce. Claims whose
+    experiment the folder lacks are judged from stored measurements, and say so.
+
+    Example: actbench run sine-regression --out mine && actbench report --out mine
+    """
+    with _interruptible():
+        from actbench import ledger
+        from actbench.session import Session, ledger_of
+
+        judgments = ledger_of(out)
+        Session(out, quiet, overwrite=False).show_report(judgments)
+    if ledger.changed(judgments):
+        raise typer.Exit(EXIT_CHANGED)
 
 
 @app.command()

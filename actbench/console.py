@@ -21,6 +21,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from actbench.statistics import quantiles
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -98,26 +100,6 @@ def final_mse_table(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> Table:
     return table
 
 
-def quantiles(values: np.ndarray) -> tuple[float, float, float]:
-    """Return the 2.5 %, 50 % and 97.5 % quantiles over seeds, diverged seeds counted as infinite.
-
-    Args:
-        values: One value per seed, shape ``(seed,)``.
-
-    Returns:
-        Low end, median, high end; infinite or NaN where that many seeds diverged.
-    """
-    finite = np.where(np.isfinite(values), values, np.inf).astype(np.float64)
-    # Neighbors, not interpolation: between a number and infinity there is nothing to interpolate.
-    low, median, high = (
-        float(np.quantile(finite, q, method=method))  # type: ignore[call-overload]
-        for q, method in ((0.025, "lower"), (0.5, "lower"), (0.975, "higher"))
-    )
-    if np.isfinite(finite).all():
-        low, median, high = (float(q) for q in np.quantile(finite, (0.025, 0.5, 0.975)))
-    return low, median, high
-
-
 def _number(value: float) -> str:
     return f"{value:.4g}"
 
@@ -130,36 +112,6 @@ def _agreement(claim: Claim | None, median: float) -> str:
     if claim is None:
         return "-"
     return "yes" if _holds(claim, median) else "NO"
-
-
-def findings(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> list[str]:
-    """Say in words what does not reproduce and which members diverged.
-
-    Args:
-        dataset: Of ``sine-regression``.
-        claims: By activation, about its ``final_mse``.
-
-    Returns:
-        One sentence for each finding; empty where all is as published.
-    """
-    sentences = []
-    for name in dataset["activation"].to_numpy():
-        values = dataset["final_mse"].sel(activation=name).to_numpy()
-        claim, median = claims.get(str(name)), quantiles(values)[1]
-        if claim is not None and claim.published and not _holds(claim, median):
-            near = sum(_holds(claim, float(value)) for value in values)
-            sentences.append(
-                f"{name}: the published {claim.published:.5g} does not reproduce; the median is "
-                f"{median:.4g}, and {near} of {len(values)} seeds end near the published value."
-            )
-    for name in dataset["activation"].to_numpy():
-        epochs = dataset["diverged"].sel(activation=name).to_numpy()
-        if (epochs >= 0).any():
-            sentences.append(
-                f"{name}: {(epochs >= 0).sum()} of {len(epochs)} seeds diverged, the first at "
-                f"epoch {epochs[epochs >= 0].min()}."
-            )
-    return sentences
 
 
 def gradient_bars(dataset: xr.Dataset, width: int) -> list[Table]:

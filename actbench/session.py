@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from actbench import claims, console, evidence, ledger
+from actbench import claims, console, evidence, ledger, report
 from actbench.errors import ActbenchError
 from actbench.experiments import EXPERIMENTS, Experiment
 from actbench.files import write_atomic
+from actbench.findings.sine_regression import against_published
 from actbench.results import Outcome, fulfil
 
 if TYPE_CHECKING:
@@ -148,12 +149,14 @@ class Session:
 
     def _show(self, job: Job, outcome: Outcome) -> None:
         screen = self._console
-        if "final_mse" in outcome.dataset:
+        final = outcome.dataset.get("final_mse")
+        # A grid over depths or targets has too many cells for a table; its figures show them.
+        if final is not None and set(final.dims) == {"activation", "seed"}:
             about = claims.final_loss_claims(claims.published())
             screen.print(console.final_mse_table(outcome.dataset, about))
             for bars in console.gradient_bars(outcome.dataset, screen.width):
                 screen.print(bars)
-            for sentence in console.findings(outcome.dataset, about):
+            for sentence in against_published(outcome.dataset, about):
                 screen.print(f"Note: {sentence}", highlight=False)
         for sentence in outcome.notes:
             screen.print(f"Note: {sentence}", highlight=False)
@@ -199,3 +202,15 @@ class Session:
         write_atomic(self.out / "ledger.json", f"{ledger.as_json(judgments, sentences)}\n".encode())
         write_atomic(self.out / "ledger.md", ledger.markdown(judgments, sentences).encode())
         return bool(ledger.changed(judgments))
+
+    def show_report(self, judgments: Sequence[Judgment]) -> None:
+        """Write the report beside the results and print where it is.
+
+        Args:
+            judgments: Every claim's verdict.
+
+        Raises:
+            ActbenchError: The folder holds no results, or can't be written.
+        """
+        written = report.write(self.out, claims.published(), judgments)
+        self._console.print(console.written_files(written), highlight=False, soft_wrap=True)

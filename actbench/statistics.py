@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 
@@ -91,3 +91,23 @@ def same_distribution(first: ArrayLike, second: ArrayLike) -> float:
 def _nan_as_infinity(values: ArrayLike) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     numbers = np.asarray(values, dtype=np.float64).ravel()
     return np.where(np.isnan(numbers), np.inf, numbers)
+
+
+def quantiles(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the 2.5 %, 50 % and 97.5 % quantiles over seeds, diverged seeds counted as infinite.
+
+    Args:
+        values: One value per seed, shape ``(seed,)``.
+
+    Returns:
+        Low end, median, high end; infinite or NaN where that many seeds diverged.
+    """
+    finite = np.where(np.isfinite(values), values, np.inf).astype(np.float64)
+    # Neighbors, not interpolation: between a number and infinity there is nothing to interpolate.
+    low, median, high = (
+        float(np.quantile(finite, q, method=method))  # type: ignore[call-overload]
+        for q, method in ((0.025, "lower"), (0.5, "lower"), (0.975, "higher"))
+    )
+    if np.isfinite(finite).all():
+        low, median, high = (float(q) for q in np.quantile(finite, (0.025, 0.5, 0.975)))
+    return low, median, high

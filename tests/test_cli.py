@@ -612,7 +612,10 @@ def test_reproduce_ends_with_the_ledger(actbench: Callable[..., Ended], tmp_path
     written = contents(tmp_path / "results")
     data = ("sine_regression-trained.nc", "gradient_flow-flow.nc", "closed_forms.nc")
     sums = tuple(f"{name}.sha256" for name in data)
-    assert written.keys() == {*data, *sums, "ledger.json", "ledger.md"}
+    assert written.keys() == {
+        *(*data, *sums, "ledger.json", "ledger.md"),
+        *("report.html", "report.md"),
+    }
     rows = json.loads(written["ledger.json"])
     assert [row["id"] for row in rows] == [claim.id for claim in claims.published().claim]
     assert [row["seeds"] for row in rows] == [10, 1, 1, 16, 0]

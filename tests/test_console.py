@@ -17,12 +17,12 @@ from rich.console import Console, RenderableType
 from actbench.claims import Claim, Relation, final_loss_claims, published
 from actbench.console import (
     final_mse_table,
-    findings,
     gradient_bars,
     progress_bar,
-    quantiles,
     written_files,
 )
+from actbench.findings.sine_regression import against_published
+from actbench.statistics import quantiles
 
 STUDY = ("linear", "sigmoid", "relu", "leaky_relu", "gelu")
 PUBLISHED = {
@@ -270,7 +270,7 @@ def test_a_chart_needs_no_range(magnitudes: list[float]) -> None:
 
 def test_what_does_not_reproduce_is_said_in_a_sentence() -> None:
     """The one claim that fails is named with its numbers; those that hold need no words."""
-    assert findings(outcome(), about(*STUDY)) == [
+    assert against_published(outcome(), about(*STUDY)) == [
         "sigmoid: the published 0.51815 does not reproduce; the median is 0.07838, and 0 of 3 "
         "seeds end near the published value."
     ]
@@ -280,7 +280,7 @@ def test_seeds_that_do_agree_are_counted() -> None:
     """Where some seeds end at the published value, the sentence says how many."""
     dataset = outcome(("sigmoid",))
     dataset["final_mse"][0, 2] = 0.518
-    (sentence,) = findings(dataset, about("sigmoid"))
+    (sentence,) = against_published(dataset, about("sigmoid"))
     assert sentence.endswith("and 1 of 3 seeds end near the published value.")
 
 
@@ -289,7 +289,7 @@ def test_diverged_seeds_are_said_in_a_sentence() -> None:
     dataset = outcome(("relu", "gelu"))
     dataset["diverged"][0] = [7, -1, 3]
     dataset["diverged"][1] = [-1, 0, -1]
-    assert findings(dataset, {}) == [
+    assert against_published(dataset, {}) == [
         "relu: 2 of 3 seeds diverged, the first at epoch 3.",
         "gelu: 1 of 3 seeds diverged, the first at epoch 0.",
     ]
@@ -301,7 +301,7 @@ def test_a_claim_without_a_published_value_needs_no_sentence() -> None:
         update={"published": None, "relation": Relation(kind="above", value=1.0, reason="One.")}
     )
     dataset = outcome(("sigmoid",))
-    assert findings(dataset, {"sigmoid": bound}) == []
+    assert against_published(dataset, {"sigmoid": bound}) == []
     cells = row(shown(final_mse_table(dataset, {"sigmoid": bound})), "sigmoid")
     assert (cells[1], cells[-1]) == ("-", "NO")
 
@@ -309,7 +309,7 @@ def test_a_claim_without_a_published_value_needs_no_sentence() -> None:
 def test_claims_about_what_was_not_run_are_passed_over() -> None:
     """An activation that was left out neither fails nor crashes."""
     dataset = outcome(("relu",))
-    assert findings(dataset, about("sigmoid", "relu")) == []
+    assert against_published(dataset, about("sigmoid", "relu")) == []
 
 
 def test_written_files_are_listed_with_their_sizes(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from actbench import claims, figures, measured
 from actbench.claims import Verdict
 from actbench.errors import ActbenchError
 from actbench.experiments import EXPERIMENTS, gradient_flow, sine_regression
+from actbench.results import Outcome
 from actbench.session import Job, Session, ledger_of, make_config, study_jobs
 from actbench.verdicts import Judgment
 
@@ -170,6 +171,17 @@ def test_what_has_no_training_is_listed(
     written = [Path(line.split()[0]).name for line in lines[1:]]
     drawn = ["drawing.png", "drawing.svg"]
     assert written == ["gradient_flow.nc", "exp1_gradient_flow.json", *drawn]
+
+
+def test_a_grid_has_no_table_of_final_losses(
+    session: Session, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where final losses depend on more than activation and seed, no table is tried."""
+    final = (("activation", "depth", "seed"), np.zeros((1, 2, 3)))
+    grid = xr.Dataset({"final_mse": final}, coords={"activation": ["relu"]})
+    monkeypatch.setattr("actbench.session.fulfil", lambda *_, **__: Outcome(grid, True))
+    session.execute([Job(SINE, TINY)])
+    assert capsys.readouterr().out.startswith("sine-regression: data reused from ")
 
 
 def test_a_variant_goes_by_its_name(session: Session, capsys: pytest.CaptureFixture[str]) -> None:

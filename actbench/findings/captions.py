@@ -1,0 +1,70 @@
+"""A caption for each figure, by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+CAPTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "learned_functions": "What the trained networks compute, one panel per activation: the "
+        "median and band over seeds, on the noisy points they were trained on. A network that has "
+        "learned the sine covers the dashed line.",
+        "loss_curves": "Training loss over the epochs. Dotted lines are the errors of the best "
+        "constant, the best straight line and the noise: a curve that rests on one of them has "
+        "learned no more than that, and one below the noise has begun to fit it.",
+        "gradient_flow": "Mean weight gradient of every layer at several moments of the training. "
+        "A curve that falls to the left loses gradient on the way from the loss to the input.",
+        "hidden_activations": "What each unit of some hidden layers gives for every input, after "
+        "training, one seed. Units that give zero for every input are counted as dead.",
+        "summary_figure": "The experiment in nine panels: data and floors, training, final errors "
+        "of every seed, gradients before and after training, what is left of the error, and the "
+        "learned functions.",
+        "exp1_gradient_flow": "Above: weight gradients of every layer, which the study's ratio is "
+        "made of; a level curve has a ratio near 1, however small the gradients are. Below: the "
+        "error signal that reaches each layer; its slope says how fast it is lost.",
+        "theory_error_signals": "Above: the error signal of every layer of deep networks, with "
+        "what mean-field theory predicts (dashed). Below: error signal and weight gradient of one "
+        "such network side by side, the ratio of both for every activation, and how far measured "
+        "slopes lie from predicted ones. A wide gap in the middle panel is a signal that the "
+        "published ratio does not show.",
+        "theory_width": "How much single networks differ from the prediction, which is exact only "
+        "for infinitely wide ones, and how the difference falls with the width.",
+        "exp2_activation_distributions": "Where the values before and after the activation lie in "
+        "every hidden layer, before and after training. A band that closes to the right is a "
+        "signal that dies on its way forward.",
+        "exp2_sparsity_dead_neurons": "Shares of outputs that are zero or nearly so, of units that "
+        "are dead (zero on every input), and of saturated outputs, in every hidden layer, before "
+        "and after training.",
+        "exp3_stability": "What became of every training over learning rate and depth, one panel "
+        "per activation.",
+        "exp4_predictions": "What the networks learned of several targets, beside two classical "
+        "fits of the same points.",
+        "exp4_representational_heatmap": "The error against the clean target, for every target, "
+        "activation and depth.",
+        "activation_evolution": "The size of every hidden layer's output during training, one "
+        "panel per activation; dark curves are layers near the input.",
+        "gradient_evolution": "Weight gradients (above) and error signals (below) of every layer "
+        "during training. Curves that start far apart and come together are layers that begin "
+        "without a gradient and get one.",
+        "training_dynamics_functions": "What one network per activation has learned after some "
+        "numbers of updates.",
+        "training_dynamics_summary": "The training in six panels: loss, size of the last hidden "
+        "layer, gradient of layer 1, its share of the output layer's, the share of the error "
+        "signal that reaches layer 1, and the distance from the clean sine.",
+        "learned_functions.gif": "What every network has learned, as it learns it: one panel per "
+        "activation, one line per seed.",
+    }
+)
+
+
+def caption(figure: str) -> str:
+    """Say what is seen in a figure.
+
+    Args:
+        figure: Its name, which is that of its file without the suffix.
+
+    Returns:
+        Its caption; of a figure that has none, its name in words.
+    """
+    return CAPTIONS.get(figure, f"{figure.replace('_', ' ').replace('-', ' ').capitalize()}.")

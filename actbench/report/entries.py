@@ -1,0 +1,228 @@
+"""A claim with its verdict, in the words and numbers that a page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from actbench import measured, metrics
+from actbench.claims import Claim, ClaimsFile, Protocol, Relation, Verdict
+from actbench.findings.wording import number, plural, settings, words
+from actbench.verdicts import Judgment
+
+MEANING = {
+    Verdict.REPRODUCED: "the claim holds, with its whole interval, at the stated protocol",
+    Verdict.DIRECTION_ONLY: "the ordering or sign holds, the claim as worded does not",
+    Verdict.NOT_REPRODUCED: "neither holds",
+    Verdict.INCONCLUSIVE: "too few seeds for the claim's wording, or the evidence is on the edge",
+    Verdict.NOT_TESTABLE: "no experiment here can decide it",
+}
+"""What each verdict says of a claim."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line about a claim.
+
+    Args:
+        label: What it is about.
+        text: What it says.
+        code: Whether it is a command.
+    """
+
+    label: str
+    text: str
+    code: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the ledger.
+
+    Args:
+        judgment: The verdict with its evidence.
+        experiment: Key of the experiment that decides it; ``None`` where nothing here can.
+        facts: Everything else that is known about it, in the order in which to show it.
+    """
+
+    judgment: Judgment
+    experiment: str | None
+    facts: tuple[Fact, ...]
+
+    @property
+    def id(self) -> str:
+        """The claim's id."""
+        return self.judgment.claim.id
+
+    @property
+    def statement(self) -> str:
+        """What the claim says."""
+        return self.judgment.claim.statement
+
+    @property
+    def verdict(self) -> str:
+        """The verdict's key."""
+        return str(self.judgment.verdict)
+
+    @property
+    def why(self) -> str:
+        """Why the verdict is what it is."""
+        claim, judgment = self.judgment.claim, self.judgment
+        if judgment.as_expected:
+            return claim.because
+        if judgment.verdict is Verdict.INCONCLUSIVE:
+            return f"Undecided: it takes {judgment.to_flip}."
+        return (
+            f"This is not the expected verdict, {words(str(claim.expected))}, for which the reason "
+            f"on file is: {claim.because}"
+        )
+
+    @property
+    def published(self) -> str:
+        """The published value."""
+        value = self.judgment.claim.published
+        return "" if value is None else number(value, 4)
+
+    @property
+    def measured(self) -> str:
+        """The measured value; of a claim about every seed, the share of seeds that agree."""
+        value = self.judgment.measured
+        if value is None:
+            return ""
+        if self.judgment.claim.quantifier == "every":
+            return f"{100 * value:.3g} % of {plural(self.judgment.seeds, 'seed')} agree"
+        return number(value, 4)
+
+    @property
+    def interval(self) -> str:
+        """The interval of the measured value; empty where no seed enters."""
+        interval = self.judgment.interval
+        if interval is None or self.judgment.claim.quantifier == "exact":
+            return ""
+        if self.judgment.claim.quantifier == "every":
+            return f"{100 * interval[0]:.3g} % to {100 * interval[1]:.3g} %"
+        return f"{number(interval[0], 4)} to {number(interval[1], 4)}"
+
+    @property
+    def margin(self) -> str:
+        """How far the verdict is from flipping."""
+        relation, margin = self.judgment.claim.relation, self.judgment.margin
+        if margin is None or relation is None:
+            return ""
+        kind = self._decisive.kind
+        return f"{number(margin, 3)} tol." if kind == "equals" else f"factor {number(margin, 3)}"
+
+    @property
+    def _decisive(self) -> Relation:
+        claim = self.judgment.claim
+        chosen = claim.relation
+        if self.judgment.verdict is Verdict.DIRECTION_ONLY and claim.direction is not None:
+            chosen = claim.direction
+        assert chosen is not None  # noqa: S101 - asked of testable claims only
+        return chosen
+
+
+@dataclass(frozen=True)
+class Group:
+    """Claims from one place in the study about one metric that had the same verdict.
+
+    Args:
+        first: The one to show.
+        others: Those to name.
+    """
+
+    first: Entry
+    others: tuple[Entry, ...]
+
+
+def group(entries: Sequence[Entry], verdict: Verdict) -> list[Group]:
+    """Gather the claims of one verdict, so that a list of them can be read at a glance.
+
+    Args:
+        entries: The ledger.
+        verdict: Which to pick.
+
+    Returns:
+        Groups in the order of their first claims.
+    """
+    found: dict[tuple[str, object], list[Entry]] = {}
+    for entry in entries:
+        if entry.judgment.verdict is verdict:
+            claim = entry.judgment.claim
+            found.setdefault((claim.source, claim.metric.get("name")), []).append(entry)
+    return [Group(first, tuple(others)) for first, *others in found.values()]
+
+
+def entry_of(judgment: Judgment, claims: ClaimsFile, stored: bool, elsewhere: str | None) -> Entry:
+    """Prepare one claim for a page.
+
+    Args:
+        judgment: Its verdict.
+        claims: The file it stands in.
+        stored: Whether it was judged from stored measurements, for want of results.
+        elsewhere: In which other settings it holds, where that is known.
+
+    Returns:
+        Its line of the ledger.
+    """
+    claim = judgment.claim
+    if claim.protocol is None or claim.relation is None:
+        return Entry(judgment, None, (Fact("Stated in", claim.source),))
+    protocol = claims.protocol[claim.protocol]
+    name = str(claim.metric["name"])
+    arguments = settings({k: v for k, v in claim.metric.items() if k != "name"})
+    facts = [
+        Fact("Stated in", claim.source),
+        Fact("Protocol", f"{claim.protocol}: {protocol.experiment}, {settings(protocol.settings)}"),
+        Fact("Metric", f"{name} ({arguments}): {metrics.definition(name)}"),
+        Fact("Holds if", _condition(claim, claim.relation)),
+    ]
+    if claim.direction is not None:
+        facts.append(Fact("Direction holds if", _condition(claim, claim.direction)))
+    facts += [
+        Fact("Found", _begin(judgment.sentence)),
+        Fact("Measured in", _evidence(claim.protocol) if stored else "These results."),
+        Fact("To flip it", _begin(judgment.to_flip)),
+    ]
+    if claim.quantifier != "exact":
+        needed = f"{judgment.seeds}; the claim's wording needs {judgment.seeds_needed}."
+        facts.append(Fact("Seeds", needed))
+    if elsewhere:
+        facts.append(Fact("In other settings", _begin(elsewhere)))
+    facts += [Fact("Rerun", command, code=True) for command in _rerun(claim.id, protocol)]
+    return Entry(judgment, protocol.experiment, tuple(facts))
+
+
+def _begin(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _condition(claim: Claim, relation: Relation) -> str:
+    what = {
+        "exact": "The metric is",
+        "median": "The median over seeds is",
+        "every": f"In at least {100 * claim.share:g} % of all seeds the metric is",
+    }[claim.quantifier]
+    low, high = (number(bound, 6) for bound in relation.bounds)
+    where = {
+        "above": f"at least {low}",
+        "below": f"at most {high}",
+        "equals": f"between {low} and {high}",
+    }[relation.kind]
+    return f"{what} {where}. {relation.reason}"
+
+
+def _evidence(protocol: str) -> str:
+    made = measured.load(protocol).environment
+    return (
+        "Stored measurements, as the folder has no results of this protocol; they were made with "
+        f"torch {made.get('torch')} on {made.get('cpu')}."
+    )
+
+
+def _rerun(claim_id: str, protocol: Protocol) -> tuple[str, str]:
+    slow = " --slow" if protocol.slow else ""
+    return (
+        f"pytest 'tests/test_claims.py::test_claim[{claim_id}]'{slow}",
+        f"actbench claims show {claim_id}",
+    )
