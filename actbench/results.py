@@ -12,7 +12,7 @@ import xarray as xr
 from actbench import checkpoints, datasets, environment
 from actbench.errors import ActbenchError
 from actbench.experiments import Experiment
-from actbench.files import prepare_folder, write_json
+from actbench.files import prepare_folder, write_atomic, write_json
 
 
 @dataclass(frozen=True)
@@ -156,4 +156,8 @@ def _write_rest(
         paths = [out / f"{name}.{suffix}" for suffix in figures.SUFFIXES]
         if any(wanted(path) for path in paths):
             written += figures.save(draw(dataset), out, name)
+    for name, animate in figures.ANIMATIONS.get(experiment.key, {}).items():
+        if wanted(out / f"{name}.gif"):
+            write_atomic(out / f"{name}.gif", animate(dataset))
+            written.append(out / f"{name}.gif")
     return written

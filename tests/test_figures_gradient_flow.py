@@ -15,10 +15,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from actbench import figures
+from actbench import datasets, figures, initializers, theory
 from actbench.colors import ACTIVATION_STYLES
 from actbench.experiments import gradient_flow
 from actbench.figures.gradient_flow import FIGURES, exp1_gradient_flow
+from actbench.figures.mean_field import theory_error_signals, theory_width
 
 ALL = tuple(ACTIVATION_STYLES)
 INITIALIZERS = ("torch_default", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal")
@@ -45,7 +46,7 @@ def dataset(
         if depth in robust_depths:
             part = signal[:, :, column, : depth + 1]
             part[:] = 10 ** rng.uniform(-9, -1, part.shape)
-    return xr.Dataset(
+    made = xr.Dataset(
         {
             "gradient_magnitude": (("activation", "depth", "layer"), recovered),
             "error_signal_rms": (("activation", "initializer", "depth", "layer"), signal),
@@ -58,6 +59,59 @@ def dataset(
             "layer": np.arange(1, layers + 1),
         },
     )
+    return datasets.finish(made, "gradient-flow", {"width": 8, "points": 5}, {})
+
+
+def with_theory(
+    *,
+    activations: tuple[str, ...] = ("linear", "gelu"),
+    initializers: tuple[str, ...] = ("he_normal", "xavier_uniform"),
+    widths: tuple[int, ...] = (4, 8, 32),
+    depth: int = 5,
+) -> xr.Dataset:
+    """A plausible outcome of `gradient-flow` with its two later parts."""
+    rng = np.random.default_rng(9)
+    made = dataset(activations=activations, initializers=initializers, depths=(3, depth))
+    layers = made["layer"].to_numpy()
+    shape = (len(activations), len(initializers), 3, len(layers))
+    dims = ("activation", "initializer", "deep_seed", "layer")
+    deep = {
+        name: (
+            dims,
+            np.where(layers <= depth + 1, 10 ** (layers - rng.uniform(9, 10, shape)), np.nan),
+        )
+        for name in ("deep_gradient_magnitude", "deep_error_signal", "deep_preactivation_square")
+    }
+    spread = [key for key in gradient_flow.SPREAD_ACTIVATIONS if key in activations]
+    slopes = rng.normal(-0.1, 0.02, (len(spread), len(widths), 6))
+    slopes[:, -1, 2:] = np.nan
+    parts = xr.Dataset(
+        {
+            **deep,
+            "gradient_ratio": (
+                ("activation", "depth"),
+                rng.uniform(1, 9, (len(activations), made.sizes["depth"])),
+            ),
+            "error_slope": (("spread_activation", "width", "network"), slopes),
+        },
+        coords={
+            "activation": list(activations),
+            "initializer": list(initializers),
+            "depth": made["depth"],
+            "deep_seed": [42, 43, 44],
+            "layer": layers,
+            "spread_activation": spread,
+            "width": list(widths),
+        },
+    )
+    settings = {
+        **datasets.protocol_of(made),
+        "deep_depth": depth,
+        "deep_points": 4,
+        "spread_depth": 6,
+        "spread_initializer": "he_normal",
+    }
+    return datasets.finish(xr.merge([made, parts]), "gradient-flow", settings, {})
 
 
 @pytest.fixture
@@ -84,7 +138,7 @@ def heights(drawn: Line2D) -> npt.NDArray[np.float64]:
 
 def words(figure: Figure) -> str:
     """Everything that can be read above and in the panels, on one line."""
-    titles = [half.get_suptitle() for half in figure.subfigs]
+    titles = [part.get_suptitle() for part in (figure, *figure.subfigs)]
     notes = [text.get_text() for axes in figure.axes for text in (*axes.texts, axes.title)]
     return " ".join(" ".join([*titles, *notes]).split())
 
@@ -96,8 +150,13 @@ def in_pixels(figure: Figure) -> None:
 
 
 def test_the_figure_is_registered_under_the_studys_name() -> None:
-    """What the experiment draws is the study's figure."""
-    assert figures.FIGURES["gradient-flow"] == FIGURES == {"exp1_gradient_flow": exp1_gradient_flow}
+    """What the experiment draws is the study's figure first, then those of theory."""
+    assert figures.FIGURES["gradient-flow"] == FIGURES
+    assert list(FIGURES.items()) == [
+        ("exp1_gradient_flow", exp1_gradient_flow),
+        ("theory_error_signals", theory_error_signals),
+        ("theory_width", theory_width),
+    ]
 
 
 def test_a_panel_per_depth_and_one_per_initializer(ds: xr.Dataset) -> None:
@@ -136,6 +195,25 @@ def test_error_signals_are_those_of_the_robust_depth(ds: xr.Dataset) -> None:
             values = ds["error_signal_rms"].sel(activation=name, initializer=key, depth=4)
             np.testing.assert_array_equal(heights(drawn), values[:5])
     assert "4 hidden layers, 3 networks each" in words(figure)
+
+
+def test_predictions_are_drawn_over_error_signals(ds: xr.Dataset) -> None:
+    """A thin dashed line per activation that theory knows, and the legend says what it is."""
+    figure = exp1_gradient_flow(ds)
+    x = np.linspace(-np.pi, np.pi, 5)
+    for key in ("he_normal", "xavier_uniform"):
+        axes = panels(figure)[key]
+        for name in ("sigmoid", "relu"):
+            drawn = line(axes, f"theory-{key}-{name}")
+            expected = theory.predict(name, initializers.get(key), x, depth=4, width=8)
+            np.testing.assert_array_equal(heights(drawn), expected.error_signal_rms)
+            assert drawn.get_linewidth() < line(axes, f"signal-{key}-{name}").get_linewidth()
+    (legend,) = figure.legends
+    assert legend.get_texts()[-1].get_text() == "mean-field theory, nothing fitted"
+    others = exp1_gradient_flow(dataset(activations=("relu", "mine:fn")))
+    drawn_ids = {str(each.get_gid()) for axes in others.axes for each in axes.lines}
+    assert "signal-he_normal-mine:fn" in drawn_ids
+    assert "theory-he_normal-mine:fn" not in drawn_ids
 
 
 def test_error_signals_share_one_scale(ds: xr.Dataset) -> None:
@@ -184,6 +262,7 @@ def test_an_activation_has_its_look_in_every_panel() -> None:
             for axes in figure.axes
             for each in axes.lines
             if str(each.get_gid()).endswith(f"-{name}")
+            and not str(each.get_gid()).startswith("theory")
             and str(each.get_gid()).count("leaky") == name.count("leaky")
         ]
         assert len(drawn) == 4
@@ -192,7 +271,8 @@ def test_an_activation_has_its_look_in_every_panel() -> None:
         assert {each.get_marker() for each in drawn} == {style.marker}
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
-        style.name for style in ACTIVATION_STYLES.values()
+        *(style.name for style in ACTIVATION_STYLES.values()),
+        "mean-field theory, nothing fitted",
     ]
 
 
@@ -283,6 +363,138 @@ def test_a_missing_variable_is_named(ds: xr.Dataset, missing: str) -> None:
         exp1_gradient_flow(ds.drop_vars(missing))
 
 
+def test_deep_signals_stand_beside_their_predictions() -> None:
+    """A panel per initializer: pooled before the logarithm, and what theory expects."""
+    made = with_theory()
+    figure = theory_error_signals(made)
+    x = np.linspace(-np.pi, np.pi, 4)
+    for key in ("he_normal", "xavier_uniform"):
+        axes = panels(figure)[key]
+        assert axes.get_yscale() == "log"
+        for name in ("linear", "gelu"):
+            signal = made["deep_error_signal"].sel(activation=name, initializer=key)
+            pooled = np.sqrt((signal**2).mean("deep_seed"))
+            np.testing.assert_allclose(heights(line(axes, f"deep-{key}-{name}")), pooled)
+            expected = theory.predict(name, initializers.get(key), x, depth=5, width=8)
+            drawn = heights(line(axes, f"theory-deep-{key}-{name}"))
+            np.testing.assert_array_equal(drawn, expected.error_signal_rms)
+    assert "5 hidden layers of 8 units, pooled over 3 networks and 4 inputs" in words(figure)
+
+
+def test_what_the_published_ratio_hides_is_shown() -> None:
+    """GELU's two curves under Xavier, and per activation both ratios of output to layer 1."""
+    made = with_theory()
+    figure = theory_error_signals(made)
+    assert "What to trust instead of the published ratio" in words(figure)
+    chosen = made.sel(activation="gelu", initializer="xavier_uniform")
+    signal = np.sqrt((chosen["deep_error_signal"] ** 2).mean("deep_seed").to_numpy())
+    hidden = panels(figure)["GELU, xavier_uniform"]
+    np.testing.assert_allclose(heights(line(hidden, "hidden-signal")), signal)
+    gradient = chosen["deep_gradient_magnitude"].mean("deep_seed")
+    np.testing.assert_allclose(heights(line(hidden, "hidden-gradient")), gradient)
+    ratios = panels(figure)["output layer over layer 1, 5 hidden layers, xavier_uniform"]
+    for gid, expected in (
+        ("ratio-o-gelu", float(made["gradient_ratio"].sel(activation="gelu", depth=5))),
+        ("ratio-D-gelu", signal[-1] / signal[0]),
+    ):
+        assert np.asarray(line(ratios, gid).get_xdata()) == pytest.approx(expected)
+
+
+def test_differences_of_slopes_are_measured_minus_predicted() -> None:
+    """Above the line the measured signal shrinks faster than theory says."""
+    made = with_theory()
+    x = np.linspace(-np.pi, np.pi, 4)
+    figure = theory_error_signals(made)
+    axes = panels(figure)["measured minus predicted slope, layers 1 to 6 (band: \u00b10.01)"]
+    signal = made["deep_error_signal"].sel(activation="linear", initializer="he_normal")
+    pooled = np.sqrt((signal**2).mean("deep_seed").to_numpy())
+    expected = theory.predict("linear", initializers.get("he_normal"), x, depth=5, width=8)
+    difference = (
+        np.log10(pooled[5] / pooled[0])
+        - np.log10(expected.error_signal_rms[5] / expected.error_signal_rms[0])
+    ) / 5
+    assert heights(line(axes, "gap-he_normal-linear")) == pytest.approx(difference)
+
+
+def test_every_network_and_the_predicted_spread_are_drawn() -> None:
+    """A dot per network about the predicted mean, and 1 / sqrt(width) beside them."""
+    made = with_theory()
+    figure = theory_width(made)
+    shown = panels(figure)
+    expected = theory.predict("gelu", initializers.get("he_normal"), [1.0], depth=6, width=32)
+    mean = theory.decades_per_layer(expected.error_signal_rms, 1, 6)
+    found = heights(line(shown["GELU"], "networks-gelu-32"))
+    slopes = made["error_slope"].sel(spread_activation="gelu", width=32).to_numpy()
+    np.testing.assert_allclose(found, slopes[:2] - mean)
+    labels = [text.get_text() for text in shown["GELU"].get_xticklabels()]
+    assert labels == ["4\n(6)", "8\n(6)", "32\n(2)"]
+    drawn = heights(
+        line(shown["standard deviation over networks \u00b1 1 s.e."], "spread-theory-linear")
+    )
+    assert drawn[0] / drawn[2] == pytest.approx(np.sqrt(32 / 4))
+    assert "6 hidden layers, he_normal, one input" in words(figure)
+
+
+def test_parts_that_were_not_run_are_said_to_be_missing(ds: xr.Dataset) -> None:
+    """A figure that has nothing to show says why, and is drawn all the same."""
+    settings = {**datasets.protocol_of(ds), "deep_depth": 0}
+    bare = datasets.finish(ds, "gradient-flow", settings, {})
+    for draw, text in ((theory_error_signals, "deep_depth is 0"), (theory_width, "no widths")):
+        figure = draw(bare)
+        assert text in figure.axes[0].texts[0].get_text()
+        in_pixels(figure)
+
+
+def _no_deep_numbers(ds: xr.Dataset) -> None:
+    for name in ("deep_error_signal", "deep_gradient_magnitude", "gradient_ratio", "error_slope"):
+        ds[name][:] = np.nan
+
+
+def _zeros(ds: xr.Dataset) -> None:
+    ds["deep_error_signal"][0, 0, :, :2] = 0.0
+    ds["gradient_ratio"][0] = np.inf
+    ds["error_slope"][0, 0] = np.nan
+
+
+@pytest.mark.parametrize("spoil", [_no_deep_numbers, _zeros])
+def test_theory_is_drawn_whatever_was_measured(spoil: Callable[[xr.Dataset], None]) -> None:
+    """Neither an error nor a warning; zeros are said to be zero."""
+    made = with_theory()
+    spoil(made)
+    figure = theory_error_signals(made)
+    in_pixels(figure)
+    said = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert ("gaps: exactly zero" in said) == (spoil is _zeros)
+    in_pixels(theory_width(made))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        with_theory(activations=("relu",), initializers=("he_normal",), widths=(4,), depth=1),
+        with_theory(activations=(*ALL, "_mine$", "a" * 80), initializers=INITIALIZERS, depth=50),
+    ],
+    ids=["smallest", "the study's and odd names"],
+)
+def test_theory_is_drawn_without_overlap(made: xr.Dataset) -> None:
+    """From one of everything to all, headings keep clear of the panels and the rim."""
+    for draw in (theory_error_signals, theory_width):
+        figure = draw(made)
+        in_pixels(figure)
+        shown = (figure, *figure.subfigs)
+        headings = [
+            part._suptitle.get_window_extent()  # type: ignore[attr-defined]
+            for part in shown
+            if part.get_suptitle()
+        ]
+        assert headings
+        for heading in headings:
+            assert heading.x0 >= 0
+            assert heading.x1 <= figure.bbox.width
+            for axes in figure.axes:
+                assert not heading.overlaps(axes.title.get_window_extent())
+
+
 def test_a_real_run_is_drawn_and_saved_the_same_way_twice(tmp_path: Path) -> None:
     """From the experiment to two files, whose bytes depend on the data alone."""
     config = gradient_flow.Config(
@@ -291,6 +503,8 @@ def test_a_real_run_is_drawn_and_saved_the_same_way_twice(tmp_path: Path) -> Non
         robust_depths=(3,),
         initializers=("he_normal",),
         seeds=2,
+        deep_depth=4,
+        spread_widths=(8,),
         threads=1,
     )
     made = gradient_flow.run(config)
@@ -299,3 +513,5 @@ def test_a_real_run_is_drawn_and_saved_the_same_way_twice(tmp_path: Path) -> Non
     )
     assert [path.name for path in first] == ["flow.png", "flow.svg"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    for draw in (theory_error_signals, theory_width):
+        in_pixels(draw(made))

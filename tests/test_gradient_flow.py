@@ -56,6 +56,10 @@ def small(**more: Any) -> Config:
         "robust_depths": (2,),
         "width": 5,
         "points": 7,
+        "deep_depth": 3,
+        "deep_seeds": 2,
+        "deep_points": 7,
+        "spread_widths": (4, 6),
         "threads": 1,
     }
     return Config(**{**settings, **more})
@@ -77,6 +81,8 @@ def recovered() -> xr.Dataset:
             initializers=("xavier_uniform",),
             robust_depths=(1,),
             points=2,
+            deep_depth=0,
+            spread_widths=(),
             threads=1,
         )
     )
@@ -115,8 +121,8 @@ def test_global_random_state_neither_matters_nor_moves(dataset: xr.Dataset) -> N
 
 def by_autograd(
     key: str, initializer: str, seed: int, depth: int = 2
-) -> tuple[list[float], list[float]]:
-    """Magnitudes and error signals of one network, in plain torch."""
+) -> tuple[list[float], list[float], list[float]]:
+    """Magnitudes, error signals and squared pre-activations of one network, in plain torch."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         sizes = [1, *[5] * depth, 1]
@@ -140,8 +146,11 @@ def by_autograd(
         assert tensor.grad is not None
         return tensor.grad
 
-    magnitudes = [gradient(w).abs().mean().item() for w in weights]
-    return magnitudes, [gradient(z).square().mean().sqrt().item() for z in pre_activations]
+    return (
+        [gradient(w).abs().mean().item() for w in weights],
+        [gradient(z).square().mean().sqrt().item() for z in pre_activations],
+        [z.detach().square().mean().item() for z in pre_activations],
+    )
 
 
 @pytest.mark.parametrize("key", list(ACTIVATIONS))
@@ -152,7 +161,7 @@ def test_robust_numbers_are_those_of_autograd(
     """For every member: mean |dL/dW| and rms dL/dz of each layer, by retained gradients."""
     chosen = dataset.sel(activation=key, initializer=initializer, depth=2)
     for seed in (42, 43, 44):
-        magnitude, signal = by_autograd(key, initializer, seed)
+        magnitude, signal, _ = by_autograd(key, initializer, seed)
         one = chosen.sel(seed=seed)
         found = one["robust_gradient_magnitude"].to_numpy()
         # An odd network without biases has a mean output of zero on inputs that are symmetric
@@ -163,13 +172,78 @@ def test_robust_numbers_are_those_of_autograd(
     np.testing.assert_allclose(chosen["error_signal_rms"].to_numpy()[:3], pooled[:3], rtol=1e-14)
 
 
+@pytest.mark.parametrize("key", list(ACTIVATIONS))
+@pytest.mark.parametrize("initializer", ["torch_default", "he_normal"])
+def test_deep_numbers_are_those_of_autograd(
+    key: str, initializer: str, dataset: xr.Dataset
+) -> None:
+    """For every member: mean |dL/dW|, rms dL/dz and mean z^2 of each layer, in that order."""
+    chosen = dataset.sel(activation=key, initializer=initializer)
+    assert chosen["deep_seed"].to_numpy().tolist() == [42, 43]
+    for seed in (42, 43):
+        magnitude, signal, square = by_autograd(key, initializer, seed, depth=3)
+        one = chosen.sel(deep_seed=seed)
+        found = one["deep_gradient_magnitude"].to_numpy()
+        np.testing.assert_allclose(found, magnitude, rtol=1e-9, atol=1e-15)
+        np.testing.assert_allclose(one["deep_error_signal"].to_numpy(), signal, rtol=1e-9)
+        np.testing.assert_allclose(one["deep_preactivation_square"].to_numpy(), square, rtol=1e-9)
+
+
+def test_slopes_are_those_of_a_plain_network(dataset: xr.Dataset) -> None:
+    """One input, He-normal: decades per layer between the first and the last hidden layer."""
+    assert dataset["spread_activation"].to_numpy().tolist() == ["linear", "tanh", "relu", "gelu"]
+    found = dataset["error_slope"].sel(width=6, spread_activation="tanh").to_numpy()
+    assert found.shape == (3,)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(43)
+        sizes = [1, *[6] * 6, 1]
+        layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        for layer in layers:
+            nn.init.normal_(layer.weight, 0, math.sqrt(2 / layer.in_features))
+            nn.init.zeros_(layer.bias)
+    value, pre_activations = torch.ones(1, 1), []
+    for layer in layers:
+        pre_activations.append(layer(value))
+        pre_activations[-1].retain_grad()
+        value = torch.tanh(pre_activations[-1])
+    pre_activations[-1].mean().backward()
+    first, last = (
+        z.grad.square().mean().sqrt().item() for z in (pre_activations[0], pre_activations[5])
+    )
+    assert found[1] == pytest.approx(math.log10(last / first) / 5, rel=1e-4)
+
+
+def test_wider_networks_are_fewer() -> None:
+    """Drawing 1024 units takes as long as drawing 64 a hundred times; progress counts them."""
+    wide = small(seeds=64, spread_widths=(4, 1024))
+    none = small(seeds=64, spread_widths=())
+    assert wide.steps - none.steps == 4 * (64 + 12)
+
+
+def test_parts_can_be_left_out() -> None:
+    """Depth 0 and no widths leave nothing of the two later parts but their settings."""
+    config = small(activations=("relu",), deep_depth=0, spread_widths=())
+    done: list[int] = []
+    names = gradient_flow.run(config, done.append)
+    assert sum(done) == config.steps == 2 + 2 * 3
+    assert not {"deep_error_signal", "error_slope", "deep_seed", "width"} & set(names.variables)
+    alone = gradient_flow.spread_over_width(small(activations=("sigmoid",)))
+    assert not alone.variables
+
+
 def test_cutting_the_seeds_into_stacks_changes_nothing(
     dataset: xr.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two stacks, of two members and of one, give what one stack of three gives."""
     monkeypatch.setattr(gradient_flow, "_STACK_MEMBERS", 2)
     cut = gradient_flow.run(small())
-    xr.testing.assert_allclose(cut, dataset, rtol=1e-12)
+    single = ["error_slope"]  # in single precision
+    xr.testing.assert_allclose(cut.drop_vars(single), dataset.drop_vars(single), rtol=1e-12)
+    xr.testing.assert_allclose(cut[single], dataset[single], rtol=1e-4)
+    monkeypatch.setattr(gradient_flow, "_STACK_MEMBERS", 50)
+    monkeypatch.setattr(gradient_flow, "_STACK_NUMBERS", 1)
+    alone = gradient_flow.run(small())
+    xr.testing.assert_allclose(alone.drop_vars(single), dataset.drop_vars(single), rtol=1e-12)
 
 
 def test_what_a_depth_does_not_have_is_nan(dataset: xr.Dataset) -> None:
@@ -223,7 +297,7 @@ def test_progress_adds_up_to_the_steps_announced() -> None:
     config = small(activations=("relu", "gelu"), seeds=(7, 9))
     done: list[int] = []
     dataset = gradient_flow.run(config, done.append)
-    assert sum(done) == config.steps == 2 * 2 + 2 * 2 * 2
+    assert sum(done) == config.steps == 2 * (2 + 2 * 2 + 2 * 2 + 2 * 2)
     assert dataset["seed"].to_numpy().tolist() == [7, 9]
     assert datasets.protocol_of(dataset)["seeds"] == [7, 9]
     assert dataset.attrs["experiment"] == "gradient-flow"
@@ -240,6 +314,10 @@ def test_progress_adds_up_to_the_steps_announced() -> None:
         ({"initializers": ("he",)}, "unknown initializer 'he'"),
         ({"width": 0}, "width is 0"),
         ({"points": 1}, "points is 1, but must be at least 2"),
+        ({"deep_points": 1}, "deep_points is 1, but must be at least 2"),
+        ({"deep_depth": -1}, "deep_depth is -1"),
+        ({"deep_seeds": 0}, "deep_seeds is 0"),
+        ({"spread_widths": (8, 0)}, "width is 0"),
         ({"seeds": 0}, "seeds is 0"),
     ],
 )

@@ -30,19 +30,24 @@ FILES = [
     "gradient_magnitudes_epochs.json",
     "drawing.png",
     "drawing.svg",
+    "film.gif",
 ]
 
 
 @pytest.fixture(autouse=True)
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """One plain figure instead of the real ones, and what it was drawn from."""
+    """One plain figure and animation instead of the real ones, and what they were drawn from."""
     values: list[float] = []
 
     def draw(dataset: xr.Dataset) -> Figure:
         values.append(dataset["final_mse"].sum().item())
         return Figure(figsize=(1, 1))
 
+    def film(dataset: xr.Dataset) -> bytes:
+        return b"GIF89a" + dataset["final_mse"].to_numpy().tobytes()
+
     monkeypatch.setitem(figures.FIGURES, EXPERIMENT.key, {"drawing": draw})
+    monkeypatch.setitem(figures.ANIMATIONS, EXPERIMENT.key, {"film": film})
     return values
 
 
@@ -128,7 +133,7 @@ def test_a_variant_is_reused_and_its_settings_are_guarded(
     assert contents(out) == before
 
 
-UNTRAINED = [key for key in EXPERIMENTS if key != EXPERIMENT.key]
+UNTRAINED = [key for key in EXPERIMENTS if "device" not in get(key).module().Config().protocol()]
 SMALL: dict[str, dict[str, object]] = {
     "gradient-flow": {
         "depths": (2,),
@@ -232,6 +237,16 @@ def test_a_missing_figure_is_drawn_again(
     forbid_running(monkeypatch)
     outcome = fulfil(EXPERIMENT, TINY, out)
     assert (outcome.reused, names(outcome)) == (True, ["drawing.png", "drawing.svg"])
+    assert contents(out) == before
+
+
+def test_a_missing_animation_is_made_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deleted animation comes back from the stored data, and no figure is drawn for it."""
+    before = contents(out)
+    (out / "film.gif").unlink()
+    forbid_running(monkeypatch)
+    outcome = fulfil(EXPERIMENT, TINY, out)
+    assert (outcome.reused, names(outcome)) == (True, ["film.gif"])
     assert contents(out) == before
 
 

@@ -43,6 +43,26 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
         "gradient-flow": Experiment(
             "gradient-flow", "gradients of every layer at initialization, depths 5 to 50"
         ),
+        "activation-statistics": Experiment(
+            "activation-statistics",
+            "distributions, zeros, dead and saturated units of every layer, before and after",
+            resumable=True,
+        ),
+        "stability": Experiment(
+            "stability",
+            "which learning rates train which depths, with and without skip connections",
+            resumable=True,
+        ),
+        "capacity": Experiment(
+            "capacity",
+            "six functions learned by a shallow and a deep network of one parameter count",
+            resumable=True,
+        ),
+        "training-dynamics": Experiment(
+            "training-dynamics",
+            "activations, error signals, gradients and learned functions while training",
+            resumable=True,
+        ),
         "activation-derivatives": Experiment(
             "activation-derivatives", "the derivative of every activation, on a grid"
         ),

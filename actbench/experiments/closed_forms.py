@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from actbench import datasets, targets
+from actbench import datasets, targets, theory
 from actbench.environment import describe
 from actbench.errors import ActbenchError, require_positive_int
 
@@ -95,13 +95,7 @@ def run(
 
 
 def _floors(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float, float]:
-    line = np.polynomial.Polynomial.fit(x, y, 1)
-    return (
-        float(np.var(y)),
-        float(np.mean(np.square(y - line(x)))),
-        # The best output within (0, 1), point by point.
-        float(np.mean(np.square(y - np.clip(y, 0, 1)))),
-    )
+    return theory.best_constant_mse(y), theory.best_line_mse(x, y), theory.best_unit_interval_mse(y)
 
 
 def study_files(dataset: xr.Dataset) -> dict[str, Any]:  # noqa: ARG001 - one signature for all

@@ -3,7 +3,10 @@
 The *recovered* protocol gives the study's published gradient ratios to their printed digits. It is
 one draw per network of a random stream that runs on from model to model, with a loss that is not
 the training loss. The *robust* protocol asks the same question over many seeds and initializers,
-and keeps the error signal beside the weight gradients.
+and keeps the error signal beside the weight gradients. The *deep* part measures what mean-field
+theory predicts, and the *spread* part how networks of one width differ; neither is the study's.
+
+Longer than other modules because the parts share their networks and their one pass.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from torch import Tensor
 
 from actbench import activations, datasets, devices, environment, initializers
 from actbench.errors import ActbenchError, require_positive_int
+from actbench.initializers import Initializer
 from actbench.networks import (
     Architecture,
     Stack,
@@ -32,6 +36,16 @@ from actbench.networks import (
 
 _RECOVERED_BATCH = 32
 _STACK_MEMBERS = 50
+# More than fits near the processor is slower than the same in smaller stacks.
+_STACK_NUMBERS = 3_400_000
+
+# The spread part: one input and normal weights, so that theory needs no approximation but width.
+SPREAD_ACTIVATIONS = ("linear", "tanh", "relu", "gelu")
+"""Activations of the spread part."""
+SPREAD_INITIALIZER = "he_normal"
+"""Initializer of the spread part."""
+SPREAD_DEPTH = 6
+"""Hidden layers of the spread part; a network's slope is measured from layer 1 to this one."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,11 @@ class Config:
         robust_depths: Hidden layers of the robust protocol.
         width: Units per hidden layer, at least 1.
         points: Inputs of the robust protocol, evenly spaced on [-pi, pi], at least 2.
+        deep_depth: Hidden layers of the deep part; 0 leaves it out.
+        deep_seeds: At most so many of the seeds are used in the deep part.
+        deep_points: Inputs of the deep part, evenly spaced on [-pi, pi], at least 2. Slopes
+            pooled over 10 inputs are those over 50 within 0.003 decades per layer.
+        spread_widths: Widths of the spread part; none leaves it out.
         device: Not used: both parts are one pass per network, on the CPU.
         threads: Not used: the products are too small to be split between threads.
 
@@ -68,13 +87,17 @@ class Config:
     robust_depths: Sequence[int] = (10,)
     width: int = 64
     points: int = 50
+    deep_depth: int = 50
+    deep_seeds: int = 64
+    deep_points: int = 10
+    spread_widths: Sequence[int] = (64, 128, 256, 512, 1024)
     device: str = "cpu"
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("activations", "depths", "initializers", "robust_depths"):
+        for name in ("activations", "depths", "initializers", "robust_depths", "spread_widths"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-            if not getattr(self, name):
+            if not getattr(self, name) and name != "spread_widths":
                 raise ActbenchError(f"{name} is empty, but must name at least one")
         for key in self.activations:
             activations.get(key)
@@ -82,9 +105,14 @@ class Config:
             initializers.get(key)
         for depth in (*self.depths, *self.robust_depths):
             require_positive_int("depth", depth)
-        require_positive_int("width", self.width)
-        if require_positive_int("points", self.points) < 2:
-            raise ActbenchError(f"points is {self.points!r}, but must be at least 2")
+        for width in (self.width, *self.spread_widths):
+            require_positive_int("width", width)
+        if self.deep_depth != 0:
+            require_positive_int("deep_depth", self.deep_depth)
+        require_positive_int("deep_seeds", self.deep_seeds)
+        for name in ("points", "deep_points"):
+            if require_positive_int(name, getattr(self, name)) < 2:
+                raise ActbenchError(f"{name} is {getattr(self, name)!r}, but must be at least 2")
         seeds = self.seeds
         if isinstance(seeds, int):
             seeds = tuple(range(42, 42 + require_positive_int("seeds", seeds)))
@@ -94,7 +122,12 @@ class Config:
     def steps(self) -> int:
         """Steps of progress that ``run`` reports: networks."""
         robust = len(self.robust_depths) * len(self.initializers) * len(_seeds(self))
-        return len(self.activations) * (len(self.depths) + robust)
+        deep = len(self.initializers) * len(_deep_seeds(self)) if self.deep_depth else 0
+        spread = sum(_spread_networks(self, width) for width in self.spread_widths)
+        return (
+            len(self.activations) * (len(self.depths) + robust + deep)
+            + len(_spread_activations(self)) * spread
+        )
 
     def protocol(self) -> dict[str, Any]:
         """List every setting that a number depends on, with those that no argument changes.
@@ -112,11 +145,28 @@ class Config:
             "layers, then Xavier-uniform weights and zero biases layer by layer, then 32 inputs "
             "from a standard normal; float32",
             "robust": "random state reset to the seed before each network; float64",
+            "deep": "as robust",
+            "spread": "as robust, but float32, one input at 1, and fewer networks beyond width 192",
+            "spread_depth": SPREAD_DEPTH,
+            "spread_initializer": SPREAD_INITIALIZER,
         }
 
 
 def _seeds(config: Config) -> tuple[int, ...]:
     return tuple(config.seeds) if not isinstance(config.seeds, int) else (config.seeds,)
+
+
+def _deep_seeds(config: Config) -> tuple[int, ...]:
+    return _seeds(config)[: config.deep_seeds]
+
+
+def _spread_activations(config: Config) -> tuple[str, ...]:
+    return tuple(key for key in SPREAD_ACTIVATIONS if key in config.activations)
+
+
+def _spread_networks(config: Config, width: int) -> int:
+    # Drawing a network takes time that grows with the square of its width.
+    return min(len(_seeds(config)), max(12, min(64, 64 * 192 // width)))
 
 
 def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> xr.Dataset:
@@ -130,13 +180,18 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
         Dataset with, of the recovered protocol, ``gradient_magnitude (activation, depth, layer)``
         and ``gradient_ratio (activation, depth)``; of the robust one,
         ``robust_gradient_magnitude`` and ``error_signal (activation, initializer, seed, depth,
-        layer)``, and ``error_signal_rms (activation, initializer, depth, layer)``. Layers that a
-        depth does not have are NaN.
+        layer)``, and ``error_signal_rms (activation, initializer, depth, layer)``; of the deep
+        part, ``deep_gradient_magnitude``, ``deep_error_signal`` and ``deep_preactivation_square
+        (activation, initializer, deep_seed, layer)``; of the spread part, ``error_slope
+        (spread_activation, width, network)``. Layers that a depth does not have, and networks
+        that a width does not have, are NaN.
     """
-    layers = max((*config.depths, *config.robust_depths)) + 1
+    layers = max((*config.depths, *config.robust_depths, config.deep_depth)) + 1
     with devices.using_threads(1) as threads:
         recovered = _recovered(config, layers, progress)
         magnitude, signal = _robust(config, layers, progress)
+        deep = _deep(config, layers, progress)
+        spread = spread_over_width(config, progress)
     robust_dims = ("activation", "initializer", "seed", "depth", "layer")
     depths = tuple(dict.fromkeys((*config.depths, *config.robust_depths)))
     coords = {
@@ -168,6 +223,7 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
         compat="no_conflicts",
         join="outer",
     )
+    dataset = dataset.merge(deep).merge(spread)
     facts = environment.describe("cpu", threads)
     return datasets.finish(dataset, "gradient-flow", config.protocol(), facts)
 
@@ -210,46 +266,118 @@ def _robust(
         layers,
     )
     magnitude, signal = np.full(shape, np.nan), np.full(shape, np.nan)
-    x = torch.linspace(-math.pi, math.pi, config.points, dtype=torch.float64)[:, None]
-    for which, initializer in enumerate(config.initializers):
-        for column, depth in enumerate(config.robust_depths):
-            for members, seeds in _parts(_seeds(config)):
-                for row, stack in enumerate(_stacks(config, initializer, depth, seeds)):
-                    found = _flow(stack, x)
-                    place = (row, which, members, column, slice(depth + 1))
-                    magnitude[place], signal[place] = found
-                    progress(len(seeds))
+    x = _inputs(config.points)
+    for column, depth in enumerate(config.robust_depths):
+        for place, stack in _stacks(
+            config.activations, config.initializers, (depth, config.width), _seeds(config), x
+        ):
+            here = (*place, column, slice(depth + 1))
+            magnitude[here], signal[here] = _flow(stack, x)
+            progress(stack.count)
     return magnitude, signal
 
 
-def _parts(seeds: Sequence[int]) -> Iterator[tuple[slice, Sequence[int]]]:
-    for start in range(0, len(seeds), _STACK_MEMBERS):
-        part = slice(start, min(start + _STACK_MEMBERS, len(seeds)))
-        yield part, seeds[part]
+def _deep(config: Config, layers: int, progress: Callable[[int], None]) -> xr.Dataset:
+    if not config.deep_depth:
+        return xr.Dataset()
+    seeds = _deep_seeds(config)
+    shape = (len(config.activations), len(config.initializers), len(seeds), layers)
+    magnitude, signal, square = (np.full(shape, np.nan) for _ in range(3))
+    x = _inputs(config.deep_points)
+    depth_and_width = (config.deep_depth, config.width)
+    for place, stack in _stacks(config.activations, config.initializers, depth_and_width, seeds, x):
+        here = (*place, slice(config.deep_depth + 1))
+        magnitude[here], signal[here] = _flow(stack, x)
+        square[here] = _preactivation_squares(stack, x)
+        progress(stack.count)
+    dims = ("activation", "initializer", "deep_seed", "layer")
+    return xr.Dataset(
+        {
+            "deep_gradient_magnitude": (dims, magnitude),
+            "deep_error_signal": (dims, signal),
+            "deep_preactivation_square": (dims, square),
+        },
+        coords={"deep_seed": np.array(seeds, dtype=np.int32)},
+    )
 
 
-def _stacks(config: Config, initializer: str, depth: int, seeds: Sequence[int]) -> Iterator[Stack]:
-    """One stack per activation, all from the same initial weights, which are drawn once."""
-    drawn: Tensor | None = None
-    for key in config.activations:
-        architecture = Architecture(activations.get(key), depth, config.width)
-        networks = (
-            seeded_network(architecture, initializers.get(initializer), seed)
-            for seed in (seeds if drawn is None else ())
-        )
-        stack = Stack(
-            architecture,
-            networks,
-            len(seeds),
-            config.points,
-            torch.device("cpu"),
-            torch.float64,
-        )
-        if drawn is None:
-            drawn = stack.parameters.detach().clone()
-        with torch.no_grad():
-            stack.parameters.copy_(drawn)
-        yield stack
+def spread_over_width(
+    config: Config, progress: Callable[[int], None] = lambda done: None
+) -> xr.Dataset:
+    """Measure how much the error signal's slope differs between networks of one width.
+
+    Args:
+        config: The protocol; its seeds, activations and ``spread_widths`` are used.
+        progress: Called with the number of networks done since the last call.
+
+    Returns:
+        Dataset with ``error_slope (spread_activation, width, network)``, decades per layer from
+        layer 1 to ``SPREAD_DEPTH`` of one input, NaN for a network in which a layer of ReLU is
+        dead; empty where there is nothing to measure.
+    """
+    keys = _spread_activations(config)
+    if not (keys and config.spread_widths):
+        return xr.Dataset()
+    counts = [_spread_networks(config, width) for width in config.spread_widths]
+    slopes = np.full((len(keys), len(counts), max(counts)), np.nan)
+    x = torch.ones(1, 1)
+    for column, (width, count) in enumerate(zip(config.spread_widths, counts, strict=True)):
+        for (row, _, members), stack in _stacks(
+            keys, (SPREAD_INITIALIZER,), (SPREAD_DEPTH, width), _seeds(config)[:count], x
+        ):
+            _, signal = _flow(stack, x)
+            with np.errstate(all="ignore"):
+                growth = signal[:, SPREAD_DEPTH - 1] / signal[:, 0]
+                found = np.log10(growth) / (SPREAD_DEPTH - 1)
+            slopes[row, column, members] = np.where(np.isfinite(found), found, np.nan)
+            progress(stack.count)
+    return xr.Dataset(
+        {"error_slope": (("spread_activation", "width", "network"), slopes)},
+        coords={
+            "spread_activation": list(keys),
+            "width": np.array(config.spread_widths, dtype=np.int32),
+        },
+    )
+
+
+def _inputs(points: int) -> Tensor:
+    return torch.linspace(-math.pi, math.pi, points, dtype=torch.float64)[:, None]
+
+
+def _stacks(
+    keys: Sequence[str],
+    draws: Sequence[str],
+    depth_and_width: tuple[int, int],
+    seeds: Sequence[int],
+    x: Tensor,
+) -> Iterator[tuple[tuple[int, int, slice], Stack]]:
+    """Every network once, in stacks with the places of activation, initializer and members."""
+    architectures = [Architecture(activations.get(key), *depth_and_width) for key in keys]
+    for members in _parts(len(seeds), architectures[0].parameter_count):
+        count = len(seeds[members])
+        # All activations start from the same weights, which are drawn once.
+        drawn = [
+            _drawn(architectures[0], initializers.get(key), seeds[members], x) for key in draws
+        ]
+        for row, architecture in enumerate(architectures):
+            stack = Stack(architecture, (), count, len(x), x.device, x.dtype)
+            for which, parameters in enumerate(drawn):
+                with torch.no_grad():
+                    stack.parameters.copy_(parameters)
+                yield (row, which, members), stack
+
+
+def _drawn(
+    architecture: Architecture, initializer: Initializer, seeds: Sequence[int], x: Tensor
+) -> Tensor:
+    networks = (seeded_network(architecture, initializer, seed) for seed in seeds)
+    return Stack(architecture, networks, len(seeds), 1, x.device, x.dtype).parameters.detach()
+
+
+def _parts(count: int, parameters: int) -> Iterator[slice]:
+    size = max(1, min(_STACK_MEMBERS, _STACK_NUMBERS // parameters))
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
 
 
 def _flow(stack: Stack, x: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -263,6 +391,17 @@ def _flow(stack: Stack, x: Tensor) -> tuple[NDArray[np.float64], NDArray[np.floa
     stack.backward(x, output_gradient, observe)
     magnitude = [gradient.abs().mean((1, 2)) for gradient in stack.weight_gradients]
     return torch.stack(magnitude, 1).numpy(), signal
+
+
+@torch.no_grad()
+def _preactivation_squares(stack: Stack, x: Tensor) -> NDArray[np.float64]:
+    # Computed once more, because in-place kernels have overwritten the pre-activations.
+    inputs = [x.expand(stack.count, -1, -1), *stack.activations]
+    squares = [
+        torch.baddbmm(bias, entering, weight.mT).square().mean((1, 2))
+        for bias, entering, weight in zip(stack.biases, inputs, stack.weights, strict=True)
+    ]
+    return torch.stack(squares, 1).numpy()
 
 
 def study_files(dataset: xr.Dataset) -> dict[str, Any]:
@@ -297,6 +436,6 @@ def calibration(config: Config) -> Config:
         config: The run to be estimated.
 
     Returns:
-        The same networks for a few seeds.
+        The same networks for a few seeds, without the widest: a few of those would stand for all.
     """
-    return dataclasses.replace(config, seeds=_seeds(config)[:4])
+    return dataclasses.replace(config, seeds=_seeds(config)[:4], spread_widths=())

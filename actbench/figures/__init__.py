@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from actbench.figures import gradient_flow, sine_regression
+from actbench.figures import (
+    activation_statistics,
+    animation,
+    capacity,
+    gradient_flow,
+    sine_regression,
+    stability,
+    training_dynamics,
+)
 from actbench.figures.saving import SUFFIXES, save
 
 if TYPE_CHECKING:
@@ -16,10 +24,19 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-__all__ = ["FIGURES", "SUFFIXES", "save"]
+__all__ = ["ANIMATIONS", "FIGURES", "SUFFIXES", "save"]
 
 FIGURES: Final[dict[str, dict[str, Callable[[xr.Dataset], Figure]]]] = {
     "sine-regression": sine_regression.FIGURES,
     "gradient-flow": gradient_flow.FIGURES,
+    "activation-statistics": activation_statistics.FIGURES,
+    "stability": stability.FIGURES,
+    "capacity": capacity.FIGURES,
+    "training-dynamics": training_dynamics.FIGURES,
 }
 """Experiment key to figure name to the function that draws it."""
+
+ANIMATIONS: Final[dict[str, dict[str, Callable[[xr.Dataset], bytes]]]] = {
+    "training-dynamics": animation.ANIMATIONS,
+}
+"""Experiment key to an animation's name to the function that returns it as a GIF."""

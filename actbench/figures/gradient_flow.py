@@ -1,4 +1,4 @@
-"""The figure of the experiment ``gradient-flow``."""
+"""The study's figure of the experiment ``gradient-flow``, and the list of all its figures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from actbench.colors import style_of
-from actbench.figures._marks import activations, draw_band, legend, log_safe
+from actbench.datasets import protocol_of
+from actbench.figures._marks import activations, draw_band, handle, log_safe
 from actbench.figures._panels import number_layers, say_zeros
+from actbench.figures.mean_field import (
+    draw_theory,
+    predicted,
+    theory_error_signals,
+    theory_handle,
+    theory_width,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +47,8 @@ def exp1_gradient_flow(ds: xr.Dataset) -> Figure:
 
     Returns:
         The figure: a panel per depth above, a panel per initializer below (at most five, and one
-        depth); layer 1, nearest the input, is on the left of each panel.
+        depth) with mean-field theory's prediction; layer 1, nearest the input, is on the left of
+        each panel.
 
     Raises:
         KeyError: A variable that the figure needs is not in the dataset.
@@ -63,9 +72,30 @@ def exp1_gradient_flow(ds: xr.Dataset) -> Figure:
     for panel, key in zip(panels, initializers, strict=True):
         signal = ds["error_signal_rms"].sel(depth=depth, initializer=key)
         _panel(panel, ds, signal, depth, f"signal-{key}")
+        _draw_theory(panel, ds, key, depth)
         panel.set_title(key, fontsize=10.5)
-    legend(figure, ds, marker=True)
+    _legend(figure, ds)
     return figure
+
+
+def _draw_theory(axes: Axes, ds: xr.Dataset, key: str, depth: int) -> None:
+    layers = np.arange(1, depth + 2, dtype=np.float64)
+    points = protocol_of(ds)["points"]
+    for name in activations(ds):
+        expected = predicted(ds, name, key, depth, points)
+        draw_theory(axes, layers, expected, f"theory-{key}-{name}")
+
+
+def _legend(figure: Figure, ds: xr.Dataset) -> None:
+    handles = [*(handle(style_of(name), marker=True) for name in activations(ds)), theory_handle()]
+    longest = max(len(str(each.get_label())) for each in handles)
+    columns = max(1, int(figure.get_figwidth() / (0.75 + 0.07 * longest)))
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(columns, len(handles)),
+        frameon=False,
+    )
 
 
 def _depths(values: xr.DataArray) -> list[int]:
@@ -92,5 +122,7 @@ def _panel(axes: Axes, ds: xr.Dataset, values: xr.DataArray, depth: int, gid: st
 
 FIGURES: Final[dict[str, Callable[[xr.Dataset], Figure]]] = {
     "exp1_gradient_flow": exp1_gradient_flow,
+    "theory_error_signals": theory_error_signals,
+    "theory_width": theory_width,
 }
-"""The study's figure name with the function that draws it."""
+"""Figure name to the function that draws it: the study's first, then what theory says."""

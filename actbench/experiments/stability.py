@@ -1,0 +1,266 @@
+"""The study's experiment 3: which learning rates train which depths, with and without skips."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from actbench import (
+    activations,
+    datasets,
+    devices,
+    environment,
+    initializers,
+    seeds,
+    settings,
+    targets,
+)
+from actbench.checkpoints import Checkpoint, compute_now
+from actbench.errors import ActbenchError, require_positive_int, unknown_name
+from actbench.experiments._cells import first_non_finite, mean_square_error, side_by_side
+from actbench.experiments._outcomes import RULES, border, classify
+from actbench.networks import Architecture
+from actbench.training import DTYPES, Member, Progress, Schedule, Training, train
+
+
+@dataclass(frozen=True)
+class Config:
+    """The protocol: every setting on which a number of this experiment depends.
+
+    The study names this experiment and its figure and states none of its settings: the main
+    run's are taken where they can be, the rest is chosen here.
+
+    Args:
+        activations: Keys of the activations.
+        depths: Hidden layers, each at least 1; those of the study's experiment 1.
+        learning_rates: Adam's step sizes, each positive.
+        skip: Without (``False``) and with (``True``) skip connections: whether every hidden layer
+            but the first adds its input to its output.
+        seeds: A count (then 42, 43, ...) or the seeds themselves.
+        epochs: Full-batch updates, at least 1.
+        initializer: Key of the initializer; torch's default is what a script that says nothing
+            gets.
+        width: Units per hidden layer, at least 1; the study's.
+        points: Inputs, evenly spaced on [-pi, pi], at least 2; fewer than the study's 200, which
+            makes a training three times faster: the loss is a mean over the same interval.
+        noise_std: Standard deviation of the noise on the targets, at least 0; the study's.
+        noise_seed: Seed of the noise; the study's.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"xpu"``.
+        dtype: ``"float32"`` or ``"float64"``.
+        threads: CPU threads; ``None`` takes the physical cores, at most 8.
+
+    Raises:
+        ActbenchError: A setting is out of range or its name is not known.
+    """
+
+    activations: Sequence[str] = tuple(activations.ACTIVATIONS)
+    depths: Sequence[int] = (5, 10, 20, 50)
+    learning_rates: Sequence[float] = (1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0)
+    skip: Sequence[bool] = (False, True)
+    seeds: int | Sequence[int] = 2
+    epochs: int = 120
+    initializer: str = "torch_default"
+    width: int = 64
+    points: int = 64
+    noise_std: float = 0.1
+    noise_seed: int = 42
+    device: str = "auto"
+    dtype: str = "float32"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seeds", seeds.expand(self.seeds))
+        chosen = settings.names("activations", self.activations, activations.get)
+        object.__setattr__(self, "activations", chosen)
+        for name in ("depths", "learning_rates", "skip"):
+            object.__setattr__(self, name, settings.each_once(name, getattr(self, name)))
+        for depth in self.depths:
+            require_positive_int("depth", depth)
+        for rate in self.learning_rates:
+            settings.positive("learning_rate", rate)
+        if not all(isinstance(with_skip, bool) for with_skip in self.skip):
+            raise ActbenchError(f"skip is {list(self.skip)!r}, but must hold False, True or both")
+        initializers.get(self.initializer)
+        for name in ("epochs", "width"):
+            require_positive_int(name, getattr(self, name))
+        if require_positive_int("points", self.points) < 2:
+            raise ActbenchError(f"points is {self.points!r}, but must be at least 2")
+        settings.at_least_zero("noise_std", self.noise_std)
+        if self.dtype not in DTYPES:
+            raise unknown_name("dtype", self.dtype, DTYPES)
+        if self.threads is not None:
+            require_positive_int("threads", self.threads)
+
+    @property
+    def steps(self) -> int:
+        """Steps of progress that ``run`` reports: epochs x members x hidden layers."""
+        return len(self.activations) * len(self.skip) * self.steps_per_part
+
+    @property
+    def steps_per_part(self) -> int:
+        """Steps of one activation without, or with, skip connections."""
+        members = len(self.learning_rates) * len(seeds.expand(self.seeds))
+        return self.epochs * members * sum(self.depths)
+
+    def protocol(self) -> dict[str, Any]:
+        """List every setting, with those that no argument changes.
+
+        Returns:
+            Names and values that JSON can hold. ``device`` and ``threads`` are as asked for; what
+            was used stands in the dataset's environment.
+        """
+        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
+            **{k: list(v) if isinstance(v, tuple) else v for k, v in given.items()},
+            "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch, no weight decay",
+            "objective": "mean squared error on the noisy sine",
+            "random_state": "reset to the member's seed before each network",
+            "rules": RULES,
+        }
+
+
+def run(
+    config: Config,
+    progress: Callable[[int], None] = lambda done: None,
+    checkpoint: Checkpoint = compute_now,
+) -> xr.Dataset:
+    """Train every cell of the grid and say what became of it.
+
+    Args:
+        config: The protocol.
+        progress: Called now and then with the number of epochs x members x hidden layers done
+            since the last call; they add up to the config's ``steps``.
+        checkpoint: Keeps what is finished, one part per activation without and one with skips.
+
+    Returns:
+        Dataset with ``outcome``, ``loss_peak``, ``final_mse`` and ``diverged (activation, skip,
+        depth, learning_rate, seed)``, ``loss (..., epoch)``, ``stability_border (activation,
+        skip, depth, seed)``, and the targets ``target_noisy`` and ``target_clean (x)``.
+
+    Raises:
+        ActbenchError: The device is not present.
+    """
+    device = devices.choose(config.device)
+    with devices.using_threads(config.threads) as threads:
+        workers = threads if device.type == "cpu" else 1
+
+        def part(key: str, with_skip: bool) -> xr.Dataset:
+            trainings = _train(config, key, with_skip, device, progress, workers)
+            return _dataset(config, key, with_skip, trainings)
+
+        def row(key: str) -> xr.Dataset:
+            steps = config.steps_per_part
+            return datasets.join(
+                [
+                    checkpoint(f"{key}, skip {with_skip}", steps, partial(part, key, with_skip))
+                    for with_skip in config.skip
+                ],
+                "skip",
+            )
+
+        dataset = datasets.join([row(key) for key in config.activations], "activation")
+    facts = environment.describe(str(device), threads)
+    return datasets.finish(dataset, "stability", config.protocol(), facts)
+
+
+def _target(config: Config) -> targets.Target:
+    return targets.noisy_sine(config.points, config.noise_std, config.noise_seed)
+
+
+def _train(
+    config: Config,
+    key: str,
+    with_skip: bool,
+    device: torch.device,
+    progress: Progress,
+    workers: int,
+) -> list[Training]:
+    """Train one part: a training per depth and learning rate, in this order."""
+    target, initializer = _target(config), initializers.get(config.initializer)
+    members = [Member(seed, initializer) for seed in seeds.expand(config.seeds)]
+
+    def job(cell: tuple[int, float], report: Progress) -> Training:
+        depth, rate = cell
+        architecture = Architecture(activations.get(key), depth, config.width, with_skip)
+        schedule = Schedule(config.epochs, rate, device=device, dtype=config.dtype)
+        weighted = partial(_report, report, depth)
+        return train(architecture, members, schedule, target.x, target.noisy, weighted)
+
+    cells = list(itertools.product(config.depths, config.learning_rates))
+    # The longest first, so that all threads are busy to the end.
+    ordered = sorted(cells, reverse=True)
+    done = side_by_side([partial(job, cell) for cell in ordered], progress, workers)
+    trained = dict(zip(ordered, done, strict=True))
+    return [trained[cell] for cell in cells]
+
+
+def _report(report: Progress, depth: int, done: int) -> None:
+    report(done * depth)
+
+
+def _dataset(
+    config: Config,
+    key: str,
+    with_skip: bool,
+    trainings: Sequence[Training],
+) -> xr.Dataset:
+    target = _target(config)
+    members = (1, 1, len(config.depths), len(config.learning_rates), len(trainings[0].loss))
+    loss = np.stack([t.loss for t in trainings]).reshape(*members, -1)
+    prediction = np.stack([t.prediction for t in trainings]).reshape(*members, -1)
+    final = mean_square_error(prediction, target.noisy)
+    curve = np.concatenate([loss, final[..., None]], -1)
+    variance = float(np.var(target.noisy))
+    outcome = classify(curve, variance)
+    by_cell = ("activation", "skip", "depth")
+    by_member = (*by_cell, "learning_rate", "seed")
+    return xr.Dataset(
+        {
+            "outcome": (by_member, outcome),
+            "stability_border": (
+                (*by_cell, "seed"),
+                border(outcome == "converged", config.learning_rates),
+            ),
+            "loss_peak": (by_member, curve.max(-1) / np.maximum(curve[..., 0], variance)),
+            "final_mse": (by_member, final),
+            "diverged": (by_member, first_non_finite(curve)),
+            "loss": ((*by_member, "epoch"), loss),
+            "target_noisy": ("x", target.noisy),
+            "target_clean": ("x", target.clean),
+        },
+        coords={
+            "activation": [key],
+            "skip": np.array([with_skip], dtype=np.int32),
+            "depth": np.array(config.depths, dtype=np.int32),
+            "learning_rate": np.array(config.learning_rates, dtype=np.float64),
+            "seed": np.array(seeds.expand(config.seeds), dtype=np.int32),
+            "epoch": np.arange(config.epochs, dtype=np.int32),
+            "x": target.x,
+        },
+    )
+
+
+def study_files(dataset: xr.Dataset) -> dict[str, Any]:  # noqa: ARG001 - one signature for all
+    """Return the study's data files of this experiment: it has none."""
+    return {}
+
+
+def calibration(config: Config) -> Config:
+    """Return a short run of the same shape, from which to estimate how long a run takes.
+
+    Args:
+        config: The run to be estimated.
+
+    Returns:
+        The same grid from one seed, for a few epochs.
+    """
+    first = seeds.expand(config.seeds)[:1]
+    return dataclasses.replace(config, seeds=first, epochs=min(config.epochs, 8))

@@ -1,0 +1,276 @@
+"""The figures of capacity show the median of every network, its error, and the classical fits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from actbench import figures
+from actbench.experiments import capacity
+from actbench.experiments._smoothers import REFERENCES
+from actbench.figures.capacity import FIGURES, exp4_predictions, exp4_representational_heatmap
+from actbench.targets import TARGETS
+
+BY_MEMBER = ("activation", "target", "depth", "seed")
+Draw = Callable[[xr.Dataset], Figure]
+
+
+def dataset(
+    *,
+    activations: tuple[str, ...] = ("sigmoid", "relu"),
+    targets: tuple[str, ...] = ("step", "sine"),
+    depths: tuple[int, ...] = (2, 10),
+    seeds: int = 3,
+    points: int = 40,
+) -> xr.Dataset:
+    """A plausible outcome of `capacity`, made without training anything."""
+    rng = np.random.default_rng(2)
+    x = np.linspace(-np.pi, np.pi, points)
+    clean = np.stack([TARGETS[key].function(x) if key in TARGETS else x for key in targets])
+    shape = (len(activations), len(targets), len(depths), seeds)
+    prediction = clean[None, :, None, None] + 0.3 * rng.normal(size=(*shape, 1))
+    fits = np.stack([clean] * len(REFERENCES))
+    return xr.Dataset(
+        {
+            "prediction": ((*BY_MEMBER, "x"), prediction),
+            "final_mse_clean": (BY_MEMBER, 10 ** rng.uniform(-4, 0, shape)),
+            "diverged": (BY_MEMBER, np.full(shape, -1)),
+            "target_noisy": (("target", "x"), clean + rng.normal(0, 0.1, clean.shape)),
+            "target_clean": (("target", "x"), clean),
+            "reference_prediction": (("reference", "target", "x"), fits),
+            "reference_mse_clean": (
+                ("reference", "target"),
+                10 ** rng.uniform(-4, 0, (len(REFERENCES), len(targets))),
+            ),
+            "width": ("depth", [64] * len(depths)),
+            "parameters": ("depth", [37_633] * len(depths)),
+        },
+        coords={
+            "activation": list(activations),
+            "target": list(targets),
+            "depth": list(depths),
+            "seed": 42 + np.arange(seeds),
+            "reference": list(REFERENCES),
+            "x": x,
+        },
+        attrs={"protocol": json.dumps({"epochs": 321})},
+    )
+
+
+@pytest.fixture
+def ds() -> xr.Dataset:
+    """Two activations, two targets, two depths, three seeds."""
+    return dataset()
+
+
+def rows_of(figure: Figure, columns: int) -> list[list[Axes]]:
+    """The panels of the predictions, row by row."""
+    return [figure.axes[n : n + columns] for n in range(0, len(figure.axes), columns)]
+
+
+def line(axes: Axes, gid: str) -> Line2D:
+    """The one line of a panel that goes by this name."""
+    (found,) = [each for each in axes.lines if each.get_gid() == gid]
+    return found
+
+
+def points_of(drawn: Line2D) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Where a line runs."""
+    return np.asarray(drawn.get_xdata(), float), np.asarray(drawn.get_ydata(), float)
+
+
+def numbers(axes: Axes) -> list[str]:
+    """What is written in the cells of a map, row by row."""
+    return [text.get_text() for text in axes.texts]
+
+
+def in_pixels(figure: Figure, *, layout: bool = True) -> None:
+    """Draw a figure, which is where unsuitable numbers make trouble."""
+    if not layout:  # half of the time, and the same for every content
+        figure.set_layout_engine("none")
+    figure.set_dpi(30)
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
+
+
+def test_the_figures_are_registered_under_the_studys_names() -> None:
+    """What the experiment draws are the study's figures."""
+    assert figures.FIGURES["capacity"] == FIGURES
+    assert list(FIGURES) == ["exp4_predictions", "exp4_representational_heatmap"]
+
+
+def test_a_row_per_target_and_a_column_per_activation(ds: xr.Dataset) -> None:
+    """Labels are where the functions are, with the classical fits on the right."""
+    rows = rows_of(exp4_predictions(ds), 3)
+    assert [axes.get_title() for axes in rows[0]] == ["Sigmoid", "ReLU", "points, classical fits"]
+    assert [row[0].get_ylabel() for row in rows] == ["Step", "Sine"]
+
+
+def test_every_line_is_the_median_of_its_seeds(ds: xr.Dataset) -> None:
+    """Depths are told apart by color, and each line lies where the median function does."""
+    rows = rows_of(exp4_predictions(ds), 3)
+    for row, target in zip(rows, ("step", "sine"), strict=True):
+        for axes, name in zip(row, ("sigmoid", "relu"), strict=False):
+            assert line(axes, "depth-2").get_color() != line(axes, "depth-10").get_color()
+            for depth in (2, 10):
+                x, y = points_of(line(axes, f"depth-{depth}"))
+                chosen = ds["prediction"].sel(activation=name, target=target, depth=depth)
+                expected = np.interp(ds["x"], x, y)
+                np.testing.assert_allclose(chosen.median("seed"), expected, atol=0.02)
+
+
+def test_lines_keep_their_corners_and_drop_what_cannot_be_seen() -> None:
+    """A kink stays where it is, and a straight piece needs its two ends alone."""
+    ds = dataset(targets=("absolute_value",), points=201)
+    (row,) = rows_of(exp4_predictions(ds), 3)
+    x, y = points_of(line(row[0], "target"))
+    np.testing.assert_allclose(x, [-np.pi, 0, np.pi], atol=1e-12)
+    np.testing.assert_allclose(y, [1, -1, 1], atol=1e-12)
+
+
+def test_classical_fits_and_points_are_in_the_last_column(ds: xr.Dataset) -> None:
+    """Both smoothers, and all the points that everything was fitted to."""
+    rows = rows_of(exp4_predictions(ds), 3)
+    x, y = points_of(line(rows[1][-1], "noisy"))
+    np.testing.assert_array_equal(x, ds["x"])
+    np.testing.assert_array_equal(y, ds["target_noisy"].sel(target="sine"))
+    for key in ("smoothing_spline", "kernel_ridge"):
+        x, y = points_of(line(rows[1][-1], key))
+        fit = ds["reference_prediction"].sel(reference=key, target="sine")
+        np.testing.assert_allclose(np.interp(ds["x"], x, y), fit, atol=0.02)
+
+
+def test_the_map_shows_percent_of_the_variance(ds: xr.Dataset) -> None:
+    """Median over seeds against the clean target, one map per depth; references below each."""
+    ds["final_mse_clean"][0, 0, 0] = [0.25, 0.0, 1.0]  # sigmoid, step, depth 2
+    ds["target_clean"][0] = np.where(np.arange(40) % 2, 2.0, -2.0)  # variance 4
+    ds["reference_mse_clean"].loc[{"reference": "best_line", "target": "step"}] = 0.04
+    figure = exp4_representational_heatmap(ds)
+    shallow, deep, below, _ = figure.axes[:4]
+    assert shallow.get_title() == "2 x 64: 37,633 parameters"
+    assert deep.get_title() == "10 x 64: 37,633 parameters"
+    assert numbers(shallow)[0] == "6.2"
+    assert [label.get_text() for label in shallow.get_yticklabels()] == ["Sigmoid", "ReLU"]
+    assert [label.get_text() for label in below.get_xticklabels()] == ["Step", "Sine"]
+    best_line = [label.get_text() for label in below.get_yticklabels()].index("Best line")
+    assert numbers(below)[2 * best_line] == "1"
+    (image,) = shallow.images
+    assert np.asarray(image.get_array())[0, 0] == pytest.approx(6.25)
+
+
+def test_all_maps_share_one_scale_of_colors(ds: xr.Dataset) -> None:
+    """A color means the same error everywhere, and the bar says in which unit."""
+    figure = exp4_representational_heatmap(ds)
+    images = [axes.images[0] for axes in figure.axes[:4]]
+    assert {image.get_clim() for image in images} == {(0.1, 100.0)}
+    assert "% of its variance" in figure.axes[4].get_ylabel()
+
+
+def test_a_median_with_diverged_seeds_counts_them_as_worst(ds: xr.Dataset) -> None:
+    """One of three lost leaves the worse of the others, two of three leave nothing to show."""
+    ds["final_mse_clean"][0, 1, 0] = [np.nan, 0.001, 0.002]
+    ds["final_mse_clean"][1, 1, 0] = [np.nan, np.inf, 0.002]
+    variance = float(ds["target_clean"].sel(target="sine").var())
+    shallow = exp4_representational_heatmap(ds).axes[0]
+    found = np.asarray(shallow.images[0].get_array().filled(np.nan))  # type: ignore[union-attr]
+    assert found[0, 1] == pytest.approx(0.2 / variance)
+    assert np.isnan(found[1, 1])
+    assert numbers(shallow)[3] == "n.f."
+
+
+@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
+def test_the_figure_says_its_protocol(draw: Draw, ds: xr.Dataset) -> None:
+    """Epochs, points, seeds and diverged networks can be read above."""
+    ds["diverged"][0, 0, 0, :2] = 5
+    title = draw(ds.isel(activation=[0], target=[0])).get_suptitle()
+    assert "321 epochs on 40 noisy points, median of 3 seeds" in title
+    assert "2 of 6 networks diverged" in title
+    alone = draw(ds.isel(activation=[0], target=[1], seed=[2])).get_suptitle()
+    assert "321 epochs on 40 noisy points, seed 44" in alone
+    assert "diverged" not in alone
+
+
+def _nothing_finite(ds: xr.Dataset) -> None:
+    for name in ("prediction", "final_mse_clean", "reference_mse_clean", "reference_prediction"):
+        ds[name][:] = np.nan
+
+
+def _mixed(ds: xr.Dataset) -> None:
+    ds["prediction"][0, 0, 0] = np.inf
+    ds["prediction"][0, 1, 0, :, 3:] = 1.7e308
+    ds["prediction"][1, 1, 1, :, ::2] = np.nan
+    ds["final_mse_clean"][0, 0] = 0.0
+    ds["final_mse_clean"][0, 1] = 5e-324
+    ds["target_clean"][0] = 0.0
+    ds["target_noisy"][0] = 0.0
+
+
+@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
+@pytest.mark.parametrize("spoil", [_nothing_finite, _mixed])
+def test_draws_what_is_not_finite(
+    draw: Draw, spoil: Callable[[xr.Dataset], None], ds: xr.Dataset
+) -> None:
+    """Neither an error nor a warning, whatever a network left behind."""
+    spoil(ds)
+    in_pixels(draw(ds), layout=False)
+
+
+@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
+@pytest.mark.parametrize(
+    "made",
+    [
+        dataset(activations=("relu",), targets=("sine",), depths=(2,), seeds=1),
+        dataset(activations=("_mine$", "a" * 80), targets=("mine",), depths=(1, 2, 3), seeds=2),
+    ],
+    ids=["smallest", "odd names"],
+)
+def test_draws_every_shape(draw: Draw, made: xr.Dataset) -> None:
+    """One of everything, unknown names and more depths work too, and titles keep inside."""
+    figure = draw(made)
+    in_pixels(figure)
+    heading = figure._suptitle.get_window_extent()  # type: ignore[attr-defined]
+    assert heading.x0 >= 0
+    assert heading.x1 <= figure.bbox.width
+
+
+@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
+def test_a_missing_variable_is_named(draw: Draw, ds: xr.Dataset) -> None:
+    """A dataset of another experiment is refused by the name of what it lacks."""
+    with pytest.raises(KeyError, match="target_clean"):
+        draw(ds.drop_vars("target_clean"))
+
+
+def test_lines_have_few_points() -> None:
+    """Four waves of 200 points take a third of them, so that an SVG of 54 panels stays light."""
+    (row,) = rows_of(exp4_predictions(dataset(targets=("fast_sine",), points=200)), 3)
+    for axes in row[:2]:
+        for gid in ("target", "depth-2", "depth-10"):
+            assert 20 < len(points_of(line(axes, gid))[0]) < 70
+
+
+def test_a_real_run_is_drawn_and_saved(tmp_path: Path) -> None:
+    """From the experiment to the files that the study names."""
+    config = capacity.Config(
+        activations="relu",
+        targets="step",
+        depths=(2,),
+        widths=(4,),
+        seeds=1,
+        epochs=3,
+        points=8,
+        device="cpu",
+        threads=1,
+    )
+    made = capacity.run(config)
+    for name, draw in FIGURES.items():
+        paths = figures.save(draw(made), tmp_path, name)
+        assert [path.name for path in paths] == [f"{name}.png", f"{name}.svg"]
