@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from difflib import get_close_matches
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
@@ -198,14 +199,16 @@ class ClaimsFile(BaseModel):
             The claim.
 
         Raises:
-            ActbenchError: No claim has that id; lists the known and the nearest.
+            ActbenchError: No claim has that id; suggests the nearest.
         """
-        from actbench.errors import unknown_name
-
         for claim in self.claim:
             if claim.id == claim_id:
                 return claim
-        raise unknown_name("claim", claim_id, [claim.id for claim in self.claim])
+        near = get_close_matches(claim_id.lower(), [c.id for c in self.claim], n=1, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        raise ActbenchError(
+            f"no claim has the id {claim_id!r}. {hint}'actbench claims' lists all {len(self.claim)}"
+        )
 
 
 def final_loss_claims(claims: ClaimsFile) -> dict[str, Claim]:

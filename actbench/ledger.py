@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,12 @@ from actbench import measured, metrics, robustness
 from actbench.claims import ClaimsFile, Verdict
 from actbench.evidence import file_name, judge_all, stored_dataset
 from actbench.files import strict_json
+from actbench.robustness_sentence import sentence
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from actbench.claims import Claim
     from actbench.verdicts import Judgment
 
 _WIDE = 120
@@ -32,15 +34,18 @@ _MARKS = {
 }
 
 
-def from_results(claims: ClaimsFile, out: Path) -> list[Judgment]:
-    """Judge every claim from a folder of results, or from stored measurements where it has none.
+def from_results(
+    claims: ClaimsFile, out: Path, chosen: Iterable[Claim] | None = None
+) -> list[Judgment]:
+    """Judge claims from a folder of results, or from stored measurements where it has none.
 
     Args:
         claims: The claims file.
         out: Folder that ``actbench reproduce`` wrote; it need not exist.
+        chosen: Claims to judge; all by default.
 
     Returns:
-        One judgment per claim, in the file's order.
+        One judgment per claim, in order.
 
     Raises:
         ActbenchError: A dataset in the folder is damaged or of other settings.
@@ -53,7 +58,7 @@ def from_results(claims: ClaimsFile, out: Path) -> list[Judgment]:
             known[name] = stored_dataset(out, name, claims.protocol[name]) if there else None
         return known[name]
 
-    return judge_all(claims, find)
+    return judge_all(claims, find, chosen)
 
 
 def results_hold(claims: ClaimsFile, protocol: str | None, out: Path) -> bool:
@@ -159,7 +164,7 @@ def elsewhere(claims: ClaimsFile, judgments: Sequence[Judgment]) -> dict[str, st
         return {}
     found, asked = robustness.load(), {judgment.claim.id for judgment in judgments}
     mapped = [claim for claim in robustness.mapped_claims(claims) if claim.id in asked]
-    return {claim.id: robustness.sentence(found, claim) for claim in mapped}
+    return {claim.id: sentence(found, claim) for claim in mapped}
 
 
 def markdown(judgments: Sequence[Judgment], sentences: Mapping[str, str]) -> str:

@@ -166,6 +166,15 @@ def test_a_device_that_is_not_used_must_still_exist(
     assert not (tmp_path / "results").exists()
 
 
+def test_the_same_device_by_another_name_is_reused(out: Path) -> None:
+    """What was asked for as 'auto' and came to be the CPU is the CPU's result, and back."""
+    by_name = dataclasses.replace(TINY, device="cpu")
+    by_itself = dataclasses.replace(TINY, device="auto")
+    first, second = (by_itself, by_name) if TINY.device == "cpu" else (by_name, by_itself)
+    fulfil(EXPERIMENT, first, out, overwrite=True)
+    assert fulfil(EXPERIMENT, second, out).reused
+
+
 def test_another_device_is_refused_where_it_is_used(
     out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
