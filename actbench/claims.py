@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from difflib import get_close_matches
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
@@ -111,6 +112,8 @@ class Claim(BaseModel):
         id: Stable name, a short sentence in kebab case.
         source: Where it is stated.
         statement: What it says, in our words.
+        explanation: Whether it is this suite's account of the study's numbers, or a theory's
+            prediction, rather than a statement of the study.
         protocol: Name of the protocol that decides it; none for a claim that nothing here can.
         metric: Name and arguments of the metric, such as ``{name = "final_mse", activation =
             "relu"}``.
@@ -129,6 +132,7 @@ class Claim(BaseModel):
     id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     source: str = Field(min_length=1)
     statement: str = Field(min_length=1)
+    explanation: bool = False
     protocol: str | None = None
     metric: dict[str, str | int | float] = Field(default_factory=dict)
     published: float | None = Field(default=None, allow_inf_nan=False)
@@ -198,14 +202,16 @@ class ClaimsFile(BaseModel):
             The claim.
 
         Raises:
-            ActbenchError: No claim has that id; lists the known and the nearest.
+            ActbenchError: No claim has that id; suggests the nearest.
         """
-        from actbench.errors import unknown_name
-
         for claim in self.claim:
             if claim.id == claim_id:
                 return claim
-        raise unknown_name("claim", claim_id, [claim.id for claim in self.claim])
+        near = get_close_matches(claim_id.lower(), [c.id for c in self.claim], n=1, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        raise ActbenchError(
+            f"no claim has the id {claim_id!r}. {hint}'actbench claims' lists all {len(self.claim)}"
+        )
 
 
 def final_loss_claims(claims: ClaimsFile) -> dict[str, Claim]:

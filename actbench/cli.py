@@ -321,7 +321,7 @@ def claims_show(
         file = published()
         claim = file.get(claim_id)
         folder: Path = out or context.obj
-        judgment = next(j for j in ledger.from_results(file, folder) if j.claim is claim)
+        (judgment,) = ledger.from_results(file, folder, [claim])
         stored = not ledger.results_hold(file, claim.protocol, folder)
         typer.echo(ledger.in_full(judgment, file, stored=stored))
 
@@ -370,6 +370,7 @@ def robustness(
         from actbench import robustness as maps
         from actbench.claims import published
         from actbench.console import progress_bar
+        from actbench.robustness_sentence import sentence
 
         claims_file, path = published(), file or maps.path_of()
         if measure:
@@ -380,7 +381,7 @@ def robustness(
         found = maps.load(path)
         screen = Console(quiet=quiet)
         for claim in maps.mapped_claims(claims_file):
-            screen.print(f"[bold]{claim.id}[/]: {maps.sentence(found, claim)}", highlight=False)
+            screen.print(f"[bold]{claim.id}[/]: {sentence(found, claim)}", highlight=False)
         if pictures is not None:
             from actbench.figures.robustness import draw_all
 

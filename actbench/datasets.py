@@ -13,7 +13,7 @@ from typing import Any
 
 import xarray as xr
 
-from actbench.errors import ActbenchError
+from actbench.errors import ActbenchError, require_schema
 from actbench.files import write_atomic
 
 SCHEMA_VERSION = 1
@@ -213,9 +213,5 @@ def load(path: Path) -> xr.Dataset:
         )
     dataset = xr.load_dataset(content, engine="scipy")
     found = int(dataset.attrs.get("schema_version", 0))
-    if found != SCHEMA_VERSION:
-        raise ActbenchError(
-            f"{path} has schema version {found}, but this actbench reads version "
-            f"{SCHEMA_VERSION}. Run the experiment again with --overwrite"
-        )
+    require_schema(path, found, SCHEMA_VERSION, "Run the experiment again with --overwrite")
     return dataset

@@ -11,6 +11,29 @@ class ActbenchError(ValueError):
     """
 
 
+class OtherSchemaError(ActbenchError):
+    """A file is whole, but of another version of its schema: it is kept, not replaced."""
+
+
+def require_schema(path: object, found: int, supported: int, remedy: str) -> None:
+    """Refuse a file of another version of its schema.
+
+    Args:
+        path: The file.
+        found: Its version.
+        supported: The version that is read here.
+        remedy: What to do, a sentence without its period.
+
+    Raises:
+        OtherSchemaError: The versions differ.
+    """
+    if found != supported:
+        raise OtherSchemaError(
+            f"{path} has schema version {found}, but this actbench reads version {supported}. "
+            f"{remedy}"
+        )
+
+
 def unknown_name(kind: str, given: object, known: Iterable[str]) -> ActbenchError:
     """Build the error for a name that is not in a registry.
 

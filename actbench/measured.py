@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from actbench import datasets, metrics
 from actbench.activations import ACTIVATIONS
 from actbench.claims import ClaimsFile, baselines_folder
-from actbench.errors import ActbenchError
+from actbench.errors import ActbenchError, require_schema
 from actbench.files import write_json
 from actbench.statistics import same_distribution
 
@@ -152,11 +152,8 @@ def load(protocol: str, folder: Path | None = None) -> Measured:
         ) from error
     except ValidationError as error:
         raise ActbenchError(f"{path} is not a file of measurements: {error.errors()[0]}") from error
-    if loaded.schema_version != SCHEMA_VERSION:
-        raise ActbenchError(
-            f"{path} has schema version {loaded.schema_version}, but this actbench reads version "
-            f"{SCHEMA_VERSION}. Write it anew with: pytest --regenerate-baselines"
-        )
+    remedy = "Write it anew with: pytest --regenerate-baselines"
+    require_schema(path, loaded.schema_version, SCHEMA_VERSION, remedy)
     return loaded
 
 

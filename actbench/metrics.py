@@ -143,12 +143,6 @@ def error_share_of_output(
     return _values(signal.sel(layer=1)) / _values(signal.sel(layer=depth + 1))
 
 
-def weight_share(dataset: xr.Dataset, activation: str, initializer: str, depth: int) -> Values:
-    """Gradient magnitude of layer 1 over that of the last hidden layer, per seed."""
-    magnitude = _robust_magnitude(dataset, activation, initializer, depth)
-    return _values(magnitude.sel(layer=1)) / _values(magnitude.sel(layer=depth))
-
-
 def derivative_min(dataset: xr.Dataset, activation: str) -> Values:
     """Smallest value that torch's derivative of an activation takes on the grid."""
     return _values(dataset["derivative"].sel(activation=activation).min())
@@ -215,7 +209,6 @@ METRICS: Mapping[str, Callable[..., Values]] = MappingProxyType(
             robust_ratio,
             error_share,
             error_share_of_output,
-            weight_share,
             derivative_min,
             derivative_max,
             derivative_at,

@@ -259,10 +259,11 @@ class Stack:
 
         Args:
             x: The inputs of the last ``forward``, shape ``(points, 1)``.
-            layer: Hidden layer, 1 to the depth.
+            layer: 1 to the depth; one more gives the output, which for a stack of one may differ
+                from ``forward``'s in the last bit.
 
         Returns:
-            Pre-activations, a new tensor of shape ``(member, points, width)``.
+            Pre-activations, a new tensor of shape ``(member, points, fan_out)``.
         """
         below = x.expand(self.count, -1, -1) if layer == 1 else self.activations[layer - 2]
         return torch.bmm(below, self.weights[layer - 1].mT).add_(self.biases[layer - 1])

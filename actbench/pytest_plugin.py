@@ -31,7 +31,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("actbench", "claims with verdicts")
     group.addoption("--seeds", type=int, default=16, help="seeds per training, from 42 on")
     group.addoption(
-        "--device", default="cpu", help="where to train: cpu, cuda, mps, xpu or auto (default cpu)"
+        "--device",
+        action="append",
+        help="where to train: cpu, cuda, mps, xpu or auto (default cpu); give it several times for "
+        "one test per claim and device",
     )
     group.addoption("--threads", type=int, help="CPU threads (default: physical cores, at most 8)")
     group.addoption(
@@ -77,13 +80,17 @@ def shipped_claims(config: pytest.Config) -> ClaimsFile:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give one test per claim to whoever asks for the fixture ``claim``."""
-    if "claim" in metafunc.fixturenames:
-        claims = shipped_claims(metafunc.config)
-        metafunc.parametrize(
-            "claim",
-            [pytest.param(c, id=c.id, marks=_marks(claims, c)) for c in claims.claim],
-        )
+    """Give one test per claim and device to whoever asks for the fixture ``judgment``."""
+    if "judgment" not in metafunc.fixturenames or "claim" not in metafunc.fixturenames:
+        return
+    claims = shipped_claims(metafunc.config)
+    metafunc.parametrize(
+        "claim",
+        [pytest.param(c, id=c.id, marks=_marks(claims, c)) for c in claims.claim],
+    )
+    several = devices_of(metafunc.config)
+    if len(several) > 1:
+        metafunc.parametrize("training_device", several, indirect=True)
 
 
 def _marks(claims: ClaimsFile, claim: Claim) -> list[pytest.MarkDecorator]:
@@ -119,16 +126,36 @@ def claims_file(pytestconfig: pytest.Config) -> ClaimsFile:
     return shipped_claims(pytestconfig)
 
 
+def devices_of(config: pytest.Config) -> list[str]:
+    """Return the devices that were asked for, each once.
+
+    Args:
+        config: Of the running session.
+
+    Returns:
+        Their names, the CPU by default.
+    """
+    return list(dict.fromkeys(config.getoption("--device") or ["cpu"]))
+
+
+@pytest.fixture
+def training_device(request: pytest.FixtureRequest) -> str:
+    """Where the test's claim is measured; the first device unless there is a test for each."""
+    chosen: str = getattr(request, "param", devices_of(request.config)[0])
+    return chosen
+
+
 @pytest.fixture(scope="session")
 def protocol_dataset(
     pytestconfig: pytest.Config,
     claims_file: ClaimsFile,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[str], xr.Dataset | None]:
-    """Return a function from a protocol's name to its dataset, computed once per session.
+) -> Callable[..., xr.Dataset | None]:
+    """Return a function from a protocol's name and a device to a dataset made once per session.
 
-    Workers of pytest-xdist share what one of them computed. The function returns ``None`` for a
-    slow protocol unless ``--slow`` was given: its claims are judged from stored measurements.
+    Workers of pytest-xdist share what one of them computed, on one thread each, as they run side
+    by side. The function returns ``None`` for a slow protocol unless ``--slow`` was given: its
+    claims are judged from stored measurements.
     """
     from filelock import FileLock
 
@@ -136,33 +163,31 @@ def protocol_dataset(
     from actbench.experiments import EXPERIMENTS
 
     folder = tmp_path_factory.getbasetemp()
+    threads = pytestconfig.getoption("--threads")
     if hasattr(pytestconfig, "workerinput"):
         folder = folder.parent
+        threads = threads or 1
     results = pytestconfig.getoption("--from-results")
     regenerate = pytestconfig.getoption("--regenerate-baselines")
     seeds = _BASELINE_SEEDS if regenerate else pytestconfig.getoption("--seeds")
     known: dict[str, xr.Dataset] = {}
+    first = devices_of(pytestconfig)[0]
 
-    def find(name: str) -> xr.Dataset | None:
+    def find(name: str, device: str = first) -> xr.Dataset | None:
         protocol = claims_file.protocol[name]
         if protocol.slow and not (pytestconfig.getoption("--slow") or regenerate):
             return None
         if results is not None:
             return evidence.stored_dataset(results, name, protocol)
-        if name not in known:
-            path = folder / f"actbench-{name}.nc"
+        path = folder / f"actbench-{name}-{device.replace(':', '-')}.nc"
+        if path.name not in known:
             with FileLock(f"{path}.lock"):
                 if not path.exists():
-                    config = evidence.config_for(
-                        protocol,
-                        seeds,
-                        pytestconfig.getoption("--device"),
-                        pytestconfig.getoption("--threads"),
-                    )
+                    config = evidence.config_for(protocol, seeds, device, threads)
                     module = EXPERIMENTS[protocol.experiment].module()
                     datasets.save(module.run(config), path)
-            known[name] = datasets.load(path)
-        return known[name]
+            known[path.name] = datasets.load(path)
+        return known[path.name]
 
     return find
 
@@ -172,13 +197,17 @@ def judgment(
     request: pytest.FixtureRequest,
     claim: Claim,
     claims_file: ClaimsFile,
-    protocol_dataset: Callable[[str], Any],
+    protocol_dataset: Callable[..., Any],
+    training_device: str,
 ) -> Judgment:
     """The verdict on the test's claim, noted for the summary and for JUnit files."""
     from actbench.evidence import judge_one
 
-    result = judge_one(claims_file, claim, protocol_dataset)
-    stored = claim.protocol is not None and protocol_dataset(claim.protocol) is None
+    def dataset_of(protocol: str) -> Any:
+        return protocol_dataset(protocol, training_device)
+
+    result = judge_one(claims_file, claim, dataset_of)
+    stored = claim.protocol is not None and dataset_of(claim.protocol) is None
     # What record_property does, without its warning about JUnit's default family.
     noted = request.node.user_properties
     for key in ("verdict", "expected", "published", "measured", "margin", "seeds"):

@@ -10,9 +10,11 @@ from typing import Any
 import xarray as xr
 
 from actbench import checkpoints, datasets, environment
-from actbench.errors import ActbenchError
+from actbench.errors import ActbenchError, OtherSchemaError
 from actbench.experiments import Experiment
 from actbench.files import prepare_folder, write_atomic, write_json
+
+_WHERE = {"device", "threads"}
 
 
 @dataclass(frozen=True)
@@ -101,16 +103,17 @@ def _reusable(
 ) -> xr.Dataset | None:
     try:
         dataset = datasets.load(path)
+    except OtherSchemaError:
+        raise
     except ActbenchError as error:
-        if "schema version" in str(error):
-            raise
         notes.append(f"recomputed, because {error}")
         return None
-    changed = _differences(datasets.protocol_of(dataset), protocol)
+    # What was asked for ("auto") does not matter; the environment has what was used.
+    changed = _differences(datasets.protocol_of(dataset), protocol, _WHERE)
     # A device or number of threads that is no part of the protocol is one that is not used.
-    ignored = {name for name in ("device", "threads") if name not in protocol}
-    ignored |= {"device_name"} if "device" in ignored else set()
-    changed += _differences(datasets.environment_of(dataset), here, ignored)
+    unused = {name for name in _WHERE if name not in protocol}
+    unused |= {"device_name"} if "device" in unused else set()
+    changed += _differences(datasets.environment_of(dataset), here, unused)
     if changed:
         raise ActbenchError(
             f"{path} holds results of other settings ({'; '.join(changed)}). "

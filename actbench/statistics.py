@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -24,13 +25,17 @@ def median_interval(values: ArrayLike, alpha: float) -> tuple[float, float] | No
         Low and high end, or ``None`` where there are too few values for any interval.
     """
     ordered = np.sort(_nan_as_infinity(values))
-    # Largest k with 2 P(B <= k - 1) <= alpha; the interval is [k-th smallest, k-th largest].
-    k = int(stats.binom.ppf(alpha / 2, len(ordered), 0.5)) + 1
-    while k > 0 and 2 * stats.binom.cdf(k - 1, len(ordered), 0.5) > alpha:
+    k = _rank(len(ordered), alpha)
+    return None if k == 0 else (float(ordered[k - 1]), float(ordered[-k]))
+
+
+@functools.lru_cache
+def _rank(count: int, alpha: float) -> int:
+    """Largest k with 2 P(B <= k - 1) <= alpha; the interval is [k-th smallest, k-th largest]."""
+    k = int(stats.binom.ppf(alpha / 2, count, 0.5)) + 1
+    while k > 0 and 2 * stats.binom.cdf(k - 1, count, 0.5) > alpha:
         k -= 1
-    if k == 0:
-        return None
-    return float(ordered[k - 1]), float(ordered[-k])
+    return k
 
 
 def seeds_for_median(alpha: float) -> int:
@@ -72,6 +77,20 @@ def seeds_for_proportion(share: float, alpha: float) -> int:
         above: share^n <= alpha / 2.
     """
     return max(1, math.ceil(math.log(alpha / 2) / math.log(share)))
+
+
+def seeds_against_proportion(share: float, alpha: float) -> int:
+    """Return how many disagreeing seeds show that less than a share of all seeds agrees.
+
+    Args:
+        share: The share to be refuted, between 0 and 1.
+        alpha: As in ``proportion_interval``.
+
+    Returns:
+        The smallest n whose exact interval, with no success in n trials, ends below ``share``:
+        (1 - share)^n < alpha / 2.
+    """
+    return math.floor(math.log(alpha / 2) / math.log(1 - share)) + 1
 
 
 def same_distribution(first: ArrayLike, second: ArrayLike) -> float:

@@ -15,6 +15,7 @@ from actbench.claims import Claim, Relation, Verdict
 from actbench.statistics import (
     median_interval,
     proportion_interval,
+    seeds_against_proportion,
     seeds_for_median,
     seeds_for_proportion,
 )
@@ -33,7 +34,7 @@ class Judgment:
         margin: How far the verdict is from flipping: a factor for ``above`` and ``below``, in
             tolerances for ``equals``; ``None`` where that has no meaning.
         seeds: How many seeds were measured.
-        seeds_needed: How many the claim's wording needs.
+        seeds_needed: How many the expected verdict needs at least, by the claim's wording.
         sentence: What was found, in words.
         to_flip: What would change the verdict, in words.
     """
@@ -146,6 +147,8 @@ def _seeds_needed(claim: Claim, alpha: float) -> int:
         return 1
     if claim.quantifier == "median":
         return seeds_for_median(alpha)
+    if claim.expected is Verdict.NOT_REPRODUCED:
+        return seeds_against_proportion(claim.share, alpha)
     return seeds_for_proportion(claim.share, alpha)
 
 
@@ -165,7 +168,7 @@ def _satisfied(
         )
         low, high = claim.share, math.inf
     elif claim.quantifier == "median":
-        interval = median_interval(values, alpha)
+        interval = median_interval(_against(relation, values), alpha)
         if interval is None:
             return None
         at_least, at_most = interval
@@ -178,24 +181,30 @@ def _satisfied(
     return False if at_most < low or at_least > high else None
 
 
+def _against(relation: Relation, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is not a number counts as far outside the relation, whatever its side."""
+    worst = -math.inf if relation.kind == "above" else math.inf
+    return np.where(np.isnan(values), worst, values)
+
+
 def _summary(
     claim: Claim, values: NDArray[np.float64], alpha: float
 ) -> tuple[float, tuple[float, float] | None]:
     if claim.quantifier == "every" and claim.relation is not None:
         agreeing = int(_inside(claim.relation, values).sum())
         return agreeing / len(values), proportion_interval(agreeing, len(values), alpha)
-    if claim.quantifier == "median":
-        ordered = np.where(np.isnan(values), np.inf, values)
-        return float(np.median(ordered)), median_interval(values, alpha)
+    if claim.quantifier == "median" and claim.relation is not None:
+        ordered = _against(claim.relation, values)
+        return float(np.median(ordered)), median_interval(ordered, alpha)
     return float(values[0]), (float(values[0]), float(values[0]))
 
 
 def _extent(claim: Claim, values: NDArray[np.float64], alpha: float) -> tuple[float, float] | None:
     """The values whose distance to the bound is the margin."""
+    ordered = values if claim.relation is None else _against(claim.relation, values)
     if claim.quantifier == "median":
-        return median_interval(values, alpha)
-    finite = np.where(np.isnan(values), np.inf, values)
-    return float(finite.min()), float(finite.max())
+        return median_interval(ordered, alpha)
+    return float(ordered.min()), float(ordered.max())
 
 
 def _margin(relation: Relation, extent: tuple[float, float] | None) -> float | None:

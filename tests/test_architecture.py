@@ -24,6 +24,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("training", "claims"),
     ("experiments.*", "verdicts", "measured"),
     ("evidence", "robustness"),
+    ("robustness_sentence",),
     ("console", "figures", "findings", "ledger", "records", "drift"),
     ("results", "report", "doctor", "pytest_plugin"),
     ("session",),

@@ -95,7 +95,7 @@ def test_a_good_file_loads(tmp_path: Path) -> None:
     assert second.relation is None
     assert loaded.alpha == 0.005
     assert loaded.get("second") is second
-    with pytest.raises(ActbenchError, match=r"unknown claim 'frist'.*Did you mean 'first'"):
+    with pytest.raises(ActbenchError, match=r"no claim has the id 'frist'. Did you mean first\?"):
         loaded.get("frist")
     given = change(good(), "claim.0.relation.value", 0.7)
     relation = claims.load(write(tmp_path / "claims.toml", given)).claim[0].relation

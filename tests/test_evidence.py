@@ -20,6 +20,23 @@ CLOSED: dict[str, str | int | float] = {
 }
 
 
+def test_two_runs_give_the_same_measured_values() -> None:
+    """On one machine and thread, two runs agree bit for bit: every metric, verdict and interval."""
+    published = claims.published()
+    settings = {"epochs": 12, "depth": 3}
+
+    def judged() -> list[dict[str, object]]:
+        protocol = Protocol(experiment="sine-regression", settings=settings)
+        dataset = sine_regression.run(evidence.config_for(protocol, 11, "cpu", 1))
+        about = [c for c in published.claim if c.protocol == "stated"]
+        about = [c for c in about if c.metric.get("layer", 1) == 1]
+        return [j.row() for j in evidence.judge_all(published, lambda name: dataset, about)]
+
+    first = judged()
+    assert len(first) > 20
+    assert repr(judged()) == repr(first)
+
+
 def file() -> ClaimsFile:
     """Two testable claims of two protocols, and one that is not testable."""
     common = {

@@ -281,7 +281,7 @@ def test_the_wide_table_has_a_column_per_number() -> None:
     (heading,) = [line.split() for line in lines if "verdict" in line]
     assert heading == ["claim", "published", "measured", "margin", "verdict"]
     (cells,) = [line.split() for line in lines if "a-claim" in line]
-    assert cells == ["a-claim", "0.5", "0.5123", "2", "reproduced"]
+    assert cells == ["a-claim", "0.5", "0.5123", "2", "tol", "reproduced"]
 
 
 def test_the_narrow_table_has_two_lines_per_claim() -> None:
@@ -289,7 +289,7 @@ def test_the_narrow_table_has_two_lines_per_claim() -> None:
     lines = rendered(ledger.table([judgment(), judgment("not_testable", NOT_TESTABLE)], 80), 80)
     first = next(n for n, line in enumerate(lines) if line.split()[:1] == ["a-claim"])
     assert lines[first].split() == ["a-claim", "reproduced"]
-    assert lines[first + 1].split() == ["measured", "0.5,", "margin", "2"]
+    assert lines[first + 1].split() == ["measured", "0.5,", "margin", "2", "x"]
     assert not any("published" in line for line in lines)
 
 
@@ -312,19 +312,61 @@ def test_the_longest_id_is_not_cut(width: int) -> None:
     assert max(len(line) for line in lines) <= width
 
 
+def test_a_share_of_seeds_is_told_from_a_value() -> None:
+    """What was measured of a claim about every seed is how many agree, and says so."""
+    about_every = judgment(content=claim(quantifier="every"), measured=0.25)
+    lines = rendered(ledger.table([about_every], 120), 120)
+    assert any("25% of seeds" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"quantifier": "exact"}, "at most 1"),
+        ({"quantifier": "median"}, "median at most 1"),
+        ({"quantifier": "every"}, "95% of all seeds at most 1"),
+        (
+            {"direction": {"kind": "above", "value": 0.5, "reason": "It is."}},
+            "median at most 1; direction only if at least 0.5",
+        ),
+        (
+            {"relation": {"kind": "equals", "value": 2, "tolerance": 0.5, "reason": "It is."}},
+            "median from 1.5 to 2.5",
+        ),
+    ],
+)
+def test_a_rule_says_what_is_measured_and_where_it_must_lie(
+    changes: dict[str, Any], rule: str
+) -> None:
+    """The metric's definition, the quantifier and the bounds, with those of the direction."""
+    content = judgment(content=claim(**changes)).claim
+    definition = "Mean squared error on the noisy targets after the last update, per seed"
+    assert ledger.rule(content) == f"{definition}: {rule}"
+    assert ledger.rule(judgment("not_testable", NOT_TESTABLE).claim) == ""
+
+
 def test_markdown_has_a_row_per_claim_and_the_counts() -> None:
     """Vertical bars in sentences do not end a cell."""
     bars = claim(statement="|dloss/dW| vanishes.", because="A | B.")
     both = [judgment(content=bars, sentence="a|b"), judgment("not_testable", NOT_TESTABLE)]
     lines = ledger.markdown(both, {"a-claim": "holds | elsewhere"}).splitlines()
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines if line.startswith("|")]
-    assert {len(row) for row in rows} == {6}
+    assert {len(row) for row in rows} == {7}
     assert [cell.strip() for cell in rows[2]] == [
-        *("`a-claim`", r"\|dloss/dW\| vanishes.", r"a\|b", "reproduced", r"A \| B."),
-        r"holds \| elsewhere",
+        *("`a-claim`", r"\|dloss/dW\| vanishes.", "**reproduced**", r"a\|b"),
+        *(ledger.rule(both[0].claim).replace("|", r"\|"), r"A \| B.", r"holds \| elsewhere"),
     ]
-    assert rows[3][-1].strip() == ""
-    assert lines[-1] == "2 claims: 1 reproduced, 1 not_testable; all as expected"
+    assert rows[-1][-1].strip() == ""
+    assert lines[2] == "2 claims: 1 reproduced, 1 not_testable; all as expected"
+    assert not any("our explanations" in line for line in lines)
+
+
+def test_markdown_tells_explanations_from_statements() -> None:
+    """What this suite says of the study's numbers is counted and marked as such."""
+    mine = judgment(content=claim(explanation=True, statement="It is so."))
+    text = ledger.markdown([mine, judgment()], {})
+    assert "1 of them are our explanations, not statements of the study." in text
+    assert text.count("| *Our explanation:* It is so. |") == 1
 
 
 def strictly(text: str) -> list[dict[str, Any]]:
@@ -366,7 +408,7 @@ def test_a_claim_whose_seeds_diverged_is_written(tmp_path: Path) -> None:
     found = ledger.from_results(content, tmp_path)
     assert ledger.counts(found) == "1 claims: 1 not_reproduced; all as expected"
     assert strictly(ledger.as_json(found, {}))[0]["measured"] is None
-    assert "| not_reproduced |" in ledger.markdown(found, {})
+    assert "| **not_reproduced** |" in ledger.markdown(found, {})
     assert any("measured inf" in line for line in rendered(ledger.table(found, 80), 80))
     assert "interval   inf to inf, error" in ledger.in_full(found[0], content, stored=False)
 

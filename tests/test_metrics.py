@@ -139,7 +139,6 @@ CASES: list[tuple[str, dict[str, Any], xr.Dataset, list[float]]] = [
     ("ratio_factor", {**S_OVER_R, **AT}, flow(), [4, 5]),
     ("error_share", {**R, **AT}, flow(), [0.25, 0.5]),
     ("error_share_of_output", {**R, **AT}, flow(), [0.05, 0.75]),
-    ("weight_share", {**R, **AT}, flow(), [0.2, 0.5]),
     ("derivative_min", S, other(), [0.05]),
     ("derivative_max", S, other(), [0.25]),
     ("derivative_at", {**S, "z": 0.9}, other(), [0.25]),

@@ -124,12 +124,16 @@ def suite(
     return pytester, folder
 
 
+def plugins() -> tuple[str, ...]:
+    """What loads the plugin, where it is not installed as one."""
+    installed = any(e.name == "actbench" for e in entry_points(group="pytest11"))
+    return () if installed else ("-p", "actbench.pytest_plugin")
+
+
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     """Run pytest here, with the plugin once, whether or not it is installed as one."""
-    installed = any(e.name == "actbench" for e in entry_points(group="pytest11"))
-    plugin = () if installed else ("-p", "actbench.pytest_plugin")
     quiet = ("-p", "no:cacheprovider", "-p", "no:benchmark", "-p", "no:xdist", "--strict-markers")
-    return pytester.runpytest_inprocess(*plugin, *quiet, "-rA", *arguments)
+    return pytester.runpytest_inprocess(*plugins(), *quiet, "-rA", *arguments)
 
 
 def test_each_verdict_has_its_outcome(suite: tuple[pytest.Pytester, Path]) -> None:
@@ -223,6 +227,68 @@ def test_results_are_judged_without_training(
     result.stdout.fnmatch_lines(["2 reproduced"])
     # The check that nothing ran can fail: without the folder, training is asked for.
     run(pytester, "-k", "now-holds").assert_outcomes(errors=1)
+
+
+def test_workers_share_what_one_of_them_computed(pytester: pytest.Pytester) -> None:
+    """Two workers judge claims of one protocol, and its experiment runs once, on one thread."""
+    folder = pytester.path
+    claims = [claim(f"c{n}", 0.4975, "reproduced") for n in range(8)]
+    (folder / "published.toml").write_text(HEAD + "".join(claims), encoding="utf-8")
+    pytester.makeconftest(
+        """
+        from pathlib import Path
+        import actbench.claims, actbench.measured
+        from actbench.experiments import closed_forms
+
+        HERE = Path(__file__).parent
+        actbench.claims.baselines_folder = actbench.measured.baselines_folder = lambda: HERE
+        run = closed_forms.run
+
+        def counted(config, progress=lambda done: None):
+            with (HERE / "runs.txt").open("a") as log:
+                log.write(f"threads {config.threads}\\n")
+            return run(config, progress)
+
+        closed_forms.run = counted
+        """
+    )
+    for name in ("test_one", "test_two", "test_three"):
+        pytester.makepyfile(**{name: TEST})
+    result = pytester.runpytest_subprocess(*plugins(), "-n2", "-p", "no:benchmark")
+    result.assert_outcomes(passed=24)
+    assert (folder / "runs.txt").read_text(encoding="utf-8") == "threads 1\n"
+
+
+def test_each_claim_is_judged_on_each_device(suite: tuple[pytest.Pytester, Path]) -> None:
+    """Two devices make two tests per claim, named after claim and device; one names the claim."""
+    pytester, folder = suite
+    (folder / "published.toml").write_text(
+        HEAD + claim("holds", 0.4975, "reproduced"), encoding="utf-8"
+    )
+    devices = ("--device=cpu", "--device=auto", "--device=cpu")
+    result = run(pytester, *devices)
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines_random(
+        ["*::test_claim[[]holds-cpu]", "*::test_claim[[]holds-auto]", "2 reproduced"]
+    )
+    run(pytester, "--device=auto").stdout.fnmatch_lines(["*::test_claim[[]holds]"])
+
+
+def test_a_fixture_of_the_same_name_elsewhere_is_left_alone(pytester: pytest.Pytester) -> None:
+    """A project that has a fixture `claim` of its own keeps it."""
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def claim():
+            return "mine"
+
+        def test_mine(claim):
+            assert claim == "mine"
+        """
+    )
+    run(pytester).assert_outcomes(passed=1)
 
 
 def judgment(verdict: str, expected: str, seeds: int = 20, needed: int = 11) -> Judgment:

@@ -66,7 +66,7 @@ def forbid_running(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Read all files of a folder, hidden ones too."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 def names(outcome: Outcome) -> list[str]:
@@ -169,6 +169,15 @@ def test_a_device_that_is_not_used_must_still_exist(
     with pytest.raises(ActbenchError, match=r"^unknown device 'cpuu'"):
         fulfil(get(key), get(key).module().Config(device="cpuu"), tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+def test_the_same_device_by_another_name_is_reused(out: Path) -> None:
+    """What was asked for as 'auto' and came to be the CPU is the CPU's result, and back."""
+    by_name = dataclasses.replace(TINY, device="cpu")
+    by_itself = dataclasses.replace(TINY, device="auto")
+    first, second = (by_itself, by_name) if TINY.device == "cpu" else (by_name, by_itself)
+    fulfil(EXPERIMENT, first, out, overwrite=True)
+    assert fulfil(EXPERIMENT, second, out).reused
 
 
 def test_another_device_is_refused_where_it_is_used(

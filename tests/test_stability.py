@@ -26,7 +26,7 @@ from actbench.experiments._outcomes import OUTCOMES, RULES, border, classify
 from actbench.experiments.stability import Config, run
 from actbench.findings.stability import findings
 from actbench.networks import Architecture, linear_layers, seeded_network
-from tests.oracle import back_propagate
+from oracle import back_propagate
 
 Array = npt.NDArray[np.float64]
 TINY = Config(

@@ -15,6 +15,7 @@ from actbench.statistics import (
     median_interval,
     proportion_interval,
     same_distribution,
+    seeds_against_proportion,
     seeds_for_median,
     seeds_for_proportion,
 )
@@ -113,6 +114,17 @@ def test_seeds_for_proportion_is_the_smallest_number_that_shows_it(
     needed = seeds_for_proportion(share, alpha)
     assert proportion_interval(needed, needed, alpha)[0] >= share
     assert proportion_interval(needed - 1, needed - 1, alpha)[0] < share
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.95, 0.99])
+@pytest.mark.parametrize("alpha", [0.05, 1e-3, 1.3e-4])
+def test_seeds_against_proportion_is_the_smallest_number_that_refutes_it(
+    share: float, alpha: float
+) -> None:
+    """That many disagreeing seeds put the interval below the share; one less does not."""
+    needed = seeds_against_proportion(share, alpha)
+    assert proportion_interval(0, needed, alpha)[1] < share
+    assert needed == 1 or proportion_interval(0, needed - 1, alpha)[1] >= share
 
 
 def test_one_seed_shows_a_share_that_is_small_enough() -> None:

@@ -195,9 +195,10 @@ def test_judge_measures_the_claims_metric() -> None:
         ("exact", [3.0], 3.0, (3.0, 3.0), 1),
         # n = 20: 2 P(B < 3) = 4.0e-4 and 2 P(B < 4) = 2.6e-3, so the third from each end
         ("median", [float(v) for v in range(20)], 9.5, (2.0, 17.0), MEDIAN_SEEDS),
-        ("median", [*(float(v) for v in range(19)), NAN], 9.5, (2.0, 17.0), MEDIAN_SEEDS),
+        # what is no number lies below all others where the claim says "above"
+        ("median", [*(float(v) for v in range(19)), NAN], 8.5, (1.0, 16.0), MEDIAN_SEEDS),
         ("median", [1.0, 2.0, 6.0], 2.0, None, MEDIAN_SEEDS),
-        ("median", [1.0, NAN, NAN], INF, None, MEDIAN_SEEDS),
+        ("median", [1.0, NAN, NAN], -INF, None, MEDIAN_SEEDS),
         ("every", [2.0] * 4, 1.0, (0.0005**0.25, 1.0), EVERY_SEEDS),
         ("every", [2.0, 0.5, 0.5, 0.5], 0.25, None, EVERY_SEEDS),
     ],
@@ -349,6 +350,23 @@ def test_to_flip_of_a_direction_names_the_directions_bound() -> None:
     direction = {"kind": "above", "value": 0.5, "reason": "r"}
     found = judged(EQUALS, "exact", [2.0], direction=direction)
     assert found.to_flip == "a measurement that left [0.5, infinity)"
+
+
+@pytest.mark.parametrize("kind", sorted(RELATIONS))
+@pytest.mark.parametrize("quantifier", ["exact", "median", "every"])
+def test_what_is_no_number_never_passes(kind: str, quantifier: str) -> None:
+    """No claim of any wording is reproduced, nor its direction, by NaN alone."""
+    direction = {"kind": "above", "value": -1e6, "reason": "r"}
+    found = judged(RELATIONS[kind], quantifier, [NAN] * 200, direction=direction)
+    assert found.verdict is Verdict.NOT_REPRODUCED
+
+
+def test_a_flip_of_a_claim_about_every_seed_is_not_excused_by_too_few() -> None:
+    """Pinned as failing, which a handful of seeds shows, it fails the test once all agree."""
+    pinned = judged(ABOVE, "every", [2.0] * 16, expected="not_reproduced")
+    assert pinned.verdict is Verdict.INCONCLUSIVE
+    assert pinned.seeds >= pinned.seeds_needed == 3
+    assert judged(ABOVE, "every", [0.5] * 16, expected="not_reproduced").as_expected
 
 
 def test_row_is_json_ready() -> None:

@@ -17,7 +17,8 @@ from matplotlib.ticker import PercentFormatter
 
 from actbench.figures._marks import SMALL
 from actbench.files import prepare_folder, write_atomic
-from actbench.robustness import mapped_claims, sentence
+from actbench.robustness import mapped_claims
+from actbench.robustness_sentence import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

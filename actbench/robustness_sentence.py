@@ -1,0 +1,118 @@
+"""A claim's robustness in one sentence: where it holds, and where it flips."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+
+from actbench.claims import Claim, Verdict
+from actbench.robustness import Grid, Outcome, Robustness, Setting
+
+_PARTS = 5  # of a sentence; what is left is counted
+
+
+def sentence(robustness: Robustness, claim: Claim) -> str:
+    """Say in one sentence where a claim holds, and where not.
+
+    Args:
+        robustness: The map.
+        claim: One of ``mapped_claims``.
+
+    Returns:
+        Such as ``"holds in 38 of 40 settings; fails for normal(<= 0.05)"``, beginning with what
+        is expected at the stated protocol. Of a claim expected to hold in its direction only,
+        the weaker statement follows.
+
+    Raises:
+        ActbenchError: The map lacks the claim's metric.
+    """
+    outcomes = robustness.outcomes(claim)
+    clauses = _clauses(robustness.grid, outcomes, claim.expected is Verdict.REPRODUCED)
+    disagreeing = sum(0 < outcome.share < 1 for outcome in outcomes.values())
+    if disagreeing:
+        clauses.append(f"seeds disagree in {disagreeing}")
+    if claim.direction is not None and claim.expected is Verdict.DIRECTION_ONLY:
+        weaker = robustness.outcomes(claim, claim.direction)
+        clauses.append("its direction " + "; ".join(_clauses(robustness.grid, weaker, True)))
+    return "; ".join(clauses)
+
+
+def _clauses(grid: Grid, outcomes: Mapping[Setting, Outcome], expected: bool) -> list[str]:
+    verb, opposite = ("holds", "fails") if expected else ("fails", "holds")
+    exceptions = {s for s, outcome in outcomes.items() if outcome.holds is not expected}
+    total = len(outcomes)
+    if not exceptions:
+        return [f"{verb} in all {total} settings"]
+    if len(exceptions) == total:
+        return [f"{opposite} in all {total} settings"]
+    count = f"{verb} in {total - len(exceptions)} of {total} settings"
+    return [count, f"{opposite} for {_described(grid, exceptions)}"]
+
+
+def _described(grid: Grid, exceptions: set[Setting]) -> str:
+    """Name settings by rows and columns of the product, then by single variations."""
+    pairs = {(s.initializer, s.learning_rate) for s in exceptions & set(grid.product)}
+    parts = [
+        (text, {grid.stated.but(initializer=i, learning_rate=rate) for i, rate in block})
+        for text, block in _blocks(grid, pairs)
+    ]
+    for field, values, words in (
+        ("weight_decay", grid.weight_decays, "weight decay {}"),
+        ("epochs", grid.epochs, "{} epochs"),
+    ):
+        known = sorted({getattr(grid.stated, field), *values})
+        there = [value for value in known if grid.stated.but(**{field: value}) in exceptions]
+        if set(there) - {getattr(grid.stated, field)}:
+            settings = {grid.stated.but(**{field: value}) for value in there}
+            parts.append((words.format(_span(there, known)), settings))
+    named: set[Setting] = set().union(*(settings for _, settings in parts[:_PARTS]))
+    left = len(exceptions - named)
+    return ", ".join(text for text, _ in parts[:_PARTS]) + (f" and {left} more" if left else "")
+
+
+Pair = tuple[str, float]
+
+
+def _blocks(grid: Grid, pairs: set[Pair]) -> list[tuple[str, set[Pair]]]:
+    """Cover pairs by whole learning rates, whole initializers and, for the rest, rectangles."""
+    keys, rates = grid.initializers, sorted(grid.learning_rates)
+    whole_keys = [i for i in keys if all((i, rate) in pairs for rate in rates)]
+    whole_rates = [rate for rate in rates if all((i, rate) in pairs for i in keys)]
+    blocks: list[tuple[str, set[Pair]]] = []
+    if whole_rates:
+        name = f"learning rate {_span(whole_rates, rates)}"
+        blocks.append((name, set(itertools.product(keys, whole_rates))))
+    if whole_keys:
+        name = _initializers(whole_keys, keys)
+        blocks.append((name, set(itertools.product(whole_keys, rates))))
+    by_rates: dict[tuple[float, ...], list[str]] = {}
+    for key in keys:
+        left = tuple(r for r in rates if (key, r) in pairs and r not in whole_rates)
+        if left and key not in whole_keys:
+            by_rates.setdefault(left, []).append(key)
+    rectangles = sorted(by_rates.items(), key=lambda item: -len(item[0]) * len(item[1]))
+    for left, members in rectangles:
+        name = f"{_initializers(members, keys)} at learning rate {_span(left, rates)}"
+        blocks.append((name, set(itertools.product(members, left))))
+    return blocks
+
+
+def _initializers(chosen: Sequence[str], known: Sequence[str]) -> str:
+    def stds(keys: Iterable[str]) -> list[float]:
+        return sorted(float(key[len("normal(") : -1]) for key in keys if key.startswith("normal("))
+
+    words = [key for key in chosen if not key.startswith("normal(")]
+    if stds(chosen):
+        words.append(f"normal({_span(stds(chosen), stds(known))})")
+    return "/".join(words)
+
+
+def _span(chosen: Sequence[float], known: Sequence[float]) -> str:
+    """Write some of the known values, both ascending, as a bound where they reach one end."""
+    if len(chosen) == len(known) > 1:
+        return "any"
+    if len(chosen) > 1 and list(chosen) == list(known[: len(chosen)]):
+        return f"<= {chosen[-1]:g}"
+    if len(chosen) > 1 and list(chosen) == list(known[-len(chosen) :]):
+        return f">= {chosen[0]:g}"
+    return "/".join(f"{value:g}" for value in chosen)
