@@ -112,8 +112,8 @@ class Claim(BaseModel):
         id: Stable name, a short sentence in kebab case.
         source: Where it is stated.
         statement: What it says, in our words.
-        explanation: Whether it is this suite's account of the study's numbers, or a theory's
-            prediction, rather than a statement of the study.
+        ours: Whether it is not a statement of the study but this suite's: an explanation of the
+            study's numbers, a theory's prediction, or a question that its experiments raise.
         protocol: Name of the protocol that decides it; none for a claim that nothing here can.
         metric: Name and arguments of the metric, such as ``{name = "final_mse", activation =
             "relu"}``.
@@ -132,7 +132,7 @@ class Claim(BaseModel):
     id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     source: str = Field(min_length=1)
     statement: str = Field(min_length=1)
-    explanation: bool = False
+    ours: bool = False
     protocol: str | None = None
     metric: dict[str, str | int | float] = Field(default_factory=dict)
     published: float | None = Field(default=None, allow_inf_nan=False)

@@ -210,10 +210,10 @@ def markdown(judgments: Sequence[Judgment], sentences: Mapping[str, str]) -> str
     Returns:
         Markdown with a row per claim and the counts below.
     """
-    ours = sum(j.claim.explanation for j in judgments)
+    ours = sum(j.claim.ours for j in judgments)
     lines = ["# Ledger of claims", "", counts(judgments), ""]
     if ours:
-        lines += [f"{ours} of them are our explanations, not statements of the study.", ""]
+        lines += [f"{ours} of them, marked *Ours*, the study does not state: they explain it.", ""]
     lines += [f"- {line}" for line in LEGEND]
     for source in dict.fromkeys(j.claim.source for j in judgments):
         lines += ["", f"## {source[0].upper()}{source[1:]}", ""]
@@ -232,7 +232,7 @@ def markdown(judgments: Sequence[Judgment], sentences: Mapping[str, str]) -> str
 
 
 def _says(judgment: Judgment) -> str:
-    ours = "*Our explanation:* " if judgment.claim.explanation else ""
+    ours = "*Ours:* " if judgment.claim.ours else ""
     return ours + judgment.claim.statement
 
 

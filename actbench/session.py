@@ -52,16 +52,18 @@ class Job:
     name: str | None = None
 
 
-def study_jobs(seeds: int, device: str, threads: int | None) -> list[Job]:
-    """List what the study's claims need, without the protocols that take minutes.
+def study_jobs(seeds: int, device: str, threads: int | None, *, quick: bool = False) -> list[Job]:
+    """List what shows the study: what its claims need, then every other experiment.
 
     Args:
-        seeds: How many seeds per training.
+        seeds: How many seeds per training of the main experiment.
         device: Where to train.
         threads: CPU threads.
+        quick: Whether to leave out the experiments that no fast protocol of a claim needs.
 
     Returns:
-        One job per protocol of the claims file that is not slow.
+        One job per protocol of the claims file that is not slow, and one at its defaults per
+        experiment that they do not cover.
     """
     jobs = []
     for name, protocol in claims.published().protocol.items():
@@ -69,6 +71,11 @@ def study_jobs(seeds: int, device: str, threads: int | None) -> list[Job]:
             config = evidence.config_for(protocol, seeds, device, threads)
             variant = evidence.file_name(name, protocol) if protocol.settings else None
             jobs.append(Job(EXPERIMENTS[protocol.experiment], config, variant))
+    covered = {job.experiment.key for job in jobs if job.name is None}
+    for key, experiment in EXPERIMENTS.items() if not quick else ():
+        if key not in covered:
+            config = experiment.module().Config(device=device, threads=threads)
+            jobs.append(Job(experiment, config))
     return jobs
 
 
@@ -133,9 +140,11 @@ class Session:
         Args:
             jobs: What to run.
         """
-        for job in jobs:
+        for number, job in enumerate(jobs, start=1):
             bar = Console(stderr=True, quiet=self.quiet)
             title = (job.name or job.experiment.key).removesuffix(".nc")
+            if len(jobs) > 1:
+                title = f"{number}/{len(jobs)} {title}"
             with console.progress_bar(bar, title, job.config.steps) as progress:
                 outcome = fulfil(
                     job.experiment,
@@ -165,6 +174,19 @@ class Session:
         if outcome.written:
             screen.print("Written:")
             screen.print(console.written_files(outcome.written), highlight=False, soft_wrap=True)
+
+    def say_left_out(self, jobs: Sequence[Job]) -> None:
+        """Say which experiments some jobs leave out, and what becomes of their claims.
+
+        Args:
+            jobs: What will run.
+        """
+        left = [key for key in EXPERIMENTS if key not in {job.experiment.key for job in jobs}]
+        self._console.print(
+            f"Left out by --quick: {', '.join(left)}. Their claims are judged from stored "
+            "measurements.",
+            highlight=False,
+        )
 
     def estimate(self, jobs: Sequence[Job]) -> None:
         """Say what jobs would run and about how long they take.

@@ -358,15 +358,15 @@ def test_markdown_has_a_row_per_claim_and_the_counts() -> None:
     ]
     assert rows[-1][-1].strip() == ""
     assert lines[2] == "2 claims: 1 reproduced, 1 not_testable; all as expected"
-    assert not any("our explanations" in line for line in lines)
+    assert not any("marked *Ours*" in line for line in lines)
 
 
 def test_markdown_tells_explanations_from_statements() -> None:
     """What this suite says of the study's numbers is counted and marked as such."""
-    mine = judgment(content=claim(explanation=True, statement="It is so."))
+    mine = judgment(content=claim(ours=True, statement="It is so."))
     text = ledger.markdown([mine, judgment()], {})
-    assert "1 of them are our explanations, not statements of the study." in text
-    assert text.count("| *Our explanation:* It is so. |") == 1
+    assert "1 of them, marked *Ours*" in text
+    assert text.count("| *Ours:* It is so. |") == 1
 
 
 def strictly(text: str) -> list[dict[str, Any]]:

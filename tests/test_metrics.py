@@ -92,6 +92,48 @@ def flow() -> xr.Dataset:
     )
 
 
+def units() -> xr.Dataset:
+    """Three seeds of one activation, of which two are trained, as activation-statistics labels."""
+    stages = ("activation", "stage", "initializer", "seed", "hidden_layer")
+
+    def both(initial: list[list[float]], trained: list[list[float]]) -> Any:
+        return (stages, [[[initial], [[*trained, [NAN] * 3]]]])
+
+    zeros = [[0.0, 0.25, 0.5], [0.5, 0.5, 0.5], [0.75, 0.5, 1.0]]
+    dead = [[0.0, 0.2, 0.4], [0.1, 0.1, 0.1], [1.0, 1.0, 1.0]]
+    return xr.Dataset(
+        {
+            "zero_share": both(zeros, zeros[:2]),
+            "pre_activation_mean": both([[9, 0, 1], [9, 1, 1], [9, 1, 0]], [[0] * 3] * 2),
+            "pre_activation_std": both([[9, 1, 1], [9, 1, 0], [9, 0, 2]], [[0] * 3] * 2),
+            "dead_unit_share": both(dead, [[0.1, 0.1, 0.1], [0.0, 0.4, 0.5]]),
+            "saturated_share": both(zeros, [[0.6, 0.6, 0.6], [0.0, 0.2, 0.4]]),
+            "trained": (("initializer", "seed"), [[1, 1, 0]]),
+        },
+        coords={
+            "activation": ["relu"],
+            "stage": ["initial", "trained"],
+            "initializer": ["he"],
+            "seed": [42, 43, 44],
+            "hidden_layer": [1, 2, 3],
+        },
+    )
+
+
+def dynamics() -> xr.Dataset:
+    """Two seeds at two epochs, three hidden layers and an output layer."""
+    first = [[1.0] * 4] * 2
+    return xr.Dataset(
+        {
+            "error_signal": (
+                ("activation", "seed", "recorded_epoch", "layer"),
+                [[[first[0], [2.0, 9.0, 4.0, 7.0]], [first[1], [4.0, 9.0, 0.5, 7.0]]]],
+            )
+        },
+        coords={"activation": ["relu"], "seed": [42, 43], "recorded_epoch": [0, 5]},
+    )
+
+
 def other() -> xr.Dataset:
     """Derivatives on a grid and closed forms of targets."""
     return xr.Dataset(
@@ -139,6 +181,13 @@ CASES: list[tuple[str, dict[str, Any], xr.Dataset, list[float]]] = [
     ("ratio_factor", {**S_OVER_R, **AT}, flow(), [4, 5]),
     ("error_share", {**R, **AT}, flow(), [0.25, 0.5]),
     ("error_share_of_output", {**R, **AT}, flow(), [0.05, 0.75]),
+    ("initial_zero_share", {**R, "initializer": "he"}, units(), [0.25, 0.5, 0.75]),
+    # (mean^2 + std^2) of layer 3 over that of layer 2, one step
+    ("square_gain", {**R, "initializer": "he"}, units(), [2, 0.5, 4]),
+    ("dead_share", {**R, "initializer": "he"}, units(), [0.1, 0.3]),
+    ("dead_share_ratio", {**R, "initializer": "he"}, units(), [0.5, 3]),
+    ("saturated_share", {**R, "initializer": "he"}, units(), [0.6, 0.2]),
+    ("final_error_share", R, dynamics(), [0.5, 8]),
     ("derivative_min", S, other(), [0.05]),
     ("derivative_max", S, other(), [0.25]),
     ("derivative_at", {**S, "z": 0.9}, other(), [0.25]),

@@ -63,7 +63,7 @@ def squeezed(text: str) -> str:
 
 def test_the_study_needs_every_protocol_that_is_not_slow() -> None:
     """One job per protocol; one with settings of its own is a variant with a file of its own."""
-    jobs = study_jobs(3, "cpu", 2)
+    jobs = study_jobs(3, "cpu", 2, quick=True)
     file = claims.published()
     fast = {name: p for name, p in file.protocol.items() if not p.slow}
     assert 0 < len(fast) < len(file.protocol)
@@ -75,6 +75,18 @@ def test_the_study_needs_every_protocol_that_is_not_slow() -> None:
         for setting, value in protocol.settings.items():
             stored = getattr(job.config, setting)
             assert (list(stored) if isinstance(stored, tuple) else stored) == value
+
+
+def test_a_quick_look_says_what_it_leaves_out(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every experiment is either run or named."""
+    jobs = study_jobs(3, "cpu", 1, quick=True)
+    session.say_left_out(jobs)
+    said = squeezed(capsys.readouterr().out)
+    left = set(EXPERIMENTS) - {job.experiment.key for job in jobs}
+    assert left
+    assert all((key in said) is (key in left) for key in EXPERIMENTS)
 
 
 def test_the_study_covers_every_experiment_once_at_its_defaults() -> None:

@@ -16,6 +16,7 @@ import torch
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import back_propagate
 
 from actbench import activations, datasets, initializers
 from actbench.checkpoints import Folder
@@ -26,7 +27,6 @@ from actbench.experiments._outcomes import OUTCOMES, RULES, border, classify
 from actbench.experiments.stability import Config, run
 from actbench.findings.stability import findings
 from actbench.networks import Architecture, linear_layers, seeded_network
-from oracle import back_propagate
 
 Array = npt.NDArray[np.float64]
 TINY = Config(

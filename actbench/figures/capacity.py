@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -75,7 +76,7 @@ def exp4_predictions(ds: xr.Dataset) -> Figure:
     panels[0, -1].set_title("points, classical fits", fontsize=10.5)
     for axes in panels[-1]:
         axes.set_xlabel("x", fontsize=9)
-    figure.suptitle(_title("What networks learned of each target", ds), fontsize=13)
+    figure.suptitle(_title("What networks learned of each target", ds, figure), fontsize=13)
     figure.legend(handles=_handles(ds), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
@@ -115,20 +116,20 @@ def exp4_representational_heatmap(ds: xr.Dataset) -> Figure:
         labels = [_target_name(key) for key in targets]
         axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
     bar = figure.colorbar(image, ax=rows, fraction=0.04, extend="both", format="{x:g}")
-    bar.set_label("median error against the clean target, % of its variance")
-    figure.suptitle(_title("Error against targets without noise", ds), fontsize=13)
+    bar.set_label("error, % of the target's variance")
+    figure.suptitle(_title("Error against targets without noise", ds, figure), fontsize=13)
     return figure
 
 
-def _title(what: str, ds: xr.Dataset) -> str:
+def _title(what: str, ds: xr.Dataset, figure: Figure) -> str:
     count = ds.sizes["seed"]
     seeds = f"median of {count} seeds" if count > 1 else f"seed {int(ds['seed'].values[0])}"
     lost = int((ds["diverged"] >= 0).sum())
     diverged = f", {lost} of {ds['diverged'].size} networks diverged" if lost else ""
-    return (
-        f"{what}\nAdam, {_protocol(ds, 'epochs')} epochs on {ds.sizes['x']} noisy points, "
-        f"{seeds}{diverged}"
+    protocol = (
+        f"Adam, {_protocol(ds, 'epochs')} epochs on {ds.sizes['x']} noisy points, {seeds}{diverged}"
     )
+    return f"{what}\n{textwrap.fill(protocol, int(8 * figure.get_figwidth()))}"
 
 
 def _protocol(ds: xr.Dataset, name: str) -> str:

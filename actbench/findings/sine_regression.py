@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actbench import metrics
 from actbench.claims import Claim, final_loss_claims, published
 from actbench.findings.wording import by_activation, listed, name, number, plural
+from actbench.metrics.sine_regression import (
+    escape_epoch,
+    training_gradient_share,
+    weight_displacement,
+)
 from actbench.statistics import quantiles
 
 if TYPE_CHECKING:
@@ -84,7 +88,7 @@ def _misfits(ds: xr.Dataset) -> list[str]:
 def _plateaus(ds: xr.Dataset) -> list[str]:
     sentences = []
     for key in ds["activation"].to_numpy():
-        epochs = metrics.escape_epoch(ds, str(key))
+        epochs = escape_epoch(ds, str(key))
         left = epochs[np.isfinite(epochs)]
         if np.median(epochs) <= _LONG_PLATEAU:
             continue
@@ -103,8 +107,8 @@ def _plateaus(ds: xr.Dataset) -> list[str]:
 def _gradients(ds: xr.Dataset) -> list[str]:
     keys = [str(key) for key in ds["activation"].to_numpy()]
     with np.errstate(all="ignore"):
-        share = {k: float(np.median(metrics.training_gradient_share(ds, k, 1))) for k in keys}
-        moved = {k: float(np.median(metrics.weight_displacement(ds, k, 1))) for k in keys}
+        share = {k: float(np.median(training_gradient_share(ds, k, 1))) for k in keys}
+        moved = {k: float(np.median(weight_displacement(ds, k, 1))) for k in keys}
     usable = [k for k in keys if np.isfinite(share[k]) and np.isfinite(moved[k])]
     if len(usable) < 2:
         return []

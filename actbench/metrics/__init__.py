@@ -1,0 +1,75 @@
+"""Metrics: what number a claim is about, computed from a dataset, one value per seed.
+
+Each function's first sentence is the metric's definition; ``METRICS`` finds it by name.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from actbench.errors import ActbenchError
+from actbench.metrics import (
+    activation_statistics,
+    gradient_flow,
+    properties,
+    sine_regression,
+    training_dynamics,
+)
+from actbench.metrics._values import Metric, Values
+
+_MODULES = (
+    sine_regression,
+    gradient_flow,
+    activation_statistics,
+    training_dynamics,
+    properties,
+)
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {function.__name__: function for module in _MODULES for function in module.METRICS}
+)
+"""The registry: metric name to the function that computes it."""
+
+
+def definition(name: str) -> str:
+    """Return what a metric is, in one sentence.
+
+    Args:
+        name: A key of ``METRICS``.
+
+    Returns:
+        The sentence.
+    """
+    return (inspect.getdoc(METRICS[name]) or "").splitlines()[0]
+
+
+def measure(metric: Mapping[str, Any], dataset: xr.Dataset) -> Values:
+    """Compute a metric from a dataset.
+
+    Args:
+        metric: Its name under ``name``, and its arguments.
+        dataset: Of an experiment that has the variables the metric reads.
+
+    Returns:
+        One value per seed, shape ``(seed,)``; a single one where no seed enters.
+
+    Raises:
+        ActbenchError: The arguments are not the metric's, or the dataset lacks what it reads.
+    """
+    arguments = {key: value for key, value in metric.items() if key != "name"}
+    function = METRICS[str(metric["name"])]
+    try:
+        # Diverged members give infinities and NaN, which the judge counts as such.
+        with np.errstate(all="ignore"):
+            return function(dataset, **arguments)
+    except (KeyError, TypeError) as error:
+        raise ActbenchError(
+            f"metric {dict(metric)!r} can't be computed from the dataset of "
+            f"{dataset.attrs.get('experiment', 'an unknown experiment')!r}: {error}"
+        ) from error

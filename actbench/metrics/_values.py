@@ -1,0 +1,19 @@
+"""What a metric returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+Values: TypeAlias = NDArray[np.float64]
+Metric: TypeAlias = Callable[..., Values]
+
+
+def values(array: xr.DataArray, *, keep_shape: bool = False) -> Values:
+    """Return an array's numbers in float64, flat unless told otherwise."""
+    numbers = array.to_numpy().astype(np.float64)
+    return numbers if keep_shape else np.atleast_1d(numbers).ravel()

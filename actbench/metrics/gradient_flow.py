@@ -1,0 +1,79 @@
+"""Metrics of gradients and error signals at initialization."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from actbench.metrics._values import Metric, Values, values
+
+
+def recovered_ratio(dataset: xr.Dataset, activation: str, depth: int) -> Values:
+    """Gradient magnitude of the output layer over that of layer 1, recovered protocol."""
+    return values(dataset["gradient_ratio"].sel(activation=activation, depth=depth))
+
+
+def recovered_magnitude(dataset: xr.Dataset, activation: str, depth: int, layer: int) -> Values:
+    """Mean |d loss / d W| of one layer, recovered protocol."""
+    magnitude = dataset["gradient_magnitude"]
+    return values(magnitude.sel(activation=activation, depth=depth, layer=layer))
+
+
+def recovered_spread(dataset: xr.Dataset, activation: str, depth: int) -> Values:
+    """Largest gradient magnitude of any layer over the smallest, recovered protocol."""
+    magnitude = dataset["gradient_magnitude"].sel(activation=activation, depth=depth)
+    return values(magnitude.max()) / values(magnitude.min())
+
+
+def ratio_factor(
+    dataset: xr.Dataset, activation: str, over: str, initializer: str, depth: int
+) -> Values:
+    """Gradient ratio (output layer over layer 1) of one activation over another's, same seed."""
+    one, other = (_robust_ratio(dataset, a, initializer, depth) for a in (activation, over))
+    return one / other
+
+
+def robust_ratio(dataset: xr.Dataset, activation: str, initializer: str, depth: int) -> Values:
+    """Gradient magnitude of the output layer over that of layer 1, per seed, one initializer."""
+    return _robust_ratio(dataset, activation, initializer, depth)
+
+
+def error_share(dataset: xr.Dataset, activation: str, initializer: str, depth: int) -> Values:
+    """RMS error signal d loss / d z at layer 1 over that at the last hidden layer, per seed."""
+    signal = dataset["error_signal"].sel(
+        activation=activation, initializer=initializer, depth=depth
+    )
+    return values(signal.sel(layer=1)) / values(signal.sel(layer=depth))
+
+
+def error_share_of_output(
+    dataset: xr.Dataset, activation: str, initializer: str, depth: int
+) -> Values:
+    """RMS error signal d loss / d z at layer 1 over that at the output layer, per seed."""
+    signal = dataset["error_signal"].sel(
+        activation=activation, initializer=initializer, depth=depth
+    )
+    return values(signal.sel(layer=1)) / values(signal.sel(layer=depth + 1))
+
+
+def _robust_ratio(dataset: xr.Dataset, activation: str, initializer: str, depth: int) -> Values:
+    magnitude = _robust_magnitude(dataset, activation, initializer, depth)
+    return values(magnitude.sel(layer=depth + 1)) / values(magnitude.sel(layer=1))
+
+
+def _robust_magnitude(
+    dataset: xr.Dataset, activation: str, initializer: str, depth: int
+) -> xr.DataArray:
+    return dataset["robust_gradient_magnitude"].sel(
+        activation=activation, initializer=initializer, depth=depth
+    )
+
+
+METRICS: tuple[Metric, ...] = (
+    recovered_ratio,
+    recovered_magnitude,
+    recovered_spread,
+    ratio_factor,
+    robust_ratio,
+    error_share,
+    error_share_of_output,
+)

@@ -1,0 +1,100 @@
+"""Metrics of the main experiment: losses, learned functions, weights and first gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from actbench.metrics._values import Metric, Values, values
+
+# A sigmoid network that has left the plateau of the best constant, 0.518, is below this.
+_ESCAPED_LOSS = 0.5
+
+
+def final_mse(dataset: xr.Dataset, activation: str) -> Values:
+    """Mean squared error on the noisy targets after the last update, per seed."""
+    return values(dataset["final_mse"].sel(activation=activation))
+
+
+def final_mse_clean(dataset: xr.Dataset, activation: str) -> Values:
+    """Mean squared error against the sine without noise after the last update, per seed."""
+    return values(dataset["final_mse_clean"].sel(activation=activation))
+
+
+def final_mse_ratio(dataset: xr.Dataset, activation: str, over: str) -> Values:
+    """Final mean squared error of one activation over that of another, same seed."""
+    return final_mse(dataset, activation) / final_mse(dataset, over)
+
+
+def final_mse_clean_ratio(dataset: xr.Dataset, activation: str, over: str) -> Values:
+    """Final error against the clean sine of one activation over that of another, same seed."""
+    return final_mse_clean(dataset, activation) / final_mse_clean(dataset, over)
+
+
+def final_mse_over_noise(dataset: xr.Dataset, activation: str) -> Values:
+    """Final mean squared error over the mean square of the noise, per seed."""
+    noise = values(dataset["target_noisy"] - dataset["target_clean"])
+    return final_mse(dataset, activation) / np.mean(np.square(noise))
+
+
+def deviation_from_line(dataset: xr.Dataset, activation: str) -> Values:
+    """RMS distance of the learned function from its best line, over that line's RMS deviation."""
+    x = values(dataset["x"])
+    prediction = values(dataset["prediction"].sel(activation=activation), keep_shape=True)
+    lines = np.polynomial.polynomial.polyfit(x, prediction.T, 1)
+    straight = np.polynomial.polynomial.polyval(x, lines)
+    scale = np.abs(lines[1]) * np.std(x)
+    distance: Values = np.sqrt(np.mean(np.square(prediction - straight), axis=1)) / scale
+    return distance
+
+
+def escape_epoch(dataset: xr.Dataset, activation: str) -> Values:
+    """First epoch with a training loss below 0.5, per seed; infinite if there is none."""
+    below = values(dataset["loss"].sel(activation=activation), keep_shape=True) < _ESCAPED_LOSS
+    return np.where(below.any(-1), below.argmax(-1), np.inf)
+
+
+def weight_displacement(dataset: xr.Dataset, activation: str, layer: int) -> Values:
+    """Distance that one layer's weights moved in training, over their initial norm, per seed."""
+    chosen = dataset["weight_displacement"].sel(activation=activation, layer=layer)
+    return values(chosen)
+
+
+def weight_displacement_over(dataset: xr.Dataset, activation: str, over: str, layer: int) -> Values:
+    """Relative displacement of a layer's weights under one activation over another, same seed."""
+    return weight_displacement(dataset, activation, layer) / weight_displacement(
+        dataset, over, layer
+    )
+
+
+def training_gradient_share(dataset: xr.Dataset, activation: str, layer: int) -> Values:
+    """Gradient magnitude of a layer at epoch 0 over that of the output layer, per seed."""
+    magnitude = dataset["gradient_magnitude"].sel(activation=activation, recorded_epoch=0)
+    return values(magnitude.sel(layer=layer)) / values(magnitude.isel(layer=-1))
+
+
+def early_loss(dataset: xr.Dataset, activation: str, epoch: int) -> Values:
+    """Training loss before the update of an early epoch, per seed."""
+    return values(dataset["loss"].sel(activation=activation, epoch=epoch))
+
+
+def first_gradient(dataset: xr.Dataset, activation: str, layer: int) -> Values:
+    """Mean |d loss / d W| of one layer before the first update, per seed."""
+    magnitude = dataset["gradient_magnitude"].sel(activation=activation, recorded_epoch=0)
+    return values(magnitude.sel(layer=layer))
+
+
+METRICS: tuple[Metric, ...] = (
+    final_mse,
+    final_mse_clean,
+    final_mse_ratio,
+    final_mse_clean_ratio,
+    final_mse_over_noise,
+    deviation_from_line,
+    escape_epoch,
+    weight_displacement,
+    weight_displacement_over,
+    training_gradient_share,
+    early_loss,
+    first_gradient,
+)
