@@ -280,6 +280,8 @@ def test_the_gradient_ratios_come_out_with_the_printed_digits() -> None:
         initializers=("xavier_uniform",),
         robust_depths=(1,),
         points=2,
+        deep_depth=0,
+        spread_widths=(),
         threads=1,
     )
     dataset = gradient_flow.run(config)

@@ -345,13 +345,20 @@ def test_quiet_prints_errors_only(actbench: Callable[..., Ended]) -> None:
     assert ended == Ended(2, "", f"actbench: error: epochs is 0, {WHOLE}\n")
 
 
+# Recovered, robust and deep networks of eight activations; then five widths of four.
+FLOW_STEPS = 8 * (4 + 5 * 200 + 5 * 64) + 4 * (64 + 64 + 48 + 24 + 12)
+
+
 @pytest.mark.parametrize(
     ("arguments", "steps"),
     [
         (["run", "sine-regression", "--seeds", "7"], {"sine-regression": 5 * 7 * 500}),
         (["run", "sine-regression", "--epochs", "9", "-a", "elu"], {"sine-regression": 16 * 9}),
-        (["run", "gradient-flow"], {"gradient-flow": 8 * (4 + 5 * 200)}),
-        (["run", "gradient-flow", "--seeds", "3"], {"gradient-flow": 8 * (4 + 5 * 3)}),
+        (["run", "gradient-flow"], {"gradient-flow": FLOW_STEPS}),
+        (
+            ["run", "gradient-flow", "--seeds", "3"],
+            {"gradient-flow": 8 * (4 + 2 * 5 * 3) + 4 * 5 * 3},
+        ),
         (["run", "activation-derivatives"], {"activation-derivatives": 8}),
         (["run", "closed-forms"], {"closed-forms": 0}),
         (
@@ -362,7 +369,7 @@ def test_quiet_prints_errors_only(actbench: Callable[..., Ended]) -> None:
             ["reproduce", "--seeds", "7"],
             {
                 "sine-regression": 5 * 7 * 500,
-                "gradient-flow": 8 * (4 + 5 * 200),
+                "gradient-flow": FLOW_STEPS,
                 "gradient_flow-gradients-deep.nc": 8 * (1 + 32),
                 "activation-derivatives": 8,
                 "closed-forms": 0,

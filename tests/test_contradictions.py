@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 import xarray as xr
 
-from actbench import claims, measured, metrics
+from actbench import claims, datasets, initializers, measured, metrics, theory
 from actbench.claims import Claim, Relation, Verdict
 from actbench.pytest_plugin import NotReproduced, check_expected
 from actbench.verdicts import Judgment, judge, judge_values
@@ -128,6 +128,47 @@ def derivative(metric: Metric, values: Values, offset: float) -> xr.Dataset:
     )
 
 
+def deep(metric: Metric, variable: str, values: Values) -> xr.Dataset:
+    """A variable of the deep part, values of shape (network, layer) at depth 50."""
+    dataset = xr.Dataset({variable: (("deep_seed", "layer"), values)})
+    places = {name: [metric[name]] for name in ("activation", "initializer")}
+    settings = {"deep_depth": 50, "deep_points": 4, "width": 64}
+    return datasets.finish(dataset.expand_dims(places), "gradient-flow", settings, {})
+
+
+def deep_slope(metric: Metric, values: Values) -> xr.Dataset:
+    """One network whose error signal grows so many decades per layer, beyond theory if asked."""
+    signal = 10.0 ** (values[0] * np.arange(51))
+    if metric["name"] == "theory_gap":
+        x = np.linspace(-np.pi, np.pi, 4)
+        initializer = initializers.get(metric["initializer"])
+        expected = theory.predict(metric["activation"], initializer, x, depth=50, width=64)
+        signal = signal * expected.error_signal_rms
+    return deep(metric, "deep_error_signal", signal[None])
+
+
+def deep_ends(metric: Metric, variable: str, values: Values, at: int) -> xr.Dataset:
+    """The values in one layer of 51, a negligible number in the others, 1 at the other end."""
+    layers = np.full((len(values), 51), 1e-200)
+    layers[:, 0 if at else 50] = 1.0
+    layers[:, at] = values
+    return deep(metric, variable, layers)
+
+
+def spread(metric: Metric, values: Values) -> xr.Dataset:
+    """Two networks of width 64 whose slopes differ by so many times what theory says."""
+    initializer = initializers.get("he_normal")
+    q = theory.predict(metric["activation"], initializer, [1.0], depth=6, width=64).q
+    expected = theory.slope_spread(metric["activation"], q, width=64, first=1, last=6)
+    slopes = values[0] * expected / np.sqrt(2) * np.array([1.0, -1.0])
+    dataset = xr.Dataset(
+        {"error_slope": (("spread_activation", "width", "network"), slopes[None, None])},
+        coords={"spread_activation": [metric["activation"]], "width": [64]},
+    )
+    settings = {"spread_depth": 6, "spread_initializer": "he_normal"}
+    return datasets.finish(dataset, "gradient-flow", settings, {})
+
+
 MAKERS: Mapping[str, Callable[[Metric, Values], xr.Dataset]] = {
     "final_mse": lambda m, v: per_member(m, "final_mse", v),
     "final_mse_ratio": lambda m, v: per_member(m, "final_mse", v),
@@ -146,6 +187,12 @@ MAKERS: Mapping[str, Callable[[Metric, Values], xr.Dataset]] = {
     "ratio_factor": robust("robust_gradient_magnitude", lambda d: d + 1, lambda d: 1),
     "error_share": robust("error_signal", lambda d: 1, lambda d: d),
     "error_share_of_output": robust("error_signal", lambda d: 1, lambda d: d + 1),
+    "theory_gap": deep_slope,
+    "pooled_slope": deep_slope,
+    "deep_error_share": lambda m, v: deep_ends(m, "deep_error_signal", v, 0),
+    "deep_gradient_ratio": lambda m, v: deep_ends(m, "deep_gradient_magnitude", v, 50),
+    "deep_largest_gradient": lambda m, v: deep_ends(m, "deep_gradient_magnitude", v, 20),
+    "spread_over_theory": spread,
     "derivative_min": lambda m, v: derivative(m, v, 1.0),
     "derivative_max": lambda m, v: derivative(m, v, -1.0),
     "closed_form": lambda m, v: xr.Dataset(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from actbench import datasets
 from actbench.errors import ActbenchError
 from actbench.metrics import METRICS, definition, measure
 
@@ -134,6 +135,33 @@ def dynamics() -> xr.Dataset:
     )
 
 
+def deep() -> xr.Dataset:
+    """Two networks of 40 hidden layers, and two of six, as gradient-flow labels its later parts."""
+    signal = 10 ** (0.02 * np.arange(41)) * [[1.0], [7.0]]
+    magnitude = np.ones((2, 41))
+    magnitude[0, [0, 4, 40]] = 2.0, 4.0, 6.0
+    magnitude[1, [0, 38, 40]] = 8.0, 3.0, 2.0
+    dims = ("activation", "initializer", "deep_seed", "layer")
+    dataset = xr.Dataset(
+        {
+            "deep_error_signal": (dims, signal[None, None]),
+            "deep_gradient_magnitude": (dims, magnitude[None, None]),
+            "error_slope": (("spread_activation", "width", "network"), [[[0.3, 0.5, NAN]]]),
+        },
+        coords={
+            "activation": ["relu"],
+            "initializer": ["he_normal"],
+            "deep_seed": [42, 43],
+            "layer": range(1, 42),
+            "spread_activation": ["relu"],
+            "width": [10],
+        },
+    )
+    settings = {"deep_depth": 40, "deep_points": 3, "width": 8}
+    spread = {"spread_depth": 6, "spread_initializer": "he_normal"}
+    return datasets.finish(dataset, "gradient-flow", {**settings, **spread}, {})
+
+
 def other() -> xr.Dataset:
     """Derivatives on a grid and closed forms of targets."""
     return xr.Dataset(
@@ -154,6 +182,8 @@ R: dict[str, Any] = {"activation": "relu"}
 S: dict[str, Any] = {"activation": "sigmoid"}
 S_OVER_R: dict[str, Any] = {**S, "over": "relu"}
 AT: dict[str, Any] = {"initializer": "he_normal", "depth": 2}
+HE: dict[str, Any] = {"initializer": "he_normal"}
+SPREAD = math.sqrt(5 * 5 / 10) / (2 * math.log(10)) / 5
 
 CASES: list[tuple[str, dict[str, Any], xr.Dataset, list[float]]] = [
     ("final_mse", S, training(), [4, 12]),
@@ -188,6 +218,14 @@ CASES: list[tuple[str, dict[str, Any], xr.Dataset, list[float]]] = [
     ("dead_share_ratio", {**R, "initializer": "he"}, units(), [0.5, 3]),
     ("saturated_share", {**R, "initializer": "he"}, units(), [0.6, 0.2]),
     ("final_error_share", R, dynamics(), [0.5, 8]),
+    # ReLU under He keeps the error signal as it is, so that all of the slope is beyond theory
+    ("theory_gap", {**R, **HE}, deep(), [0.02]),
+    ("pooled_slope", {**R, **HE}, deep(), [0.02]),
+    ("deep_error_share", {**R, **HE}, deep(), [10**-0.8, 10**-0.8]),
+    ("deep_gradient_ratio", {**R, **HE}, deep(), [3, 0.25]),
+    ("deep_largest_gradient", {**R, **HE}, deep(), [4, 3]),
+    # two networks 0.1 from their mean; five steps of relative variance 5 / 10, in decades
+    ("spread_over_theory", R, deep(), [math.sqrt(2) * 0.1 / SPREAD]),
     ("derivative_min", S, other(), [0.05]),
     ("derivative_max", S, other(), [0.25]),
     ("derivative_at", {**S, "z": 0.9}, other(), [0.25]),

@@ -17,6 +17,7 @@ from actbench.errors import ActbenchError
 from actbench.metrics import (
     activation_statistics,
     gradient_flow,
+    mean_field,
     properties,
     sine_regression,
     training_dynamics,
@@ -26,6 +27,7 @@ from actbench.metrics._values import Metric, Values
 _MODULES = (
     sine_regression,
     gradient_flow,
+    mean_field,
     activation_statistics,
     training_dynamics,
     properties,

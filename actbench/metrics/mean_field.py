@@ -1,0 +1,82 @@
+"""Metrics of the deep and the spread part of gradient-flow, against mean-field theory."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from actbench import initializers, theory
+from actbench.datasets import protocol_of
+from actbench.metrics._values import Metric, Values, values
+
+
+def theory_gap(dataset: xr.Dataset, activation: str, initializer: str) -> Values:
+    """Decades per layer of the deep error signal, layers 10 to 40, minus mean-field theory's."""
+    protocol = protocol_of(dataset)
+    expected = theory.predict(
+        activation,
+        initializers.get(initializer),
+        np.linspace(-np.pi, np.pi, protocol["deep_points"]),
+        depth=protocol["deep_depth"],
+        width=protocol["width"],
+    )
+    predicted = theory.decades_per_layer(expected.error_signal_rms, 10, 40)
+    return pooled_slope(dataset, activation, initializer) - predicted
+
+
+def pooled_slope(dataset: xr.Dataset, activation: str, initializer: str) -> Values:
+    """Decades per layer of the deep error signal, pooled over networks, layers 10 to 40."""
+    signal = _deep(dataset, "deep_error_signal", activation, initializer)
+    pooled = np.sqrt(np.mean(np.square(signal), axis=0))
+    return np.array([theory.decades_per_layer(pooled, 10, 40)])
+
+
+def deep_error_share(dataset: xr.Dataset, activation: str, initializer: str) -> Values:
+    """RMS error signal at layer 1 over that at the output layer, per network of the deep part."""
+    signal = _deep(dataset, "deep_error_signal", activation, initializer)
+    return signal[:, 0] / signal[:, -1]
+
+
+def deep_gradient_ratio(dataset: xr.Dataset, activation: str, initializer: str) -> Values:
+    """Gradient magnitude of the output layer over that of layer 1, per network of the deep part."""
+    magnitude = _deep(dataset, "deep_gradient_magnitude", activation, initializer)
+    return magnitude[:, -1] / magnitude[:, 0]
+
+
+def deep_largest_gradient(dataset: xr.Dataset, activation: str, initializer: str) -> Values:
+    """Largest gradient magnitude of hidden layers 2 to last, per network of the deep part."""
+    magnitude = _deep(dataset, "deep_gradient_magnitude", activation, initializer)
+    largest: Values = magnitude[:, 1:-1].max(axis=1)
+    return largest
+
+
+def spread_over_theory(dataset: xr.Dataset, activation: str) -> Values:
+    """Standard deviation over networks of the error signal's slope, over mean-field theory's."""
+    protocol = protocol_of(dataset)
+    initializer = initializers.get(protocol["spread_initializer"])
+    depth, squares, freedom = protocol["spread_depth"], 0.0, 0
+    slopes = dataset["error_slope"].sel(spread_activation=activation)
+    for width in dataset["width"].to_numpy().tolist():
+        found = values(slopes.sel(width=width))
+        found = found[np.isfinite(found)]
+        q = theory.predict(activation, initializer, [1.0], depth=depth, width=width).q
+        expected = theory.slope_spread(activation, q, width=width, first=1, last=depth)
+        squares += float(np.sum(np.square((found - found.mean()) / expected)))
+        freedom += len(found) - 1
+    return np.sqrt(np.array([squares]) / freedom)
+
+
+def _deep(dataset: xr.Dataset, name: str, activation: str, initializer: str) -> Values:
+    chosen = dataset[name].sel(activation=activation, initializer=initializer)
+    layers = protocol_of(dataset)["deep_depth"] + 1
+    return values(chosen.transpose("deep_seed", "layer"), keep_shape=True)[:, :layers]
+
+
+METRICS: tuple[Metric, ...] = (
+    theory_gap,
+    pooled_slope,
+    deep_error_share,
+    deep_gradient_ratio,
+    deep_largest_gradient,
+    spread_over_theory,
+)
