@@ -235,7 +235,7 @@ def test_the_shipped_file_has_the_studys_claims() -> None:
 def small_dataset() -> Iterator[Callable[[str], xr.Dataset]]:
     """Each protocol's experiment in its smallest form: activations, depths and layers are kept."""
     known: dict[str, xr.Dataset] = {}
-    few = {"width": 2, "points": 4, "epochs": 2, "seeds": (42,), "threads": 1, "device": "cpu"}
+    few = {"width": 2, "points": 5, "epochs": 2, "seeds": (42,), "threads": 1, "device": "cpu"}
 
     def find(name: str) -> xr.Dataset:
         if name not in known:

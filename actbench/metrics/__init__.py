@@ -16,10 +16,12 @@ import xarray as xr
 from actbench.errors import ActbenchError
 from actbench.metrics import (
     activation_statistics,
+    capacity,
     gradient_flow,
     mean_field,
     properties,
     sine_regression,
+    stability,
     training_dynamics,
 )
 from actbench.metrics._values import Metric, Values
@@ -29,6 +31,8 @@ _MODULES = (
     gradient_flow,
     mean_field,
     activation_statistics,
+    stability,
+    capacity,
     training_dynamics,
     properties,
 )
