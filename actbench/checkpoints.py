@@ -103,8 +103,8 @@ class Folder:
                 self.reused += 1
                 self._progress(steps)
                 return part
-        prepare_folder(self._folder)
         part = datasets.finish(compute(), *self._finish)
+        prepare_folder(self._folder)
         datasets.save(part, path)
         return part
 

@@ -71,7 +71,7 @@ def study_jobs(seeds: int, device: str, threads: int | None, *, quick: bool = Fa
             config = evidence.config_for(protocol, seeds, device, threads)
             variant = evidence.file_name(name, protocol) if protocol.settings else None
             jobs.append(Job(EXPERIMENTS[protocol.experiment], config, variant))
-    covered = {job.experiment.key for job in jobs if job.name is None}
+    covered = {job.experiment.key for job in jobs}
     for key, experiment in EXPERIMENTS.items() if not quick else ():
         if key not in covered:
             config = experiment.module().Config(device=device, threads=threads)

@@ -8,7 +8,7 @@ pass, and not in the expected failure that a claim which does not hold has.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -169,6 +169,98 @@ def spread(metric: Metric, values: Values) -> xr.Dataset:
     return datasets.finish(dataset, "gradient-flow", settings, {})
 
 
+def units(metric: Metric, variables: Mapping[str, Sequence[Values]]) -> xr.Dataset:
+    """Trained networks of two layers, with each variable's values before and after training."""
+    dims = ("activation", "initializer", "stage", "seed", "hidden_layer")
+    count = len(next(iter(variables.values()))[0])
+    return xr.Dataset(
+        {
+            name: (dims, [[[np.stack([stage, stage], axis=1) for stage in stages]]])
+            for name, stages in variables.items()
+        }
+        | {"trained": (("initializer", "seed"), np.ones((1, count), dtype=int))},
+        coords={
+            "activation": [metric["activation"]],
+            "initializer": [metric["initializer"]],
+            "stage": ["initial", "trained"],
+        },
+    )
+
+
+def square_gains(metric: Metric, values: Values) -> xr.Dataset:
+    """Three layers, of which the last has so many times the mean square of the second."""
+    ones = np.ones_like(values)
+    layers = np.stack([ones, ones, np.sqrt(values)], axis=1)
+    dims = ("activation", "initializer", "stage", "seed", "hidden_layer")
+    names = {"pre_activation_mean": 0 * layers, "pre_activation_std": layers}
+    return xr.Dataset(
+        {name: (dims, array[None, None, None]) for name, array in names.items()},
+        coords={
+            "activation": [metric["activation"]],
+            "initializer": [metric["initializer"]],
+            "stage": ["initial"],
+        },
+    )
+
+
+def final_signals(metric: Metric, values: Values) -> xr.Dataset:
+    """Error signals of two hidden layers and the output, that of layer 1 being the values."""
+    ones = np.ones_like(values)
+    signal = np.stack([values, ones, ones], axis=1)
+    return xr.Dataset(
+        {
+            "error_signal": (
+                ("activation", "seed", "recorded_epoch", "layer"),
+                signal[None, :, None],
+            )
+        },
+        coords={"activation": [metric["activation"]]},
+    )
+
+
+def border(metric: Metric, values: Values) -> xr.Dataset:
+    """The largest learning rate at one depth, and 1 at the other."""
+    return xr.Dataset(
+        {"stability_border": (("depth", "seed"), np.stack([values, np.ones_like(values)]))},
+        coords={"depth": [metric["depth"], metric["over_depth"]]},
+    ).expand_dims(activation=[metric["activation"]], skip=[metric["skip"]])
+
+
+def outcomes(metric: Metric, values: Values) -> xr.Dataset:
+    """Five thousand learning rates, of which such a share converges."""
+    rates = np.arange(5000)
+    held = np.where(rates < np.round(values[:, None] * 5000), "converged", "stuck")
+    places = {name: [metric[name]] for name in ("activation", "skip", "depth")}
+    dataset = xr.Dataset({"outcome": (("seed", "learning_rate"), held)})
+    return dataset.expand_dims(places)
+
+
+def learned(metric: Metric, values: Values) -> xr.Dataset:
+    """Errors on two targets of variance 1, the second all that the metric does not look at."""
+    other = {"largest_clean_share": 0.0, "smallest_clean_share": 1e9}.get(metric["name"], -1.0)
+    error = np.stack([values, np.full_like(values, other)])
+    depths = [metric["depth"], metric.get("over_depth", 99)]
+    dims = ("activation", "depth", "target", "seed")
+    errors = dims, np.stack([error, np.ones_like(error)])[None]
+    targets = [metric.get("target", "one"), "another"]
+    one = ("reference", "target"), [[1.0, 1.0]]
+    return xr.Dataset(
+        {
+            "final_mse": errors,
+            "final_mse_clean": errors,
+            "reference_mse": one,
+            "reference_mse_clean": one,
+            "target_clean": (("target", "x"), [[-1.0, 1.0]] * 2),
+        },
+        coords={
+            "depth": depths,
+            "target": targets,
+            "reference": [metric.get("reference", "best_line")],
+            "activation": [metric["activation"]],
+        },
+    )
+
+
 MAKERS: Mapping[str, Callable[[Metric, Values], xr.Dataset]] = {
     "final_mse": lambda m, v: per_member(m, "final_mse", v),
     "final_mse_ratio": lambda m, v: per_member(m, "final_mse", v),
@@ -193,6 +285,19 @@ MAKERS: Mapping[str, Callable[[Metric, Values], xr.Dataset]] = {
     "deep_gradient_ratio": lambda m, v: deep_ends(m, "deep_gradient_magnitude", v, 50),
     "deep_largest_gradient": lambda m, v: deep_ends(m, "deep_gradient_magnitude", v, 20),
     "spread_over_theory": spread,
+    "initial_zero_share": lambda m, v: units(m, {"zero_share": [v, 0 * v]}),
+    "square_gain": square_gains,
+    "dead_share": lambda m, v: units(m, {"dead_unit_share": [0 * v, v]}),
+    "dead_share_ratio": lambda m, v: units(m, {"dead_unit_share": [0 * v + 1, v]}),
+    "saturated_share": lambda m, v: units(m, {"saturated_share": [0 * v, v]}),
+    "final_error_share": final_signals,
+    "stability_border_ratio": border,
+    "converged_share": outcomes,
+    "largest_clean_share": learned,
+    "smallest_clean_share": learned,
+    "depth_error_ratio": learned,
+    "error_over_reference": learned,
+    "loss_over_best_line": learned,
     "derivative_min": lambda m, v: derivative(m, v, 1.0),
     "derivative_max": lambda m, v: derivative(m, v, -1.0),
     "closed_form": lambda m, v: xr.Dataset(

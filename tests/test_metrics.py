@@ -121,6 +121,49 @@ def units() -> xr.Dataset:
     )
 
 
+def cells() -> xr.Dataset:
+    """Two seeds at four learning rates and two depths, as stability labels them."""
+    won, lost = "converged", "stuck"
+    shallow = [[won, won, won, lost], [lost, won, lost, lost]]
+    return xr.Dataset(
+        {
+            "outcome": (
+                ("activation", "skip", "depth", "seed", "learning_rate"),
+                [[[shallow, [[lost] * 4] * 2]]],
+            ),
+            "stability_border": (
+                ("activation", "skip", "depth", "seed"),
+                [[[[0.1, 0.2], [0.05, 0.0]]]],
+            ),
+        },
+        coords={"activation": ["relu"], "skip": [1], "depth": [5, 20], "seed": [42, 43]},
+    )
+
+
+def learned() -> xr.Dataset:
+    """Two seeds of two depths on two targets, as capacity labels them."""
+    dims = ("activation", "depth", "target", "seed")
+    clean = [[[[9.0, 9.0], [1.0, 8.0]], [[0.25, 3.0], [2.0, 4.0]]]]
+    losses = [[[[9.0, 9.0], [9.0, 9.0]], [[2.0, 6.0], [3.0, 5.0]]]]
+    by_reference = ("target", "reference")
+    return xr.Dataset(
+        {
+            "final_mse_clean": (dims, clean),
+            "final_mse": (dims, losses),
+            "reference_mse": (by_reference, [[2.0, 7.0], [3.0, 7.0]]),
+            "reference_mse_clean": (by_reference, [[7.0, 7.0], [7.0, 0.5]]),
+            "target_clean": (("target", "x"), [[1.0, 3.0], [-2.0, 2.0]]),
+        },
+        coords={
+            "activation": ["relu"],
+            "depth": [2, 10],
+            "target": ["one", "two"],
+            "reference": ["best_line", "spline"],
+            "seed": [42, 43],
+        },
+    )
+
+
 def dynamics() -> xr.Dataset:
     """Two seeds at two epochs, three hidden layers and an output layer."""
     first = [[1.0] * 4] * 2
@@ -218,6 +261,32 @@ CASES: list[tuple[str, dict[str, Any], xr.Dataset, list[float]]] = [
     ("dead_share_ratio", {**R, "initializer": "he"}, units(), [0.5, 3]),
     ("saturated_share", {**R, "initializer": "he"}, units(), [0.6, 0.2]),
     ("final_error_share", R, dynamics(), [0.5, 8]),
+    ("stability_border", {**R, "skip": 1, "depth": 5}, cells(), [0.1, 0.2]),
+    (
+        "stability_border_ratio",
+        {**R, "skip": 1, "depth": 20, "over_depth": 5},
+        cells(),
+        [0.5, 0],
+    ),
+    ("converged_share", {**R, "skip": 1, "depth": 5}, cells(), [0.75, 0.25]),
+    # the first target varies by 1 around its mean, the second by 4
+    ("clean_share", {**R, "target": "two", "depth": 10}, learned(), [0.5, 1]),
+    ("largest_clean_share", {**R, "depth": 10}, learned(), [0.5, 3]),
+    ("smallest_clean_share", {**R, "depth": 10}, learned(), [0.25, 1]),
+    (
+        "depth_error_ratio",
+        {**R, "target": "two", "depth": 10, "over_depth": 2},
+        learned(),
+        [2, 0.5],
+    ),
+    (
+        "error_over_reference",
+        {**R, "target": "two", "depth": 10, "reference": "spline"},
+        learned(),
+        [4, 8],
+    ),
+    # losses (2, 6) and (3, 5) over best lines of 2 and 3
+    ("loss_over_best_line", {**R, "depth": 10}, learned(), [1, 3]),
     # ReLU under He keeps the error signal as it is, so that all of the slope is beyond theory
     ("theory_gap", {**R, **HE}, deep(), [0.02]),
     ("pooled_slope", {**R, **HE}, deep(), [0.02]),
