@@ -88,7 +88,8 @@ def fulfil(
         dataset = experiment.module().run(config, progress, parts)
         notes += parts.notes
         if parts.reused:
-            notes.append(f"went on after an interrupted run: {parts.reused} parts were there")
+            there = "1 part was" if parts.reused == 1 else f"{parts.reused} parts were"
+            notes.append(f"went on after an interrupted run: {there} there already")
     else:
         dataset = experiment.module().run(config, progress)
     datasets.save(dataset, path)

@@ -16,12 +16,14 @@ def clean_share(dataset: xr.Dataset, activation: str, target: str, depth: int) -
 
 def largest_clean_share(dataset: xr.Dataset, activation: str, depth: int) -> Values:
     """Largest error over all targets, without noise and over the target's variance, per seed."""
-    return np.max(_all_shares(dataset, activation, depth), axis=0)
+    largest: Values = np.max(_all_shares(dataset, activation, depth), axis=0)
+    return largest
 
 
 def smallest_clean_share(dataset: xr.Dataset, activation: str, depth: int) -> Values:
     """Smallest error over all targets, without noise and over the target's variance, per seed."""
-    return np.min(_all_shares(dataset, activation, depth), axis=0)
+    smallest: Values = np.min(_all_shares(dataset, activation, depth), axis=0)
+    return smallest
 
 
 def depth_error_ratio(
@@ -44,7 +46,8 @@ def loss_over_best_line(dataset: xr.Dataset, activation: str, depth: int) -> Val
     """Largest final loss over that of the target's best line, of all targets, per seed."""
     loss = dataset["final_mse"].sel(activation=activation, depth=depth)
     ratio = loss / dataset["reference_mse"].sel(reference="best_line")
-    return np.max(values(ratio.transpose("target", "seed"), keep_shape=True), axis=0)
+    largest: Values = np.max(values(ratio.transpose("target", "seed"), keep_shape=True), axis=0)
+    return largest
 
 
 def _clean(dataset: xr.Dataset, activation: str, target: str, depth: int) -> Values:
