@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 import re
@@ -435,6 +436,22 @@ def test_the_summary_counts_and_groups(page: Page) -> None:
     undecided, untestable = rest.split("What nothing here can decide")
     assert "Of lacks-seeds something holds. Undecided: it takes 14 seeds, not 3." in undecided
     assert "It is beautiful. Beauty is not measured." in untestable
+
+
+def test_what_the_study_does_not_say_stands_apart(folder: Path) -> None:
+    """Our own claims are counted apart, and in neither list of what to trust in the study."""
+    mine = [
+        dataclasses.replace(j, claim=j.claim.model_copy(update={"ours": True}))
+        for j in JUDGMENTS
+        if j.claim.id in {"deep", "flips"}
+    ]
+    others = [j for j in JUDGMENTS if j.claim.id not in {"deep", "flips"}]
+    text = page_of(folder, [*others, *mine]).text
+    assert "sets 6 of its claims, and 2 that explain them or follow from theory, beside" in text
+    _, beyond = text.split("Beyond the study: what holds")
+    holds, fails = beyond.split("Beyond the study: what does not hold")
+    assert holds.count("Of deep something holds.") == 1
+    assert "Of flips something holds." in fails.split("What these results leave undecided")[0]
 
 
 def test_a_changed_verdict_is_announced(page: Page, folder: Path) -> None:

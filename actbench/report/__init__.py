@@ -88,9 +88,13 @@ def _environment() -> jinja2.Environment:
 
 def _variables(gathered: parts.Content) -> dict[str, object]:
     ledger = gathered.entries
+    stated = [e for e in ledger if not e.judgment.claim.ours]
+    ours = [e for e in ledger if e.judgment.claim.ours]
     return {
         "report": gathered,
-        "groups": {str(v): entries.group(ledger, v) for v in Verdict},
+        "groups": {str(v): entries.group(stated, v) for v in Verdict},
+        "ours": {str(v): entries.group(ours, v) for v in Verdict},
+        "count_of_ours": len(ours),
         "number_of": {str(v): sum(e.judgment.verdict is v for e in ledger) for v in Verdict},
         "meaning": {str(verdict): text for verdict, text in entries.MEANING.items()},
         "words": words,
