@@ -23,7 +23,8 @@ from actbench.errors import ActbenchError
 from actbench.experiments import gradient_flow
 from actbench.kernels import Kernel, kernel_of
 from actbench.targets import noisy_sine
-from actbench.theory import FORMULAS, Array, Formula
+from actbench.theory import FORMULAS, Formula
+from actbench.theory.formulas import Array
 
 KEYS = list(FORMULAS)
 QS = (1e-6, 0.02, 1.0, 30.0, 1e4)

@@ -1,0 +1,55 @@
+"""What theory says without torch: activations in NumPy, floors of a target, mean-field predictions.
+
+Mean-field theory follows one number per layer, q, the mean square of the pre-activations of a
+wide random network (Poole et al. 2016), and from it the size of the error signal that comes back
+(Schoenholz et al. 2017). It knows nothing of torch, so it can contradict a measurement.
+"""
+
+from __future__ import annotations
+
+from actbench.theory.floors import (
+    best_constant_mse,
+    best_line_mse,
+    best_unit_interval_mse,
+    noise_floor,
+)
+from actbench.theory.formulas import FORMULAS, Formula, derivative_bounds, formula_of
+from actbench.theory.mean_field import (
+    Critical,
+    FixedPoint,
+    chi,
+    critical,
+    critical_at,
+    fixed_point,
+    next_c,
+    next_q,
+    q_slope,
+)
+from actbench.theory.predictions import Prediction, decades_per_layer, predict, slope_spread
+from actbench.theory.quadrature import gaussian_mean, pair_mean
+
+__all__ = [
+    "FORMULAS",
+    "Critical",
+    "FixedPoint",
+    "Formula",
+    "Prediction",
+    "best_constant_mse",
+    "best_line_mse",
+    "best_unit_interval_mse",
+    "chi",
+    "critical",
+    "critical_at",
+    "decades_per_layer",
+    "derivative_bounds",
+    "fixed_point",
+    "formula_of",
+    "gaussian_mean",
+    "next_c",
+    "next_q",
+    "noise_floor",
+    "pair_mean",
+    "predict",
+    "q_slope",
+    "slope_spread",
+]
