@@ -235,7 +235,7 @@ def test_cutting_the_seeds_into_stacks_changes_nothing(
     dataset: xr.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two stacks, of two members and of one, give what one stack of three gives."""
-    monkeypatch.setattr(gradient_flow, "_STACK_MEMBERS", 2)
+    monkeypatch.setattr("actbench.experiments._passes._STACK_MEMBERS", 2)
     cut = gradient_flow.run(small())
     single = ["error_slope"]  # in single precision
     xr.testing.assert_allclose(cut.drop_vars(single), dataset.drop_vars(single), rtol=1e-12)
@@ -307,8 +307,11 @@ def test_progress_adds_up_to_the_steps_announced() -> None:
     ("settings", "text"),
     [
         ({"activations": ("rleu",)}, "unknown activation 'rleu'.*'relu'"),
-        ({"activations": ()}, "activations is empty"),
-        ({"depths": ()}, "depths is empty"),
+        ({"activations": ()}, "activations are \\[\\], but must be at least one, each named once"),
+        ({"depths": (5, 5)}, "depths are \\[5, 5\\], but must be at least one, each named once"),
+        ({"spread_widths": (64, 64)}, "spread_widths are \\[64, 64\\]"),
+        ({"seeds": (1, 1)}, "seeds are \\[1, 1\\]"),
+        ({"depths": ()}, "depths are \\[\\], but must be at least one"),
         ({"depths": (0,)}, "depth is 0"),
         ({"robust_depths": (1.5,)}, "depth is 1.5"),
         ({"initializers": ("he",)}, "unknown initializer 'he'"),

@@ -5,15 +5,12 @@ one draw per network of a random stream that runs on from model to model, with a
 the training loss. The *robust* protocol asks the same question over many seeds and initializers,
 and keeps the error signal beside the weight gradients. The *deep* part measures what mean-field
 theory predicts, and the *spread* part how networks of one width differ; neither is the study's.
-
-Longer than other modules because the parts share their networks and their one pass.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,23 +18,13 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from torch import Tensor
 
-from actbench import activations, datasets, devices, environment, initializers
+from actbench import activations, datasets, devices, environment, initializers, seeds, settings
 from actbench.errors import ActbenchError, require_positive_int
-from actbench.initializers import Initializer
-from actbench.networks import (
-    Architecture,
-    Stack,
-    linear_layers,
-    reference_network,
-    seeded_network,
-)
+from actbench.experiments import _passes
+from actbench.networks import Architecture, linear_layers, reference_network
 
 _RECOVERED_BATCH = 32
-_STACK_MEMBERS = 50
-# More than fits near the processor is slower than the same in smaller stacks.
-_STACK_NUMBERS = 3_400_000
 
 # The spread part: one input and normal weights, so that theory needs no approximation but width.
 SPREAD_ACTIVATIONS = ("linear", "tanh", "relu", "gelu")
@@ -95,14 +82,12 @@ class Config:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("activations", "depths", "initializers", "robust_depths", "spread_widths"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-            if not getattr(self, name) and name != "spread_widths":
-                raise ActbenchError(f"{name} is empty, but must name at least one")
-        for key in self.activations:
-            activations.get(key)
-        for key in self.initializers:
-            initializers.get(key)
+        for name, lookup in (("activations", activations), ("initializers", initializers)):
+            object.__setattr__(self, name, settings.names(name, getattr(self, name), lookup.get))
+        for name in ("depths", "robust_depths"):
+            object.__setattr__(self, name, settings.each_once(name, getattr(self, name)))
+        widths = settings.each_once("spread_widths", self.spread_widths or (self.width,))
+        object.__setattr__(self, "spread_widths", widths if self.spread_widths else ())
         for depth in (*self.depths, *self.robust_depths):
             require_positive_int("depth", depth)
         for width in (self.width, *self.spread_widths):
@@ -113,10 +98,7 @@ class Config:
         for name in ("points", "deep_points"):
             if require_positive_int(name, getattr(self, name)) < 2:
                 raise ActbenchError(f"{name} is {getattr(self, name)!r}, but must be at least 2")
-        seeds = self.seeds
-        if isinstance(seeds, int):
-            seeds = tuple(range(42, 42 + require_positive_int("seeds", seeds)))
-        object.__setattr__(self, "seeds", tuple(seeds))
+        object.__setattr__(self, "seeds", seeds.expand(self.seeds))
 
     @property
     def steps(self) -> int:
@@ -136,8 +118,8 @@ class Config:
             Names and values that JSON can hold.
         """
         names = [name for name in self.__dataclass_fields__ if name != "device"]
-        settings = {name: getattr(self, name) for name in names}
-        listed = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
+        given = {name: getattr(self, name) for name in names}
+        listed = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
         return {
             **listed,
             "objective": "mean of the outputs, one backward pass, no update",
@@ -153,7 +135,7 @@ class Config:
 
 
 def _seeds(config: Config) -> tuple[int, ...]:
-    return tuple(config.seeds) if not isinstance(config.seeds, int) else (config.seeds,)
+    return seeds.expand(config.seeds)
 
 
 def _deep_seeds(config: Config) -> tuple[int, ...]:
@@ -266,13 +248,13 @@ def _robust(
         layers,
     )
     magnitude, signal = np.full(shape, np.nan), np.full(shape, np.nan)
-    x = _inputs(config.points)
+    x = _passes.inputs(config.points)
     for column, depth in enumerate(config.robust_depths):
-        for place, stack in _stacks(
+        for place, stack in _passes.stacks(
             config.activations, config.initializers, (depth, config.width), _seeds(config), x
         ):
             here = (*place, column, slice(depth + 1))
-            magnitude[here], signal[here] = _flow(stack, x)
+            magnitude[here], signal[here] = _passes.flow(stack, x)
             progress(stack.count)
     return magnitude, signal
 
@@ -280,15 +262,17 @@ def _robust(
 def _deep(config: Config, layers: int, progress: Callable[[int], None]) -> xr.Dataset:
     if not config.deep_depth:
         return xr.Dataset()
-    seeds = _deep_seeds(config)
-    shape = (len(config.activations), len(config.initializers), len(seeds), layers)
+    chosen = _deep_seeds(config)
+    shape = (len(config.activations), len(config.initializers), len(chosen), layers)
     magnitude, signal, square = (np.full(shape, np.nan) for _ in range(3))
-    x = _inputs(config.deep_points)
+    x = _passes.inputs(config.deep_points)
     depth_and_width = (config.deep_depth, config.width)
-    for place, stack in _stacks(config.activations, config.initializers, depth_and_width, seeds, x):
+    for place, stack in _passes.stacks(
+        config.activations, config.initializers, depth_and_width, chosen, x
+    ):
         here = (*place, slice(config.deep_depth + 1))
-        magnitude[here], signal[here] = _flow(stack, x)
-        square[here] = _preactivation_squares(stack, x)
+        magnitude[here], signal[here] = _passes.flow(stack, x)
+        square[here] = _passes.preactivation_squares(stack, x)
         progress(stack.count)
     dims = ("activation", "initializer", "deep_seed", "layer")
     return xr.Dataset(
@@ -297,7 +281,7 @@ def _deep(config: Config, layers: int, progress: Callable[[int], None]) -> xr.Da
             "deep_error_signal": (dims, signal),
             "deep_preactivation_square": (dims, square),
         },
-        coords={"deep_seed": np.array(seeds, dtype=np.int32)},
+        coords={"deep_seed": np.array(chosen, dtype=np.int32)},
     )
 
 
@@ -322,10 +306,10 @@ def spread_over_width(
     slopes = np.full((len(keys), len(counts), max(counts)), np.nan)
     x = torch.ones(1, 1)
     for column, (width, count) in enumerate(zip(config.spread_widths, counts, strict=True)):
-        for (row, _, members), stack in _stacks(
+        for (row, _, members), stack in _passes.stacks(
             keys, (SPREAD_INITIALIZER,), (SPREAD_DEPTH, width), _seeds(config)[:count], x
         ):
-            _, signal = _flow(stack, x)
+            _, signal = _passes.flow(stack, x)
             with np.errstate(all="ignore"):
                 growth = signal[:, SPREAD_DEPTH - 1] / signal[:, 0]
                 found = np.log10(growth) / (SPREAD_DEPTH - 1)
@@ -338,70 +322,6 @@ def spread_over_width(
             "width": np.array(config.spread_widths, dtype=np.int32),
         },
     )
-
-
-def _inputs(points: int) -> Tensor:
-    return torch.linspace(-math.pi, math.pi, points, dtype=torch.float64)[:, None]
-
-
-def _stacks(
-    keys: Sequence[str],
-    draws: Sequence[str],
-    depth_and_width: tuple[int, int],
-    seeds: Sequence[int],
-    x: Tensor,
-) -> Iterator[tuple[tuple[int, int, slice], Stack]]:
-    """Every network once, in stacks with the places of activation, initializer and members."""
-    architectures = [Architecture(activations.get(key), *depth_and_width) for key in keys]
-    for members in _parts(len(seeds), architectures[0].parameter_count):
-        count = len(seeds[members])
-        # All activations start from the same weights, which are drawn once.
-        drawn = [
-            _drawn(architectures[0], initializers.get(key), seeds[members], x) for key in draws
-        ]
-        for row, architecture in enumerate(architectures):
-            stack = Stack(architecture, (), count, len(x), x.device, x.dtype)
-            for which, parameters in enumerate(drawn):
-                with torch.no_grad():
-                    stack.parameters.copy_(parameters)
-                yield (row, which, members), stack
-
-
-def _drawn(
-    architecture: Architecture, initializer: Initializer, seeds: Sequence[int], x: Tensor
-) -> Tensor:
-    networks = (seeded_network(architecture, initializer, seed) for seed in seeds)
-    return Stack(architecture, networks, len(seeds), 1, x.device, x.dtype).parameters.detach()
-
-
-def _parts(count: int, parameters: int) -> Iterator[slice]:
-    size = max(1, min(_STACK_MEMBERS, _STACK_NUMBERS // parameters))
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
-
-
-def _flow(stack: Stack, x: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    signal = np.empty((stack.count, stack.architecture.depth + 1))
-
-    def observe(layer: int, error: Tensor) -> None:
-        signal[:, layer - 1] = error.square().mean((1, 2)).sqrt().numpy()
-
-    stack.forward(x)
-    output_gradient = x.new_full((stack.count, len(x), 1), 1 / len(x))
-    stack.backward(x, output_gradient, observe)
-    magnitude = [gradient.abs().mean((1, 2)) for gradient in stack.weight_gradients]
-    return torch.stack(magnitude, 1).numpy(), signal
-
-
-@torch.no_grad()
-def _preactivation_squares(stack: Stack, x: Tensor) -> NDArray[np.float64]:
-    # Computed once more, because in-place kernels have overwritten the pre-activations.
-    inputs = [x.expand(stack.count, -1, -1), *stack.activations]
-    squares = [
-        torch.baddbmm(bias, entering, weight.mT).square().mean((1, 2))
-        for bias, entering, weight in zip(stack.biases, inputs, stack.weights, strict=True)
-    ]
-    return torch.stack(squares, 1).numpy()
 
 
 def study_files(dataset: xr.Dataset) -> dict[str, Any]:
