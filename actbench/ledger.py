@@ -27,8 +27,8 @@ _WIDE = 120
 FORMATS = ("table", "markdown", "json")
 
 LEGEND = (
-    "reproduced: it holds as stated. direction_only: the ordering or sign holds, the value or "
-    "bound does not. not_reproduced: neither. inconclusive: too few seeds. not_testable: no "
+    "reproduced: it holds as stated. direction_only: a weaker form of it holds (an ordering, a "
+    "sign, a looser bound). not_reproduced: neither. inconclusive: too few seeds. not_testable: no "
     "experiment here can decide. As expected: the verdict that is pinned, so that a change is "
     "noticed.",
     "Unless a row says otherwise a network has 10 hidden layers of 64 units and torch's default "

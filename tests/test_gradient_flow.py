@@ -240,8 +240,8 @@ def test_cutting_the_seeds_into_stacks_changes_nothing(
     single = ["error_slope"]  # in single precision
     xr.testing.assert_allclose(cut.drop_vars(single), dataset.drop_vars(single), rtol=1e-12)
     xr.testing.assert_allclose(cut[single], dataset[single], rtol=1e-4)
-    monkeypatch.setattr(gradient_flow, "_STACK_MEMBERS", 50)
-    monkeypatch.setattr(gradient_flow, "_STACK_NUMBERS", 1)
+    monkeypatch.setattr("actbench.experiments._passes._STACK_MEMBERS", 50)
+    monkeypatch.setattr("actbench.experiments._passes._STACK_NUMBERS", 1)
     alone = gradient_flow.run(small())
     xr.testing.assert_allclose(alone.drop_vars(single), dataset.drop_vars(single), rtol=1e-12)
 

@@ -64,7 +64,7 @@ FILE = ClaimsFile.model_validate(
         },
         "claim": [
             claim("holds", published=0.5),
-            claim("holds-too", source="a table, holds"),
+            claim("holds-too", source="a table, holds", because="So it is with holds."),
             claim(
                 "nasty",
                 source=NASTY,

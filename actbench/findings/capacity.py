@@ -68,7 +68,7 @@ def _learned(ds: xr.Dataset) -> list[str]:
         counts = listed(f"{name(key)} {number(n)}" for key, n in count.items())
         sentences.append(f"{_shape(ds, depth)}: {counts}")
     return [
-        f"Of {plural(len(targets), 'target')} each activation learned so many to a median error "
+        f"Of {plural(len(targets), 'target')} each activation learned this many to a median error "
         f"(over {plural(ds.sizes['seed'], 'seed')}, without noise) below {_LEARNED:.0%} of the "
         f"variance, {'; '.join(sentences)}."
     ]
@@ -88,7 +88,7 @@ def _depths(ds: xr.Dataset) -> list[str]:
     }
     counts = listed(f"{_target(target)} {number(n)}" for target, n in wins.items())
     return [
-        f"Of {plural(len(keys), 'nonlinear activation')} so many do better with {deep} hidden "
+        f"Of {plural(len(keys), 'nonlinear activation')} this many do better with {deep} hidden "
         f"layers than with {shallow} ({_parameters(ds, [shallow, deep])}): {counts}."
     ]
 
@@ -114,7 +114,7 @@ def _classical(ds: xr.Dataset) -> list[str]:
     freedom = ds["kernel_ridge_freedom"].to_numpy()
     return [
         "The better of a smoothing spline and kernel ridge regression, fitted to the same points, "
-        f"is beaten by so many of {plural(total, 'kind')} of network: {counts}.",
+        f"is beaten by this many of {plural(total, 'kind')} of network: {counts}.",
         f"Kernel ridge regression uses {freedom.min():.0f} to {freedom.max():.0f} effective "
         f"parameters for that; {int(ds['parameters'].max()):,} are far more than "
         f"{plural(ds.sizes['x'], 'point')} can fix, and what the networks do with the rest is "

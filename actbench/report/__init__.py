@@ -15,6 +15,7 @@ from actbench.claims import ClaimsFile, Verdict
 from actbench.files import write_atomic
 from actbench.findings.wording import words
 from actbench.report import content, entries, parts, svg
+from actbench.report.glossary import GLOSSARY
 
 if TYPE_CHECKING:
     from actbench.verdicts import Judgment
@@ -95,7 +96,11 @@ def _variables(gathered: parts.Content) -> dict[str, object]:
         "groups": {str(v): entries.group(stated, v) for v in Verdict},
         "ours": {str(v): entries.group(ours, v) for v in Verdict},
         "count_of_ours": len(ours),
-        "number_of": {str(v): sum(e.judgment.verdict is v for e in ledger) for v in Verdict},
+        "number_of": {
+            str(v): tuple(sum(e.judgment.verdict is v for e in part) for part in (stated, ours))
+            for v in Verdict
+        },
+        "glossary": GLOSSARY,
         "meaning": {str(verdict): text for verdict, text in entries.MEANING.items()},
         "words": words,
     }

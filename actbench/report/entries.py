@@ -11,9 +11,9 @@ from actbench.findings.wording import number, plural, settings, words
 from actbench.verdicts import Judgment
 
 MEANING = {
-    Verdict.REPRODUCED: "the claim holds, with its whole interval, at the stated protocol",
-    Verdict.DIRECTION_ONLY: "the ordering or sign holds, the claim as worded does not",
-    Verdict.NOT_REPRODUCED: "neither holds",
+    Verdict.REPRODUCED: "the claim holds as worded, with its whole interval where it has one",
+    Verdict.DIRECTION_ONLY: "a weaker form of it holds (an ordering, a sign, a looser bound)",
+    Verdict.NOT_REPRODUCED: "it does not hold, nor does a weaker form where it has one",
     Verdict.INCONCLUSIVE: "too few seeds for the claim's wording, or the evidence is on the edge",
     Verdict.NOT_TESTABLE: "no experiment here can decide it",
 }
@@ -124,7 +124,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Group:
-    """Claims from one place in the study about one metric that had the same verdict.
+    """Claims from one place about one metric that had the same verdict for the same reason.
 
     Args:
         first: The one to show.
@@ -145,11 +145,13 @@ def group(entries: Sequence[Entry], verdict: Verdict) -> list[Group]:
     Returns:
         Groups in the order of their first claims.
     """
-    found: dict[tuple[str, object], list[Entry]] = {}
+    found: dict[tuple[str, object, str], list[Entry]] = {}
     for entry in entries:
         if entry.judgment.verdict is verdict:
             claim = entry.judgment.claim
-            found.setdefault((claim.source, claim.metric.get("name")), []).append(entry)
+            # One reason is given for the group, so it must be the reason of each.
+            alike = claim.source, claim.metric.get("name"), claim.because
+            found.setdefault(alike, []).append(entry)
     return [Group(first, tuple(others)) for first, *others in found.values()]
 
 
