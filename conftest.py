@@ -10,6 +10,9 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+# Options, storage and messages of the benchmarks; pytest-benchmark wants its hooks loaded here.
+pytest_plugins = ["benchmarks.session"]
+
 # The same examples in every run: a test that fails must fail again.
 settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.load_profile("deterministic")

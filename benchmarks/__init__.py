@@ -1,0 +1,1 @@
+"""How long training takes: ``pytest benchmarks``, and ``python -m benchmarks.peers``."""

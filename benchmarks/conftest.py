@@ -1,0 +1,75 @@
+"""Devices, controls and the meter that every benchmark uses."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from actbench import devices
+from benchmarks.engines import PRODUCT_FLOP, PlainLoop, product, train_for
+from benchmarks.measuring import Control, Meter, Standard
+from benchmarks.stopwatch import Stopwatch, synchronizer
+
+_LOOP_EPOCHS = 10
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The benchmark's device; skips where it is absent."""
+    name = getattr(request, "param", "cpu")
+    if name not in devices.available():
+        pytest.skip(f"no {name} device is present")
+    return torch.device(name)
+
+
+@pytest.fixture
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """CPU threads while the benchmark runs: one, unless it asks for more."""
+    with devices.using_threads(getattr(request, "param", 1)) as count:
+        yield count
+
+
+@pytest.fixture
+def stopwatch(request: pytest.FixtureRequest, device: torch.device) -> Stopwatch:
+    """The benchmark's timer, given to pytest-benchmark before it makes its own fixture."""
+    timer = Stopwatch(synchronizer(device))
+    request.node.add_marker(pytest.mark.benchmark(timer=timer))
+    return timer
+
+
+@cache
+def _controls(device: torch.device) -> Mapping[str, Control]:
+    """Built once per device; the loop goes on training from one benchmark to the next."""
+    loop, multiply = PlainLoop("relu", device), product(device)
+
+    def train_loop() -> None:
+        # One thread is its best: two fight over products this small, up to 40 times slower.
+        with devices.using_threads(1):
+            train_for(loop, _LOOP_EPOCHS)
+
+    train_loop()  # warm-up: Adam's first step alone takes a second
+    multiply()
+    return {
+        "product": Control(multiply, flop=PRODUCT_FLOP),
+        "loop": Control(train_loop, units=_LOOP_EPOCHS, warm_up=True),
+    }
+
+
+@pytest.fixture
+def meter(
+    stopwatch: Stopwatch,  # before `benchmark`, which reads the timer when it is made
+    threads: int,  # noqa: ARG001 - in force while the benchmark runs
+    device: torch.device,
+    benchmark: BenchmarkFixture,
+    standard: Standard,
+) -> Iterator[Meter]:
+    """Time a job beside the controls on the benchmark's device, and free its memory."""
+    yield Meter(benchmark, stopwatch, _controls(device), standard)
+    gc.collect()
+    if device.type != "cpu":
+        torch.accelerator.empty_cache()

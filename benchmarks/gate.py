@@ -1,0 +1,157 @@
+"""Whether a benchmark became slower, judged relative to controls that were timed beside it."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+CONTROLS = ("product", "loop")
+"""A 2048 x 2048 x 2048 float32 product, and the plain ReLU loop."""
+
+_NOTCH = 1.57
+_MOST_LOSS_CHANGE = 0.1
+
+
+def noise_of_median(values: Sequence[float]) -> float:
+    """Estimate how far a median of these may be off, as a share of it.
+
+    Half the width of a notch, 1.57 IQR / sqrt(n) (McGill, Tukey and Larsen 1978, section 7).
+
+    Args:
+        values: Positive numbers, at least one.
+
+    Returns:
+        A share of at least 0; 0 for fewer than two values, which tell nothing.
+    """
+    if len(values) < 2:
+        return 0.0
+    lower, _, upper = statistics.quantiles(values, n=4, method="inclusive")
+    return _NOTCH * (upper - lower) / math.sqrt(len(values)) / statistics.median(values)
+
+
+def relative(seconds: Sequence[float], control: Sequence[float]) -> tuple[float, float]:
+    """Compare times with those of a control that was timed in the same rounds.
+
+    Args:
+        seconds: One per round.
+        control: One per round.
+
+    Returns:
+        The median of the ratios, and its noise as a share of it.
+    """
+    ratios = [s / c for s, c in zip(seconds, control, strict=True)]
+    return statistics.median(ratios), noise_of_median(ratios)
+
+
+def finite(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Leave out what JSON cannot hold.
+
+    Args:
+        numbers: Names and numbers.
+
+    Returns:
+        Those that are finite.
+    """
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
+
+
+@dataclass(frozen=True)
+class Slowdown:
+    """How much slower a benchmark is than a stored run, relative to one control.
+
+    Args:
+        control: One of ``CONTROLS``.
+        factor: Relative time now over relative time then.
+        limit: The largest factor that passes.
+    """
+
+    control: str
+    factor: float
+    limit: float
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is slower than allowed."""
+        return self.factor > self.limit
+
+
+def slowdown(
+    now: Mapping[str, Any], then: Mapping[str, Any], max_slowdown: float
+) -> Slowdown | None:
+    """Compare a benchmark with its stored self.
+
+    Controls disagree where something else held up one of them; only what is slower than *every*
+    control allows is the benchmark's own fault, so the control that excuses most decides.
+
+    Args:
+        now: Its ``extra_info``.
+        then: The stored ``extra_info``.
+        max_slowdown: The largest factor that passes if nothing were noisy; each comparison is
+            widened by the noise of both medians.
+
+    Returns:
+        The comparison that decides; none where no control is in both.
+    """
+    found = []
+    for control in CONTROLS:
+        name, noise = f"relative_to_{control}", f"noise_to_{control}"
+        if now.get(name) and then.get(name):
+            widened = 1 + math.hypot(now.get(noise, 0.0), then.get(noise, 0.0))
+            found.append(Slowdown(control, now[name] / then[name], max_slowdown * widened))
+    return min(found, key=lambda s: s.factor / s.limit, default=None)
+
+
+def wrong_answer(now: Mapping[str, Any], then: Mapping[str, Any]) -> str | None:
+    """Say how the final loss differs from the stored one, where it does.
+
+    Args:
+        now: A benchmark's ``extra_info``.
+        then: The stored ``extra_info``.
+
+    Returns:
+        A sentence, or none: the losses agree within 10 %, or neither run trained.
+    """
+    if "final_loss" not in then:
+        return None
+    before, after = then["final_loss"], now.get("final_loss", math.nan)
+    # Negated, so that a loss which is not a number counts as wrong.
+    if not abs(after - before) <= _MOST_LOSS_CHANGE * abs(before):
+        return f"final loss {after:.4g} instead of {before:.4g}: what it computes has changed"
+    return None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Which benchmarks two runs share.
+
+    Args:
+        matched: In both.
+        missing: Stored, but not run now.
+        new: Run now, but not stored.
+    """
+
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    new: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{len(self.matched)} matched, {len(self.missing)} missing, {len(self.new)} new"
+
+
+def count(now: Iterable[str], then: Iterable[str]) -> Counts:
+    """Count what a comparison compares.
+
+    Args:
+        now: Full names of the benchmarks that ran.
+        then: Full names of those stored.
+
+    Returns:
+        The names, sorted.
+    """
+    ran, stored = set(now), set(then)
+    return Counts(
+        tuple(sorted(ran & stored)), tuple(sorted(stored - ran)), tuple(sorted(ran - stored))
+    )
