@@ -426,7 +426,7 @@ def test_findings_are_computed_from_the_errors() -> None:
     assert (
         "with 10 hidden layers than with 2 (37,633 parameters in both): step 1 and sine 0" in text
     )
-    assert "so many of 4 kinds of network: step 1 and sine 0." in text
+    assert "this many of 4 kinds of network: step 1 and sine 0." in text
     assert "uses 3 to 8 effective parameters" in text
     assert "37,633 are far more than 50 points can fix" in text
     assert "end on the best line of every target" in text
