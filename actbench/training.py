@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from actbench.errors import ActbenchError, require_positive_int, unknown_name
 from actbench.initializers import Initializer
 from actbench.networks import (
     Architecture,
@@ -22,6 +22,7 @@ from actbench.networks import (
     linear_layers,
     seeded_network,
 )
+from actbench.parallel import side_by_side
 
 Progress = Callable[[int], None]
 """Called with the number of epochs x members done since the last call."""
@@ -37,7 +38,26 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # about that many.
 _MEMORY_BUDGET_BYTES = 80 * 2**20
 _PROGRESS_EPOCHS = 10
-_LOOK_FOR_SIGNALS_S = 0.2
+
+
+def require_runnable(points: int, dtype: str, threads: int | None, fewest_points: int = 2) -> None:
+    """Check what every experiment that trains must be given to run at all.
+
+    Args:
+        points: Inputs of the batch.
+        dtype: Name of a floating-point type.
+        threads: CPU threads; ``None`` leaves the choice open.
+        fewest_points: How few inputs will do.
+
+    Raises:
+        ActbenchError: One of them is out of range or not known.
+    """
+    if require_positive_int("points", points) < fewest_points:
+        raise ActbenchError(f"points is {points!r}, but must be at least {fewest_points}")
+    if dtype not in DTYPES:
+        raise unknown_name("dtype", dtype, DTYPES)
+    if threads is not None:
+        require_positive_int("threads", threads)
 
 
 @dataclass(frozen=True)
@@ -308,31 +328,12 @@ def train(
     largest = max(1, memory_budget_bytes // bytes_per_member(architecture, len(x), itemsize))
     workers = threads if schedule.device.type == "cpu" else 1
     stacks = max(math.ceil(len(members) / largest), min(workers, len(members)))
-    stopped, reporting = threading.Event(), threading.Lock()
 
-    def report(done: int) -> None:
-        with reporting:
-            if stopped.is_set():
-                raise _StoppedError
-            progress(done)
-
-    def train_part(part: Sequence[Member]) -> Training:
-        torch.set_num_threads(1)  # of this thread only
+    def job(part: Sequence[Member], report: Progress) -> Training:
         return train_stack(architecture, part, schedule, x, y, report, recorder)
 
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(train_part, part) for part in _evenly(members, stacks)]
-        try:
-            # A signal that reaches another thread wakes nobody here: look for one now and then.
-            while wait(futures, _LOOK_FOR_SIGNALS_S, return_when=FIRST_EXCEPTION).not_done:
-                if any(future.done() and future.exception() for future in futures):
-                    break
-            parts = [future.result() for future in futures]
-        except BaseException:
-            # Ctrl-C reaches the main thread alone: the others learn of it here.
-            stopped.set()
-            pool.shutdown(cancel_futures=True)
-            raise
+    jobs = [partial(job, part) for part in _evenly(members, stacks)]
+    parts = side_by_side(jobs, progress, workers)
     return Training(
         loss=np.concatenate([p.loss for p in parts]),
         recorded={
@@ -342,10 +343,6 @@ def train(
         prediction=np.concatenate([p.prediction for p in parts]),
         hidden_activation=parts[0].hidden_activation,
     )
-
-
-class _StoppedError(Exception):
-    """Ends a stack whose results nobody waits for any more."""
 
 
 def _evenly(members: Sequence[Member], stacks: int) -> Iterator[Sequence[Member]]:

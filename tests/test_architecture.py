@@ -19,7 +19,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
     ("activations", "initializers", "targets", "colors", "files", "seeds", "settings"),
     ("devices", "environment", "experiments", "statistics", "theory"),
-    ("kernels", "datasets"),
+    ("kernels", "datasets", "parallel"),
     ("networks", "metrics", "checkpoints"),
     ("training", "claims"),
     ("experiments.*", "verdicts", "measured"),
@@ -34,7 +34,7 @@ LAYERS: Sequence[Sequence[str]] = (
 """A module imports from layers above its own line only; `figures` stands for the whole package,
 `experiments` for the registry alone, `experiments.*` for each experiment."""
 
-TORCH_HALF = {"devices", "kernels", "networks", "training", "experiments.*"}
+TORCH_HALF = {"devices", "kernels", "networks", "parallel", "training", "experiments.*"}
 PACKAGES = {"figures", "findings", "metrics", "report", "theory"}
 """Packages whose modules may import one another."""
 MEETING = {"environment", "results", "robustness", "doctor", "session", "cli", "__main__", ""}

@@ -22,11 +22,11 @@ from actbench import activations, datasets, initializers
 from actbench.checkpoints import Folder
 from actbench.errors import ActbenchError
 from actbench.experiments import sine_regression, stability
-from actbench.experiments._cells import side_by_side
 from actbench.experiments._outcomes import OUTCOMES, RULES, border, classify
 from actbench.experiments.stability import Config, run
 from actbench.findings.stability import findings
 from actbench.networks import Architecture, linear_layers, seeded_network
+from actbench.parallel import side_by_side
 
 Array = npt.NDArray[np.float64]
 TINY = Config(

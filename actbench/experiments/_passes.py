@@ -77,10 +77,6 @@ def flow(stack: Stack, x: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float
 @torch.no_grad()
 def preactivation_squares(stack: Stack, x: Tensor) -> NDArray[np.float64]:
     """Return the mean square of each layer's pre-activations, shape ``(member, layer)``."""
-    # Computed once more, because in-place kernels have overwritten the pre-activations.
-    inputs = [x.expand(stack.count, -1, -1), *stack.activations]
-    squares = [
-        torch.baddbmm(bias, entering, weight.mT).square().mean((1, 2))
-        for bias, entering, weight in zip(stack.biases, inputs, stack.weights, strict=True)
-    ]
+    layers = range(1, stack.architecture.depth + 2)
+    squares = [stack.pre_activation(x, layer).square().mean((1, 2)) for layer in layers]
     return torch.stack(squares, 1).numpy()

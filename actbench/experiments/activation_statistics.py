@@ -29,10 +29,11 @@ from actbench import (
     targets,
 )
 from actbench.checkpoints import Checkpoint, compute_now
-from actbench.errors import ActbenchError, require_positive_int, unknown_name
+from actbench.errors import require_positive_int, unknown_name
 from actbench.experiments._layer_statistics import LEVELS, statistics
+from actbench.experiments._losses import mean_square_error
 from actbench.networks import Architecture, Stack, seeded_network
-from actbench.training import DTYPES, Member, Schedule, Training, train
+from actbench.training import DTYPES, Member, Schedule, Training, require_runnable, train
 
 STAGES = ("initial", "trained")
 _STACK_MEMBERS = 16
@@ -107,15 +108,10 @@ class Config:
             require_positive_int("trained_seeds", self.trained_seeds)
         for name in ("epochs", "depth", "width"):
             require_positive_int(name, getattr(self, name))
-        if require_positive_int("points", self.points) < 2:
-            raise ActbenchError(f"points is {self.points!r}, but must be at least 2")
+        require_runnable(self.points, self.dtype, self.threads)
         for name in ("learning_rate", "epsilon", "saturation"):
             settings.positive(name, getattr(self, name))
         settings.at_least_zero("noise_std", self.noise_std)
-        if self.dtype not in DTYPES:
-            raise unknown_name("dtype", self.dtype, DTYPES)
-        if self.threads is not None:
-            require_positive_int("threads", self.threads)
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -269,7 +265,7 @@ def _dataset(
     trained[where] = 1
     mse = np.full(networks, np.nan)
     if training is not None:
-        mse[where] = _mse(training.prediction, target.noisy)
+        mse[where] = mean_square_error(training.prediction, target.noisy)
     variables: dict[str, Any] = {
         "trained": (("initializer", "seed"), trained),
         "trained_mse": (("activation", "initializer", "seed"), mse[None]),
@@ -292,13 +288,6 @@ def _dataset(
             "level": np.array(LEVELS),
         },
     )
-
-
-def _mse(prediction: NDArray[Any], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    # A diverged member overflows on its way to infinity, which is what it should report.
-    with np.errstate(over="ignore", invalid="ignore"):
-        result: NDArray[np.float64] = np.square(prediction.astype(np.float64) - target).mean(-1)
-    return result
 
 
 def study_files(dataset: xr.Dataset) -> dict[str, Any]:  # noqa: ARG001 - one signature for all

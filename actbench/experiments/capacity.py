@@ -24,11 +24,12 @@ from actbench import (
     targets,
 )
 from actbench.checkpoints import Checkpoint, compute_now
-from actbench.errors import ActbenchError, require_positive_int, unknown_name
-from actbench.experiments._cells import first_non_finite, mean_square_error, side_by_side
+from actbench.errors import ActbenchError, require_positive_int
+from actbench.experiments._losses import first_non_finite, mean_square_error
 from actbench.experiments._smoothers import FEWEST_POINTS, REFERENCES, KernelRidge, fit_all
 from actbench.networks import Architecture
-from actbench.training import DTYPES, Member, Progress, Schedule, Training, train
+from actbench.parallel import side_by_side
+from actbench.training import Member, Progress, Schedule, Training, require_runnable, train
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,9 @@ class Config:
                 require_positive_int(name, size)
         require_positive_int("epochs", self.epochs)
         initializers.get(self.initializer)
-        if require_positive_int("points", self.points) < FEWEST_POINTS:
-            raise ActbenchError(f"points is {self.points!r}, but must be at least {FEWEST_POINTS}")
+        require_runnable(self.points, self.dtype, self.threads, FEWEST_POINTS)
         settings.positive("learning_rate", self.learning_rate)
         settings.at_least_zero("noise_std", self.noise_std)
-        if self.dtype not in DTYPES:
-            raise unknown_name("dtype", self.dtype, DTYPES)
-        if self.threads is not None:
-            require_positive_int("threads", self.threads)
 
     @property
     def steps(self) -> int:

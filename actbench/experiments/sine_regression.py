@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from actbench import (
     activations,
@@ -23,9 +22,10 @@ from actbench import (
     targets,
 )
 from actbench.checkpoints import Checkpoint, compute_now
-from actbench.errors import ActbenchError, require_positive_int, unknown_name
+from actbench.errors import require_positive_int
+from actbench.experiments._losses import first_non_finite, mean_square_error
 from actbench.networks import Architecture
-from actbench.training import DTYPES, Member, Schedule, Training, train
+from actbench.training import Member, Schedule, Training, require_runnable, train
 
 STUDY_ACTIVATIONS = ("linear", "sigmoid", "relu", "leaky_relu", "gelu")
 _RECORDED_EPOCHS = (0, 1, 10, 100, 499)
@@ -85,15 +85,10 @@ class Config:
         initializers.get(self.initializer)
         for name in ("epochs", "depth", "width"):
             require_positive_int(name, getattr(self, name))
-        if require_positive_int("points", self.points) < 2:
-            raise ActbenchError(f"points is {self.points!r}, but must be at least 2")
+        require_runnable(self.points, self.dtype, self.threads)
         settings.positive("learning_rate", self.learning_rate)
         for name in ("weight_decay", "noise_std"):
             settings.at_least_zero(name, getattr(self, name))
-        if self.dtype not in DTYPES:
-            raise unknown_name("dtype", self.dtype, DTYPES)
-        if self.threads is not None:
-            require_positive_int("threads", self.threads)
 
     @property
     def recorded_epochs(self) -> tuple[int, ...]:
@@ -191,9 +186,9 @@ def _dataset(config: Config, key: str, target: targets.Target, training: Trainin
     return xr.Dataset(
         {
             "loss": ((*by_member, "epoch"), loss),
-            "final_mse": (by_member, _mse(prediction, target.noisy)),
-            "final_mse_clean": (by_member, _mse(prediction, target.clean)),
-            "diverged": (by_member, _first_non_finite(loss)),
+            "final_mse": (by_member, mean_square_error(prediction, target.noisy)),
+            "final_mse_clean": (by_member, mean_square_error(prediction, target.clean)),
+            "diverged": (by_member, first_non_finite(loss)),
             "gradient_magnitude": (
                 (*by_member, "recorded_epoch", "layer"),
                 training.recorded["gradient_magnitude"][None],
@@ -218,18 +213,6 @@ def _dataset(config: Config, key: str, target: targets.Target, training: Trainin
             "unit": np.arange(config.width, dtype=np.int32),
         },
     )
-
-
-def _mse(prediction: NDArray[Any], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    # A diverged member overflows on its way to infinity, which is what it should report.
-    with np.errstate(over="ignore", invalid="ignore"):
-        result: NDArray[np.float64] = np.square(prediction.astype(np.float64) - target).mean(-1)
-    return result
-
-
-def _first_non_finite(loss: NDArray[Any]) -> NDArray[np.int32]:
-    bad = ~np.isfinite(loss)
-    return np.where(bad.any(-1), bad.argmax(-1), -1).astype(np.int32)
 
 
 def study_files(dataset: xr.Dataset) -> dict[str, Any]:

@@ -24,11 +24,12 @@ from actbench import (
     targets,
 )
 from actbench.checkpoints import Checkpoint, compute_now
-from actbench.errors import ActbenchError, require_positive_int, unknown_name
-from actbench.experiments._cells import first_non_finite, mean_square_error, side_by_side
+from actbench.errors import ActbenchError, require_positive_int
+from actbench.experiments._losses import first_non_finite, mean_square_error
 from actbench.experiments._outcomes import RULES, border, classify
 from actbench.networks import Architecture
-from actbench.training import DTYPES, Member, Progress, Schedule, Training, train
+from actbench.parallel import side_by_side
+from actbench.training import Member, Progress, Schedule, Training, require_runnable, train
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,8 @@ class Config:
         initializers.get(self.initializer)
         for name in ("epochs", "width"):
             require_positive_int(name, getattr(self, name))
-        if require_positive_int("points", self.points) < 2:
-            raise ActbenchError(f"points is {self.points!r}, but must be at least 2")
+        require_runnable(self.points, self.dtype, self.threads)
         settings.at_least_zero("noise_std", self.noise_std)
-        if self.dtype not in DTYPES:
-            raise unknown_name("dtype", self.dtype, DTYPES)
-        if self.threads is not None:
-            require_positive_int("threads", self.threads)
 
     @property
     def steps(self) -> int:

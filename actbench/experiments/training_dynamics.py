@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from numpy.typing import NDArray
 from torch import Tensor
 
 from actbench import (
@@ -25,14 +24,15 @@ from actbench import (
     targets,
 )
 from actbench.checkpoints import Checkpoint, compute_now
-from actbench.errors import ActbenchError, require_positive_int, unknown_name
+from actbench.errors import require_positive_int
+from actbench.experiments._losses import first_non_finite, mean_square_error
 from actbench.networks import Architecture, Stack
 from actbench.training import (
-    DTYPES,
     Member,
     Schedule,
     Training,
     gradient_magnitudes,
+    require_runnable,
     train,
 )
 
@@ -84,14 +84,9 @@ class Config:
         initializers.get(self.initializer)
         for name in ("epochs", "looks", "depth", "width"):
             require_positive_int(name, getattr(self, name))
-        if require_positive_int("points", self.points) < 2:
-            raise ActbenchError(f"points is {self.points!r}, but must be at least 2")
+        require_runnable(self.points, self.dtype, self.threads)
         settings.positive("learning_rate", self.learning_rate)
         settings.at_least_zero("noise_std", self.noise_std)
-        if self.dtype not in DTYPES:
-            raise unknown_name("dtype", self.dtype, DTYPES)
-        if self.threads is not None:
-            require_positive_int("threads", self.threads)
 
     @property
     def recorded_epochs(self) -> tuple[int, ...]:
@@ -228,8 +223,8 @@ def _dataset(config: Config, key: str, target: targets.Target, training: Trainin
         {
             **recorded,
             "loss": ((*by_member, "epoch"), training.loss[None]),
-            "final_mse": (by_member, _mse(training.prediction, target.noisy)[None]),
-            "diverged": (by_member, _first_non_finite(training.loss)[None]),
+            "final_mse": (by_member, mean_square_error(training.prediction, target.noisy)[None]),
+            "diverged": (by_member, first_non_finite(training.loss)[None]),
             "target_noisy": ("x", target.noisy),
             "target_clean": ("x", target.clean),
         },
@@ -243,18 +238,6 @@ def _dataset(config: Config, key: str, target: targets.Target, training: Trainin
             "x": target.x,
         },
     )
-
-
-def _mse(prediction: NDArray[Any], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    # A diverged member overflows on its way to infinity, which is what it should report.
-    with np.errstate(over="ignore", invalid="ignore"):
-        result: NDArray[np.float64] = np.square(prediction.astype(np.float64) - target).mean(-1)
-    return result
-
-
-def _first_non_finite(loss: NDArray[Any]) -> NDArray[np.int32]:
-    bad = ~np.isfinite(loss)
-    return np.where(bad.any(-1), bad.argmax(-1), -1).astype(np.int32)
 
 
 def study_files(dataset: xr.Dataset) -> dict[str, Any]:  # noqa: ARG001 - one signature for all

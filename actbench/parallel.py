@@ -1,24 +1,23 @@
-"""The trainings of a grid: done side by side on the CPU's threads, and what is read off them."""
+"""Independent jobs done side by side on the CPU's threads, each job on one thread."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from typing import Any, TypeVar
+from typing import TypeAlias, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from actbench.training import Progress
-
+Progress: TypeAlias = Callable[[int], None]
 _T = TypeVar("_T")
 _LOOK_FOR_SIGNALS_S = 0.2
 
 
 def side_by_side(
-    jobs: Sequence[Callable[[Progress], _T]], progress: Progress, workers: int
+    jobs: Sequence[Callable[[Callable[[int], None]], _T]],
+    progress: Callable[[int], None],
+    workers: int,
 ) -> list[_T]:
     """Do independent jobs on as many threads as there are workers, each job on one thread.
 
@@ -64,32 +63,3 @@ def side_by_side(
 
 class _StoppedError(Exception):
     """Ends a job whose result nobody waits for any more."""
-
-
-def mean_square_error(prediction: NDArray[Any], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how far predictions are from their targets.
-
-    Args:
-        prediction: Outputs, shape ``(..., points)``.
-        target: Of a shape that fits it.
-
-    Returns:
-        Mean squared errors, float64, shape ``(...)``.
-    """
-    # A diverged member overflows on its way to infinity, which is what it should report.
-    with np.errstate(over="ignore", invalid="ignore"):
-        result: NDArray[np.float64] = np.square(prediction.astype(np.float64) - target).mean(-1)
-    return result
-
-
-def first_non_finite(loss: NDArray[Any]) -> NDArray[np.int32]:
-    """Find when members diverged.
-
-    Args:
-        loss: Losses, shape ``(..., epoch)``.
-
-    Returns:
-        The first epoch with a loss that is not finite, -1 where there is none, shape ``(...)``.
-    """
-    bad = ~np.isfinite(loss)
-    return np.where(bad.any(-1), bad.argmax(-1), -1).astype(np.int32)
