@@ -35,7 +35,7 @@ LAYERS: Sequence[Sequence[str]] = (
 `experiments` for the registry alone, `experiments.*` for each experiment."""
 
 TORCH_HALF = {"devices", "kernels", "networks", "parallel", "training", "experiments.*"}
-PACKAGES = {"figures", "findings", "metrics", "report", "theory"}
+PACKAGES = {"cli", "figures", "findings", "metrics", "report", "theory"}
 """Packages whose modules may import one another."""
 MEETING = {"environment", "results", "robustness", "doctor", "session", "cli", "__main__", ""}
 """Where the halves meet; every other module belongs to the paper half."""

@@ -147,7 +147,7 @@ def test_a_setting_that_an_experiment_lacks_is_refused(key: str, setting: str, o
 
 def test_every_option_of_the_command_can_be_named() -> None:
     """No option of `actbench run` that sets something is unknown to the text of a refusal."""
-    from actbench.cli import run
+    from actbench.cli.studying import run
     from actbench.session import _OPTIONS
 
     others = {"experiments", "out", "quiet", "dry_run", "overwrite"}

@@ -1,0 +1,65 @@
+"""The command line; nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from actbench import __version__
+from actbench.cli import reading, studying
+from actbench.cli.options import EXIT_USAGE
+from actbench.errors import ActbenchError
+
+app = typer.Typer(
+    help="Measure and judge the claims of a study of activation functions.\n\n"
+    "Start with [bold]actbench reproduce[/bold]: it runs every experiment and writes data and "
+    "figures to results/. [bold]actbench list[/bold] names what can be run.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"actbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+_STUDY = "The study"
+_RESULTS = "Results"
+_HERE = "This installation"
+
+app.command(rich_help_panel=_STUDY)(studying.reproduce)
+app.command(rich_help_panel=_STUDY)(studying.run)
+app.command(rich_help_panel=_STUDY)(studying.robustness)
+app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)
+app.command(rich_help_panel=_RESULTS)(reading.report)
+app.command("list", rich_help_panel=_HERE)(reading.list_)
+app.command(rich_help_panel=_HERE)(reading.doctor)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        app()
+    except ActbenchError as error:
+        _fail(str(error), EXIT_USAGE)
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stderr.write(f"actbench: error: {message}\n")
+    sys.exit(code)

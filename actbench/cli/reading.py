@@ -1,0 +1,144 @@
+"""Commands that show what is there: list, doctor, claims, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from actbench.activations import ACTIVATIONS
+from actbench.cli.options import EXIT_CHANGED, Out, Quiet, interruptible
+from actbench.errors import unknown_name
+from actbench.experiments import EXPERIMENTS
+from actbench.experiments import get as get_experiment
+from actbench.initializers import KEYS as INITIALIZER_KEYS
+
+
+def list_() -> None:
+    """Name the experiments, activations and initializers."""
+    typer.echo("experiments")
+    for experiment in EXPERIMENTS.values():
+        typer.echo(f"  {experiment.key:18} {experiment.summary}")
+    typer.echo("activations")
+    for activation in ACTIVATIONS.values():
+        low, high = activation.derivative_bounds
+        bounds = f"slope in [{low:.4g}, {high:.4g}]"
+        typer.echo(f"  {activation.key:12} {activation.formula:29} {bounds}")
+    typer.echo("initializers")
+    for key in INITIALIZER_KEYS:
+        typer.echo(f"  {key}")
+
+
+def doctor(out: Out = Path("results")) -> None:
+    """Say what this machine has, what would be slow or missing, and how to get it."""
+    from actbench.doctor import examine
+
+    with interruptible():
+        findings = examine(out)
+    for finding in findings:
+        typer.echo(f"{'ok  ' if finding.good else 'look'} {finding.text}")
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(1)
+
+
+claims_app = typer.Typer(
+    help="The ledger: every claim of the study with its verdict.", invoke_without_command=True
+)
+
+
+@claims_app.callback()
+def claims(
+    context: typer.Context,
+    form: Annotated[str, typer.Option("--format", help="table, markdown or json.")] = "table",
+    verdict: Annotated[
+        str | None, typer.Option(help="Only claims with this verdict.", show_default="all")
+    ] = None,
+    experiment: Annotated[
+        str | None, typer.Option(help="Only claims of this experiment.", show_default="all")
+    ] = None,
+    out: Out = Path("results"),
+) -> None:
+    """Print the ledger, judged from the results in --out or from stored measurements."""
+    if context.invoked_subcommand is not None:
+        context.obj = out
+        return
+    from actbench import ledger
+    from actbench.claims import Verdict, published
+
+    with interruptible():
+        if form not in ledger.FORMATS:
+            raise unknown_name("format", form, ledger.FORMATS)
+        verdicts = [str(known) for known in Verdict]
+        if verdict is not None and verdict not in verdicts:
+            raise unknown_name("verdict", verdict, verdicts)
+        if experiment is not None:
+            get_experiment(experiment)
+        file = published()
+        judgments = ledger.from_results(file, out)
+    chosen = [
+        j
+        for j in judgments
+        if verdict in {None, str(j.verdict)}
+        and (
+            experiment is None
+            or (j.claim.protocol and file.protocol[j.claim.protocol].experiment == experiment)
+        )
+    ]
+    if form == "table":
+        screen = Console()
+        screen.print(ledger.table(chosen, screen.width))
+        typer.echo(ledger.counts(chosen))
+    else:
+        write = ledger.as_json if form == "json" else ledger.markdown
+        typer.echo(write(chosen, ledger.elsewhere(file, chosen)))
+    if ledger.changed(judgments):
+        raise typer.Exit(EXIT_CHANGED)
+
+
+def _complete_claim(incomplete: str) -> list[str]:
+    from actbench.claims import published
+
+    return [claim.id for claim in published().claim if claim.id.startswith(incomplete)]
+
+
+@claims_app.command("show")
+def claims_show(
+    context: typer.Context,
+    claim_id: Annotated[str, typer.Argument(help="The claim.", autocompletion=_complete_claim)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for data and figures.", show_default="results"),
+    ] = None,
+) -> None:
+    """Print one claim with its source, protocol and evidence, and how to rerun just it."""
+    from actbench import ledger
+    from actbench.claims import published
+
+    with interruptible():
+        file = published()
+        claim = file.get(claim_id)
+        folder: Path = out or context.obj
+        (judgment,) = ledger.from_results(file, folder, [claim])
+        stored = not ledger.results_hold(file, claim.protocol, folder)
+        typer.echo(ledger.in_full(judgment, file, stored=stored))
+
+
+def report(out: Out = Path("results"), quiet: Quiet = False) -> None:
+    """Write report.html and report.md into a folder of results, without computing anything anew.
+
+    The page holds its figures and needs no network: open it, send it, print it. It has the ledger,
+    each experiment with figures and findings, and why some claims do not reproduce. Claims whose
+    experiment the folder lacks are judged from stored measurements, and say so.
+
+    Example: actbench run sine-regression --out mine && actbench report --out mine
+    """
+    with interruptible():
+        from actbench import ledger
+        from actbench.session import Session, ledger_of
+
+        judgments = ledger_of(out)
+        Session(out, quiet, overwrite=False).show_report(judgments)
+    if ledger.changed(judgments):
+        raise typer.Exit(EXIT_CHANGED)

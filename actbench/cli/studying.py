@@ -1,0 +1,202 @@
+"""Commands that compute the study: reproduce, run, robustness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from actbench.activations import ACTIVATIONS
+from actbench.cli.options import (
+    EXIT_CHANGED,
+    Device,
+    DryRun,
+    Out,
+    Overwrite,
+    Quiet,
+    Seeds,
+    Threads,
+    interruptible,
+)
+from actbench.errors import require_positive_int
+from actbench.experiments import EXPERIMENTS
+from actbench.experiments import get as get_experiment
+from actbench.initializers import KEYS as INITIALIZER_KEYS
+
+
+def _complete_experiment(incomplete: str) -> list[tuple[str, str]]:
+    return [(e.key, e.summary) for e in EXPERIMENTS.values() if e.key.startswith(incomplete)]
+
+
+def _complete_initializer(incomplete: str) -> list[str]:
+    return [key for key in INITIALIZER_KEYS if key.startswith(incomplete)]
+
+
+def reproduce(
+    out: Out = Path("results"),
+    seeds: Seeds = 16,
+    device: Device = "auto",
+    threads: Threads = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="In about a minute: only what most claims rest on."),
+    ] = False,
+    quiet: Quiet = False,
+    dry_run: DryRun = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Run every experiment of the study at its settings and compare with what was published.
+
+    Writes the study's data files (seed 42), one NetCDF file with everything, the figures, and a
+    report of it all (report.html, report.md). Takes about five minutes on 2 cores; when it is
+    interrupted, the same command goes on where it stopped.
+    """
+    with interruptible():
+        require_positive_int("--seeds", seeds)
+        from actbench.session import Session, ledger_of, study_jobs
+
+        session = Session(out, quiet, overwrite)
+        jobs = study_jobs(seeds, device, threads, quick=quick)
+        if quick:
+            session.say_left_out(jobs)
+        if dry_run:
+            session.estimate(jobs)
+            return
+        session.execute(jobs)
+        judgments = ledger_of(out)
+        session.show_report(judgments)
+        changed = session.show_ledger(judgments)
+    if changed:
+        raise typer.Exit(EXIT_CHANGED)
+
+
+def run(
+    experiments: Annotated[
+        list[str],
+        typer.Argument(
+            help="Which experiments, such as sine-regression.", autocompletion=_complete_experiment
+        ),
+    ],
+    activation: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--activation",
+            "-a",
+            help="An activation; may be repeated.",
+            show_default="the study's",
+            autocompletion=lambda: list(ACTIVATIONS),
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Full-batch updates.", show_default="500")
+    ] = None,
+    initializer: Annotated[
+        str | None,
+        typer.Option(
+            help=f"One of {', '.join(INITIALIZER_KEYS)}.",
+            show_default="torch_default",
+            autocompletion=_complete_initializer,
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Adam's step size.", show_default="0.001")
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Adam's L2 penalty.", show_default="0.0")
+    ] = None,
+    depth: Annotated[int | None, typer.Option(help="Hidden layers.", show_default="10")] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Units per hidden layer.", show_default="64")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32 or float64.", show_default="float32")
+    ] = None,
+    out: Out = Path("results"),
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="How many seeds, from 42 on.", show_default="the experiment's"),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, cpu, cuda, mps or xpu; auto picks the best.",
+            show_default="the experiment's",
+        ),
+    ] = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    dry_run: DryRun = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Run chosen experiments, with settings of your own.
+
+    Example: actbench run sine-regression -a relu -a tanh --epochs 200 --out mine
+    """
+    with interruptible():
+        if seeds is not None:
+            require_positive_int("--seeds", seeds)
+        chosen = [get_experiment(key) for key in dict.fromkeys(experiments)]
+        asked: dict[str, Any] = {
+            "activations": activation or None,
+            "epochs": epochs,
+            "initializer": initializer,
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+            "depth": depth,
+            "width": width,
+            "dtype": dtype,
+            "seeds": seeds,
+            "device": device,
+            "threads": threads,
+        }
+        # What was not asked for is left to each experiment's own defaults.
+        settings = {name: value for name, value in asked.items() if value is not None}
+        from actbench.session import Job, Session, make_config
+
+        jobs = [Job(e, make_config(e, settings)) for e in chosen]
+        session = Session(out, quiet, overwrite)
+        session.estimate(jobs) if dry_run else session.execute(jobs)
+
+
+def robustness(
+    measure: Annotated[
+        bool, typer.Option(help="Measure the map anew; takes about half an hour on 2 cores.")
+    ] = False,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="The map to read or write.", show_default="baselines/robustness.json"),
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Also draw a picture per claim into this folder.")
+    ] = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace a map of other settings.")] = False,
+) -> None:
+    """Say in which settings that the study leaves open each claim holds, and where it flips.
+
+    An interrupted measurement goes on where it stopped when the command is given again.
+    """
+    with interruptible():
+        from actbench import robustness as maps
+        from actbench.claims import published
+        from actbench.console import progress_bar
+        from actbench.robustness_sentence import sentence
+
+        claims_file, path = published(), file or maps.path_of()
+        if measure:
+            grid = maps.Grid()
+            bar = Console(stderr=True, quiet=quiet)
+            with progress_bar(bar, "robustness", maps.steps(grid)) as progress:
+                maps.run(grid, claims_file, path, progress, threads, overwrite)
+        found = maps.load(path)
+        screen = Console(quiet=quiet)
+        for claim in maps.mapped_claims(claims_file):
+            screen.print(f"[bold]{claim.id}[/]: {sentence(found, claim)}", highlight=False)
+        if pictures is not None:
+            from actbench.figures.robustness import draw_all
+
+            written = draw_all(found, claims_file, pictures)
+            screen.print(f"{len(written)} pictures written to {pictures}/", highlight=False)
