@@ -5,9 +5,11 @@ Loaded by pytest through an entry point, so it imports nothing heavy until a tes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import pytest
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from actbench.claims import Claim, ClaimsFile
     from actbench.verdicts import Judgment
 
-_CLAIMS = pytest.StashKey["ClaimsFile"]()
+_CLAIMS = pytest.StashKey[dict[Path, "ClaimsFile"]]()
+_ASKED = pytest.StashKey[list[Path]]()
 _LOW_MARGIN = 2.0
 _BASELINE_SEEDS = 100
 
@@ -29,6 +32,15 @@ class NotReproduced(AssertionError):  # noqa: N818 - the name of a finding, not 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the claims suite."""
     group = parser.getgroup("actbench", "claims with verdicts")
+    group.addoption(
+        "--claims",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="judge the claims of this file, one test per claim; may be repeated. Where no test "
+        "file is named, nothing else is run",
+    )
     group.addoption("--seeds", type=int, default=16, help="seeds per training, from 42 on")
     group.addoption(
         "--device",
@@ -58,39 +70,98 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks, also outside this repository."""
+    """Register the marks, also outside this repository, and collect the files of --claims."""
+    asked = [path.resolve() for path in config.getoption("--claims")]
+    config.stash[_ASKED] = asked
+    for path in asked:
+        _checked(config, path)
+    if asked and not hasattr(config, "workerinput"):  # a worker is given what was put together
+        named = config.args_source is pytest.Config.ArgsSource.ARGS
+        config.args[:] = [*(config.args if named else ()), *map(str, asked)]
     config.addinivalue_line("markers", "claim: a documented claim of the study, judged")
     config.addinivalue_line("markers", "slow: trains for minutes; needs --slow")
 
 
-def shipped_claims(config: pytest.Config) -> ClaimsFile:
-    """Return the study's claims, read once per session.
+def _checked(config: pytest.Config, path: Path) -> None:
+    """Read a file of --claims and check its settings, before anything is collected."""
+    from actbench.errors import ActbenchError
+    from actbench.evidence import check_settings
+
+    try:
+        check_settings(claims_of(config, path))
+    except ActbenchError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def claims_of(config: pytest.Config, path: Path | None = None) -> ClaimsFile:
+    """Return the claims of a file, read once per session.
 
     Args:
         config: Of the running session.
+        path: The file; ``baselines/published.toml``, the study's, by default.
 
     Returns:
-        The content of ``baselines/published.toml``.
+        Its content.
     """
-    if _CLAIMS not in config.stash:
-        from actbench import claims
+    from actbench import claims
 
-        config.stash[_CLAIMS] = claims.published()
-    return config.stash[_CLAIMS]
+    known = config.stash.setdefault(_CLAIMS, {})
+    wanted = path or claims.baselines_folder() / "published.toml"
+    if wanted not in known:
+        known[wanted] = claims.load(wanted)
+    return known[wanted]
+
+
+class ClaimsModule(pytest.Module):
+    """A file of claims as a module of tests: one per claim."""
+
+    def _getobj(self) -> ModuleType:
+        module = ModuleType(self.path.stem, f"The claims of {self.path}.")
+        vars(module)["test_claim"] = _claim_is_as_pinned
+        return module
+
+
+def _claim_is_as_pinned(judgment: Judgment) -> None:
+    """The claim's verdict is the one that is pinned."""
+    check_expected(judgment)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Collect what was named by --claims."""
+    if file_path.resolve() in parent.config.stash[_ASKED]:
+        return ClaimsModule.from_parent(parent, path=file_path)
+    return None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give one test per claim and device to whoever asks for the fixture ``judgment``."""
+    """Give one test per claim and device to whoever asks for the fixture ``judgment``.
+
+    The claims are the study's, in a module with a list ``CLAIMS_FILES`` those files', and in a
+    file of --claims its own.
+    """
     if "judgment" not in metafunc.fixturenames or "claim" not in metafunc.fixturenames:
         return
-    claims = shipped_claims(metafunc.config)
+    module = metafunc.definition.getparent(pytest.Module)
+    files: Sequence[Path | None] = getattr(metafunc.module, "CLAIMS_FILES", (None,))
+    if isinstance(module, ClaimsModule):
+        files = (module.path.resolve(),)
     metafunc.parametrize(
-        "claim",
-        [pytest.param(c, id=c.id, marks=_marks(claims, c)) for c in claims.claim],
+        ("claims_file", "claim"),
+        [
+            pytest.param(path, claim, id=_id(path, claim, files), marks=_marks(file, claim))
+            for path in files
+            for file in [claims_of(metafunc.config, path)]
+            for claim in file.claim
+        ],
+        indirect=["claims_file"],
     )
     several = devices_of(metafunc.config)
     if len(several) > 1:
         metafunc.parametrize("training_device", several, indirect=True)
+
+
+def _id(path: Path | None, claim: Claim, files: Sequence[Path | None]) -> str:
+    return claim.id if path is None or len(files) == 1 else f"{path.stem}:{claim.id}"
 
 
 def _marks(claims: ClaimsFile, claim: Claim) -> list[pytest.MarkDecorator]:
@@ -121,9 +192,9 @@ def _reason(claims: ClaimsFile, claim: Claim) -> str:
 
 
 @pytest.fixture(scope="session")
-def claims_file(pytestconfig: pytest.Config) -> ClaimsFile:
-    """The study's claims."""
-    return shipped_claims(pytestconfig)
+def claims_file(request: pytest.FixtureRequest) -> ClaimsFile:
+    """The claims of the file that the test is about, the study's unless it names another."""
+    return claims_of(request.config, getattr(request, "param", None))
 
 
 def devices_of(config: pytest.Config) -> list[str]:
@@ -160,7 +231,7 @@ def protocol_dataset(
     from filelock import FileLock
 
     from actbench import datasets, evidence
-    from actbench.experiments import EXPERIMENTS
+    from actbench.experiments import get as get_experiment
 
     folder = tmp_path_factory.getbasetemp()
     threads = pytestconfig.getoption("--threads")
@@ -171,6 +242,8 @@ def protocol_dataset(
     regenerate = pytestconfig.getoption("--regenerate-baselines")
     seeds = _BASELINE_SEEDS if regenerate else pytestconfig.getoption("--seeds")
     known: dict[str, xr.Dataset] = {}
+    # Files of two names may have protocols of one.
+    owner = "" if claims_file.of_the_study else f"{crc32(str(claims_file.path).encode()):08x}-"
     first = devices_of(pytestconfig)[0]
 
     def find(name: str, device: str = first) -> xr.Dataset | None:
@@ -179,12 +252,12 @@ def protocol_dataset(
             return None
         if results is not None:
             return evidence.stored_dataset(results, name, protocol)
-        path = folder / f"actbench-{name}-{device.replace(':', '-')}.nc"
+        path = folder / f"actbench-{owner}{name}-{device.replace(':', '-')}.nc"
         if path.name not in known:
             with FileLock(f"{path}.lock"):
                 if not path.exists():
                     config = evidence.config_for(protocol, seeds, device, threads)
-                    module = EXPERIMENTS[protocol.experiment].module()
+                    module = get_experiment(protocol.experiment).module()
                     datasets.save(module.run(config), path)
             known[path.name] = datasets.load(path)
         return known[path.name]
