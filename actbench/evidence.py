@@ -52,6 +52,10 @@ def config_for(
     )
 
 
+def _toml(value: Any) -> str:
+    return str(list(value) if isinstance(value, tuple) else value)
+
+
 def check_settings(claims: ClaimsFile) -> None:
     """Build every protocol's configuration, so that a mistake is told before anything runs.
 
@@ -73,10 +77,13 @@ def check_settings(claims: ClaimsFile) -> None:
             ) from error
         except (TypeError, ValueError, AttributeError) as error:
             given = ", ".join(f"{key} = {value!r}" for key, value in protocol.settings.items())
+            factory = get_experiment(protocol.experiment).module().Config()
+            usual = ", ".join(
+                f"{key} = {_toml(getattr(factory, key))}" for key in protocol.settings
+            )
             raise ActbenchError(
-                f"{claims.path}: protocol {name!r}, field 'settings': one of {given} is not of "
-                f"the kind that {protocol.experiment} takes ({error}). Compare with the settings "
-                f"of 'actbench.experiments.{protocol.experiment.replace('-', '_')}.Config'"
+                f"{claims.path}: protocol {name!r}, field 'settings': {given}: one of these is of "
+                f"another kind than {protocol.experiment} takes ({error}). By default: {usual}"
             ) from error
 
 

@@ -73,9 +73,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marks, also outside this repository, and collect the files of --claims."""
     asked = [path.resolve() for path in config.getoption("--claims")]
     config.stash[_ASKED] = asked
-    for path in asked:
-        _checked(config, path)
-    if asked and not hasattr(config, "workerinput"):  # a worker is given what was put together
+    if not hasattr(config, "workerinput"):  # once is enough
+        for path in asked:
+            _checked(config, path)
+    if asked:
         named = config.args_source is pytest.Config.ArgsSource.ARGS
         config.args[:] = [*(config.args if named else ()), *map(str, asked)]
     config.addinivalue_line("markers", "claim: a documented claim of the study, judged")
@@ -121,9 +122,9 @@ class ClaimsModule(pytest.Module):
         return module
 
 
-def _claim_is_as_pinned(judgment: Judgment) -> None:
+def _claim_is_as_pinned(judgment: Judgment, claims_file: ClaimsFile) -> None:
     """The claim's verdict is the one that is pinned."""
-    check_expected(judgment)
+    check_expected(judgment, claims_file)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
@@ -226,11 +227,11 @@ def protocol_dataset(
 
     Workers of pytest-xdist share what one of them computed, on one thread each, as they run side
     by side. The function returns ``None`` for a slow protocol unless ``--slow`` was given: its
-    claims are judged from stored measurements.
+    claims are judged from stored measurements, where there are any.
     """
     from filelock import FileLock
 
-    from actbench import datasets, evidence
+    from actbench import datasets, evidence, measured
     from actbench.experiments import get as get_experiment
 
     folder = tmp_path_factory.getbasetemp()
@@ -249,7 +250,10 @@ def protocol_dataset(
     def find(name: str, device: str = first) -> xr.Dataset | None:
         protocol = claims_file.protocol[name]
         if protocol.slow and not (pytestconfig.getoption("--slow") or regenerate):
-            return None
+            # What a file of one's own has no measurements of can only be run.
+            stored = measured.path_of(name, claims_file.measured_folder)
+            if claims_file.of_the_study or stored.exists():
+                return None
         if results is not None:
             return evidence.stored_dataset(results, name, protocol)
         path = folder / f"actbench-{owner}{name}-{device.replace(':', '-')}.nc"
@@ -290,11 +294,12 @@ def judgment(
     return result
 
 
-def check_expected(judgment: Judgment) -> None:
+def check_expected(judgment: Judgment, file: ClaimsFile | None = None) -> None:
     """End a claim's test as its verdict says.
 
     Args:
         judgment: The verdict with its evidence.
+        file: Where the claim stands; the study's claims by default.
 
     Raises:
         NotReproduced: The verdict is the expected one, and the claim does not hold as stated.
@@ -305,11 +310,14 @@ def check_expected(judgment: Judgment) -> None:
     if not judgment.as_expected:
         if judgment.verdict is Verdict.INCONCLUSIVE and judgment.seeds < judgment.seeds_needed:
             pytest.skip(f"needs {judgment.seeds_needed} seeds, {judgment.seeds} were run")
+        look_at = f"actbench claims show {claim.id}"
+        if file is not None and not file.of_the_study:
+            look_at = f"actbench verify {file.path}"
         pytest.fail(
             f"{claim.id} is {judgment.verdict}, but {claim.expected} was expected.\n"
             f"claim:    {claim.statement}\n"
             f"measured: {judgment.sentence}\n"
-            f"look at:  actbench claims show {claim.id}",
+            f"look at:  {look_at}",
             pytrace=False,
         )
     if judgment.verdict is not Verdict.REPRODUCED:

@@ -105,8 +105,11 @@ def squeezed(text: str) -> str:
     return " ".join(text.split())
 
 
-NAMES = "linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish"
-INITIALIZERS = "torch_default, xavier_uniform, xavier_normal, he_uniform, he_normal, normal(STD)"
+NAMES = "linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish, selu"
+INITIALIZERS = (
+    "torch_default, xavier_uniform, xavier_normal, he_uniform, he_normal, lecun_uniform, "
+    "lecun_normal, normal(STD)"
+)
 WHOLE = "but must be a whole number of at least 1"
 
 

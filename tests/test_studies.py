@@ -8,11 +8,12 @@ from actbench.claims import further_studies
 from actbench.pytest_plugin import check_expected
 
 if TYPE_CHECKING:
+    from actbench.claims import ClaimsFile
     from actbench.verdicts import Judgment
 
 CLAIMS_FILES = further_studies()
 
 
-def test_claim(judgment: Judgment) -> None:
+def test_claim(judgment: Judgment, claims_file: ClaimsFile) -> None:
     """The claim's verdict is the one that is pinned."""
-    check_expected(judgment)
+    check_expected(judgment, claims_file)
