@@ -21,6 +21,8 @@ from actbench.files import strict_json, write_atomic
 SCHEMA_VERSION = 1
 KIND: Final = "actbench record"
 
+Dtype = Literal["float32", "float64"]
+
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 _Positive = Annotated[float, Field(gt=0)]
 
@@ -109,7 +111,7 @@ class Chain(BaseModel):
 
     engine: Literal["streams", "initial weights", "operations", "reference", "stack"]
     activation: str | None
-    dtype: Literal["float32", "float64"]
+    dtype: Dtype
     steps: list[Step] = Field(min_length=1)
 
     @property

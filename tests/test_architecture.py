@@ -17,15 +17,15 @@ ROOT = Path(actbench.__file__).parent
 
 LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
-    ("activations", "initializers", "targets", "colors", "files", "seeds", "settings"),
-    ("devices", "environment", "experiments", "statistics", "theory"),
+    ("activations", "initializers", "targets", "colors", "files", "seeds", "settings", "stopwatch"),
+    ("devices", "environment", "experiments", "records", "statistics", "theory"),
     ("kernels", "datasets", "parallel"),
     ("networks", "metrics", "checkpoints"),
     ("training", "claims"),
-    ("experiments.*", "verdicts", "measured"),
-    ("evidence", "robustness"),
+    ("experiments.*", "engines", "fingerprints", "verdicts", "measured"),
+    ("evidence", "robustness", "timings"),
     ("robustness_sentence",),
-    ("console", "figures", "findings", "ledger", "records"),
+    ("console", "figures", "findings", "ledger", "recording"),
     ("drift",),
     ("results", "report", "doctor", "pytest_plugin"),
     ("session",),
@@ -35,10 +35,30 @@ LAYERS: Sequence[Sequence[str]] = (
 """A module imports from layers above its own line only; `figures` stands for the whole package,
 `experiments` for the registry alone, `experiments.*` for each experiment."""
 
-TORCH_HALF = {"devices", "kernels", "networks", "parallel", "training", "experiments.*"}
+TORCH_HALF = {
+    "devices",
+    "engines",
+    "experiments.*",
+    "fingerprints",
+    "kernels",
+    "networks",
+    "parallel",
+    "timings",
+    "training",
+}
 PACKAGES = {"cli", "drift", "figures", "findings", "metrics", "report", "theory"}
 """Packages whose modules may import one another."""
-MEETING = {"environment", "results", "robustness", "doctor", "session", "cli", "__main__", ""}
+MEETING = {
+    "environment",
+    "results",
+    "recording",
+    "robustness",
+    "doctor",
+    "session",
+    "cli",
+    "__main__",
+    "",
+}
 """Where the halves meet; every other module belongs to the paper half."""
 
 HEAVY = {"torch", "numpy", "xarray", "scipy", "matplotlib", "pandas", "psutil"}

@@ -8,8 +8,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from actbench.drift.levels import LAST_DIGIT_UNITS, Dtype, Level, Number, worst
-from actbench.records import Chain, Record, Step
+from actbench.drift.levels import LAST_DIGIT_UNITS, Level, Number, worst
+from actbench.records import Chain, Dtype, Record, Step
 
 ENGINES: Final = ("streams", "initial weights", "operations", "reference", "stack")
 """In the order in which a first difference is looked for: what is simple explains what is not."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from actbench.drift.levels import LAST_DIGIT_UNITS, Dtype, Level, Number, same_bits, worst
+from actbench.drift.levels import LAST_DIGIT_UNITS, Level, Number, same_bits, worst
 from actbench.measured import FALSE_ALARM, metric_title
-from actbench.records import Distribution, Record
+from actbench.records import Distribution, Dtype, Record
 from actbench.statistics import same_distribution
 
 

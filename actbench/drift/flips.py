@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from actbench.records import Verdict
 
+_NOT_TESTABLE = "not_testable"
+
 
 @dataclass(frozen=True)
 class Flip:
@@ -63,6 +65,7 @@ class ClaimsDrift:
         stored: How many were left out because at least one record judged them from values stored
             in the package, which say nothing about its release.
         left_out: How many were left out because their protocol has other settings.
+        not_testable: How many no experiment can decide.
     """
 
     compared: int = 0
@@ -72,6 +75,7 @@ class ClaimsDrift:
     missing: tuple[str, ...] = ()
     stored: int = 0
     left_out: int = 0
+    not_testable: int = 0
 
 
 def compare_verdicts(
@@ -88,7 +92,8 @@ def compare_verdicts(
         What flipped, and what was not compared.
     """
     before, now = {v.id: v for v in old}, {v.id: v for v in new}
-    both = [(v, now[v.id]) for v in before.values() if v.id in now]
+    shared = [(v, now[v.id]) for v in before.values() if v.id in now]
+    both = [pair for pair in shared if any(v.verdict != _NOT_TESTABLE for v in pair)]
     fresh = [(a, b) for a, b in both if a.fresh and b.fresh]
     pairs = [(a, b) for a, b in fresh if comparable(a.id)]
     return ClaimsDrift(
@@ -103,6 +108,7 @@ def compare_verdicts(
         missing=tuple(claim for claim in before if claim not in now),
         stored=len(both) - len(fresh),
         left_out=len(fresh) - len(pairs),
+        not_testable=len(shared) - len(both),
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final
 
-Dtype = Literal["float32", "float64"]
+from actbench.records import Dtype
+
 Number = float | None
 
 LAST_DIGIT_UNITS: Final = 512

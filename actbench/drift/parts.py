@@ -103,6 +103,8 @@ def _claims(drift: Drift) -> Part:
             f"{_count(found.stored, 'claim')} left out: judged from values stored in the package, "
             "which say nothing about this release."
         )
+    if found.not_testable:
+        blocks.append(f"{_count(found.not_testable, 'claim')} no experiment can decide.")
     if found.left_out:
         blocks.append(
             f"{_count(found.left_out, 'claim')} left out: measured at other settings (below)."

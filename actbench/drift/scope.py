@@ -11,7 +11,6 @@ from actbench.records import Record
 
 _HARDWARE: Final = ("system", "cpu", "cpu_capability", "device_name")
 _HOW_RUN: Final = ("device", "threads")
-_RELEASE: Final = ("torch", "torch_commit")
 _ABSENT: Final = "not stated"
 
 
@@ -44,8 +43,9 @@ def scope_of(old: Record, new: Record) -> Scope:
         new: Another.
 
     Returns:
-        Bits and speed need one machine, device and number of threads; claims one claims file;
-        metrics the same settings of their protocol.
+        Bits and speed need one machine and device (each takes one thread whatever number the
+        claims were measured on); claims need one claims file, metrics the same settings of their
+        protocol.
     """
     claims = [*_empty("claims", bool(old.verdicts), bool(new.verdicts)), *_claims_file(old, new)]
     place = list(_elsewhere(old, new))
@@ -86,7 +86,7 @@ def _elsewhere(old: Record, new: Record) -> Iterator[str]:
             f"Bits and speed are left out: they come from different machines ({differing}). "
             "Metrics are compared by value up to the last digit, and else as distributions."
         )
-    elif differing := _differences(before, now, _HOW_RUN):
+    elif differing := _differences(before, now, ("device",)):
         yield f"Bits and speed are left out: {differing}."
 
 
@@ -139,7 +139,15 @@ def _notes(old: Record, new: Record) -> Iterator[str]:
         yield f"Both records are of torch {now.get('torch', _ABSENT)}."
     elif old.torch == new.torch:
         yield f"Both records are of torch {new.torch}, in two builds."
-    known = {*_HARDWARE, *_HOW_RUN, *_RELEASE}
-    keys = tuple(k for k in {**before, **now} if k not in known)
-    if differing := _differences(before, now, keys):
+    if differing := _differences(before, now, ("threads",)):
+        yield (
+            f"Metrics may differ in their last digits for another reason than torch: {differing}. "
+            "Fingerprints and timings take one thread each."
+        )
+    keys = [k for k in {**before, **now} if k not in {*_HARDWARE, *_HOW_RUN, "torch"}]
+    builds = tuple(k for k in keys if k.startswith("torch_") and k != "torch_commit")
+    if differing := _differences(before, now, builds):
+        yield f"The builds of torch differ: {differing}."
+    others = tuple(k for k in keys if not k.startswith("torch_"))
+    if differing := _differences(before, now, others):
         yield f"Not only torch differs, and what drifts may be due to it: {differing}."
