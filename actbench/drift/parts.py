@@ -174,6 +174,7 @@ def _chains(drift: Drift) -> Iterator[str | Rows]:
     if differing:
         heading = ("fingerprint", "parts first at", "there", "largest later", "losses")
         yield _rows(heading, [_chain(chain) for chain in differing])
+        yield "ulp: units in the last place, among the few values that are kept of each step."
     uneven = [chain.name for chain in found.chains if chain.only_in_one]
     if uneven:
         yield f"Steps that only one record has were left out in {_some(uneven, ', ')}."
