@@ -19,7 +19,8 @@ from packaging.version import InvalidVersion, Version
 
 from actbench.errors import ActbenchError
 from actbench.files import prepare_folder, write_atomic
-from actbench.installation import (
+from actbench.records import Record, load
+from actbench.releases.installation import (
     make_environment,
     own_distribution,
     own_source,
@@ -28,8 +29,7 @@ from actbench.installation import (
     temporaries_in,
     write_pins,
 )
-from actbench.isolation import require_space, run_logged, vanishing_folder
-from actbench.records import Record, load
+from actbench.releases.isolation import require_space, run_logged, vanishing_folder
 
 _OTHER_PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 _NEEDED_BYTES = 9 * 10**9

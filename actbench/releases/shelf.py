@@ -11,8 +11,8 @@ from typing import TypeVar
 from actbench.claims import baselines_folder
 from actbench.environment import cpu_model
 from actbench.errors import ActbenchError
-from actbench.matrix import parts_of
 from actbench.records import Record, load_folder
+from actbench.releases.matrix import parts_of
 
 _Value = TypeVar("_Value")
 Stored = list[tuple[Path, Record]]
