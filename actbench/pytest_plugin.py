@@ -56,6 +56,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="judge what actbench reproduce wrote to DIR instead of training",
     )
     group.addoption(
+        "--record",
+        metavar="FILE",
+        type=Path,
+        help="afterwards write what this torch did to FILE, as actbench record does, from the "
+        "trainings of this session",
+    )
+    group.addoption(
         "--slow",
         action="store_true",
         help="train what takes minutes too, rather than judge "
@@ -81,6 +88,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args[:] = [*(config.args if named else ()), *map(str, asked)]
     config.addinivalue_line("markers", "claim: a documented claim of the study, judged")
     config.addinivalue_line("markers", "slow: trains for minutes; needs --slow")
+    if config.getoption("--record") is not None:
+        from actbench.pytest_record import Writer
+
+        config.pluginmanager.register(Writer(config.getoption("--record"), claims_of(config)))
 
 
 def _checked(config: pytest.Config, path: Path) -> None:
@@ -233,12 +244,14 @@ def protocol_dataset(
 
     from actbench import datasets, evidence, measured
     from actbench.experiments import get as get_experiment
+    from actbench.pytest_record import FOLDER, shared_path
 
     folder = tmp_path_factory.getbasetemp()
     threads = pytestconfig.getoption("--threads")
     if hasattr(pytestconfig, "workerinput"):
         folder = folder.parent
         threads = threads or 1
+    pytestconfig.stash[FOLDER] = folder
     results = pytestconfig.getoption("--from-results")
     regenerate = pytestconfig.getoption("--regenerate-baselines")
     seeds = _BASELINE_SEEDS if regenerate else pytestconfig.getoption("--seeds")
@@ -256,7 +269,7 @@ def protocol_dataset(
                 return None
         if results is not None:
             return evidence.stored_dataset(results, name, protocol)
-        path = folder / f"actbench-{owner}{name}-{device.replace(':', '-')}.nc"
+        path = shared_path(folder, f"{owner}{name}", device)
         if path.name not in known:
             with FileLock(f"{path}.lock"):
                 if not path.exists():
