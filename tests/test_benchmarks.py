@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from actbench import initializers, targets
+from actbench.engines import PlainLoop, StackOf, flop_per_epoch, study_architecture, train_for
+from actbench.stopwatch import Stopwatch, synchronizer
 from actbench.training import Member, Schedule, train_reference, train_stack
 from benchmarks import gate, peers, session
-from benchmarks.engines import PlainLoop, StackOf, flop_per_epoch, study_architecture, train_for
-from benchmarks.stopwatch import Stopwatch, synchronizer
 
 pytest_plugins = ["pytester"]
 
@@ -140,16 +140,6 @@ def test_one_disturbed_control_fails_nothing() -> None:
     assert not found.fails
 
 
-def test_noise_is_that_of_a_median() -> None:
-    """For normal values the notch is close to 1.96/sqrt(2) times the median's standard error."""
-    draw = np.random.default_rng(5)
-    runs = draw.normal(10.0, 0.5, (2000, 9))
-    error = np.median(runs, axis=1).std() / 10
-    notch = float(np.mean([gate.noise_of_median(run.tolist()) for run in runs]))
-    assert 0.8 * error < notch < 2 * error
-    assert gate.noise_of_median([1.0]) == 0
-
-
 @pytest.mark.parametrize(
     ("now", "wrong"),
     [({"final_loss": 0.0105}, False), ({"final_loss": 0.02}, True), ({}, True)],
@@ -188,7 +178,7 @@ import json
 from pathlib import Path
 import pytest
 from benchmarks.measuring import Control, Job, Meter
-from benchmarks.stopwatch import Stopwatch
+from actbench.stopwatch import Stopwatch
 
 settings = json.loads(Path({settings!r}).read_text())
 now = 0.0
