@@ -29,8 +29,7 @@ class StepDrift:
         position: Place in the chain, from 0.
         count: How many numbers the step has.
         kept: How many of them the records keep.
-        units: Largest distance of two kept values, in units in the last place; 0 where the
-            difference lies among values that are not kept.
+        units: Largest distance of two kept values, in units in the last place.
         relative: The same as a share of the larger value.
         level: How much it drifted.
     """
@@ -46,11 +45,6 @@ class StepDrift:
     level: Level
 
     @property
-    def unseen(self) -> bool:
-        """Whether the difference lies among values that the records do not keep."""
-        return self.units == 0 and self.kept < self.count
-
-    @property
     def where(self) -> str:
         """Such as ``"loss, between epochs 50 and 100"``."""
         if self.epoch is None:
@@ -61,15 +55,16 @@ class StepDrift:
 
     @property
     def how_far(self) -> str:
-        """Such as ``"up to 2 units in the last place (1.7e-16 relative)"``."""
-        if self.unseen:
+        """Such as ``"up to 2 units in the last place (1.7e-16 relative) in 4 of 4096 values"``."""
+        if self.level is Level.UNSEEN:
             return f"in values other than the {self.kept} of {self.count} that are kept"
         if math.isinf(self.units):
             return "finite in one record only"
         if self.units == 0:
             return "in the sign of a zero, or in what is not a number"
         unit = "unit" if self.units <= 1 else "units"
-        return f"up to {self.units:.3g} {unit} in the last place ({self.relative:.2g} relative)"
+        told = f"up to {self.units:.3g} {unit} in the last place ({self.relative:.2g} relative)"
+        return told if self.kept == self.count else f"{told} in {self.kept} of {self.count} values"
 
 
 @dataclass(frozen=True)
@@ -188,8 +183,11 @@ def _step(old: Step, new: Step, dtype: Dtype, position: int, since: int | None) 
     alike = len(old.values) == len(new.values)
     units = worst(old.values, new.values, dtype) if alike else math.inf
     relative = worst(old.values, new.values) if alike else math.inf
-    level = Level.LAST_DIGIT if units <= LAST_DIGIT_UNITS else _by_spread(old, new)
     kept = min(len(old.values), len(new.values))
+    if units > LAST_DIGIT_UNITS:
+        level = _by_spread(old, new)
+    else:
+        level = Level.UNSEEN if units == 0 and kept < new.count else Level.LAST_DIGIT
     return StepDrift(new.name, new.epoch, since, position, new.count, kept, units, relative, level)
 
 

@@ -63,7 +63,7 @@ class Drift:
 
     @property
     def speed_differs(self) -> bool:
-        """Whether a workload is slower or faster beyond its uncertainty and 5 %."""
+        """Whether a workload is slower or faster by more than what counts as a change."""
         return any(r.change in ("slower", "faster") for r in self.speed.workloads)
 
     @property
@@ -139,10 +139,14 @@ def failures(drift: Drift, *, strict: bool, max_slowdown: float | None) -> list[
         ids = ", ".join(flip.id for flip in drift.claims.flips)
         found.append(f"{_claims(len(drift.claims.flips))} flipped: {ids}.")
     if strict:
-        names = [m.name for m in drift.metrics.metrics if m.level.rank >= Level.LARGER.rank]
-        names += [c.name for c in drift.chains.chains if c.level is Level.OUTSIDE_SPREAD]
-        if names:
-            found.append(f"--strict: numbers left the seeds' spread: {_some(names)}.")
+        metrics = drift.metrics.metrics
+        left = [m.name for m in metrics if m.level is Level.OUTSIDE_SPREAD]
+        left += [c.name for c in drift.chains.chains if c.level is Level.OUTSIDE_SPREAD]
+        if left:
+            found.append(f"--strict: numbers left the seeds' spread: {_some(left)}.")
+        larger = [m.name for m in metrics if m.level is Level.LARGER]
+        if larger:
+            found.append(f"--strict: beyond the last digit, on few seeds: {_some(larger)}.")
     if max_slowdown is not None:
         slow = [
             f"{r.name} ({r.ratio:.3g} times)"

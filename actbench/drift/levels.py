@@ -28,11 +28,13 @@ _SMALLEST: Final = {"float32": 2.0**-149, "float64": 2.0**-1074}
 class Level(StrEnum):
     """How much numbers drifted, the least first.
 
-    ``larger`` is more than the last digit where there is no spread over seeds to compare with.
+    ``unseen``: bits differ, but none of the few values that a record keeps of a long step.
+    ``larger``: more than the last digit, where there is no spread over seeds to compare with.
     """
 
     IDENTICAL = "identical"
     LAST_DIGIT = "last_digit"
+    UNSEEN = "unseen"
     WITHIN_SPREAD = "within_spread"
     LARGER = "larger"
     OUTSIDE_SPREAD = "outside_spread"
@@ -51,6 +53,7 @@ class Level(StrEnum):
 _WORDS: Final = {
     Level.IDENTICAL: "identical bits",
     Level.LAST_DIGIT: "last digit",
+    Level.UNSEEN: "differs in values not kept",
     Level.WITHIN_SPREAD: "within the seeds' spread",
     Level.LARGER: "larger, no spread known",
     Level.OUTSIDE_SPREAD: "outside the seeds' spread",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from actbench.drift.chains import ChainDrift, StepDrift
 from actbench.drift.comparing import Drift
+from actbench.drift.flips import Unexpected
 from actbench.drift.levels import Level
 from actbench.drift.speed import Ratio
 
@@ -73,7 +74,7 @@ def origins(drift: Drift) -> list[str]:
         told = origin.environment
         build = told.get("torch", origin.torch)
         where = told.get("device_name", told.get("cpu", "unknown machine"))
-        threads = f", {told['threads']} thread(s)" if "threads" in told else ""
+        threads = f", threads {told['threads']}" if "threads" in told else ""
         lines.append(f"{which}: torch {build} on {where}{threads}, made {origin.made_at}")
     return lines
 
@@ -88,7 +89,7 @@ def _claims(drift: Drift) -> Part:
         answer = "No claim was compared."
     blocks: list[str | Rows] = []
     if found.flips:
-        heading = ("claim", "was", "is", "expected", "measured before", "measured now")
+        heading = ("claim", "was", "is", "expected", "value was", "value is")
         blocks.append(
             _rows(
                 heading,
@@ -110,10 +111,19 @@ def _claims(drift: Drift) -> Part:
             f"{_count(found.left_out, 'claim')} left out: measured at other settings (below)."
         )
     if found.unexpected:
-        named = [f"{u.id} is {u.verdict}, expected {u.expected}" for u in found.unexpected]
-        blocks.append(f"Not as expected in the new record: {_some(named, '; ')}.")
+        blocks.append("Not as expected in the new record: " + _unexpected(found.unexpected))
     blocks += _only("Claims", found.new, found.missing)
     return Part("Claims that flipped", answer, tuple(blocks), alarming=bool(found.flips))
+
+
+def _unexpected(claims: Sequence[Unexpected]) -> str:
+    found = []
+    for verdict in dict.fromkeys(u.verdict for u in claims):
+        these = [u for u in claims if u.verdict == verdict]
+        seeds = sorted({u.seeds for u in these})
+        on = f" on {seeds[0]} seeds" if len(seeds) == 1 and verdict == "inconclusive" else ""
+        found.append(f"{len(these)} {verdict}{on} ({_some([u.id for u in these], ', ')})")
+    return "; ".join(found) + "."
 
 
 def _numbers(drift: Drift) -> Part:
@@ -132,11 +142,11 @@ def _metrics(drift: Drift) -> Iterator[str | Rows]:
     found, levels = drift.metrics, drift.levels()
     if found.metrics:
         told = ", ".join(f"{levels[level]} {level.words}" for level in Level if levels[level])
-        yield f"{_count(len(found.metrics), 'metric')} over seeds: {told}."
+        yield f"{_count(len(found.metrics), 'metric')}: {told}."
         differing = [m for m in found.metrics if m.level is not Level.IDENTICAL]
         differing.sort(key=lambda m: (-m.level.rank, 1 if m.p is None else m.p, -m.relative))
         if differing:
-            heading = ("metric", "drift", "median before", "median now", "largest change", "p")
+            heading = ("metric", "drift", "median was", "is", "largest change", "p")
             rows = [
                 (
                     m.name,
@@ -164,6 +174,7 @@ def _chains(drift: Drift) -> Iterator[str | Rows]:
     if differing:
         heading = ("fingerprint", "parts first at", "there", "largest later", "losses")
         yield _rows(heading, [_chain(chain) for chain in differing])
+        yield "ulp: units in the last place, among the few values that are kept of each step."
     uneven = [chain.name for chain in found.chains if chain.only_in_one]
     if uneven:
         yield f"Steps that only one record has were left out in {_some(uneven, ', ')}."
@@ -183,7 +194,7 @@ def _chain(chain: ChainDrift) -> tuple[str, ...]:
 
 
 def _units(step: StepDrift) -> str:
-    if step.unseen:
+    if step.level is Level.UNSEEN:
         return "in values not kept"
     if math.isinf(step.units):
         return "no longer finite, or finite now"
@@ -207,7 +218,7 @@ def _speed(drift: Drift) -> Part:
     blocks: list[str | Rows] = [
         Rows(("workload", "before", "now", "ratio", "change"), tuple(rows)),
         "Before and now are durations relative to the control; a ratio above 1 is slower. Slower "
-        "and faster: beyond the uncertainty and 5 %.",
+        "and faster: beyond the uncertainty, 5 %, and what the control itself changed by.",
     ]
     if found.control is not None:
         blocks.append(_control(found.control, found.control_is))
@@ -215,9 +226,16 @@ def _speed(drift: Drift) -> Part:
 
 
 def _control(control: Ratio, what: str) -> str:
-    return (
+    sentence = (
         f"The control itself ({what}) took {control.old:.4g} s, now {control.new:.4g} s: "
         f"{_times(control.ratio, control.uncertainty)}."
+    )
+    if control.change == "as before":
+        return sentence
+    factor = max(control.ratio, 1 / control.ratio)
+    return (
+        f"{sentence} The machine was in another state, so nothing below a factor of {factor:.2f} "
+        "counts: measure both records again on a quiet machine."
     )
 
 

@@ -29,6 +29,9 @@ class Ratio:
         uncertainty: Of the ratio, as a share of it: the notches of both medians (McGill, Tukey
             and Larsen 1978, section 7), added as independent errors; infinite where a record
             has one round only, which tells nothing about noise.
+        least: The smallest factor, to either side, that counts as a change: beyond the
+            uncertainty, 5 %, and for a workload what the control itself changed by. A ratio to the
+            control makes up for a machine in another mood, but not wholly.
     """
 
     name: str
@@ -36,19 +39,19 @@ class Ratio:
     new: float
     ratio: float
     uncertainty: float
+    least: float
 
     @property
     def change(self) -> Change:
-        """Whether it is slower or faster, beyond its uncertainty and 5 %."""
-        if math.isinf(self.uncertainty):
+        """Whether it is slower or faster by more than ``least``."""
+        if math.isinf(self.least):
             return "unknown"
-        least = 1 + max(self.uncertainty, SMALLEST_CHANGE)
-        if self.ratio > least:
+        if self.ratio > self.least:
             return "slower"
-        return "faster" if self.ratio * least < 1 else "as before"
+        return "faster" if self.ratio * self.least < 1 else "as before"
 
     def beyond(self, max_slowdown: float) -> bool:
-        """Tell whether it is slower than a factor, beyond its uncertainty.
+        """Tell whether it is slower, and by more than a factor beyond its uncertainty.
 
         Args:
             max_slowdown: The largest factor that is accepted, at least 1.
@@ -56,7 +59,7 @@ class Ratio:
         Returns:
             Whether it is.
         """
-        return self.ratio > max_slowdown * (1 + self.uncertainty)
+        return self.change == "slower" and self.ratio > max_slowdown * (1 + self.uncertainty)
 
 
 @dataclass(frozen=True)
@@ -94,22 +97,25 @@ def compare_timings(old: Timings, new: Timings) -> Speed:
         A ratio per workload in both, their geometric mean, and the control's own change.
     """
     before, now = ({w.name: w.relative for w in timings.workloads} for timings in (old, new))
-    ratios = tuple(_ratio(name, before[name], now[name]) for name in before if name in now)
+    control = _ratio("control", old.control_durations_s, new.control_durations_s)
+    moved = max(control.ratio, 1 / control.ratio) if control.change != "as before" else 1.0
+    ratios = tuple(_ratio(name, before[name], now[name], moved) for name in before if name in now)
     logs = [math.log(r.ratio) for r in ratios]
     return Speed(
         ratios,
         math.exp(statistics.fmean(logs)) if logs else None,
         statistics.fmean(r.uncertainty for r in ratios) if ratios else 0.0,
-        _ratio("control", old.control_durations_s, new.control_durations_s),
+        control,
         new.control,
         new=tuple(name for name in now if name not in before),
         missing=tuple(name for name in before if name not in now),
     )
 
 
-def _ratio(name: str, old: Sequence[float], new: Sequence[float]) -> Ratio:
+def _ratio(name: str, old: Sequence[float], new: Sequence[float], moved: float = 1.0) -> Ratio:
     then, now = statistics.median(old), statistics.median(new)
     uncertainty = math.inf
     if min(len(old), len(new)) > 1:
         uncertainty = math.hypot(noise_of_median(old), noise_of_median(new))
-    return Ratio(name, then, now, now / then, uncertainty)
+    least = max(1 + max(uncertainty, SMALLEST_CHANGE), moved)
+    return Ratio(name, then, now, now / then, uncertainty, least)

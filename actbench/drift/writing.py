@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +18,8 @@ from actbench.files import strict_json
 
 FORMATS = ("table", "markdown", "json")
 SCHEMA_VERSION = 1
+
+_BESIDE = 3  # columns that a border and its padding take
 
 
 def show(drift: Drift, reasons: Sequence[str], screen: Console) -> None:
@@ -36,7 +38,9 @@ def show(drift: Drift, reasons: Sequence[str], screen: Console) -> None:
         screen.print(Text(f"{number}. {part.heading}", style="bold"))
         screen.print(_text(part.answer, "bold red" if part.alarming else "bold"))
         for block in part.blocks:
-            screen.print(_table(block) if isinstance(block, Rows) else _text(block))
+            screen.print(
+                _laid_out(block, screen.width) if isinstance(block, Rows) else _text(block)
+            )
             if isinstance(block, Rows) and block.omitted:
                 screen.print(_text(_omitted(block), "dim"))
     sentences = (*drift.scope.left_out, *drift.scope.notes)
@@ -48,13 +52,30 @@ def show(drift: Drift, reasons: Sequence[str], screen: Console) -> None:
     screen.print(_text(_result(reasons), "bold red" if reasons else "bold green"))
 
 
+def _laid_out(rows: Rows, width: int) -> RenderableType:
+    """A table where it fits; else each row's name with the rest of it below."""
+    columns = zip(rows.heading, *rows.rows, strict=True)
+    needed = sum(max(map(len, column)) + _BESIDE for column in columns) + _BESIDE
+    return _table(rows) if needed <= width else _stacked(rows)
+
+
 def _table(rows: Rows) -> Table:
     table = Table(box=SIMPLE, padding=(0, 1))
     for heading in rows.heading:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading)
     for row in rows.rows:
         table.add_row(*(_text(cell) for cell in row))
     return table
+
+
+def _stacked(rows: Rows) -> Group:
+    lines: list[RenderableType] = []
+    for name, *cells in rows.rows:
+        told = zip(rows.heading[1:], cells, strict=True)
+        lines.append(Padding(_text(name), (0, 0, 0, 2)))
+        text = "; ".join(f"{heading}: {cell}" for heading, cell in told if cell)
+        lines.append(Padding(_text(text, "dim"), (0, 0, 0, 6)))
+    return Group(*lines)
 
 
 def _text(sentence: str, style: str = "") -> Text:
