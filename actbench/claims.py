@@ -180,7 +180,8 @@ class Claim(BaseModel):
         Returns:
             The weaker one for ``direction_only``, else the claim's own; ``None`` where it has none.
         """
-        return self.direction or self.relation if verdict == Verdict.DIRECTION_ONLY else self.relation
+        weaker = self.direction if verdict == Verdict.DIRECTION_ONLY else None
+        return weaker or self.relation
 
 
 class ClaimsFile(BaseModel):

@@ -28,6 +28,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("console", "figures", "findings", "ledger", "recording"),
     ("drift",),
     ("results", "report", "doctor", "pytest_record"),
+    ("history",),
     ("pytest_plugin",),
     ("session",),
     ("cli",),
@@ -47,7 +48,7 @@ TORCH_HALF = {
     "timings",
     "training",
 }
-PACKAGES = {"cli", "drift", "figures", "findings", "metrics", "report", "theory"}
+PACKAGES = {"cli", "drift", "figures", "findings", "history", "metrics", "report", "theory"}
 """Packages whose modules may import one another."""
 MEETING = {
     "environment",

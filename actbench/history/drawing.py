@@ -1,4 +1,4 @@
-"""Pictures of the history over torch releases: verdicts, margins, numeric drift, speed."""
+"""Pictures of a history: verdicts, margins, numeric drift, speed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from actbench.colors import legible, style_of
 from actbench.drift import Level
-from actbench.figures._marks import SMALL
 from actbench.history.speed import interval
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from actbench.history.claims import ClaimRow
     from actbench.history.speed import SpeedRow
 
+_SMALL: Final = 8.5
 _TINY: Final = 7.0
 _ROW: Final = 0.19  # inches
 _COLUMN: Final = 0.56  # inches; less where two panels stand side by side
@@ -98,7 +98,7 @@ def history_verdicts(history: History) -> Figure:
     shown = {verdict for row in history.claims for verdict in row.verdicts}
     looks = [look for key, look in _VERDICTS.items() if key in shown]
     looks += [_OTHER] if shown - {None} - set(_VERDICTS) else []
-    marks = [_frame_handle("another verdict than before")]
+    marks: list[Patch | Line2D] = [_frame_handle("another verdict than before")]
     marks.append(Line2D([], [], linestyle="", marker="$!$", color="black", label="not expected"))
     _legend(figure, [*looks, _MISSING] if None in shown else looks, marks)
     _title(
@@ -136,7 +136,7 @@ def history_margins(history: History) -> Figure:
             panels.append((title + (f"; {more} more lie further off" if more else ""), chosen))
     figure, cells = _sheet(history, [[row.id for row in rows] for _, rows in panels] or [[]])
     for axes, (title, rows) in zip(cells, panels, strict=False):
-        axes.set_title(title, fontsize=SMALL, loc="left", pad=10)
+        axes.set_title(title, fontsize=_SMALL, loc="left", pad=10)
         for down, row in enumerate(rows):
             _margins(axes, down, row)
         _name_rows(axes, [row.id for row in rows], {row.id for row in rows if row.flipped_at})
@@ -202,8 +202,8 @@ def history_drift(history: History) -> Figure:
             label.set_fontweight("bold")
     right.set_yticks([])
     first = history.releases[0].name
-    left.set_title("against the release before", fontsize=SMALL, loc="left", pad=10)
-    right.set_title(f"against the first, {legible(first)}", fontsize=SMALL, loc="left", pad=10)
+    left.set_title("against the release before", fontsize=_SMALL, loc="left", pad=10)
+    right.set_title(f"against the first, {legible(first)}", fontsize=_SMALL, loc="left", pad=10)
     looks = [look for level, look in _LEVELS.items() if level in shown]
     missing = [_MISSING._replace(name="nothing to compare")] if None in shown else []
     _legend(figure, [*looks, *missing], [])
@@ -249,7 +249,7 @@ def history_speed(history: History) -> Figure:
             loc="outside lower center",
             ncols=min(4, len(handles)),
             frameon=False,
-            fontsize=SMALL,
+            fontsize=_SMALL,
         )
     figure.supylabel("duration over that at the first release\n(above 1: slower)", fontsize=9)
     _title(figure, "Speed over torch releases", "durations relative to the control")
@@ -329,7 +329,7 @@ def _sheet(
     for number, axes in enumerate(cells.flat):
         axes.set_xlim(-0.5, count - 0.5)
         axes.set_ylim(heights[number // across] - 0.5, -0.5)
-        axes.set_xticks(range(count), names, fontsize=_TINY if turned else SMALL)
+        axes.set_xticks(range(count), names, fontsize=_TINY if turned else _SMALL)
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
         if turned:
@@ -384,7 +384,7 @@ def _name_rows(axes: Axes, names: Sequence[str], bold: set[str]) -> None:
     axes.set_yticks(range(len(names)), shown, fontsize=_TINY)
     for name, label in zip(names, axes.get_yticklabels(), strict=True):
         if name.endswith(":"):
-            label.set(fontstyle="italic", fontsize=SMALL, color="#444444")
+            label.set(fontstyle="italic", fontsize=_SMALL, color="#444444")
         elif name in bold:
             label.set_fontweight("bold")
 
@@ -403,7 +403,7 @@ def _legend(figure: Figure, looks: Sequence[_Look], marks: Sequence[Patch | Line
         loc="outside lower center",
         ncols=max(1, int(figure.get_figwidth() / 1.9)),
         frameon=False,
-        fontsize=SMALL,
+        fontsize=_SMALL,
     )
 
 

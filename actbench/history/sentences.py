@@ -107,11 +107,14 @@ def numbers(history: History) -> list[str]:
         if levels:
             first = f" They part first in {release.first_parting}." if release.first_parting else ""
             what = plural(levels.total(), "chain")
-            said.append(f"{release.name}: other bits in {what} ({_counted(levels)}).{first}")
+            counted = _counted(levels)
+            said.append(f"{release.name}: other bits in {what} ({counted}).{first}")
     compared = [row for row in history.chains if any(row.since_previous)]
     same = sum(not row.changed_at for row in compared)
     if compared:
-        said.append(f"{same} of {plural(len(compared), 'chain')} have the same bits in all records.")
+        said.append(
+            f"{same} of {plural(len(compared), 'chain')} have the same bits in all records."
+        )
     for row in history.chains:
         for place in row.back_at:
             name = history.releases[place].name
