@@ -58,6 +58,7 @@ _OTHER: Final = _Look("another word", "#9A9A9A", "|||")
 _LEVELS: Final[dict[Level, _Look]] = {
     Level.IDENTICAL: _Look(Level.IDENTICAL.words, "#DCE9F2"),
     Level.LAST_DIGIT: _Look(Level.LAST_DIGIT.words, "#7FB3D5", "///"),
+    Level.UNSEEN: _Look(Level.UNSEEN.words, "#A8A2CE", "++"),
     Level.WITHIN_SPREAD: _Look(Level.WITHIN_SPREAD.words, "#F2B134", "..."),
     Level.LARGER: _Look(Level.LARGER.words, "#C8553D", "---"),
     Level.OUTSIDE_SPREAD: _Look(Level.OUTSIDE_SPREAD.words, "#7B1E3A", "xxx"),

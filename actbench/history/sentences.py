@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _MOST_NAMES: Final = 4
 
 HEADING: Final = ("torch", "claims measured", "as expected", "flipped", "other bits", "duration")
-"""Of the columns of ``lines``; duration is relative to the first release, on average."""
+"""Of the columns of ``lines``; other bits: chains of fingerprints that are not those of the release
+before; duration: relative to the first release, on average."""
 
 
 def lines(history: History) -> list[tuple[str, ...]]:
@@ -35,17 +36,13 @@ def _line(history: History, place: int) -> tuple[str, ...]:
     release = history.releases[place]
     flipped = sum(row.flips[place] is not None for row in history.claims)
     compared = sum(row.since_previous[place] is not None for row in history.chains)
-    levels = _levels(history, place)
     mean = mean_since_first(history.speeds, place)
-    bits = "-"
-    if compared:
-        bits = f"{levels.total()} of {compared}" + (f": {_counted(levels)}" if levels else "")
     return (
         release.name,
         str(release.fresh) if release.fresh else "-",
         str(release.as_expected) if release.fresh else "-",
         str(flipped) if release.fresh and place else "-",
-        bits,
+        f"{_levels(history, place).total()} of {compared}" if compared else "-",
         "-" if mean is None else f"{mean:.2f}",
     )
 
@@ -88,6 +85,31 @@ def _stored(history: History) -> Iterator[str]:
             "because measuring them takes too long; they say nothing about a release and are not "
             "shown."
         )
+
+
+def margins(history: History) -> list[str]:
+    """Say which verdict comes nearest to flipping.
+
+    Args:
+        history: What the records say.
+
+    Returns:
+        Sentences, one per kind of margin.
+    """
+    said = []
+    for unit, text in (
+        ("tolerances", "{} tolerances from the nearest edge"),
+        ("factor", "a factor of {} from its bound"),
+    ):
+        ranked = sorted(
+            (row.smallest_margin, place, row.id)
+            for place, row in enumerate(history.claims)
+            if row.unit == unit and row.smallest_margin is not None
+        )
+        if ranked:
+            smallest, _, name = ranked[0]
+            said.append(f"Nearest to flipping: {name}, {text.format(number(smallest))}.")
+    return said or ["No margin was measured for these records."]
 
 
 def numbers(history: History) -> list[str]:
