@@ -52,8 +52,8 @@ CAPTIONS: Mapping[str, str] = MappingProxyType(
         "training_dynamics_summary": "The training in six panels: loss, size of the last hidden "
         "layer, gradient of layer 1, its share of the output layer's, the share of the error "
         "signal that reaches layer 1, and the distance from the clean sine.",
-        "history_verdicts": "The verdict of every claim that was measured for the records, a column "
-        "per torch release. A frame marks a verdict that is not the one measured before, an "
+        "history_verdicts": "The verdict of every claim that was measured for the records, a "
+        "column per torch release. A frame marks a verdict that is not the one measured before, an "
         "exclamation mark one that the claims file does not expect.",
         "history_margins": "How far each verdict is from flipping, the nearest first. Dark cells "
         "are near; a number stands where it is not the one before.",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from actbench.claims import ClaimsFile
+from actbench.findings.wording import listed, words
 from actbench.history.chains import ChainRow, chain_rows
 from actbench.history.claims import ClaimRow, claim_rows
 from actbench.history.pairs import Pairs
@@ -82,6 +83,7 @@ def of(
     records = [record for _, record in kept]
     pairs = Pairs(records, {claim.id: claim.protocol for claim in claims.claim})
     notes = [*(f"Left out: {why}" for why in refused), *of_others, *superseded, *pairs.remarks()]
+    notes += _besides_torch(records)
     if len(records) == 1:
         notes.append(
             f"There is one release only, torch {records[0].torch}, and nothing to compare it "
@@ -131,6 +133,22 @@ def _newest(
                 f"Of torch {release} the newest record counts, {newest[0].name}; left out: {files}."
             )
     return kept, notes
+
+
+def _besides_torch(records: Sequence[Record]) -> Iterator[str]:
+    """Name what else than torch differs, because what drifts may be due to it."""
+    keys = dict.fromkeys(key for record in records for key in record.environment)
+    differing = [
+        key
+        for key in keys
+        if key not in ("torch", "torch_commit")
+        and len({record.environment.get(key) for record in records}) > 1
+    ]
+    if differing:
+        yield (
+            f"Between the records differ, besides torch itself: {listed(map(words, differing))} "
+            "(see the environment on the page); what drifts may be due to that."
+        )
 
 
 def _made_at(item: tuple[Path, Record]) -> str:

@@ -137,7 +137,7 @@ def history_margins(history: History) -> Figure:
             panels.append((title + (f"; {more} more lie further off" if more else ""), chosen))
     figure, cells = _sheet(history, [[row.id for row in rows] for _, rows in panels] or [[]])
     for axes, (title, rows) in zip(cells, panels, strict=False):
-        axes.set_title(title, fontsize=_SMALL, loc="left", pad=10)
+        axes.set_title(title, fontsize=_SMALL, loc="right", pad=10)
         for down, row in enumerate(rows):
             _margins(axes, down, row)
         _name_rows(axes, [row.id for row in rows], {row.id for row in rows if row.flipped_at})

@@ -68,7 +68,7 @@ class Pairs:
         return tuple(found)
 
     def remarks(self) -> Iterator[str]:
-        """Say what neighboring releases do not allow to be compared, or else differ in.
+        """Say what neighboring releases do not allow to be compared.
 
         Yields:
             A sentence each, with the releases that it is about.
@@ -76,7 +76,7 @@ class Pairs:
         about: dict[str, list[str]] = {}
         for number in range(1, len(self.records)):
             found = self.drift(number - 1, number)
-            for sentence in (*found.scope.left_out, *found.scope.notes):
+            for sentence in found.scope.left_out:
                 pair = f"{found.old.torch} and {found.new.torch}"
                 about.setdefault(sentence, []).append(pair)
         for sentence, pairs in about.items():
