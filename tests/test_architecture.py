@@ -28,6 +28,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("console", "figures", "findings", "ledger", "recording"),
     ("drift",),
     ("results", "report", "doctor", "pytest_record"),
+    ("history",),
     ("pytest_plugin",),
     ("session", "releases"),
     ("cli",),
@@ -47,7 +48,17 @@ TORCH_HALF = {
     "timings",
     "training",
 }
-PACKAGES = {"cli", "drift", "figures", "findings", "metrics", "releases", "report", "theory"}
+PACKAGES = {
+    "cli",
+    "drift",
+    "figures",
+    "findings",
+    "history",
+    "metrics",
+    "releases",
+    "report",
+    "theory",
+}
 """Packages whose modules may import one another."""
 MEETING = {
     "environment",
