@@ -1,4 +1,4 @@
-"""The eight activations, as data: name, torch module, formula, derivative bounds, paper.
+"""The study's eight activations and SELU, as data: name, torch module, formula, bounds, paper.
 
 Nothing here loads torch until a module is built, so that figures, claims and theory can read
 the same registry without it.
@@ -99,12 +99,29 @@ _ALL = (
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType({a.key: a for a in _ALL})
 """The registry: activation key to activation, in the study's order."""
 
+# Klambauer et al. 2017, eq. 14; torch computes with these digits.
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+
+FURTHER: Mapping[str, Activation] = MappingProxyType(
+    {
+        "selu": Activation(
+            "selu",
+            "SELU",
+            f"{_SELU_SCALE:.5g} elu(x), alpha {_SELU_ALPHA:.5g}",
+            (0.0, _SELU_SCALE * _SELU_ALPHA),
+            "Klambauer et al. 2017",
+            "SELU",
+        )
+    }
+)
+"""What other studies need: known by name everywhere, but none of the study's eight."""
+
 
 def get(key: str) -> Activation:
     """Look up an activation by its key.
 
     Args:
-        key: One of the keys of ``ACTIVATIONS``.
+        key: One of the keys of ``ACTIVATIONS`` or ``FURTHER``.
 
     Returns:
         The activation.
@@ -112,6 +129,7 @@ def get(key: str) -> Activation:
     Raises:
         ActbenchError: The key is not known; the text lists the known and the nearest.
     """
-    if key not in ACTIVATIONS:
-        raise unknown_name("activation", key, ACTIVATIONS)
-    return ACTIVATIONS[key]
+    known = {**ACTIVATIONS, **FURTHER}
+    if key not in known:
+        raise unknown_name("activation", key, known)
+    return known[key]

@@ -71,6 +71,18 @@ DEFINITIONS: Mapping[str, tuple[str, str]] = {
     "recorded_epoch": ("number of updates made before what is recorded", "epoch"),
     "hidden_layer": ("1 is nearest the input", "1"),
     "x": ("input of the network", "rad"),
+    "born_dead_share": ("share of networks with a layer, this or below, zero on every input", "1"),
+    "dead_at_input_share": ("share of networks with such a layer on one input alone", "1"),
+    "pre_activation_variance": ("variance of z, pooled over networks, inputs and units", "1"),
+    "activation_variance": ("variance of a layer's outputs, pooled likewise", "1"),
+    "input_variance": ("variance to which the inputs are scaled", "1"),
+    "next_mean": ("mean of a unit's output, from the moments of what enters it", "1"),
+    "next_variance": ("variance of a unit's output, likewise", "1"),
+    "jacobian_norm": ("largest singular value of the map's derivative, one layer", "1"),
+    "mean": ("mean of a layer's inputs", "1"),
+    "variance": ("variance of a layer's inputs", "1"),
+    "weight_sum": ("sum of a unit's weights", "1"),
+    "weight_square": ("sum of the squares of a unit's weights", "1"),
 }
 """Definition and unit of every variable and coordinate that needs one."""
 

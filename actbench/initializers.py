@@ -24,6 +24,8 @@ KEYS = (
     "xavier_normal",
     "he_uniform",
     "he_normal",
+    "lecun_uniform",
+    "lecun_normal",
     "normal(STD)",
 )
 """What ``get`` accepts; ``STD`` stands for a positive number."""
@@ -96,6 +98,10 @@ def _he_variance(fan_in: int, fan_out: int) -> float:  # noqa: ARG001 - one sign
     return 2 / fan_in
 
 
+def _lecun_variance(fan_in: int, fan_out: int) -> float:  # noqa: ARG001 - one signature for all
+    return 1 / fan_in
+
+
 def _default_variance(fan_in: int, fan_out: int) -> float:  # noqa: ARG001 - one signature for all
     # Uniform on [-1/sqrt(fan_in), 1/sqrt(fan_in)] for weights and biases alike.
     return 1 / (3 * fan_in)
@@ -126,6 +132,19 @@ _FIXED = {
         _he_variance,
         _no_bias,
         _with_zero_bias("kaiming_normal_", nonlinearity="relu"),
+    ),
+    # LeCun et al. 1998, section 4.6: He's with a gain of 1.
+    "lecun_uniform": Initializer(
+        "lecun_uniform",
+        _lecun_variance,
+        _no_bias,
+        _with_zero_bias("kaiming_uniform_", nonlinearity="linear"),
+    ),
+    "lecun_normal": Initializer(
+        "lecun_normal",
+        _lecun_variance,
+        _no_bias,
+        _with_zero_bias("kaiming_normal_", nonlinearity="linear"),
     ),
 }
 

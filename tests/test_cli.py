@@ -21,7 +21,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from actbench import claims, datasets, doctor, figures, measured
+from actbench import activations, claims, datasets, doctor, experiments, figures, measured
 from actbench.activations import ACTIVATIONS
 from actbench.checkpoints import Checkpoint
 from actbench.cli import main
@@ -105,8 +105,11 @@ def squeezed(text: str) -> str:
     return " ".join(text.split())
 
 
-NAMES = "linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish"
-INITIALIZERS = "torch_default, xavier_uniform, xavier_normal, he_uniform, he_normal, normal(STD)"
+NAMES = "linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish, selu"
+INITIALIZERS = (
+    "torch_default, xavier_uniform, xavier_normal, he_uniform, he_normal, lecun_uniform, "
+    "lecun_normal, normal(STD)"
+)
 WHOLE = "but must be a whole number of at least 1"
 
 
@@ -189,7 +192,7 @@ def test_a_bad_request_is_one_line(
 ) -> None:
     """What is wrong before any setting is read ends in the same way."""
     if arguments[1] == "sine-regresion":
-        known = ", ".join(EXPERIMENTS)
+        known = ", ".join((*EXPERIMENTS, *experiments.FURTHER))
         text = text.replace("known: sine-regression.", f"known: {known}.")
     assert actbench(*arguments) == Ended(2, "", f"actbench: error: {text}\n")
     assert list(tmp_path.iterdir()) == []
@@ -810,7 +813,7 @@ def test_claims_of_an_experiment_with_a_verdict(actbench: Callable[..., Ended]) 
         (
             ["--experiment", "gradient_flow"],
             "unknown experiment 'gradient_flow'; known: "
-            f"{', '.join(EXPERIMENTS)}. Did you mean 'gradient-flow'?",
+            f"{', '.join((*EXPERIMENTS, *experiments.FURTHER))}. Did you mean 'gradient-flow'?",
         ),
         (
             ["--format", "jsn"],
@@ -1114,8 +1117,8 @@ def test_list_names_everything_that_can_be_asked_for(actbench: Callable[..., End
     first_words = {line.split()[0] for line in ended.out.splitlines()}
     assert first_words == {
         *("experiments", "activations", "initializers"),
-        *EXPERIMENTS,
-        *ACTIVATIONS,
+        *(*EXPERIMENTS, *experiments.FURTHER),
+        *(*ACTIVATIONS, *activations.FURTHER),
         *KEYS,
     }
     assert "slope in [0.01, 1]" in ended.out

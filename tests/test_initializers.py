@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from actbench.errors import ActbenchError
 from actbench.initializers import KEYS, get
 
-SPECIFIC = ("torch_default", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal")
-NORMAL = ("xavier_normal", "he_normal", "normal(0.05)")
+SPECIFIC = (
+    *("torch_default", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal"),
+    *("lecun_uniform", "lecun_normal"),
+)
+NORMAL = ("xavier_normal", "he_normal", "lecun_normal", "normal(0.05)")
 
 # sigma_w^2 and sigma_b^2 of a layer with 20 inputs and 50 units, by hand.
 _BY_HAND = {
@@ -22,6 +25,8 @@ _BY_HAND = {
     "xavier_normal": (40 / 70, 0),
     "he_uniform": (2, 0),
     "he_normal": (2, 0),
+    "lecun_uniform": (1, 0),
+    "lecun_normal": (1, 0),
     "normal(0.05)": (20 * 0.0025, 0),
 }
 
@@ -85,6 +90,8 @@ def test_draws_are_torch_s_own_calls() -> None:
         "xavier_normal": nn.init.xavier_normal_,
         "he_uniform": lambda w: nn.init.kaiming_uniform_(w, nonlinearity="relu"),
         "he_normal": lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu"),
+        "lecun_uniform": lambda w: nn.init.kaiming_uniform_(w, nonlinearity="linear"),
+        "lecun_normal": lambda w: nn.init.kaiming_normal_(w, nonlinearity="linear"),
         "normal(0.05)": lambda w: nn.init.normal_(w, 0, 0.05),
     }
     for key, call in calls.items():
@@ -154,10 +161,10 @@ def test_a_deviation_must_be_a_positive_number(std: str) -> None:
     ],
 )
 def test_an_unknown_initializer_names_the_nearest(asked: str, hint: str) -> None:
-    """A misspelled initializer is answered with all six forms and the nearest."""
+    """A misspelled initializer is answered with all forms and the nearest."""
     with pytest.raises(ActbenchError) as caught:
         get(asked)
     assert str(caught.value) == (
         f"unknown initializer {asked!r}; known: torch_default, xavier_uniform, xavier_normal, "
-        f"he_uniform, he_normal, normal(STD).{hint}"
+        f"he_uniform, he_normal, lecun_uniform, lecun_normal, normal(STD).{hint}"
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from actbench import __version__
-from actbench.cli import drifting, history, installing, reading, studying, tracking
+from actbench.cli import drifting, history, installing, reading, studying, tracking, verifying
 from actbench.cli.options import EXIT_USAGE
 from actbench.errors import ActbenchError
 
@@ -40,6 +40,7 @@ def _options(
 
 
 _STUDY = "The study"
+_OWN = "Your own"
 _RESULTS = "Results"
 _RELEASES = "Releases of torch"
 _HERE = "This installation"
@@ -47,6 +48,7 @@ _HERE = "This installation"
 app.command(rich_help_panel=_STUDY)(studying.reproduce)
 app.command(rich_help_panel=_STUDY)(studying.run)
 app.command(rich_help_panel=_STUDY)(studying.robustness)
+app.command(rich_help_panel=_OWN)(verifying.verify)
 app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)
 app.command(rich_help_panel=_RESULTS)(reading.report)
 app.command(rich_help_panel=_RELEASES)(tracking.record)
