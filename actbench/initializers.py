@@ -38,12 +38,14 @@ class Initializer:
         weight_variance: Variance of one weight, given ``(fan_in, fan_out)``.
         bias_variance: Variance of one bias, given ``fan_in``.
         draw: Draws a layer's parameters in place; ``None`` keeps what torch's constructor drew.
+        source: Digest of the code of an initializer of one's own; empty for those shipped.
     """
 
     key: str
     weight_variance: Callable[[int, int], float]
     bias_variance: Callable[[int], float]
     draw: Callable[[nn.Linear], None] | None
+    source: str = ""
 
     def sigma_w2(self, fan_in: int, fan_out: int) -> float:
         """Return sigma_w^2 = fan_in x (variance of one weight) (Poole et al. 2016, eq. 1).
@@ -130,11 +132,30 @@ _FIXED = {
 }
 
 
+OWN: dict[str, Initializer] = {}
+"""Initializers of one's own that this process has loaded: specification to initializer."""
+
+
+def register(initializer: Initializer) -> None:
+    """Let an initializer of one's own be found by its key, until this process ends.
+
+    Args:
+        initializer: Its key must not be one of those shipped.
+
+    Raises:
+        ActbenchError: The key is one of those shipped.
+    """
+    if initializer.key in _FIXED:
+        raise ActbenchError(f"{initializer.key!r} is a built-in initializer; choose another key")
+    OWN[initializer.key] = initializer
+
+
 def get(key: str) -> Initializer:
     """Look up an initializer by its key.
 
     Args:
-        key: One of ``KEYS``, with a positive number for ``STD``, such as ``"normal(0.05)"``.
+        key: One of ``KEYS``, with a positive number for ``STD``, such as ``"normal(0.05)"``, or
+            that of an initializer that was registered.
 
     Returns:
         The initializer.
@@ -144,9 +165,11 @@ def get(key: str) -> Initializer:
     """
     if key in _FIXED:
         return _FIXED[key]
+    if key in OWN:
+        return OWN[key]
     match = re.fullmatch(r"normal\((.+)\)", key)
     if match is None:
-        raise unknown_name("initializer", key, KEYS)
+        raise unknown_name("initializer", key, [*KEYS, *OWN])
     try:
         std = float(match[1])
     except ValueError:

@@ -2,12 +2,13 @@
 
 Every number comes from torch: ``aten::*`` computes the function and ``aten::*_backward`` its
 derivative, the same kernels that autograd calls, so that a fault in a torch release shows here.
-An activation without an entry falls back to autograd.
+An activation without an entry falls back to autograd, and one with parameters of its own has them
+per member and layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -124,6 +125,67 @@ _BY_MODULE: dict[type[nn.Module], Callable[..., Kernel]] = {
     nn.GELU: _gelu,
     nn.SiLU: _silu,
 }
+
+
+def learnable_kernel(
+    module: nn.Module,
+    parameters: Mapping[str, Tensor],
+    gradients: Mapping[str, Tensor],
+    shape: tuple[int, int, int],
+) -> Kernel:
+    """Make the kernel of one layer's activation that has parameters, one set per member.
+
+    Args:
+        module: The activation; its own parameters are not used.
+        parameters: By name, each with a leading ``member`` axis.
+        gradients: Like ``parameters``; overwritten by each backward call.
+        shape: Of the layer's pre-activations, ``(member, points, width)``.
+
+    Returns:
+        A kernel by autograd, on flat memory that may be longer than the shape.
+    """
+    activate = _over_members(module, parameters)
+
+    def view(flat: Tensor) -> Tensor:
+        return flat[: shape[0] * shape[1] * shape[2]].view(shape)
+
+    def forward(z: Tensor, a: Tensor) -> None:
+        view(a).copy_(activate(dict(parameters), view(z).clone()))
+
+    def backward(grad: Tensor, z: Tensor, a: Tensor) -> None:  # noqa: ARG001 - one signature
+        with torch.enable_grad():
+            leaf = view(z).detach().requires_grad_()
+            leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+            value = activate(leaves, leaf.clone())
+            derivative, *others = torch.autograd.grad(
+                value, [leaf, *leaves.values()], view(grad), materialize_grads=True
+            )
+        view(grad).copy_(derivative)
+        for name, other in zip(leaves, others, strict=True):
+            gradients[name].copy_(other)
+
+    return Kernel(forward, backward, in_place=False)
+
+
+_Activate = Callable[[dict[str, Tensor], Tensor], Tensor]
+
+
+def _over_members(module: nn.Module, parameters: Mapping[str, Tensor]) -> _Activate:
+    def one(own: dict[str, Tensor], z: Tensor) -> Tensor:
+        value: Tensor = torch.func.functional_call(module, own, (z,))
+        return value
+
+    def one_by_one(own: dict[str, Tensor], z: Tensor) -> Tensor:
+        each = ({name: p[member] for name, p in own.items()} for member in range(len(z)))
+        return torch.stack([one(chosen, z[n].clone()) for n, chosen in enumerate(each)])
+
+    together: _Activate = torch.vmap(one)
+    first = next(iter(parameters.values()))
+    try:
+        together(dict(parameters), first.new_zeros(len(first), 1, 1))
+    except Exception:  # noqa: BLE001 - what a user's module does under vmap can be anything
+        return one_by_one
+    return together
 
 
 def kernel_of(module: nn.Module) -> Kernel:
