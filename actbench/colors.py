@@ -62,8 +62,10 @@ def style_of(activation: str) -> ActivationStyle:
 def _plain(name: str) -> str:
     # Matplotlib warns of letters that its font lacks, and leaves names with a leading underscore
     # out of legends; a dollar sign begins a formula.
+    # Of one's own, such as path/to/file.py:name, the name; the rest is in every protocol.
+    short = name.rpartition(":")[2] or name
     legible = "".join(
-        c if c.isprintable() and ord(c) <= _LAST_LETTER_IN_FONT else "?" for c in name
+        c if c.isprintable() and ord(c) <= _LAST_LETTER_IN_FONT else "?" for c in short
     ).lstrip("_")
     if len(legible) > _LONGEST_NAME:
         legible = "…" + legible[1 - _LONGEST_NAME :]

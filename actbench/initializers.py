@@ -25,8 +25,10 @@ KEYS = (
     "he_uniform",
     "he_normal",
     "normal(STD)",
+    "mean_field(W2,B2)",
 )
-"""What ``get`` accepts; ``STD`` stands for a positive number."""
+"""What ``get`` accepts; ``STD`` stands for a positive number, ``W2`` and ``B2`` for sigma_w^2 and
+sigma_b^2 of mean-field theory, such as a critical point."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,27 @@ def register(initializer: Initializer) -> None:
     OWN[initializer.key] = initializer
 
 
+def _mean_field(key: str) -> Initializer:
+    match = re.fullmatch(r"mean_field\(([^,]+),([^,]+)\)", key)
+    try:
+        w2, b2 = (float(part) for part in match.groups()) if match else (math.nan, math.nan)
+    except ValueError:
+        w2 = b2 = math.nan
+    if not (math.isfinite(w2) and math.isfinite(b2) and w2 > 0 and b2 >= 0):
+        raise ActbenchError(
+            f"initializer {key!r} must name sigma_w^2 above 0 and sigma_b^2 of at least 0, as in "
+            "'mean_field(2,0)'"
+        )
+
+    def draw(layer: nn.Linear) -> None:
+        from torch.nn import init
+
+        init.normal_(layer.weight, std=math.sqrt(w2 / layer.in_features))
+        init.normal_(layer.bias, std=math.sqrt(b2))
+
+    return Initializer(key, lambda fan_in, fan_out: w2 / fan_in, lambda fan_in: b2, draw)
+
+
 def get(key: str) -> Initializer:
     """Look up an initializer by its key.
 
@@ -167,6 +190,8 @@ def get(key: str) -> Initializer:
         return _FIXED[key]
     if key in OWN:
         return OWN[key]
+    if key.startswith("mean_field("):
+        return _mean_field(key)
     match = re.fullmatch(r"normal\((.+)\)", key)
     if match is None:
         raise unknown_name("initializer", key, [*KEYS, *OWN])

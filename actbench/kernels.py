@@ -183,7 +183,7 @@ def _over_members(module: nn.Module, parameters: Mapping[str, Tensor]) -> _Activ
     first = next(iter(parameters.values()))
     try:
         together(dict(parameters), first.new_zeros(len(first), 1, 1))
-    except Exception:  # noqa: BLE001 - what a user's module does under vmap can be anything
+    except Exception:
         return one_by_one
     return together
 

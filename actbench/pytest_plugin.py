@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from actbench.claims import Claim, ClaimsFile
     from actbench.verdicts import Judgment
 
+pytest_plugins = ["actbench.pytest_activation"]  # --activation
+
 _CLAIMS = pytest.StashKey["ClaimsFile"]()
 _LOW_MARGIN = 2.0
 _BASELINE_SEEDS = 100

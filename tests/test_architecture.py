@@ -19,25 +19,28 @@ LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
     ("activations", "initializers", "targets", "colors", "files", "seeds", "settings"),
     ("devices", "environment", "experiments", "statistics", "theory"),
-    ("kernels", "datasets", "parallel"),
+    ("kernels", "datasets", "parallel", "own"),
     ("networks", "metrics", "checkpoints"),
     ("training", "claims"),
     ("experiments.*", "verdicts", "measured"),
-    ("evidence", "robustness"),
+    ("evidence", "robustness", "epoch_cost"),
     ("robustness_sentence",),
     ("console", "figures", "findings", "ledger", "records", "drift"),
-    ("results", "report", "doctor", "pytest_plugin"),
-    ("session",),
+    ("card",),
+    ("results", "report", "doctor", "activation_suite"),
+    ("session", "battery", "pytest_activation", "pytest_plugin"),
     ("cli",),
     ("__main__",),
 )
 """A module imports from layers above its own line only; `figures` stands for the whole package,
 `experiments` for the registry alone, `experiments.*` for each experiment."""
 
-TORCH_HALF = {"devices", "kernels", "networks", "parallel", "training", "experiments.*"}
-PACKAGES = {"cli", "figures", "findings", "metrics", "report", "theory"}
+TORCH_HALF = {"devices", "kernels", "networks", "parallel", "training", "own", "epoch_cost"}
+TORCH_HALF |= {"activation_suite", "experiments.*"}
+PACKAGES = {"card", "cli", "figures", "findings", "metrics", "own", "report", "theory"}
 """Packages whose modules may import one another."""
-MEETING = {"environment", "results", "robustness", "doctor", "session", "cli", "__main__", ""}
+MEETING = {"environment", "results", "robustness", "doctor", "session", "battery", "cli"}
+MEETING |= {"pytest_activation", "__main__", ""}
 """Where the halves meet; every other module belongs to the paper half."""
 
 HEAVY = {"torch", "numpy", "xarray", "scipy", "matplotlib", "pandas", "psutil"}

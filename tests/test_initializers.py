@@ -13,7 +13,7 @@ from actbench.errors import ActbenchError
 from actbench.initializers import KEYS, get
 
 SPECIFIC = ("torch_default", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal")
-NORMAL = ("xavier_normal", "he_normal", "normal(0.05)")
+NORMAL = ("xavier_normal", "he_normal", "normal(0.05)", "mean_field(1.7,0.3)")
 
 # sigma_w^2 and sigma_b^2 of a layer with 20 inputs and 50 units, by hand.
 _BY_HAND = {
@@ -23,6 +23,7 @@ _BY_HAND = {
     "he_uniform": (2, 0),
     "he_normal": (2, 0),
     "normal(0.05)": (20 * 0.0025, 0),
+    "mean_field(1.7,0.3)": (1.7, 0.3),
 }
 
 
@@ -40,7 +41,7 @@ def _drawn(key: str, layers: int) -> tuple[Tensor, Tensor]:
 
 def test_the_keys_are_the_contract_s() -> None:
     """What can be asked for is the shared list."""
-    assert (*SPECIFIC, "normal(STD)") == KEYS
+    assert (*SPECIFIC, "normal(STD)", "mean_field(W2,B2)") == KEYS
     assert [get(key).key for key in SPECIFIC] == list(SPECIFIC)
 
 
@@ -154,10 +155,10 @@ def test_a_deviation_must_be_a_positive_number(std: str) -> None:
     ],
 )
 def test_an_unknown_initializer_names_the_nearest(asked: str, hint: str) -> None:
-    """A misspelled initializer is answered with all six forms and the nearest."""
+    """A misspelled initializer is answered with all seven forms and the nearest."""
     with pytest.raises(ActbenchError) as caught:
         get(asked)
     assert str(caught.value) == (
         f"unknown initializer {asked!r}; known: torch_default, xavier_uniform, xavier_normal, "
-        f"he_uniform, he_normal, normal(STD).{hint}"
+        f"he_uniform, he_normal, normal(STD), mean_field(W2,B2).{hint}"
     )

@@ -56,9 +56,22 @@ def html(gathered: parts.Content) -> str:
     Returns:
         HTML.
     """
+    return render("report.html.j2", **_variables(gathered))
+
+
+def render(template: str, **variables: object) -> str:
+    """Render one of the pages, with everything escaped and figures embedded.
+
+    Args:
+        template: Its file.
+        variables: What it shows.
+
+    Returns:
+        HTML.
+    """
     environment = _environment()
     environment.filters["embed"] = _embed
-    return environment.get_template("report.html.j2").render(_variables(gathered))
+    return environment.get_template(template).render(variables)
 
 
 def markdown(gathered: parts.Content) -> str:
