@@ -170,11 +170,9 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Registries and modules are left as they were."""
     for registry in (activations, targets, initializers):
         monkeypatch.setattr(registry, "OWN", {})
-    before = set(sys.modules)
     yield
-    for name in set(sys.modules) - before:
-        if "own_" in name or name.startswith("somebody"):
-            del sys.modules[name]
+    for name in [name for name in sys.modules if name.startswith("_actbench_own_")]:
+        del sys.modules[name]
 
 
 @pytest.mark.parametrize(
@@ -318,10 +316,13 @@ def test_a_target_of_ones_own_is_learned_like_any_other(file: Path) -> None:
     key = f"{file}:wave"
     own.target(key)
     x = np.linspace(-np.pi, np.pi, 12)
-    config = capacity.Config(["relu"], targets=[key], depths=[1], widths=[4], epochs=1, points=12)
-    dataset = capacity.run(config)
-    np.testing.assert_allclose(dataset["target_clean"].sel(target=key), np.sin(x) ** 3)
-    assert config.protocol()["formulas"] == {key: "sin(x) cubed."}
+    data = targets.noisy(key, 12)
+    np.testing.assert_allclose(data.clean, np.sin(x) ** 3)
+    noise = targets.noisy("sine", 12).noisy - np.sin(x)
+    np.testing.assert_allclose(data.noisy - data.clean, noise, atol=1e-15)
+    protocol = capacity.Config(targets=[key, "sine"]).protocol()
+    assert protocol["formulas"] == {key: "sin(x) cubed.", "sine": "sin(x)"}
+    assert protocol["own_code"].keys() == {key}
 
 
 @pytest.mark.parametrize(
@@ -370,13 +371,13 @@ def test_what_is_no_initializer_is_refused(file: Path, name: str, complaint: str
 def test_what_a_users_code_raises_later_is_one_line_too(file: Path) -> None:
     """An exception out of the user's file is blamed on it; any other stays as it is."""
     file.write_text(
-        "import torch\ndef late(x):\n    if x.abs().max() > 1e3:\n        raise OSError('too far')\n"
+        "import torch\n\ndef late(x):\n    if x.abs().max() > 1e3: raise OSError('too far')\n"
         "    return x\n",
         encoding="utf-8",
     )
     module = own.activation(f"{file}:late").module()
-    with pytest.raises(ActbenchError, match=r"late raises OSError: too far \(line 4\) while"):
-        with loading.blaming_own_code():
-            module(torch.full((2,), 1e4))
+    said = r"late raises OSError: too far \(line 4\) while"
+    with pytest.raises(ActbenchError, match=said), loading.blaming_own_code():
+        module(torch.full((2,), 1e4))
     with pytest.raises(KeyError), loading.blaming_own_code():
         raise KeyError("ours")

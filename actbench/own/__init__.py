@@ -26,7 +26,16 @@ from actbench.own.loading import Loaded, in_one_line, listening, load, offered
 from actbench.targets import TargetFunction
 from actbench.theory import Formula, derivative_bounds
 
-__all__ = ["CHECKS", "Candidate", "activation", "candidate", "formula", "initializer", "offered", "target"]
+__all__ = [
+    "CHECKS",
+    "Candidate",
+    "activation",
+    "candidate",
+    "formula",
+    "initializer",
+    "offered",
+    "target",
+]
 
 _LAYERS_DRAWN = 64
 
