@@ -98,6 +98,7 @@ class Battery:
             facts.of_function(theory, derivatives),
             facts.fields(theory, keys, lambda key: _pooled(flows.values(), self._key, key)),
             point,
+            point is not None and facts.settles(theory, point),
         )
         made = card.assemble(
             self.activation,

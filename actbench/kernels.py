@@ -102,14 +102,37 @@ def _silu(module: nn.Module) -> Kernel:  # noqa: ARG001 - one signature for all
     )
 
 
+class _Kept:
+    """The graph of the last forward pass through each layer, as long as its input is unchanged."""
+
+    def __init__(self) -> None:
+        self._graphs: dict[int, tuple[int, list[Tensor], Tensor]] = {}
+
+    def keep(self, z: Tensor, leaves: list[Tensor], value: Tensor) -> None:
+        self._graphs[z.data_ptr()] = (z._version, leaves, value)
+
+    def find(self, z: Tensor) -> tuple[list[Tensor], Tensor] | None:
+        version, leaves, value = self._graphs.get(z.data_ptr(), (-1, [], z))
+        return (leaves, value) if version == z._version else None
+
+
 def _by_autograd(module: nn.Module) -> Kernel:
+    kept = _Kept()
+
+    @torch.enable_grad()
+    def graph(z: Tensor) -> tuple[list[Tensor], Tensor]:
+        leaf = z.detach().requires_grad_()
+        # A copy, as a module made with inplace=True would overwrite z.
+        return [leaf], module(leaf.clone())
+
     def forward(z: Tensor, a: Tensor) -> None:
-        a.copy_(module(z.clone()))  # a module made with inplace=True would overwrite z
+        leaves, value = graph(z)
+        a.copy_(value.detach())
+        kept.keep(z, leaves, value)
 
     def backward(grad: Tensor, z: Tensor, a: Tensor) -> None:  # noqa: ARG001 - one signature
-        with torch.enable_grad():
-            leaf = z.detach().requires_grad_()
-            (derivative,) = torch.autograd.grad(module(leaf.clone()), leaf, grad)
+        leaves, value = kept.find(z) or graph(z)
+        (derivative,) = torch.autograd.grad(value, leaves, grad, retain_graph=True)
         grad.copy_(derivative)
 
     return Kernel(forward, backward, in_place=False)
@@ -149,19 +172,26 @@ def learnable_kernel(
     def view(flat: Tensor) -> Tensor:
         return flat[: shape[0] * shape[1] * shape[2]].view(shape)
 
+    kept = _Kept()
+
+    @torch.enable_grad()
+    def graph(z: Tensor) -> tuple[list[Tensor], Tensor]:
+        leaf = view(z).detach().requires_grad_()
+        leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+        return [leaf, *leaves.values()], activate(leaves, leaf.clone())
+
     def forward(z: Tensor, a: Tensor) -> None:
-        view(a).copy_(activate(dict(parameters), view(z).clone()))
+        leaves, value = graph(z)
+        view(a).copy_(value.detach())
+        kept.keep(z, leaves, value)
 
     def backward(grad: Tensor, z: Tensor, a: Tensor) -> None:  # noqa: ARG001 - one signature
-        with torch.enable_grad():
-            leaf = view(z).detach().requires_grad_()
-            leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
-            value = activate(leaves, leaf.clone())
-            derivative, *others = torch.autograd.grad(
-                value, [leaf, *leaves.values()], view(grad), materialize_grads=True
-            )
+        leaves, value = kept.find(z) or graph(z)
+        derivative, *others = torch.autograd.grad(
+            value, leaves, view(grad), retain_graph=True, materialize_grads=True
+        )
         view(grad).copy_(derivative)
-        for name, other in zip(leaves, others, strict=True):
+        for name, other in zip(parameters, others, strict=True):
             gradients[name].copy_(other)
 
     return Kernel(forward, backward, in_place=False)

@@ -284,7 +284,7 @@ def test_a_key_from_a_data_file_runs_nothing(file: Path) -> None:
         (capacity.Config, {"targets": (f"{file}:wave",)}),
     ):
         with pytest.raises(ActbenchError, match=r"^unknown (activation|initializer|target)"):
-            config(**setting)  # type: ignore[arg-type]
+            config(**setting)
 
 
 def test_an_installed_package_offers_activations(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,7 @@ class Card:
         facts: What was found out about it alone.
         fields: Its mean-field theory, by initializer.
         critical: A critical initialization; ``None`` where there is none.
+        settles: Whether deep networks stay there.
         groups: Comparisons with the others.
         alpha: Level of one comparison.
         environment: What it was measured with, and the stored measurements of the eight.
@@ -56,6 +57,7 @@ class Card:
     facts: tuple[Fact, ...]
     fields: tuple[Field, ...]
     critical: Critical | None
+    settles: bool
     groups: tuple[Group, ...]
     alpha: float
     environment: tuple[tuple[str, str], ...]
@@ -94,6 +96,7 @@ class Card:
             "facts": [asdict(fact) for fact in self.facts],
             "mean_field": [asdict(field) for field in self.fields],
             "critical": None if self.critical is None else asdict(self.critical),
+            "deep_networks_stay_critical": self.settles,
             "method": METHOD,
             "comparisons": self.comparisons,
             "level_of_one_comparison": self.alpha,
@@ -115,7 +118,7 @@ class Card:
 def assemble(
     activation: Activation,
     parameters: Mapping[str, str],
-    found: tuple[list[Fact], list[Field], Critical | None],
+    found: tuple[list[Fact], list[Field], Critical | None, bool],
     measured: Mapping[str, tuple[Part, str, list[dict[str, Values]]]],
     cost: tuple[str, dict[str, Values]],
     environment: tuple[tuple[str, str], ...],
@@ -158,6 +161,7 @@ def assemble(
         facts=tuple(found[0]),
         fields=tuple(found[1]),
         critical=found[2],
+        settles=found[3],
         groups=tuple(groups),
         alpha=alpha,
         environment=environment,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from actbench import initializers, theory
 from actbench.errors import ActbenchError
 from actbench.findings.wording import listed, number, plural
+from actbench.initializers import Initializer
 
 _REACH = 40.0
 _FAR = 400.0
@@ -20,6 +21,8 @@ _TOLERANCE = 1e-6
 _JUMP = 0.01  # of the derivative between points 0.001 apart
 _MOST_KINKS = 4
 _WIDTH = 64  # of the networks that are measured
+_POINTS = 10  # and their inputs
+_SETTLED = 1e-3
 _FAILURES = (ActbenchError, ArithmeticError, ValueError)
 """What root finding says of a function that has no root; a user's function may have none."""
 
@@ -52,7 +55,8 @@ class Field:
         q: Fixed point of the mean square of the pre-activations; ``None`` where none was found.
         c: Fixed point of the correlation of two inputs.
         chi: By which the squared error signal is multiplied per layer on its way back.
-        predicted: Decades per layer by which the error signal shrinks toward the input.
+        predicted: Decades per layer by which the error signal shrinks toward the input, layers 10
+            to 40 of 50, by following q from the inputs; ``None`` where it is not finite.
         measured: The same in networks of depth 50, pooled; ``None`` where not measured.
     """
 
@@ -96,7 +100,7 @@ def _against_differences(one: dict[str, NDArray[np.float64]], z: NDArray[np.floa
         f"{len(z):,} points of [{z[0]:g}, {z[-1]:g}], one-sided differences with step 1e-5, "
         f"tolerance {_TOLERANCE:g}; a kink's derivative may be any between its two sides"
     )
-    label = "derivative against finite differences"
+    label = "finite differences"
     if (off <= 0).all():
         return Fact(label, "agrees at every point", how)
     worst = int(np.nanargmax(off))
@@ -164,7 +168,6 @@ def fields(
         initializer = initializers.get(key)
         w2, b2 = initializer.sigma_w2(_WIDTH, _WIDTH), initializer.sigma_b2(_WIDTH)
         point = _fixed_point(formula, w2, b2)
-        chi = None if point is None else point.chi
         found.append(
             Field(
                 initializer=key,
@@ -172,12 +175,20 @@ def fields(
                 sigma_b2=b2,
                 q=None if point is None else point.q,
                 c=None if point is None else point.c,
-                chi=chi,
-                predicted=None if chi is None or chi <= 0 else -0.5 * math.log10(chi),
+                chi=None if point is None else point.chi,
+                predicted=_predicted(formula, initializer),
                 measured=measured(key),
             )
         )
     return found
+
+
+def _predicted(formula: theory.Formula, initializer: Initializer) -> float | None:
+    x = np.linspace(-np.pi, np.pi, _POINTS)
+    with np.errstate(all="ignore"):
+        signal = theory.predict(formula, initializer, x, depth=50, width=_WIDTH).error_signal_rms
+        slope = theory.decades_per_layer(signal, 10, 40)
+    return slope if math.isfinite(slope) else None
 
 
 def _fixed_point(formula: theory.Formula, w2: float, b2: float) -> theory.FixedPoint | None:
@@ -196,19 +207,38 @@ def critical(formula: theory.Formula) -> theory.Critical | None:
         formula: The activation.
 
     Returns:
-        Without biases where there is one, of those a stable one where there is one; else the one
-        whose q is nearest to 1; ``None`` where no network has one.
+        One to which q settles from 1: without biases where there is one, else with q nearest to 1.
+        Where q leaves every critical point, one without biases, or with q nearest to 1; ``None``
+        where no network has one.
     """
     try:
         with np.errstate(all="ignore"):
-            without = [c for c in theory.critical(formula) if _usable(c)]
-            if without:
-                return min(without, key=lambda c: c.q_slope > 1 + _TOLERANCE)
+            without = [point for point in theory.critical(formula) if _usable(point)]
             grid = sorted(np.geomspace(1e-3, 1e3, 121), key=lambda q: abs(math.log(q)))
-            points = (theory.critical_at(formula, q) for q in grid)
-            return next((point for point in points if _usable(point)), None)
+            along = [p for q in grid if _usable(p := theory.critical_at(formula, q))]
+            points = [*without, *along]
+            settled = (point for point in points if settles(formula, point))
+            return next(settled, points[0] if points else None)
     except _FAILURES:
         return None
+
+
+def settles(formula: theory.Formula, point: theory.Critical) -> bool:
+    """Say whether a deep network comes to a critical point, and not away from it.
+
+    Args:
+        formula: The activation.
+        point: Of this activation.
+
+    Returns:
+        Whether chi is 1 at the fixed point that q reaches from 1.
+    """
+    if point.q is None:
+        return True
+    if point.q_slope > 1 + _SETTLED:
+        return False
+    reached = _fixed_point(formula, point.sigma_w2, point.sigma_b2)
+    return reached is not None and abs(reached.chi - 1) < _SETTLED
 
 
 def _usable(point: theory.Critical) -> bool:

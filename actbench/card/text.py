@@ -12,7 +12,6 @@ from actbench.card.comparing import Estimate, Row
 from actbench.card.facts import Field, initializer_of
 from actbench.colors import ACTIVATION_STYLES
 from actbench.findings.wording import listed, number, plural
-from actbench.theory import Critical
 
 _NONE = "-"
 
@@ -28,7 +27,7 @@ def show(card: Card, width: int) -> list[RenderableType]:
         What to print, in order.
     """
     parts: list[RenderableType] = [_heading(card), _facts(card), _fields(card)]
-    parts += [Text(f"Critical initialization: {critical_in_words(card.critical)}"), Text()]
+    parts += [Text(f"Critical initialization: {critical_in_words(card)}"), Text()]
     parts += [_comparisons(group, width) for group in card.groups]
     return [*parts, Text(summary(card), style="bold")]
 
@@ -85,30 +84,26 @@ def field_values(field: Field) -> tuple[str, ...]:
     return tuple(_NONE if v is None else number(0.0 if abs(v) < 1e-9 else v, 3) for v in values)
 
 
-def critical_in_words(point: Critical | None) -> str:
+def critical_in_words(card: Card) -> str:
     """Say where error signals neither vanish nor explode.
 
     Args:
-        point: The critical point.
+        card: The card.
 
     Returns:
         A sentence.
     """
+    point = card.critical
     if point is None:
         return "none was found: no weights and biases make chi = 1 at a fixed point of q."
     if point.q is None:
         where = "at every q"
     else:
         where = "in the limit q -> 0" if point.q == 0 else f"at q* = {number(point.q)}"
-    drift = (
-        "; q leaves that point again in deep networks, as its slope there is "
-        f"{number(point.q_slope, 4)}"
-        if point.q_slope > 1 + 1e-6
-        else ""
-    )
+    drift = "" if card.settles else "; but q moves away from there in deep networks"
     return (
         f"sigma_w^2 = {number(point.sigma_w2, 4)}, sigma_b^2 = {number(point.sigma_b2, 4)} "
-        f'(chi = 1 {where}{drift}); --initializer "{initializer_of(point)}"'
+        f'(chi = 1 {where}{drift}); try it with --initializer "{initializer_of(point)}"'
     )
 
 

@@ -17,7 +17,6 @@ from actbench.cli.options import (
     Quiet,
     Threads,
     interruptible,
-    load_own,
     offered,
 )
 from actbench.errors import ActbenchError
@@ -106,7 +105,7 @@ def try_(
             activation=own.activation(activation),
             out=out,
             bar=bar,
-            initializer=load_own("initializer", initializer),
+            initializer=own.initializer(initializer).key,
             targets=[own.target(given) for given in target or ()],
             device=device,
             threads=threads,

@@ -93,7 +93,12 @@ def draw_measures(rows: Sequence[tuple[str, Row]], own: str) -> Figure:
         The figure.
     """
     down = math.ceil(len(rows) / _COLUMNS)
-    figure = Figure(figsize=(12, 2.7 * down), layout="constrained")
+    height = 2.7 * down
+    # Margins by hand: to lay out so many logarithmic axes takes longer than to draw them.
+    figure = Figure(figsize=(12, height))
+    figure.subplots_adjust(
+        left=0.075, right=0.99, top=1 - 0.55 / height, bottom=0.35 / height, hspace=0.45, wspace=0.1
+    )
     panels = figure.subplots(down, _COLUMNS, squeeze=False).ravel()
     for number, (axes, (title, row)) in enumerate(zip(panels, rows, strict=False)):
         _measure(axes, title, row, own, named=number % _COLUMNS == 0)
@@ -127,7 +132,8 @@ def _measure(axes: Axes, title: str, row: Row, own: str, *, named: bool) -> None
     labels = [style_of(key).name for key in keys] if named else []
     axes.set_yticks(range(len(keys)), labels or [""] * len(keys), fontsize=SMALL)
     axes.set_ylim(len(keys) - 0.5, -0.5)
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(axis="x", labelsize=7)
+    if high > 10 * low:
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="x", which="both", labelsize=7)
     label = row.label if len(row.label) < 34 else f"{row.label[:32]}…"
     axes.set_title(f"{title}\n{label}", fontsize=SMALL)

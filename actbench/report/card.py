@@ -75,7 +75,7 @@ def html(card: Card, drawings: list[Drawing]) -> str:
         card=card,
         drawings=drawings,
         summary=summary(card),
-        critical=critical_in_words(card.critical),
+        critical=critical_in_words(card),
         against=card.against(),
         name_of=lambda key: style_of(key).name,
         field_values=field_values,
