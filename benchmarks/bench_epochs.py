@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from actbench.experiments.sine_regression import STUDY_ACTIVATIONS
-from benchmarks.engines import (
+from actbench.engines import (
     Engine,
     PlainLoop,
     StackOf,
@@ -17,6 +16,7 @@ from benchmarks.engines import (
     study_architecture,
     train_for,
 )
+from actbench.experiments.sine_regression import STUDY_ACTIVATIONS
 from benchmarks.measuring import Job, Meter
 
 _WARM_UP_EPOCHS = 2

@@ -15,10 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from actbench import activations, devices, initializers, targets
-from actbench.networks import linear_layers, seeded_network
-from actbench.seeds import FIRST_SEED
-from actbench.training import Member, Schedule, train
-from benchmarks.engines import (
+from actbench.engines import (
     POINTS,
     PRODUCT_FLOP,
     PlainLoop,
@@ -28,7 +25,10 @@ from benchmarks.engines import (
     study_architecture,
     train_for,
 )
-from benchmarks.stopwatch import Stopwatch
+from actbench.networks import linear_layers, seeded_network
+from actbench.seeds import FIRST_SEED
+from actbench.stopwatch import Stopwatch
+from actbench.training import Member, Schedule, train
 
 _LEARNING_RATE, _BETA_1, _BETA_2, _EPSILON = 1e-3, 0.9, 0.999, 1e-8
 _CPU = torch.device("cpu")

@@ -17,30 +17,54 @@ ROOT = Path(actbench.__file__).parent
 
 LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
-    ("activations", "initializers", "targets", "colors", "files", "seeds", "settings"),
-    ("devices", "environment", "experiments", "statistics", "theory"),
+    ("activations", "initializers", "targets", "colors", "files", "seeds", "settings", "stopwatch"),
+    ("devices", "environment", "experiments", "records", "statistics", "theory"),
     ("kernels", "datasets", "parallel", "own"),
     ("networks", "metrics", "checkpoints"),
     ("training", "claims"),
-    ("experiments.*", "verdicts", "measured"),
-    ("evidence", "robustness", "epoch_cost"),
+    ("experiments.*", "engines", "fingerprints", "verdicts", "measured"),
+    ("evidence", "robustness", "timings", "epoch_cost"),
     ("robustness_sentence",),
-    ("console", "figures", "findings", "ledger", "records", "drift"),
+    ("console", "figures", "findings", "ledger", "recording"),
     ("card",),
-    ("results", "report", "doctor", "activation_suite"),
-    ("session", "battery", "pytest_activation", "pytest_plugin"),
+    ("results", "report", "doctor", "pytest_record", "activation_suite"),
+    ("pytest_plugin",),
+    ("session", "battery", "pytest_activation"),
     ("cli",),
     ("__main__",),
 )
 """A module imports from layers above its own line only; `figures` stands for the whole package,
 `experiments` for the registry alone, `experiments.*` for each experiment."""
 
-TORCH_HALF = {"devices", "kernels", "networks", "parallel", "training", "own", "epoch_cost"}
-TORCH_HALF |= {"activation_suite", "experiments.*"}
+TORCH_HALF = {
+    "activation_suite",
+    "devices",
+    "engines",
+    "epoch_cost",
+    "experiments.*",
+    "fingerprints",
+    "kernels",
+    "networks",
+    "own",
+    "parallel",
+    "timings",
+    "training",
+}
 PACKAGES = {"card", "cli", "figures", "findings", "metrics", "own", "report", "theory"}
 """Packages whose modules may import one another."""
-MEETING = {"environment", "results", "robustness", "doctor", "session", "battery", "cli"}
-MEETING |= {"pytest_activation", "__main__", ""}
+MEETING = {
+    "battery",
+    "environment",
+    "results",
+    "recording",
+    "robustness",
+    "doctor",
+    "session",
+    "cli",
+    "pytest_activation",
+    "__main__",
+    "",
+}
 """Where the halves meet; every other module belongs to the paper half."""
 
 HEAVY = {"torch", "numpy", "xarray", "scipy", "matplotlib", "pandas", "psutil"}

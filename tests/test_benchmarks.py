@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from actbench import initializers, targets
+from actbench.engines import PlainLoop, StackOf, flop_per_epoch, study_architecture, train_for
+from actbench.stopwatch import Stopwatch, synchronizer
 from actbench.training import Member, Schedule, train_reference, train_stack
 from benchmarks import gate, peers, session
-from benchmarks.engines import PlainLoop, StackOf, flop_per_epoch, study_architecture, train_for
-from benchmarks.stopwatch import Stopwatch, synchronizer
 
 pytest_plugins = ["pytester"]
 
@@ -188,7 +188,7 @@ import json
 from pathlib import Path
 import pytest
 from benchmarks.measuring import Control, Job, Meter
-from benchmarks.stopwatch import Stopwatch
+from actbench.stopwatch import Stopwatch
 
 settings = json.loads(Path({settings!r}).read_text())
 now = 0.0

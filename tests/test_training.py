@@ -273,14 +273,21 @@ def test_double_precision_takes_twice_the_memory() -> None:
     assert [step for step in done if step] == [10, 10]
 
 
-def test_twenty_members_of_the_study_are_one_stack() -> None:
-    """The default budget holds the 20 members at which a stack is fastest."""
+@pytest.mark.parametrize(
+    ("depth", "count", "threads", "sizes"),
+    [(10, 20, 1, [5] * 4), (10, 20, 2, [5] * 4), (10, 12, 2, [3] * 4), (50, 8, 1, [4, 4])],
+)
+def test_by_default_stacks_fit_the_cache(
+    depth: int, count: int, threads: int, sizes: list[int]
+) -> None:
+    """No thread waits for another's last stack, and a deep network still comes in fours."""
     done: list[int] = []
     target = noisy_sine()
+    architecture, schedule = shape("relu", depth, 64), Schedule(epochs=1)
     train(
-        shape("relu", 10, 64), members(20), Schedule(epochs=1), target.x, target.noisy, done.append
+        architecture, members(count), schedule, target.x, target.noisy, done.append, threads=threads
     )
-    assert [step for step in done if step] == [20]
+    assert [step for step in done if step] == sizes
 
 
 @pytest.mark.parametrize("key", ACTIVATIONS)
