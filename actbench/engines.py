@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 from actbench import activations, initializers, targets
 from actbench.networks import Architecture, Stack, seeded_network
 from actbench.seeds import FIRST_SEED
-from actbench.training import DTYPES
+from actbench.training import DTYPES, Schedule, stack_sizes
 
 POINTS = 200
 PRODUCT_SIZE = 2048
@@ -22,10 +24,10 @@ _LEARNING_RATE = 1e-3
 
 
 class Engine(Protocol):
-    """Trains networks, one epoch after the other."""
+    """Trains networks, from where they are."""
 
-    def epoch(self) -> Tensor:
-        """Update every network once; return the losses before it, without waiting for them."""
+    def train(self, epochs: int) -> Tensor:
+        """Update every network so often; return each one's loss before its last update."""
 
 
 def flop_per_epoch(architecture: Architecture) -> int:
@@ -76,8 +78,47 @@ def study_architecture(activation: str) -> Architecture:
     return Architecture(activations.get(activation))
 
 
-class PlainLoop:
-    """One ``nn.Sequential``, autograd and torch's default Adam, as anyone would write it.
+def network_loss(activation: nn.Module, x: Tensor, y: Tensor) -> Callable[..., Tensor]:
+    """Write the plain network and its loss as a function of the parameters.
+
+    Args:
+        activation: Module that is applied after every hidden layer.
+        x: Inputs, shape ``(points, 1)``.
+        y: Targets, shape ``(points, 1)``.
+
+    Returns:
+        A function of the weight and the bias of each layer in turn, layer 1 first.
+    """
+
+    def loss(*parameters: Tensor) -> Tensor:
+        a = x
+        for weight, bias in zip(parameters[:-2:2], parameters[1:-2:2], strict=True):
+            a = activation(nn.functional.linear(a, weight, bias))
+        output = nn.functional.linear(a, parameters[-2], parameters[-1])
+        return nn.functional.mse_loss(output, y)
+
+    return loss
+
+
+class _Autograd:
+    """Updates one network by autograd and torch's default Adam, as anyone would write it."""
+
+    def __init__(self, parameters: Iterable[Tensor], loss: Callable[[], Tensor]) -> None:
+        self._loss = loss
+        self._optimizer = torch.optim.Adam(parameters, lr=_LEARNING_RATE)
+
+    def train(self, epochs: int) -> Tensor:
+        """Update the network so often; return its loss before the last update, shape ``(1,)``."""
+        for _ in range(epochs):
+            self._optimizer.zero_grad()
+            loss = self._loss()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+        return loss.detach()[None]
+
+
+class PlainLoop(_Autograd):
+    """One ``nn.Sequential``.
 
     Args:
         activation: Key of the activation.
@@ -91,24 +132,40 @@ class PlainLoop:
     ) -> None:
         initializer = initializers.get("torch_default")
         network = seeded_network(study_architecture(activation), initializer, seed)
-        self._network = network.to(device, DTYPES[dtype])
-        self._inputs, self._targets = data(device, dtype)
-        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=_LEARNING_RATE)
+        network.to(device, DTYPES[dtype])
+        x, y = data(device, dtype)
+        super().__init__(network.parameters(), lambda: nn.functional.mse_loss(network(x), y))
 
-    def epoch(self) -> Tensor:
-        """Update the network once; return its loss before that, shape ``(1,)``."""
-        self._optimizer.zero_grad()
-        loss = nn.functional.mse_loss(self._network(self._inputs), self._targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
-        return loss.detach()[None]
+
+@cache
+def _compiled_loss(activation: str, device: torch.device, dtype: str) -> Callable[..., Tensor]:
+    # Of the parameters, not of a module: a fresh network needs no compilation of its own.
+    loss = network_loss(activations.get(activation).module(), *data(device, dtype))
+    return torch.compile(loss)
+
+
+class CompiledLoop(_Autograd):
+    """The same network and loss under ``torch.compile``; Adam stays as it is.
+
+    Args:
+        activation: Key of the activation.
+        device: Where to train.
+        dtype: ``"float32"`` or ``"float64"``.
+    """
+
+    def __init__(self, activation: str, device: torch.device, dtype: str = "float32") -> None:
+        initializer = initializers.get("torch_default")
+        network = seeded_network(study_architecture(activation), initializer, FIRST_SEED)
+        parameters = list(network.to(device, DTYPES[dtype]).parameters())
+        loss = _compiled_loss(activation, device, dtype)
+        super().__init__(parameters, lambda: loss(*parameters))
 
 
 class StackOf:
-    """A stack of networks, updated as ``actbench.training.train_stack`` does it.
+    """Stacks of networks, cut and trained as ``actbench.training.train`` does it on one thread.
 
     Args:
-        members: How many.
+        members: How many networks in all.
         activation: Key of the activation.
         device: Where to train.
         dtype: ``"float32"`` or ``"float64"``.
@@ -118,37 +175,34 @@ class StackOf:
         self, members: int, activation: str, device: torch.device, dtype: str = "float32"
     ) -> None:
         architecture = study_architecture(activation)
+        schedule = Schedule(device=device, dtype=dtype)
         initializer = initializers.get("torch_default")
         networks = (
             seeded_network(architecture, initializer, FIRST_SEED + number)
             for number in range(members)
         )
-        self._stack = Stack(architecture, networks, members, POINTS, device, DTYPES[dtype])
         self._inputs, self._targets = data(device, dtype)
-        self._optimizer = torch.optim.Adam([self._stack.parameters], lr=_LEARNING_RATE, fused=True)
+        self._stacks = []
+        for size in stack_sizes(architecture, members, POINTS, schedule):
+            own = islice(networks, size)
+            stack = Stack(architecture, own, size, POINTS, device, DTYPES[dtype])
+            optimizer = torch.optim.Adam([stack.parameters], lr=_LEARNING_RATE, fused=True)
+            self._stacks.append((stack, optimizer))
 
-    def epoch(self) -> Tensor:
-        """Update every member once; return their losses before that, shape ``(member,)``."""
-        residual = self._stack.forward(self._inputs).sub_(self._targets)
-        loss = residual.square().mean((1, 2))
-        self._stack.backward(self._inputs, residual.mul_(2 / POINTS))
-        self._optimizer.step()
+    def train(self, epochs: int) -> Tensor:
+        """Update every member so often; return their losses before the last, shape ``(member,)``.
+
+        One stack after the other: taking turns, each would find its numbers gone from the cache.
+        """
+        return torch.cat([self._train_one(*each, epochs) for each in self._stacks])
+
+    def _train_one(self, stack: Stack, optimizer: torch.optim.Adam, epochs: int) -> Tensor:
+        for _ in range(epochs):
+            residual = stack.forward(self._inputs).sub_(self._targets)
+            loss = residual.square().mean((1, 2))
+            stack.backward(self._inputs, residual.mul_(2 / POINTS))
+            optimizer.step()
         return loss
-
-
-def train_for(engine: Engine, epochs: int) -> Tensor:
-    """Train for a number of epochs.
-
-    Args:
-        engine: Trained on from where it is.
-        epochs: At least 1.
-
-    Returns:
-        The losses before the last update.
-    """
-    for _ in range(epochs - 1):
-        engine.epoch()
-    return engine.epoch()
 
 
 def product(device: torch.device) -> Callable[[], object]:

@@ -33,19 +33,22 @@ STACK_EPOCHS = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 300, 400, 499)
 _POINTS = 200
 _WIDTH = 64
 _KEPT = 4
+# Of one operation, enough to show how far apart two releases are.
+_KEPT_OF_OPERATION = 32
 _INITIALIZERS = ("torch_default", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal")
 _LEARNING_RATE = 1e-3
 
 Numbers = NDArray[np.floating] | NDArray[np.integer]
 
 
-def step(name: str, numbers: Tensor | Numbers, epoch: int | None = None) -> Step:
+def step(name: str, numbers: Tensor | Numbers, epoch: int | None = None, keep: int = _KEPT) -> Step:
     """Reduce numbers to a digest and a few of them.
 
     Args:
         name: What they are.
         numbers: Of any shape.
         epoch: Updates made before, in a training.
+        keep: How many of them to keep, at least 1.
 
     Returns:
         The step.
@@ -53,8 +56,8 @@ def step(name: str, numbers: Tensor | Numbers, epoch: int | None = None) -> Step
     array = numbers.detach().cpu().numpy() if isinstance(numbers, Tensor) else numbers
     flat = np.ascontiguousarray(array).ravel()
     little = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
-    places = range(0, len(flat), max(1, len(flat) // _KEPT))
-    kept = [float(flat[place]) for place in places][:_KEPT]
+    places = range(0, len(flat), max(1, len(flat) // keep))
+    kept = [float(flat[place]) for place in places][:keep]
     return Step(
         name=name,
         epoch=epoch,
@@ -127,7 +130,10 @@ def activation_operations(key: str, dtype: Dtype) -> Chain:
         engine="operations",
         activation=key,
         dtype=dtype,
-        steps=[step("forward", a), step("derivative", derivative)],
+        steps=[
+            step("forward", a, keep=_KEPT_OF_OPERATION),
+            step("derivative", derivative, keep=_KEPT_OF_OPERATION),
+        ],
     )
 
 
@@ -156,7 +162,7 @@ def linear_operations(dtype: Dtype) -> Chain:
         "Adam": _after_adam(weight, fused=False),
         "fused Adam": _after_adam(weight, fused=True),
     }
-    steps = [step(name, result) for name, result in results.items()]
+    steps = [step(n, result, keep=_KEPT_OF_OPERATION) for n, result in results.items()]
     return Chain(engine="operations", activation=None, dtype=dtype, steps=steps)
 
 

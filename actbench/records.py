@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,6 +24,7 @@ KIND: Final = "actbench record"
 Dtype = Literal["float32", "float64"]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+_Positive = Annotated[float, Field(gt=0)]
 
 
 class Verdict(BaseModel):
@@ -136,8 +137,8 @@ class Workload(BaseModel):
 
     name: str
     unit: str
-    durations_s: list[float] = Field(min_length=1)
-    relative: list[float] = Field(min_length=1)
+    durations_s: list[_Positive] = Field(min_length=1)
+    relative: list[_Positive] = Field(min_length=1)
     rate_gflop_per_s: float | None
 
 
@@ -154,7 +155,7 @@ class Timings(BaseModel):
     model_config = _STRICT
 
     control: str
-    control_durations_s: list[float] = Field(min_length=1)
+    control_durations_s: list[_Positive] = Field(min_length=1)
     threads: int = Field(ge=1)
     workloads: list[Workload] = Field(min_length=1)
 

@@ -14,12 +14,12 @@ from actbench import devices
 from actbench.activations import ACTIVATIONS
 from actbench.engines import (
     PRODUCT_FLOP,
+    Engine,
     PlainLoop,
     StackOf,
     flop_per_epoch,
     product,
     study_architecture,
-    train_for,
 )
 from actbench.records import Timings, Workload
 from actbench.stopwatch import Stopwatch, synchronizer
@@ -79,13 +79,13 @@ def _epochs(engine: str, key: str, dtype: str, device: torch.device) -> Work:
     members = _STACK_MEMBERS if engine == "stack" else 1
 
     def prepare() -> Callable[[], object]:
-        built = (
+        built: Engine = (
             StackOf(members, key, device, dtype)
             if engine == "stack"
             else PlainLoop(key, device, dtype)
         )
-        train_for(built, _WARM_UP_EPOCHS)
-        return lambda: train_for(built, epochs)
+        built.train(_WARM_UP_EPOCHS)
+        return lambda: built.train(epochs)
 
     flop = flop_per_epoch(study_architecture(key))
     return Work(f"{engine}/{key}/{dtype}", "epoch of one member", epochs * members, flop, prepare)

@@ -26,7 +26,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("evidence", "robustness", "timings", "epoch_cost"),
     ("robustness_sentence",),
     ("console", "figures", "findings", "ledger", "recording"),
-    ("card",),
+    ("card", "drift"),
     ("results", "report", "doctor", "pytest_record", "activation_suite"),
     ("pytest_plugin",),
     ("session", "battery", "pytest_activation"),
@@ -50,7 +50,7 @@ TORCH_HALF = {
     "timings",
     "training",
 }
-PACKAGES = {"card", "cli", "figures", "findings", "metrics", "own", "report", "theory"}
+PACKAGES = {"card", "cli", "drift", "figures", "findings", "metrics", "own", "report", "theory"}
 """Packages whose modules may import one another."""
 MEETING = {
     "battery",
@@ -252,6 +252,9 @@ def test_the_whole_package_is_looked_at() -> None:
         ("session", "from actbench.cli import app", "which does not lie below it"),
         ("robustness", "from actbench.figures import save", "which does not lie below it"),
         ("findings.new", "from actbench.report import write", "which does not lie below it"),
+        ("records", "from actbench.drift import Level", "which does not lie below it"),
+        ("drift.new", "from actbench.report import write", "which does not lie below it"),
+        ("drift.new", "def f():\n    from actbench import training", "needs no torch but imports"),
         ("report.new", "from actbench.session import Session", "which does not lie below it"),
         ("findings.new", "def f():\n    from actbench import training", "needs no torch but"),
         ("experiments.gradient_flow", "from actbench.experiments import closed_forms", "not lie"),
@@ -309,12 +312,13 @@ def test_the_paper_half_loads_no_torch() -> None:
         command("claims", "--help"),
         command("list"),
         "import actbench.pytest_plugin",
+        command("drift", "--help"),
         command("--version"),
         command("run", "sine-regresion"),
     ],
     ids=[
         *("import", "--help", "run --help", "claims --help", "list", "pytest plugin"),
-        *("--version", "mistake"),
+        *("drift --help", "--version", "mistake"),
     ],
 )
 def test_start_up_loads_nothing_heavy(code: str) -> None:
