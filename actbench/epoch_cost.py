@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from actbench import datasets, devices, environment
-from actbench.engines import PlainLoop, train_for
+from actbench.engines import PlainLoop
 from actbench.experiments._own_code import own_code
 from actbench.stopwatch import Stopwatch
 
@@ -74,12 +74,12 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
         watch = Stopwatch(clock=time.process_time)
         watch.units = config.epochs
         for loop in loops:
-            train_for(loop, config.epochs)  # memory, and what torch loads on first use
+            loop.train(config.epochs)  # memory, and what torch loads on first use
             progress(1)
         durations = np.empty((len(loops), config.rounds))
         for turn in range(config.rounds):
             for place in np.roll(np.arange(len(loops)), turn):
-                work = partial(train_for, loops[place], config.epochs)
+                work = partial(loops[place].train, config.epochs)
                 durations[place, turn] = watch.time(work)
                 progress(1)
     control = durations[list(config.activations).index(CONTROL)]
