@@ -13,7 +13,15 @@ import pytest
 import xarray as xr
 from record_factory import a_record
 
-from actbench import datasets, evidence, measured, own, pytest_activation, records
+from actbench import (
+    activations,
+    datasets,
+    evidence,
+    measured,
+    own,
+    pytest_activation,
+    records,
+)
 from actbench.claims import Claim, Protocol, Verdict, published
 from actbench.experiments import closed_forms, sine_regression
 from actbench.measured import Entry, Measured
@@ -413,8 +421,11 @@ def bad(x):
 
 
 @pytest.mark.usefixtures("trained")  # what it loads the inner runs must find loaded
-def test_activation_adds_a_test_per_property(pytester: pytest.Pytester) -> None:
+def test_activation_adds_a_test_per_property(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With --activation the ready-made tests join one's own, each fault failing its own test."""
+    monkeypatch.setattr(activations, "OWN", {})
     pytester.makepyfile(mine=_OWN)
     pytester.makepyfile(
         """

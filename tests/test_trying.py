@@ -10,7 +10,7 @@ import pytest
 
 from actbench import activations, initializers, targets
 from actbench.cli import main
-from actbench.datasets import load, protocol_of
+from actbench.session import Job, Session
 
 _FILE = '''
 def act(x):
@@ -84,18 +84,18 @@ def test_help_says_that_files_run(actbench: Callable[..., tuple[int, str, str]])
     assert "The code that you name is run: try only files that you trust." in said
 
 
-def test_run_takes_own_code_too(actbench: Callable[..., tuple[int, str, str]]) -> None:
+def test_run_takes_own_code_too(
+    actbench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An experiment with an activation, a target and an initializer of one's own says so."""
-    code, _, err = actbench(
-        *("run", "gradient-flow", "-a", "mine.py:act", "--initializer", "mine.py:draw")
-    )
-    assert (code, err.count("\n")) == (2, 1)  # that experiment has several initializers
-    code, _, err = actbench(
-        *("run", "capacity", "--target", "mine.py:wave", "-a", "mine.py:act", "--out", "own"),
-        *("--initializer", "mine.py:draw", "--epochs", "2", "--seeds", "1", "--threads", "1"),
-        *("--device", "cpu", "--quiet"),
-    )
+    jobs: list[Job] = []
+    monkeypatch.setattr(Session, "execute", lambda session, asked: jobs.extend(asked))
+    own = ("-a", "mine.py:act", "--initializer", "mine.py:draw")
+    code, _, err = actbench("run", "capacity", "--target", "mine.py:wave", *own)
     assert (code, err) == (0, "")
-    protocol = protocol_of(load(Path("own/capacity.nc")))
+    protocol = jobs[0].config.protocol()
     assert protocol["own_code"].keys() == {"mine.py:act", "mine.py:wave", "mine.py:draw"}
     assert protocol["targets"] == ["mine.py:wave"]
+    code, _, err = actbench("run", "sine-regression", "--target", "mine.py:wave")
+    assert code == 2
+    assert err.startswith("actbench: error: sine-regression has no setting --target; it takes ")
