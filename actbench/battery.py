@@ -166,7 +166,7 @@ class Battery:
         # Another initializer or target: the eight are trained by the same protocol, here.
         name = f"eight-{part.name}-{_digest(_comparable(protocol))}"
         return _as_stored(
-            part, self._fulfil(part, tuple(ACTIVATIONS), part.seeds[0], self.out, name)
+            part, self._fulfil(part, tuple(ACTIVATIONS), part.seeds[1], self.out, name)
         )
 
     def _cost(self) -> tuple[str, dict[str, Values]]:

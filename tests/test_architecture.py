@@ -29,7 +29,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("card", "drift"),
     ("results", "report", "doctor", "pytest_record", "activation_suite"),
     ("pytest_plugin",),
-    ("session", "battery", "pytest_activation"),
+    ("session", "battery", "pytest_activation", "releases"),
     ("cli",),
     ("__main__",),
 )
@@ -50,7 +50,8 @@ TORCH_HALF = {
     "timings",
     "training",
 }
-PACKAGES = {"card", "cli", "drift", "figures", "findings", "metrics", "own", "report", "theory"}
+PACKAGES = {"card", "cli", "drift", "figures", "findings", "metrics", "own", "releases"}
+PACKAGES |= {"report", "theory"}
 """Packages whose modules may import one another."""
 MEETING = {
     "battery",

@@ -25,6 +25,7 @@ from actbench.card.measures import Part, critical_part, parts
 from actbench.experiments import activation_derivatives
 from actbench.figures import saving
 from actbench.report.card import write
+from actbench.targets import TARGETS
 
 ALPHA = 1e-4
 
@@ -210,6 +211,17 @@ def test_a_function_without_a_critical_point_has_none() -> None:
     (field,) = facts.fields(flat, ["he_normal"], lambda key: None)
     assert field.predicted is None
     assert text.field_values(field)[3:] == ("-", "-")
+
+
+def test_a_clear_difference_can_decide_at_the_seeds_of_every_part() -> None:
+    """Where all of one lie below all of the others, the test's p is below a card's level."""
+    listed = parts("he_uniform", [TARGETS["sine"]] * 8)
+    rows = sum(len(part.measures) for part in listed) + 1
+    for part in listed:
+        mine, others = part.seeds
+        alpha = comparing.LEVEL / (8 * rows)
+        values = {"mine": np.arange(mine) / 100, "relu": 1 + np.arange(others) / 100}
+        assert comparing.row("m", "low", values, "mine", alpha).count("wins") == 1
 
 
 @contextmanager

@@ -76,8 +76,8 @@ def try_(
     The card has the derivative against finite differences, range and bounds, mean-field theory
     with a critical initialization, gradient flow at depth 50, the border of stability, capacity on
     six functions, and cost per epoch, beside the eight built-in activations, which were measured
-    before by the same protocols. It takes about a minute on 2 cores, and several with
-    --initializer, as the eight must then be trained too.
+    before by the same protocols. It takes about a minute on 2 cores, another one for each --target,
+    and many with --initializer, as the eight must then be trained too.
 
     Example: actbench try my_activations.py:mine
     """
