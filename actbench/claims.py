@@ -219,9 +219,14 @@ class ClaimsFile(BaseModel):
         return self._path is None or self._path == baselines_folder() / "published.toml"
 
     @property
-    def measured_folder(self) -> Path:
-        """Where measurements of its protocols are stored: ``measured`` beside the file."""
-        return (baselines_folder() if self._path is None else self._path.parent) / "measured"
+    def measured_folder(self) -> Path | None:
+        """Where measurements of its protocols are stored: ``measured`` beside the file.
+
+        None for the study's claims, which have the package's ``baselines/measured``.
+        """
+        if self._path is None or self.of_the_study:
+            return None
+        return self._path.parent / "measured"
 
     @property
     def alpha(self) -> float:
