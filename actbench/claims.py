@@ -178,6 +178,18 @@ class Claim(BaseModel):
         value = self.metric.get("activation")
         return None if value is None else str(value)
 
+    def decisive(self, verdict: str) -> Relation | None:
+        """Pick the relation that a verdict's margin is measured to.
+
+        Args:
+            verdict: What came out.
+
+        Returns:
+            The weaker one for ``direction_only``, else the claim's own; ``None`` where it has none.
+        """
+        weaker = self.direction if verdict == Verdict.DIRECTION_ONLY else None
+        return weaker or self.relation
+
 
 class ClaimsFile(BaseModel):
     """A file of claims with the protocols they name.

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from actbench.claims import Claim, ClaimsFile
     from actbench.verdicts import Judgment
 
+pytest_plugins = ["actbench.pytest_activation"]  # --activation
+
 _CLAIMS = pytest.StashKey[dict[Path, "ClaimsFile"]]()
 _ASKED = pytest.StashKey[list[Path]]()
 _LOW_MARGIN = 2.0

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = {
     "activations": "--activation",
+    "targets": "--target",
     "epochs": "--epochs",
     "initializer": "--initializer",
     "learning_rate": "--learning-rate",

@@ -108,7 +108,7 @@ def squeezed(text: str) -> str:
 NAMES = "linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish, selu"
 INITIALIZERS = (
     "torch_default, xavier_uniform, xavier_normal, he_uniform, he_normal, lecun_uniform, "
-    "lecun_normal, normal(STD)"
+    "lecun_normal, normal(STD), mean_field(W2,B2)"
 )
 WHOLE = "but must be a whole number of at least 1"
 
@@ -455,6 +455,7 @@ def test_reproduce_asks_for_the_studys_settings(
 
 FLOW = "it takes --activation, --width, --seeds, --device, --threads"
 NOTHING = "it takes --seeds, --device, --threads"
+DERIVATIVES = "it takes --activation, --seeds, --device, --threads"
 REST = "Leave it out, or run each experiment by itself"
 
 
@@ -475,7 +476,7 @@ REST = "Leave it out, or run each experiment by itself"
         (["closed-forms", "-a", "relu"], f"closed-forms has no setting --activation; {NOTHING}"),
         (
             ["activation-derivatives", "--dtype", "float32"],
-            f"activation-derivatives has no setting --dtype; {NOTHING}",
+            f"activation-derivatives has no setting --dtype; {DERIVATIVES}",
         ),
         (
             ["sine-regression", "gradient-flow", "--epochs", "3"],
@@ -1106,14 +1107,14 @@ def test_help_of_run_names_every_setting(actbench: Callable[..., Ended]) -> None
     text = squeezed(actbench("run", "-h").out)
     for option in (
         *("--activation", "--epochs", "--initializer", "--learning-rate", "--weight-decay"),
-        *("--depth", "--width", "--dtype", "--out", "--seeds", "--device", "--threads"),
+        *("--target", "--depth", "--width", "--dtype", "--out", "--seeds", "--device", "--threads"),
         *("--quiet", "--dry-run", "--overwrite"),
     ):
         assert option in text
     text = squeezed(text.replace("│", ""))
     for default in ("500", "torch_default", "0.001", "10", "64", "float32"):
         assert f"[default: ({default})]" in text
-    assert text.count("[default: (the experiment's)]") == 2
+    assert text.count("[default: (the experiment's)]") == 3
 
 
 def test_list_names_everything_that_can_be_asked_for(actbench: Callable[..., Ended]) -> None:

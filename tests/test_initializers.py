@@ -16,7 +16,7 @@ SPECIFIC = (
     *("torch_default", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal"),
     *("lecun_uniform", "lecun_normal"),
 )
-NORMAL = ("xavier_normal", "he_normal", "lecun_normal", "normal(0.05)")
+NORMAL = ("xavier_normal", "he_normal", "lecun_normal", "normal(0.05)", "mean_field(1.7,0.3)")
 
 # sigma_w^2 and sigma_b^2 of a layer with 20 inputs and 50 units, by hand.
 _BY_HAND = {
@@ -28,6 +28,7 @@ _BY_HAND = {
     "lecun_uniform": (1, 0),
     "lecun_normal": (1, 0),
     "normal(0.05)": (20 * 0.0025, 0),
+    "mean_field(1.7,0.3)": (1.7, 0.3),
 }
 
 
@@ -45,7 +46,7 @@ def _drawn(key: str, layers: int) -> tuple[Tensor, Tensor]:
 
 def test_the_keys_are_the_contract_s() -> None:
     """What can be asked for is the shared list."""
-    assert (*SPECIFIC, "normal(STD)") == KEYS
+    assert (*SPECIFIC, "normal(STD)", "mean_field(W2,B2)") == KEYS
     assert [get(key).key for key in SPECIFIC] == list(SPECIFIC)
 
 
@@ -166,5 +167,6 @@ def test_an_unknown_initializer_names_the_nearest(asked: str, hint: str) -> None
         get(asked)
     assert str(caught.value) == (
         f"unknown initializer {asked!r}; known: torch_default, xavier_uniform, xavier_normal, "
-        f"he_uniform, he_normal, lecun_uniform, lecun_normal, normal(STD).{hint}"
+        "he_uniform, he_normal, lecun_uniform, lecun_normal, normal(STD), "
+        f"mean_field(W2,B2).{hint}"
     )

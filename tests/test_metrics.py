@@ -335,6 +335,7 @@ CASES: list[tuple[str, dict[str, Any], xr.Dataset, list[float]]] = [
     # ReLU under He keeps the error signal as it is, so that all of the slope is beyond theory
     ("theory_gap", {**R, **HE}, deep(), [0.02]),
     ("pooled_slope", {**R, **HE}, deep(), [0.02]),
+    ("deep_slope_size", {**R, **HE}, deep(), [0.02, 0.02]),
     ("deep_error_share", {**R, **HE}, deep(), [10**-0.8, 10**-0.8]),
     ("deep_gradient_ratio", {**R, **HE}, deep(), [3, 0.25]),
     ("deep_largest_gradient", {**R, **HE}, deep(), [4, 3]),

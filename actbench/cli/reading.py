@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from actbench.activations import ACTIVATIONS, FURTHER
-from actbench.cli.options import EXIT_CHANGED, Out, Quiet, interruptible
+from actbench.cli.options import EXIT_CHANGED, Out, Quiet, interruptible, offered
 from actbench.errors import unknown_name
 from actbench.experiments import EXPERIMENTS
 from actbench.experiments import FURTHER as FURTHER_EXPERIMENTS
@@ -27,6 +27,8 @@ def list_() -> None:
         low, high = activation.derivative_bounds
         bounds = f"slope in [{low:.4g}, {high:.4g}]"
         typer.echo(f"  {activation.key:12} {activation.formula:29} {bounds}")
+    for name in offered("activation"):
+        typer.echo(f"  {name:12} of an installed package; look at it with: actbench try {name}")
     typer.echo("initializers")
     for key in INITIALIZER_KEYS:
         typer.echo(f"  {key}")

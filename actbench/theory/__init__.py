@@ -14,7 +14,7 @@ from actbench.theory.floors import (
     best_unit_interval_mse,
     noise_floor,
 )
-from actbench.theory.formulas import FORMULAS, Formula, derivative_bounds, formula_of
+from actbench.theory.formulas import FORMULAS, Formula, derivative_bounds, extremes, formula_of
 from actbench.theory.mean_field import (
     Critical,
     FixedPoint,
@@ -46,6 +46,7 @@ __all__ = [
     "dead_at_one_input",
     "decades_per_layer",
     "derivative_bounds",
+    "extremes",
     "fixed_point",
     "formula_of",
     "gaussian_mean",

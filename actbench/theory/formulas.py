@@ -111,19 +111,36 @@ def derivative_bounds(activation: Activation, reach: float = 40.0) -> tuple[floa
     Returns:
         Both values, found on a grid and then refined between its points.
     """
-    derivative = formula_of(activation).derivative
-    grid = np.linspace(-reach, reach, 8001)  # 0, where kinks are, is one of its points
-    on_grid = derivative(grid)
+    (low, _), (high, _) = extremes(formula_of(activation).derivative, reach)
+    return low, high
 
-    def extreme(sign: float) -> float:
+
+def extremes(
+    function: Function, reach: float = 40.0
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Find the smallest and largest value of a function, and where it takes them.
+
+    Args:
+        function: Elementwise on float64 arrays.
+        reach: As for ``derivative_bounds``.
+
+    Returns:
+        Smallest value and where, largest value and where.
+    """
+    grid = np.linspace(-reach, reach, 8001)  # 0, where kinks are, is one of its points
+    on_grid = function(grid)
+
+    def extreme(sign: float) -> tuple[float, float]:
         best = int(np.argmin(sign * on_grid))
         between = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
         refined = minimize_scalar(
-            lambda z: sign * float(derivative(np.asarray([z]))[0]),
+            lambda z: sign * float(function(np.asarray([z]))[0]),
             bounds=between,
             method="bounded",
             options={"xatol": 1e-12},
         )
-        return sign * min(float(refined.fun), sign * float(on_grid[best]))
+        if float(refined.fun) < sign * float(on_grid[best]):
+            return sign * float(refined.fun), float(refined.x)
+        return float(on_grid[best]), float(grid[best])
 
     return extreme(1.0), extreme(-1.0)
