@@ -18,13 +18,13 @@ ROOT = Path(actbench.__file__).parent
 LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
     ("activations", "initializers", "targets", "colors", "files", "seeds", "settings"),
-    ("devices", "environment", "experiments", "statistics", "theory"),
-    ("kernels", "datasets", "parallel"),
-    ("networks", "metrics", "checkpoints"),
+    ("devices", "environment", "experiments", "grids", "statistics", "theory"),
+    ("kernels", "datasets", "grid_files", "parallel"),
+    ("networks", "metrics", "checkpoints", "stores"),
     ("training", "claims"),
-    ("experiments.*", "verdicts", "measured"),
-    ("evidence", "robustness"),
-    ("robustness_sentence",),
+    ("experiments.*", "verdicts", "measured", "chunks"),
+    ("evidence", "robustness", "sweeps"),
+    ("robustness_sentence", "clusters"),
     ("console", "figures", "findings", "ledger", "records", "drift"),
     ("results", "report", "doctor", "pytest_plugin"),
     ("session",),
@@ -34,7 +34,10 @@ LAYERS: Sequence[Sequence[str]] = (
 """A module imports from layers above its own line only; `figures` stands for the whole package,
 `experiments` for the registry alone, `experiments.*` for each experiment."""
 
-TORCH_HALF = {"devices", "kernels", "networks", "parallel", "training", "experiments.*"}
+TORCH_HALF = {
+    *("devices", "kernels", "networks", "parallel", "training", "experiments.*"),
+    *("chunks", "sweeps", "clusters"),
+}
 PACKAGES = {"cli", "figures", "findings", "metrics", "report", "theory"}
 """Packages whose modules may import one another."""
 MEETING = {"environment", "results", "robustness", "doctor", "session", "cli", "__main__", ""}
