@@ -11,12 +11,12 @@ import psutil
 import torch
 
 from actbench import activations, initializers, targets
-from actbench.environment import installed_version
 from actbench.errors import ActbenchError
 from actbench.experiments._losses import first_non_finite, mean_square_error
 from actbench.grids import INSIDE_A_STACK, Column, Grid, Value
 from actbench.networks import Architecture, bytes_per_member
-from actbench.stores import FAILED, NOT_TRAINED, TRAINED, VERSIONS
+from actbench.remote import one_line
+from actbench.stores import FAILED, NOT_TRAINED, TRAINED
 from actbench.targets import Target
 from actbench.training import DTYPES, Member, Progress, Schedule, Training, train
 
@@ -25,7 +25,6 @@ _FLOP_PER_MEMBER = 1e8  # what drawing a network costs, as operations: about 1 m
 _LEAST_FLOP, _MOST_FLOP = 2e11, 4e12  # of a chunk: some seconds, and about a minute, of one core
 _FEW_CHUNKS = 64  # of a small grid, so that every worker has something to do to the end
 _MOST_MEMBERS = 8192
-_LONGEST_REASON = 300
 
 
 def _no_progress(done: int) -> None:
@@ -112,57 +111,6 @@ def train_chunk(
     return values
 
 
-def train_remotely(grid: Grid, start: int, stop: int, expected: Mapping[str, str]) -> Any:
-    """Train some members on a worker, if it has the versions that the sweep was begun with.
-
-    Args:
-        grid: The members.
-        start: The first member's number.
-        stop: One more than the last one's.
-        expected: As ``versions`` gave it where the sweep was begun.
-
-    Returns:
-        As ``train_chunk``.
-
-    Raises:
-        ActbenchError: The worker has other versions.
-    """
-    require_versions("this worker", versions(), expected)
-    return train_chunk(grid, start, stop)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that numbers depend on.
-
-    Returns:
-        Version by package.
-    """
-    return {name: installed_version(name) for name in VERSIONS}
-
-
-def require_versions(where: str, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
-    """Refuse other versions than expected.
-
-    Args:
-        where: Who has them.
-        found: Version by package.
-        expected: The same, of this process.
-
-    Raises:
-        ActbenchError: They differ.
-    """
-    differ = [
-        f"{name} {found.get(name)} (here {version})"
-        for name, version in expected.items()
-        if found.get(name) != version
-    ]
-    if differ:
-        raise ActbenchError(
-            f"{where} has {', '.join(differ)}. Install the same versions on scheduler, workers and "
-            "client, such as by one environment or image for all, and start again"
-        )
-
-
 def _empty(grid: Grid, count: int) -> dict[str, Column]:
     recorded = len(grid.common.recorded_epochs or ())
     return {
@@ -176,8 +124,7 @@ def _empty(grid: Grid, count: int) -> dict[str, Column]:
 
 
 def _failed(error: Exception) -> dict[str, Any]:
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
-    return {"status": FAILED, "failure": reason[:_LONGEST_REASON], "diverged": NOT_TRAINED}
+    return {"status": FAILED, "failure": one_line(error), "diverged": NOT_TRAINED}
 
 
 def _stacks(members: Sequence[Mapping[str, Value]]) -> list[list[int]]:

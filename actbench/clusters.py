@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from actbench import chunks
+from actbench import environment, remote
 from actbench.errors import ActbenchError
 from actbench.sweeps import Failures, finish, steps
 
@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from actbench.parallel import Progress
     from actbench.stores import Store
 
-_REACH_S = 10.0
-_COME_BACK_S = 300.0
+REACH_S = 10.0
+"""How long a scheduler may take to answer at first."""
+
+COME_BACK_S = 300.0
+"""How long it may take to come back once it was lost."""
+
 _AHEAD_PER_THREAD = 2
 _SAME_EVERYWHERE = ("python", "dask", "distributed")
 _LOGGERS = ("distributed", "distributed.client")
@@ -82,8 +86,6 @@ def run(
     address: str,
     progress: Progress,
     failures: Failures,
-    reach_s: float = _REACH_S,
-    come_back_s: float = _COME_BACK_S,
 ) -> None:
     """Train chunks on the workers of a scheduler.
 
@@ -96,14 +98,12 @@ def run(
         address: Of the scheduler, such as ``"tcp://10.0.0.5:8786"``.
         progress: Told the epochs x members done since the last call.
         failures: Told about failed members, and about all else that the user should know.
-        reach_s: How long to wait for the scheduler to answer at first.
-        come_back_s: How long to wait for it once it was lost.
 
     Raises:
         ActbenchError: The scheduler can't be reached, or something there has other versions.
     """
     left = dict.fromkeys(numbers)
-    patience = reach_s
+    patience = REACH_S
     while left:
         with _silence(), _connected(address, patience) as client:
             try:
@@ -112,24 +112,24 @@ def run(
                 _drain(client, store, left, progress, failures)
             except _LostSchedulerError:
                 failures.say(
-                    f"the scheduler at {address} was lost; waiting up to {come_back_s:.0f} s for "
+                    f"the scheduler at {address} was lost; waiting up to {COME_BACK_S:.0f} s for "
                     "it to come back. Finished chunks are safe"
                 )
-                patience = come_back_s
+                patience = COME_BACK_S
 
 
-def require_reachable(address: str, timeout_s: float = _REACH_S) -> None:
+def require_reachable(address: str, timeout_s: float | None = None) -> None:
     """Find out whether a scheduler answers.
 
     Args:
         address: Such as ``"tcp://10.0.0.5:8786"``.
-        timeout_s: How long to wait for it.
+        timeout_s: How long to wait for it; ``REACH_S`` by default.
 
     Raises:
         ActbenchError: It does not.
     """
     try:
-        asyncio.run(_knock(address, timeout_s))
+        asyncio.run(_knock(address, REACH_S if timeout_s is None else timeout_s))
     except (OSError, ValueError, TimeoutError) as error:
         raise ActbenchError(
             f"can't reach a Dask scheduler at {address}: {error}. Start one with 'dask scheduler', "
@@ -170,16 +170,25 @@ def _require_same_versions(client: Client) -> None:
     everyone = {"the scheduler": found["scheduler"]}
     everyone.update({f"worker {address}": each for address, each in found["workers"].items()})
     for where, each in everyone.items():
-        chunks.require_versions(where, each["packages"], here)
-    ours = chunks.versions()
-    answers = client.run(chunks.versions, on_error="return")
-    for address, answer in answers.items():
+        remote.require_versions(where, each["packages"], here)
+    ours = environment.versions()
+    try:
+        theirs = client.run_on_scheduler(environment.versions)
+    except (ImportError, AttributeError) as error:
+        raise _without_actbench("the scheduler", error) from error
+    # It passes on what actbench wrote, but computes nothing.
+    remote.require_versions("the scheduler", theirs, {"actbench": ours["actbench"]})
+    for address, answer in client.run(environment.versions, on_error="return").items():
         if isinstance(answer, Exception):
-            raise ActbenchError(
-                f"worker {address} can't run actbench: {answer}. Install the same actbench there, "
-                "such as by one environment or image for all"
-            )
-        chunks.require_versions(f"worker {address}", answer, ours)
+            raise _without_actbench(f"worker {address}", answer) from answer
+        remote.require_versions(f"worker {address}", answer, ours)
+
+
+def _without_actbench(where: str, error: Exception) -> ActbenchError:
+    return ActbenchError(
+        f"{where} can't run actbench: {remote.one_line(error)}. Install the same actbench there, such as "
+        "by one environment or image for all"
+    )
 
 
 def _drain(
@@ -192,7 +201,7 @@ def _drain(
     """Hand out chunks and keep them until none is left."""
     from distributed import as_completed
 
-    ours = chunks.versions()
+    ours = environment.versions()
     waiting = iter(list(left))
     running: dict[Any, int] = {}
     done = as_completed(loop=client.loop)
@@ -200,7 +209,7 @@ def _drain(
     def hand_out(room: int) -> None:
         for number in itertools.islice(waiting, max(0, room - len(running))):
             members = store.bounds(number)
-            future = client.submit(chunks.train_remotely, store.grid, *members, ours, pure=False)
+            future = client.submit(remote.train_remotely, store.grid, *members, ours, pure=False)
             running[future] = number
             done.add(future)
 
@@ -259,7 +268,7 @@ def _result(
         return None
     except Exception as error:
         raise ActbenchError(
-            f"a worker can't train chunk {number}: {type(error).__name__}: {error}. Finished "
-            "chunks are safe; the same command goes on with them"
+            f"no worker could be given chunk {number}: {remote.one_line(error)}. Finished chunks are "
+            "safe; the same command goes on with them"
         ) from error
     return values

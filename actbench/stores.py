@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench.datasets import DEFINITIONS
+from actbench.environment import VERSIONS
 from actbench.errors import ActbenchError, require_schema
 from actbench.files import prepare_folder
 from actbench.grids import AXES, Column, Grid
@@ -35,9 +36,6 @@ MISSING, TRAINED, FAILED = 0, 1, 2
 
 NOT_TRAINED = -2
 """What ``diverged`` says of a member that is not trained."""
-
-VERSIONS = ("actbench", "torch", "numpy")
-"""What must be the same in all parts of a sweep, as numbers depend on it."""
 
 _COORDINATE_CHUNK = 2**16
 _STATUS = f"{MISSING}: not there yet, {TRAINED}: trained, {FAILED}: failed, as 'failure' says"

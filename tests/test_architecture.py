@@ -21,7 +21,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("devices", "environment", "experiments", "grids", "statistics", "theory"),
     ("kernels", "datasets", "grid_files", "parallel"),
     ("networks", "metrics", "checkpoints", "stores"),
-    ("training", "claims"),
+    ("training", "claims", "remote"),
     ("experiments.*", "verdicts", "measured", "chunks"),
     ("evidence", "robustness", "sweeps"),
     ("robustness_sentence", "clusters"),
