@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from actbench import environment, remote
-from actbench.errors import ActbenchError
+from actbench.errors import ActbenchError, one_line
 from actbench.sweeps import Failures, finish, steps
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _require_same_versions(client: Client) -> None:
 
 def _without_actbench(where: str, error: Exception) -> ActbenchError:
     return ActbenchError(
-        f"{where} can't run actbench: {remote.one_line(error)}. Install the same actbench there, such as "
+        f"{where} can't run actbench: {one_line(error)}. Install the same actbench there, such as "
         "by one environment or image for all"
     )
 
@@ -268,7 +268,7 @@ def _result(
         return None
     except Exception as error:
         raise ActbenchError(
-            f"no worker could be given chunk {number}: {remote.one_line(error)}. Finished chunks are "
+            f"no worker could be given chunk {number}: {one_line(error)}. Finished chunks are "
             "safe; the same command goes on with them"
         ) from error
     return values

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from actbench import environment
-from actbench.errors import ActbenchError
+from actbench.errors import ActbenchError, one_line
 from actbench.grids import Column, Grid
-
-_LONGEST_REASON = 300
 
 
 def train_remotely(
@@ -42,18 +40,6 @@ def train_remotely(
             f"a worker failed at members {start} to {stop - 1}: {one_line(error)}. Finished chunks "
             "are safe; the same command goes on with them"
         ) from None
-
-
-def one_line(error: Exception) -> str:
-    """Name an error in one line.
-
-    Args:
-        error: Whatever was raised.
-
-    Returns:
-        Its type and text, cut where it is long.
-    """
-    return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
 
 
 def require_versions(where: str, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
