@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -52,18 +53,34 @@ def local_workers(count: int) -> Iterator[str]:
     """
     from distributed import LocalCluster
 
-    with (
-        _silence(),
-        LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-    ):
-        yield cluster.scheduler_address
+    with _silence():
+        with _without_ctrl_c():
+            cluster = LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
+        with cluster:
+            yield cluster.scheduler_address
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Start threads and processes that Ctrl-C does not reach: this one ends them.
+
+    In a terminal it reaches every process; one that has nobody to tell prints a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by both
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -110,10 +127,10 @@ def run(
                 with _noticing_loss():
                     _require_same_versions(client)
                 _drain(client, store, left, progress, failures)
-            except _LostSchedulerError:
+            except _LostSchedulerError as error:
                 failures.say(
-                    f"the scheduler at {address} was lost; waiting up to {COME_BACK_S:.0f} s for "
-                    "it to come back. Finished chunks are safe"
+                    f"the scheduler at {address} was lost{error}; waiting up to {COME_BACK_S:.0f} s "
+                    "for it to come back. Finished chunks are safe"
                 )
                 patience = COME_BACK_S
 
@@ -247,7 +264,7 @@ def _noticing_loss() -> Iterator[None]:
     try:
         yield
     except (CancelledError, OSError, TimeoutError) as error:
-        raise _LostSchedulerError from error
+        raise _LostSchedulerError(f" ({one_line(error)})") from error
 
 
 def _result(

@@ -35,11 +35,12 @@ def train_remotely(
 
         return train_chunk(grid, start, stop)
     except Exception as error:
-        # Some errors can't be sent, and a client that waits for one waits forever.
-        raise ActbenchError(
-            f"a worker failed at members {start} to {stop - 1}: {one_line(error)}. Finished chunks "
-            "are safe; the same command goes on with them"
-        ) from None
+        reason = one_line(error)
+    # Some errors can't be sent, and a client that waits for one waits forever: only this one is.
+    raise ActbenchError(
+        f"a worker failed at members {start} to {stop - 1}: {reason}. Finished chunks are safe; "
+        "the same command goes on with them"
+    )
 
 
 def require_versions(where: str, found: Mapping[str, str], expected: Mapping[str, str]) -> None:

@@ -53,7 +53,15 @@ class Dask:
     def start_workers(self, count: int = 2) -> None:
         """Start workers of one thread, which find the scheduler by themselves."""
         for _ in range(count):
-            options: tuple[str, ...] = ("--nthreads", "1", "--no-nanny", "--memory-limit", "0")
+            options: tuple[str, ...] = (
+                "--nthreads",
+                "1",
+                "--no-nanny",
+                "--memory-limit",
+                "0",
+                "--death-timeout",
+                "60",
+            )
             if self.preload:
                 options += ("--preload", self.preload)
             self._workers.append(self._start("worker", self.address, *options))
@@ -61,7 +69,7 @@ class Dask:
     def _start(self, kind: str, *arguments: str, stdout: bool = False) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments]
         return subprocess.Popen(  # noqa: S603 - our own command
-            [*command, "--host", "127.0.0.1", "--no-dashboard"],
+            [*command, "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"],
             cwd=self._folder,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.DEVNULL,
@@ -225,8 +233,9 @@ def test_a_scheduler_that_dies_and_comes_back_changes_nothing(
         own_dask.start_workers()
 
     crash = After(6, restart)
-    (said,) = run(store, own_dask, crash)
-    assert said.startswith(f"the scheduler at {own_dask.address} was lost; waiting up to 300 s")
+    lost, *waiting = run(store, own_dask, crash)
+    assert {line.partition(";")[0] for line in waiting} <= {"the scheduler has no worker"}
+    assert lost.startswith(f"the scheduler at {own_dask.address} was lost")
     assert crash.steps == [2 * 6] * CHUNKS
     assert_same(store.path, undisturbed)
 
@@ -291,16 +300,32 @@ POISON = """
 import os
 from actbench import chunks
 
-train = chunks.train_chunk
+if chunks.train_chunk.__name__ == "train_chunk":  # Dask loads this twice
+    train = chunks.train_chunk
 
-def die_of_one(grid, start, stop):
-    if start == 6:
-        os._exit(1)
-    return train(grid, start, stop)
+    def poisoned(grid, start, stop):
+        if start == 6:
+            {effect}
+        return train(grid, start, stop)
 
-if train.__name__ != "die_of_one":  # Dask loads this twice
-    chunks.train_chunk = die_of_one
+    chunks.train_chunk = poisoned
 """
+
+
+@pytest.mark.slow
+def test_an_error_that_cannot_be_sent_is_one_line(own_dask: Dask, tmp_path: Path) -> None:
+    """Pickle gives up on a traceback of a thousand frames; the client is told all the same."""
+    own_dask.preload = str(tmp_path / "poison.py")
+    effect = "return poisoned(grid, start, stop)"
+    Path(own_dask.preload).write_text(POISON.format(effect=effect), encoding="utf-8")
+    own_dask.start_scheduler()
+    own_dask.start_workers(1)
+    with pytest.raises(ActbenchError) as caught:
+        run(new_store(tmp_path / "a.zarr"), own_dask, nothing)
+    assert str(caught.value) == (
+        "a worker failed at members 6 to 8: RecursionError: maximum recursion depth exceeded. "
+        "Finished chunks are safe; the same command goes on with them"
+    )
 
 
 @pytest.mark.slow
@@ -309,21 +334,23 @@ def test_a_chunk_that_kills_its_workers_is_named_and_the_rest_goes_on(
 ) -> None:
     """It is listed with its coordinates and stays missing; without the poison it is trained."""
     own_dask.preload = str(tmp_path / "poison.py")
-    Path(own_dask.preload).write_text(POISON, encoding="utf-8")
+    Path(own_dask.preload).write_text(POISON.format(effect="os._exit(1)"), encoding="utf-8")
     store = new_store(tmp_path / "a.zarr", small_grid(MANY), 2)
     own_dask.start_scheduler()
     own_dask.start_workers()
     said: list[str] = []
     failures = sweeps.Failures(said.append)
     clusters.run(store, range(CHUNKS), own_dask.address, nothing, failures)
-    assert failures.chunks == [3]
-    assert said == [
+    # What waited behind it on the same worker may be given up too, where one death is enough.
+    assert 3 in failures.chunks
+    assert (
         "not finished: members 6 (activation=relu, depth=2, learning_rate=0.001, seed=48) to 7 "
         "(activation=relu, depth=2, learning_rate=0.001, seed=49): every worker that tried died; "
         "the same command tries again"
-    ]
-    assert sweeps.missing(store) == ([3], 0)
-    sweeps.run_here(store, [3], 1, nothing, sweeps.Failures(silent))
+    ) in said
+    assert sweeps.missing(store) == (sorted(failures.chunks), 0)
+    assert len(failures.chunks) < CHUNKS
+    sweeps.run_here(store, failures.chunks, 1, nothing, sweeps.Failures(silent))
     assert_same(store.path, undisturbed)
 
 
@@ -364,7 +391,7 @@ def test_the_command_starts_workers_and_takes_them_along(tmp_path: Path, undistu
         break
     _, err = first.communicate(timeout=120)
     assert first.returncode == 130, err
-    assert b"Traceback" not in err
+    assert "Traceback" not in err.decode()
     second = subprocess.run(  # noqa: S603 - our own command
         [*command, "--workers", "1"], cwd=tmp_path, env=environ, capture_output=True, check=True
     )
