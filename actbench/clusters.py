@@ -76,6 +76,9 @@ def _without_ctrl_c() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # which would let Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by both
     try:
         yield
@@ -129,8 +132,8 @@ def run(
                 _drain(client, store, left, progress, failures)
             except _LostSchedulerError as error:
                 failures.say(
-                    f"the scheduler at {address} was lost{error}; waiting up to {COME_BACK_S:.0f} s "
-                    "for it to come back. Finished chunks are safe"
+                    f"the scheduler at {address} was lost{error}; waiting up to "
+                    f"{COME_BACK_S:.0f} s for it to come back. Finished chunks are safe"
                 )
                 patience = COME_BACK_S
 
