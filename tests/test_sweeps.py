@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 from sweeping import CHUNK, TEXT, assert_same, bits, load, new_store, nothing, silent, small_grid
 
-from actbench import chunks, clusters, initializers, stores, sweeps, targets, training
+from actbench import chunks, clusters, initializers, parallel, stores, sweeps, targets, training
 from actbench.activations import get as activation
 from actbench.cli import main
 from actbench.experiments import sine_regression
@@ -119,6 +119,16 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path, undisturbed: Path, threads
     assert sum(steps) == sweeps.steps(store, numbers)
     assert {f: f.stat().st_mtime_ns for f in there} == there
     assert_same(path, undisturbed)
+
+
+def test_being_stopped_is_no_failure_of_a_member() -> None:
+    """What ends the other threads of an interrupted sweep passes through a chunk."""
+
+    def stopped(done: int) -> None:
+        raise parallel._StoppedError
+
+    with pytest.raises(parallel._StoppedError):
+        chunks.train_chunk(small_grid(), 0, 3, stopped)
 
 
 BROKEN = TEXT.replace('"relu"', '"relu", "gelu"')
