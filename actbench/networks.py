@@ -240,9 +240,10 @@ class Stack:
         for number, pre in enumerate(self._pre):
             if number == 0:
                 torch.mul(x, self.weights[0].mT, out=pre)  # (member, points, width)
+                pre.add_(self.biases[0])
             else:
-                torch.bmm(self.activations[number - 1], self.weights[number].mT, out=pre)
-            pre.add_(self.biases[number])
+                below, weight = self.activations[number - 1], self.weights[number].mT
+                torch.baddbmm(self.biases[number], below, weight, out=pre)
             self._kernel.forward(self._flat_pre[number], self._flat_post[number])
             if self.architecture.skip and number > 0:
                 torch.add(

@@ -17,16 +17,18 @@ ROOT = Path(actbench.__file__).parent
 
 LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
-    ("activations", "initializers", "targets", "colors", "files", "seeds", "settings"),
-    ("devices", "environment", "experiments", "grids", "statistics", "theory"),
+    ("activations", "initializers", "targets", "colors", "files", "seeds", "settings", "stopwatch"),
+    ("devices", "environment", "experiments", "grids", "records", "statistics", "theory"),
     ("kernels", "datasets", "grid_files", "parallel"),
     ("networks", "metrics", "checkpoints", "stores"),
     ("training", "claims"),
-    ("experiments.*", "verdicts", "measured", "chunks"),
-    ("evidence", "remote", "robustness", "sweeps"),
+    ("experiments.*", "chunks", "engines", "fingerprints", "verdicts", "measured"),
+    ("evidence", "remote", "robustness", "sweeps", "timings"),
     ("robustness_sentence", "clusters"),
-    ("console", "figures", "findings", "ledger", "records", "drift"),
-    ("results", "report", "doctor", "pytest_plugin"),
+    ("console", "figures", "findings", "ledger", "recording"),
+    ("drift",),
+    ("results", "report", "doctor", "pytest_record"),
+    ("pytest_plugin",),
     ("session",),
     ("cli",),
     ("__main__",),
@@ -35,14 +37,32 @@ LAYERS: Sequence[Sequence[str]] = (
 `experiments` for the registry alone, `experiments.*` for each experiment."""
 
 TORCH_HALF = {
-    *("devices", "kernels", "networks", "parallel", "training", "experiments.*"),
-    *("chunks", "sweeps", "clusters"),
+    "chunks",
+    "clusters",
+    "devices",
+    "engines",
+    "experiments.*",
+    "fingerprints",
+    "kernels",
+    "networks",
+    "parallel",
+    "sweeps",
+    "timings",
+    "training",
 }
-PACKAGES = {"cli", "figures", "findings", "metrics", "report", "theory"}
+PACKAGES = {"cli", "drift", "figures", "findings", "metrics", "report", "theory"}
 """Packages whose modules may import one another."""
 MEETING = {
-    *("environment", "remote", "results", "robustness", "doctor", "session", "cli"),
-    *("__main__", ""),
+    "environment",
+    "results",
+    "recording",
+    "remote",
+    "robustness",
+    "doctor",
+    "session",
+    "cli",
+    "__main__",
+    "",
 }
 """Where the halves meet; every other module belongs to the paper half."""
 
@@ -231,6 +251,9 @@ def test_the_whole_package_is_looked_at() -> None:
         ("session", "from actbench.cli import app", "which does not lie below it"),
         ("robustness", "from actbench.figures import save", "which does not lie below it"),
         ("findings.new", "from actbench.report import write", "which does not lie below it"),
+        ("records", "from actbench.drift import Level", "which does not lie below it"),
+        ("drift.new", "from actbench.report import write", "which does not lie below it"),
+        ("drift.new", "def f():\n    from actbench import training", "needs no torch but imports"),
         ("report.new", "from actbench.session import Session", "which does not lie below it"),
         ("findings.new", "def f():\n    from actbench import training", "needs no torch but"),
         ("experiments.gradient_flow", "from actbench.experiments import closed_forms", "not lie"),
@@ -292,12 +315,13 @@ def test_the_paper_half_loads_no_torch() -> None:
         command("claims", "--help"),
         command("list"),
         "import actbench.pytest_plugin",
+        command("drift", "--help"),
         command("--version"),
         command("run", "sine-regresion"),
     ],
     ids=[
         *("import", "--help", "run --help", "claims --help", "list", "pytest plugin"),
-        *("--version", "mistake"),
+        *("drift --help", "--version", "mistake"),
     ],
 )
 def test_start_up_loads_nothing_heavy(code: str) -> None:

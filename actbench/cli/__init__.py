@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from actbench import __version__
-from actbench.cli import reading, studying, sweeping
+from actbench.cli import drifting, reading, studying, sweeping, tracking
 from actbench.cli.options import EXIT_USAGE
 from actbench.errors import ActbenchError
 
@@ -42,6 +42,7 @@ def _options(
 _STUDY = "The study"
 _OWN = "Your own"
 _RESULTS = "Results"
+_RELEASES = "Releases of torch"
 _HERE = "This installation"
 
 app.command(rich_help_panel=_STUDY)(studying.reproduce)
@@ -50,6 +51,8 @@ app.command(rich_help_panel=_STUDY)(studying.robustness)
 app.command(rich_help_panel=_OWN)(sweeping.sweep)
 app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)
 app.command(rich_help_panel=_RESULTS)(reading.report)
+app.command(rich_help_panel=_RELEASES)(tracking.record)
+app.command(rich_help_panel=_RELEASES)(drifting.drift)
 app.command("list", rich_help_panel=_HERE)(reading.list_)
 app.command(rich_help_panel=_HERE)(reading.doctor)
 
