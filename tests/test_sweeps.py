@@ -125,7 +125,7 @@ def test_being_stopped_is_no_failure_of_a_member() -> None:
     """What ends the other threads of an interrupted sweep passes through a chunk."""
 
     def stopped(done: int) -> None:
-        raise parallel._StoppedError
+        raise parallel._StoppedError(done)
 
     with pytest.raises(parallel._StoppedError):
         chunks.train_chunk(small_grid(), 0, 3, stopped)
