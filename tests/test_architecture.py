@@ -29,7 +29,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("drift",),
     ("results", "report", "doctor", "pytest_record"),
     ("pytest_plugin",),
-    ("session",),
+    ("session", "releases"),
     ("cli",),
     ("__main__",),
 )
@@ -50,7 +50,7 @@ TORCH_HALF = {
     "timings",
     "training",
 }
-PACKAGES = {"cli", "drift", "figures", "findings", "metrics", "report", "theory"}
+PACKAGES = {"cli", "drift", "figures", "findings", "metrics", "releases", "report", "theory"}
 """Packages whose modules may import one another."""
 MEETING = {
     "environment",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from actbench import __version__
-from actbench.cli import drifting, reading, studying, sweeping, tracking
+from actbench.cli import drifting, installing, reading, studying, sweeping, tracking
 from actbench.cli.options import EXIT_USAGE
 from actbench.errors import ActbenchError
 
@@ -53,6 +53,8 @@ app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)
 app.command(rich_help_panel=_RESULTS)(reading.report)
 app.command(rich_help_panel=_RELEASES)(tracking.record)
 app.command(rich_help_panel=_RELEASES)(drifting.drift)
+app.command(rich_help_panel=_RELEASES)(installing.track)
+app.command(rich_help_panel=_RELEASES)(installing.bisect)
 app.command("list", rich_help_panel=_HERE)(reading.list_)
 app.command(rich_help_panel=_HERE)(reading.doctor)
 
