@@ -31,8 +31,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from actbench.axes import AXES, Common, Value, axis
 from actbench.errors import ActbenchError, require_positive_int, unknown_name
-from actbench.grids import AXES, Between, Block, Choice, Common, Drawn, Grid, Listed, Value, axis
+from actbench.grids import Between, Block, Choice, Drawn, Grid, Listed
 from actbench.seeds import FIRST_SEED, LARGEST_SEED
 from actbench.settings import each_once
 

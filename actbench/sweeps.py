@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from actbench.axes import Value
 from actbench.chunks import train_chunk
-from actbench.grids import Column, Grid, Value
+from actbench.grids import Column, Grid
 from actbench.parallel import Progress, side_by_side
 from actbench.stores import FAILED, MISSING, Store, bytes_per_member
 

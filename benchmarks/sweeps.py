@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument("members", nargs="?", type=int, default=1000, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=100, help="of the study's network")
-    parser.add_argument("--seeds", type=int, default=100, help="for two activations each")
+    parser.add_argument("--seeds", type=int, default=264, help="for each of two activations")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

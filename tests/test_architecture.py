@@ -18,9 +18,9 @@ ROOT = Path(actbench.__file__).parent
 LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
     ("activations", "initializers", "targets", "colors", "files", "seeds", "settings", "stopwatch"),
-    ("devices", "environment", "experiments", "grids", "records", "statistics", "theory"),
-    ("kernels", "datasets", "grid_files", "parallel"),
-    ("networks", "metrics", "checkpoints", "stores"),
+    ("devices", "environment", "axes", "experiments", "records", "statistics", "theory"),
+    ("kernels", "datasets", "grids", "parallel"),
+    ("networks", "metrics", "checkpoints", "grid_files", "stores"),
     ("training", "claims"),
     ("experiments.*", "chunks", "engines", "fingerprints", "verdicts", "measured"),
     ("evidence", "remote", "robustness", "sweeps", "timings"),

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from actbench import grid_files
 from actbench.activations import ACTIVATIONS
+from actbench.axes import AXES
 from actbench.errors import ActbenchError
-from actbench.grids import AXES, Column, Grid
+from actbench.grids import Column, Grid
 
 KNOWN_AXES = (
     "activation, target, noise_std, noise_seed, skip, depth, width, learning_rate, weight_decay, "

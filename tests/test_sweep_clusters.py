@@ -141,13 +141,14 @@ def run(store: Store, dask: Dask, progress: Callable[[int], None]) -> list[str]:
 
 
 def busy_worker(address: str) -> int:
-    """Return the process of a worker that has something to do."""
+    """Return the process of the worker that has most to lose: chunks in hand, or results."""
     from distributed import Client
 
     with Client(address, timeout=60, set_as_default=False) as client:
-        at_work = [worker for worker, tasks in client.processing().items() if tasks]
-        pids = client.run(os.getpid, workers=at_work[:1])
-    return int(next(iter(pids.values())))
+        chunks, results = client.processing(), client.has_what()
+        busiest = max(chunks, key=lambda worker: len(chunks[worker]) + len(results[worker]))
+        (pid,) = client.run(os.getpid, workers=[busiest]).values()
+    return int(pid)
 
 
 class After:
