@@ -18,8 +18,8 @@ ROOT = Path(actbench.__file__).parent
 LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
     ("activations", "initializers", "targets", "colors", "files", "seeds", "settings"),
-    ("devices", "environment", "experiments", "statistics", "theory"),
-    ("kernels", "datasets", "parallel"),
+    ("devices", "environment", "experiments", "isolation", "statistics", "theory", "bisection"),
+    ("kernels", "datasets", "parallel", "installation"),
     ("networks", "metrics", "checkpoints"),
     ("training", "claims"),
     ("experiments.*", "verdicts", "measured"),
@@ -27,7 +27,11 @@ LAYERS: Sequence[Sequence[str]] = (
     ("robustness_sentence",),
     ("console", "figures", "findings", "ledger", "records", "drift"),
     ("results", "report", "doctor", "pytest_plugin"),
-    ("session",),
+    ("session", "releases"),
+    ("matrix",),
+    ("shelf",),
+    ("changes",),
+    ("changes_wording",),
     ("cli",),
     ("__main__",),
 )
