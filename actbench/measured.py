@@ -110,11 +110,23 @@ class Difference:
     how: str
 
     def __str__(self) -> str:
-        arguments = ", ".join(f"{k}={v}" for k, v in self.metric.items() if k != "name")
         return (
-            f"{self.metric['name']}({arguments}): stored {self.stored:.6g}, now "
-            f"{self.fresh:.6g} ({self.how})"
+            f"{metric_title(self.metric)}: stored {self.stored:.6g}, now {self.fresh:.6g} "
+            f"({self.how})"
         )
+
+
+def metric_title(metric: Mapping[str, Any]) -> str:
+    """Write a metric as a call.
+
+    Args:
+        metric: Name and arguments.
+
+    Returns:
+        Such as ``"final_mse(activation=relu)"``.
+    """
+    arguments = ", ".join(f"{k}={v}" for k, v in metric.items() if k != "name")
+    return f"{metric['name']}({arguments})"
 
 
 def path_of(protocol: str, folder: Path | None = None) -> Path:

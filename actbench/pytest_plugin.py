@@ -44,6 +44,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="judge what actbench reproduce wrote to DIR instead of training",
     )
     group.addoption(
+        "--record",
+        metavar="FILE",
+        type=Path,
+        help="afterwards write what this torch did to FILE, as actbench record does, from the "
+        "trainings of this session",
+    )
+    group.addoption(
         "--slow",
         action="store_true",
         help="train what takes minutes too, rather than judge "
@@ -61,6 +68,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marks, also outside this repository."""
     config.addinivalue_line("markers", "claim: a documented claim of the study, judged")
     config.addinivalue_line("markers", "slow: trains for minutes; needs --slow")
+    if config.getoption("--record") is not None:
+        from actbench.pytest_record import Writer
+
+        config.pluginmanager.register(Writer(config.getoption("--record"), shipped_claims(config)))
 
 
 def shipped_claims(config: pytest.Config) -> ClaimsFile:
@@ -161,12 +172,14 @@ def protocol_dataset(
 
     from actbench import datasets, evidence
     from actbench.experiments import EXPERIMENTS
+    from actbench.pytest_record import FOLDER, shared_path
 
     folder = tmp_path_factory.getbasetemp()
     threads = pytestconfig.getoption("--threads")
     if hasattr(pytestconfig, "workerinput"):
         folder = folder.parent
         threads = threads or 1
+    pytestconfig.stash[FOLDER] = folder
     results = pytestconfig.getoption("--from-results")
     regenerate = pytestconfig.getoption("--regenerate-baselines")
     seeds = _BASELINE_SEEDS if regenerate else pytestconfig.getoption("--seeds")
@@ -179,7 +192,7 @@ def protocol_dataset(
             return None
         if results is not None:
             return evidence.stored_dataset(results, name, protocol)
-        path = folder / f"actbench-{name}-{device.replace(':', '-')}.nc"
+        path = shared_path(folder, name, device)
         if path.name not in known:
             with FileLock(f"{path}.lock"):
                 if not path.exists():

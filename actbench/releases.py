@@ -17,6 +17,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
+from actbench.environment import own_commit
 from actbench.errors import ActbenchError
 from actbench.files import prepare_folder, write_atomic
 from actbench.installation import (
@@ -29,7 +30,7 @@ from actbench.installation import (
     write_pins,
 )
 from actbench.isolation import require_space, run_logged, vanishing_folder
-from actbench.records import Record, load
+from actbench.records import Record, load, save
 
 _OTHER_PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 _NEEDED_BYTES = 12 * 10**9
@@ -205,7 +206,10 @@ def record_release(
         record = load(made)
         if parse_release(record.torch) != parse_release(release):
             raise ActbenchError(f"asked pip for torch {release}, but it installed {record.torch}")
-        write_atomic(out, made.read_bytes())
+        # In the environment the package is no clone; what was copied there is this one.
+        commit = {"commit": own_commit()} if record.environment.get("commit") == "unknown" else {}
+        record = record.model_copy(update={"environment": record.environment | commit})
+        save(record, out)
     return record
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -295,6 +296,48 @@ def train_stack(
     )
 
 
+def _workers(schedule: Schedule, threads: int) -> int:
+    return threads if schedule.device.type == "cpu" else 1
+
+
+def stack_sizes(
+    architecture: Architecture,
+    members: int,
+    points: int,
+    schedule: Schedule,
+    threads: int = 1,
+    memory_budget_bytes: int | None = None,
+) -> list[int]:
+    """Say how many members each of the stacks has into which ``train`` cuts its members.
+
+    >>> study = Architecture(activations.get("relu"))
+    >>> stack_sizes(study, 20, 200, Schedule())
+    [5, 5, 5, 5]
+
+    Args:
+        architecture: Shape and activation of every member.
+        members: How many there are in all, at least 1.
+        points: Inputs of the batch.
+        schedule: How they are trained; its device and type decide.
+        threads: Stacks trained side by side, at least 1.
+        memory_budget_bytes: What one stack may take; by default what is fastest.
+
+    Returns:
+        Sizes that differ by one at most, in the members' order.
+    """
+    member_bytes = bytes_per_member(architecture, points, DTYPES[schedule.dtype].itemsize)
+    if memory_budget_bytes is None:
+        on_cpu = schedule.device.type == "cpu"
+        fastest = _CPU_BUDGET_BYTES if on_cpu else _ACCELERATOR_BUDGET_BYTES
+        memory_budget_bytes = max(fastest, _FEWEST_MEMBERS * member_bytes)
+    largest = max(1, memory_budget_bytes // member_bytes)
+    workers = _workers(schedule, threads)
+    rounds = math.ceil(members / (largest * workers))
+    stacks = min(rounds * workers, members)
+    ends = [members * number // stacks for number in range(stacks + 1)]
+    return [end - start for start, end in pairwise(ends)]
+
+
 def train(
     architecture: Architecture,
     members: Sequence[Member],
@@ -328,23 +371,14 @@ def train(
     Returns:
         The training of all members, in their order.
     """
-    on_cpu = schedule.device.type == "cpu"
-    member_bytes = bytes_per_member(architecture, len(x), DTYPES[schedule.dtype].itemsize)
-    if memory_budget_bytes is None:
-        fewest = _FEWEST_MEMBERS * member_bytes
-        memory_budget_bytes = max(
-            _CPU_BUDGET_BYTES if on_cpu else _ACCELERATOR_BUDGET_BYTES, fewest
-        )
-    largest = max(1, memory_budget_bytes // member_bytes)
-    workers = threads if on_cpu else 1
-    rounds = math.ceil(len(members) / (largest * workers))
-    stacks = min(rounds * workers, len(members))
+    sizes = stack_sizes(architecture, len(members), len(x), schedule, threads, memory_budget_bytes)
 
     def job(part: Sequence[Member], report: Progress) -> Training:
         return train_stack(architecture, part, schedule, x, y, report, recorder)
 
-    jobs = [partial(job, part) for part in _evenly(members, stacks)]
-    parts = side_by_side(jobs, progress, workers)
+    ends = zip(sizes, accumulate(sizes), strict=True)
+    jobs = [partial(job, members[end - size : end]) for size, end in ends]
+    parts = side_by_side(jobs, progress, _workers(schedule, threads))
     return Training(
         loss=np.concatenate([p.loss for p in parts]),
         recorded={
@@ -354,9 +388,3 @@ def train(
         prediction=np.concatenate([p.prediction for p in parts]),
         hidden_activation=parts[0].hidden_activation,
     )
-
-
-def _evenly(members: Sequence[Member], stacks: int) -> Iterator[Sequence[Member]]:
-    for number in range(stacks):
-        start, stop = (len(members) * n // stacks for n in (number, number + 1))
-        yield members[start:stop]

@@ -17,31 +17,49 @@ ROOT = Path(actbench.__file__).parent
 
 LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
-    ("activations", "initializers", "targets", "colors", "files", "seeds", "settings"),
-    ("devices", "environment", "experiments", "isolation", "statistics", "theory", "bisection"),
-    ("kernels", "datasets", "parallel", "installation"),
+    ("activations", "initializers", "targets", "colors", "files", "seeds", "settings", "stopwatch"),
+    ("devices", "environment", "experiments", "isolation", "records", "statistics", "theory"),
+    ("kernels", "datasets", "parallel", "installation", "bisection"),
     ("networks", "metrics", "checkpoints"),
     ("training", "claims"),
-    ("experiments.*", "verdicts", "measured"),
-    ("evidence", "robustness"),
+    ("experiments.*", "engines", "fingerprints", "verdicts", "measured"),
+    ("evidence", "robustness", "timings"),
     ("robustness_sentence",),
-    ("console", "figures", "findings", "ledger", "records", "drift"),
-    ("results", "report", "doctor", "pytest_plugin"),
-    ("session", "releases"),
-    ("matrix",),
-    ("shelf",),
-    ("changes",),
-    ("changes_wording",),
+    ("console", "figures", "findings", "ledger", "recording", "releases"),
+    ("drift", "matrix"),
+    ("results", "report", "doctor", "pytest_record", "shelf"),
+    ("pytest_plugin", "changes"),
+    ("session", "changes_wording"),
     ("cli",),
     ("__main__",),
 )
 """A module imports from layers above its own line only; `figures` stands for the whole package,
 `experiments` for the registry alone, `experiments.*` for each experiment."""
 
-TORCH_HALF = {"devices", "kernels", "networks", "parallel", "training", "experiments.*"}
-PACKAGES = {"cli", "figures", "findings", "metrics", "report", "theory"}
+TORCH_HALF = {
+    "devices",
+    "engines",
+    "experiments.*",
+    "fingerprints",
+    "kernels",
+    "networks",
+    "parallel",
+    "timings",
+    "training",
+}
+PACKAGES = {"cli", "drift", "figures", "findings", "metrics", "report", "theory"}
 """Packages whose modules may import one another."""
-MEETING = {"environment", "results", "robustness", "doctor", "session", "cli", "__main__", ""}
+MEETING = {
+    "environment",
+    "results",
+    "recording",
+    "robustness",
+    "doctor",
+    "session",
+    "cli",
+    "__main__",
+    "",
+}
 """Where the halves meet; every other module belongs to the paper half."""
 
 HEAVY = {"torch", "numpy", "xarray", "scipy", "matplotlib", "pandas", "psutil"}
@@ -229,6 +247,9 @@ def test_the_whole_package_is_looked_at() -> None:
         ("session", "from actbench.cli import app", "which does not lie below it"),
         ("robustness", "from actbench.figures import save", "which does not lie below it"),
         ("findings.new", "from actbench.report import write", "which does not lie below it"),
+        ("records", "from actbench.drift import Level", "which does not lie below it"),
+        ("drift.new", "from actbench.report import write", "which does not lie below it"),
+        ("drift.new", "def f():\n    from actbench import training", "needs no torch but imports"),
         ("report.new", "from actbench.session import Session", "which does not lie below it"),
         ("findings.new", "def f():\n    from actbench import training", "needs no torch but"),
         ("experiments.gradient_flow", "from actbench.experiments import closed_forms", "not lie"),
@@ -286,12 +307,13 @@ def test_the_paper_half_loads_no_torch() -> None:
         command("claims", "--help"),
         command("list"),
         "import actbench.pytest_plugin",
+        command("drift", "--help"),
         command("--version"),
         command("run", "sine-regresion"),
     ],
     ids=[
         *("import", "--help", "run --help", "claims --help", "list", "pytest plugin"),
-        *("--version", "mistake"),
+        *("drift --help", "--version", "mistake"),
     ],
 )
 def test_start_up_loads_nothing_heavy(code: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from actbench import isolation
 from actbench.errors import ActbenchError
 from actbench.isolation import require_space, run_logged, vanishing_folder
 
@@ -60,13 +60,13 @@ def test_impatience_does_not_stop_the_deletion(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C during the deletion is ignored: gigabytes would stay behind."""
-    delete = isolation.shutil.rmtree
+    delete = shutil.rmtree
 
     def delete_slowly(folder: Path, ignore_errors: bool) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         delete(folder, ignore_errors=ignore_errors)
 
-    monkeypatch.setattr(isolation.shutil, "rmtree", delete_slowly)
+    monkeypatch.setattr(shutil, "rmtree", delete_slowly)
     with vanishing_folder("actbench-") as folder:
         (folder / "file").touch()
     assert list(temporary.iterdir()) == []
@@ -74,24 +74,24 @@ def test_impatience_does_not_stop_the_deletion(
 
 def test_what_can_not_be_deleted_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that stays is named."""
-    monkeypatch.setattr(isolation.shutil, "rmtree", lambda *_, **__: None)
-    with pytest.raises(ActbenchError, match=r"^can't delete everything in \S+: delete it by hand$"):
-        with vanishing_folder("actbench-"):
-            pass
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    said = r"^can't delete everything in \S+: delete it by hand$"
+    with pytest.raises(ActbenchError, match=said), vanishing_folder("actbench-"):
+        pass
 
 
 def test_a_place_without_temporary_files_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no folder can be made, the variable that names another is told."""
     monkeypatch.setattr(tempfile, "tempdir", "/proc/none")
-    with pytest.raises(ActbenchError, match=r"^can't make .* in /proc/none: .* TMPDIR="):
-        with vanishing_folder("actbench-"):
-            pass
+    said = r"^can't make .* in /proc/none: .* TMPDIR="
+    with pytest.raises(ActbenchError, match=said), vanishing_folder("actbench-"):
+        pass
 
 
 def test_a_full_disk_is_refused_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is needed, what is free, and how to name another folder."""
     monkeypatch.setattr(tempfile, "tempdir", "/full")
-    monkeypatch.setattr(isolation.shutil, "disk_usage", lambda place: Usage(0, 0, 1.5e9))
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(0, 0, 1.5e9))
     with pytest.raises(ActbenchError) as caught:
         require_space(9 * 10**9, "torch 2.9.1")
     assert str(caught.value) == (
@@ -112,13 +112,15 @@ def test_output_goes_to_the_log(tmp_path: Path) -> None:
 def test_an_interruption_ends_the_children_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """pip runs itself once more: that process too is ended before its folder is deleted."""
+    """As pip runs itself once more, that process too is ended before its folder is deleted."""
     log = tmp_path / "log"
     child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-I', '-c', {child!r}])"
     waits = subprocess.Popen.wait
 
-    def interrupt_once_started(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+    def interrupt_once_started(
+        process: subprocess.Popen[bytes], timeout: float | None = None
+    ) -> int:
         if timeout is None and process.poll() is None and not interrupted:
             while not log.read_text().endswith("\n"):
                 pass

@@ -5,16 +5,21 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from record_factory import a_record
 
-from actbench import datasets, evidence, measured
-from actbench.claims import Claim, Protocol, Verdict
+from actbench import datasets, evidence, measured, records
+from actbench.claims import Claim, Protocol, Verdict, published
 from actbench.experiments import closed_forms, sine_regression
 from actbench.measured import Entry, Measured
 from actbench.pytest_plugin import NotReproduced, check_expected
+from actbench.pytest_record import FOLDER, Writer
+from actbench.records import Record
 from actbench.verdicts import Judgment
 
 pytest_plugins = ["pytester"]
@@ -349,3 +354,48 @@ def test_only_too_few_seeds_skip(verdict: str, seeds: int, skipped: bool) -> Non
     """A straddling interval on enough seeds fails, and so does a decisive one on few."""
     wanted = pytest.skip.Exception if skipped else pytest.fail.Exception
     assert isinstance(ending(judgment(verdict, "reproduced", seeds)), wanted)
+
+
+def test_a_record_is_made_of_what_the_session_trained(
+    suite: tuple[pytest.Pytester, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--record writes the file from the session's datasets; without it nothing is written."""
+    pytester, folder = suite
+    (folder / "published.toml").write_text(HEAD + claim("holds", 0.4975, "reproduced"))
+    given: dict[str, Any] = {}
+
+    def make(**arguments: Any) -> Record:
+        given.update(arguments)
+        return a_record()
+
+    monkeypatch.setattr("actbench.recording.make", make)
+    result = run(pytester, "--record=new/r.json")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["record written to new/r.json: 1 claims measured"])
+    assert records.load(folder / "new/r.json") == a_record()
+    assert list(given["already"]) == ["closed"]
+    assert given["device"] == "cpu"
+
+
+def test_an_earlier_record_is_not_touched(suite: tuple[pytest.Pytester, Path]) -> None:
+    """A file that is there stops the session before anything is trained, in one line."""
+    pytester, folder = suite
+    (folder / "published.toml").write_text(HEAD + claim("holds", 0.4975, "reproduced"))
+    (folder / "r.json").write_text("precious")
+    result = run(pytester, "--record=r.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: r.json is there already; name another file with --record"])
+    assert (folder / "r.json").read_text() == "precious"
+
+
+def test_the_process_in_front_learns_where_workers_trained(
+    tmp_path: Path,
+) -> None:
+    """A worker's last message names the folder that all of them share."""
+    writer = Writer(tmp_path / "r.json", published())
+    node = SimpleNamespace(workeroutput={}, config=SimpleNamespace(stash=pytest.Stash()))
+    writer.pytest_testnodedown(node)
+    assert FOLDER not in node.config.stash
+    node.workeroutput = {"actbench_folder": str(tmp_path)}
+    writer.pytest_testnodedown(node)
+    assert node.config.stash[FOLDER] == tmp_path

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from actbench import __version__
-from actbench.cli import reading, releases, studying
+from actbench.cli import drifting, reading, releases, studying, tracking
 from actbench.cli.options import EXIT_USAGE
 from actbench.errors import ActbenchError
 
@@ -41,7 +41,7 @@ def _options(
 
 _STUDY = "The study"
 _RESULTS = "Results"
-_TORCH = "Releases of torch"
+_RELEASES = "Releases of torch"
 _HERE = "This installation"
 
 app.command(rich_help_panel=_STUDY)(studying.reproduce)
@@ -49,8 +49,10 @@ app.command(rich_help_panel=_STUDY)(studying.run)
 app.command(rich_help_panel=_STUDY)(studying.robustness)
 app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)
 app.command(rich_help_panel=_RESULTS)(reading.report)
-app.command(rich_help_panel=_TORCH)(releases.track)
-app.command(rich_help_panel=_TORCH)(releases.bisect)
+app.command(rich_help_panel=_RELEASES)(tracking.record)
+app.command(rich_help_panel=_RELEASES)(releases.track)
+app.command(rich_help_panel=_RELEASES)(drifting.drift)
+app.command(rich_help_panel=_RELEASES)(releases.bisect)
 app.command("list", rich_help_panel=_HERE)(reading.list_)
 app.command(rich_help_panel=_HERE)(reading.doctor)
 

@@ -82,12 +82,13 @@ def track(
     """
     with interruptible():
         from actbench import matrix
+        from actbench.records import PARTS
         from actbench.releases import release_name
 
         names = [*dict.fromkeys(map(release_name, releases))]
         for part in only or ():
-            if part not in matrix.PARTS:
-                raise unknown_name("part of a record", part, matrix.PARTS)
+            if part not in PARTS:
+                raise unknown_name("part of a record", part, PARTS)
         outcomes = []
         with _phases(quiet) as phases:
             titles = {
