@@ -104,7 +104,7 @@ def _found(pattern: str, text: str) -> str:
     return match[1] if match else "unknown"
 
 
-def ownown_commit() -> str:
+def own_commit() -> str:
     """Return the commit of the clone that this package runs from.
 
     Returns:
