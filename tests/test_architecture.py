@@ -18,18 +18,20 @@ ROOT = Path(actbench.__file__).parent
 LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
     ("activations", "initializers", "targets", "colors", "files", "seeds", "settings", "stopwatch"),
-    ("devices", "environment", "experiments", "isolation", "records", "statistics", "theory"),
-    ("kernels", "datasets", "parallel", "installation", "bisection"),
+    ("devices", "environment", "experiments", "records", "statistics", "theory"),
+    ("kernels", "datasets", "parallel", "own"),
     ("networks", "metrics", "checkpoints"),
+    ("claim_references",),
     ("training", "claims"),
     ("experiments.*", "engines", "fingerprints", "verdicts", "measured"),
-    ("evidence", "robustness", "timings"),
+    ("evidence", "robustness", "timings", "claims_schema", "epoch_cost"),
     ("robustness_sentence",),
-    ("console", "figures", "findings", "ledger", "recording", "releases"),
-    ("drift", "matrix"),
-    ("results", "report", "doctor", "pytest_record", "shelf"),
-    ("pytest_plugin", "changes"),
-    ("session", "changes_wording"),
+    ("console", "figures", "findings", "ledger", "recording"),
+    ("card", "drift"),
+    ("results", "report", "doctor", "pytest_record", "activation_suite"),
+    ("history",),
+    ("pytest_plugin",),
+    ("session", "battery", "pytest_activation", "releases"),
     ("cli",),
     ("__main__",),
 )
@@ -37,19 +39,24 @@ LAYERS: Sequence[Sequence[str]] = (
 `experiments` for the registry alone, `experiments.*` for each experiment."""
 
 TORCH_HALF = {
+    "activation_suite",
     "devices",
     "engines",
+    "epoch_cost",
     "experiments.*",
     "fingerprints",
     "kernels",
     "networks",
+    "own",
     "parallel",
     "timings",
     "training",
 }
-PACKAGES = {"cli", "drift", "figures", "findings", "metrics", "report", "theory"}
+PACKAGES = {"card", "cli", "drift", "figures", "findings", "history", "metrics", "own", "releases"}
+PACKAGES |= {"report", "theory"}
 """Packages whose modules may import one another."""
 MEETING = {
+    "battery",
     "environment",
     "results",
     "recording",
@@ -57,6 +64,7 @@ MEETING = {
     "doctor",
     "session",
     "cli",
+    "pytest_activation",
     "__main__",
     "",
 }

@@ -10,7 +10,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actbench.bisection import Found, search
+from actbench.releases.bisection import Found, search
 
 
 @dataclass

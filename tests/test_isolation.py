@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from actbench.errors import ActbenchError
-from actbench.isolation import require_space, run_logged, vanishing_folder
+from actbench.releases.isolation import require_space, run_logged, vanishing_folder
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -75,16 +75,16 @@ def test_impatience_does_not_stop_the_deletion(
 def test_what_can_not_be_deleted_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that stays is named."""
     monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
-    said = r"^can't delete everything in \S+: delete it by hand$"
-    with pytest.raises(ActbenchError, match=said), vanishing_folder("actbench-"):
+    wanted = r"^can't delete everything in \S+: delete it by hand$"
+    with pytest.raises(ActbenchError, match=wanted), vanishing_folder("actbench-"):
         pass
 
 
 def test_a_place_without_temporary_files_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no folder can be made, the variable that names another is told."""
     monkeypatch.setattr(tempfile, "tempdir", "/proc/none")
-    said = r"^can't make .* in /proc/none: .* TMPDIR="
-    with pytest.raises(ActbenchError, match=said), vanishing_folder("actbench-"):
+    wanted = r"^can't make .* in /proc/none: .* TMPDIR="
+    with pytest.raises(ActbenchError, match=wanted), vanishing_folder("actbench-"):
         pass
 
 
@@ -112,7 +112,7 @@ def test_output_goes_to_the_log(tmp_path: Path) -> None:
 def test_an_interruption_ends_the_children_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As pip runs itself once more, that process too is ended before its folder is deleted."""
+    """Pip runs itself once more: that process too is ended before its folder is deleted."""
     log = tmp_path / "log"
     child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-I', '-c', {child!r}])"

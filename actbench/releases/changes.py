@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from actbench import bisection
 from actbench.claims import published
 from actbench.errors import ActbenchError, unknown_name
 from actbench.records import Chain, Record, Step, Verdict
-from actbench.releases import parse_release
-from actbench.shelf import Shelf
+from actbench.releases import bisection
+from actbench.releases.measuring import parse_release
+from actbench.releases.shelf import Shelf
 
 Place = tuple[str, str, int | None]
 """A step: its chain's name, its own, its epoch."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actbench.bisection import Found
-from actbench.changes import Place, Target, steps_of, verdict_of
 from actbench.records import Record, Step
-from actbench.shelf import Shelf
+from actbench.releases.bisection import Found
+from actbench.releases.changes import Place, Target, steps_of, verdict_of
+from actbench.releases.shelf import Shelf
 
 _INDEPENDENT = ("streams", "initial weights", "operations")
 """Engines whose steps do not rest on one another: each that differs is news."""

@@ -20,7 +20,8 @@ from packaging.version import InvalidVersion, Version
 from actbench.environment import own_commit
 from actbench.errors import ActbenchError
 from actbench.files import prepare_folder, write_atomic
-from actbench.installation import (
+from actbench.records import Record, load, save
+from actbench.releases.installation import (
     make_environment,
     own_distribution,
     own_source,
@@ -29,8 +30,7 @@ from actbench.installation import (
     temporaries_in,
     write_pins,
 )
-from actbench.isolation import require_space, run_logged, vanishing_folder
-from actbench.records import Record, load, save
+from actbench.releases.isolation import require_space, run_logged, vanishing_folder
 
 _OTHER_PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 _NEEDED_BYTES = 12 * 10**9

@@ -81,9 +81,9 @@ def track(
     Example: actbench track 2.6.0 2.9.1 2.13.0 --out records
     """
     with interruptible():
-        from actbench import matrix
         from actbench.records import PARTS
-        from actbench.releases import release_name
+        from actbench.releases import matrix
+        from actbench.releases.measuring import release_name
 
         names = [*dict.fromkeys(map(release_name, releases))]
         for part in only or ():
@@ -139,10 +139,10 @@ def bisect(
     Example: actbench bisect --good 2.6.0 --bad 2.13.0 operations/gelu/float64
     """
     with interruptible():
-        from actbench import changes, changes_wording, releases, shelf
+        from actbench.releases import changes, measuring, shelf, wording
 
-        good, bad = releases.release_name(good), releases.release_name(bad)
-        if releases.parse_release(good) >= releases.parse_release(bad):
+        good, bad = measuring.release_name(good), measuring.release_name(bad)
+        if measuring.parse_release(good) >= measuring.parse_release(bad):
             raise ActbenchError(
                 f"--good is {good} and --bad is {bad}, but the first must be the older one"
             )
@@ -151,7 +151,7 @@ def bisect(
         for sentence in refused:
             typer.echo(f"left out: {sentence}", err=True)
         chosen, here = shelf.choose(stored, part, (good, bad))
-        offered = releases.available_releases()
+        offered = measuring.available_releases()
         if not offered.reached:
             typer.echo(
                 "the package index can't be reached: only releases with a record are searched",
@@ -162,10 +162,10 @@ def bisect(
             def make(release: str) -> tuple[Path, Record]:
                 path = out / f"torch-{release}-{part}.json"
                 progress = phases.of(f"torch {release}")
-                return path, releases.record_release(release, path, [part], progress)
+                return path, measuring.record_release(release, path, [part], progress)
 
             used = shelf.Shelf(chosen, make if here else None)
             examples = (record for _, record in stored)
             asked, found = changes.ask(target, (good, bad), used, examples, offered.releases)
-    for line in changes_wording.sentences(asked, found, used):
+    for line in wording.sentences(asked, found, used):
         typer.echo(line)

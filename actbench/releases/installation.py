@@ -40,7 +40,7 @@ def own_source() -> str:
     Raises:
         ActbenchError: The folder that it was installed from is gone.
     """
-    clone = Path(__file__).resolve().parents[1]
+    clone = Path(__file__).resolve().parents[2]
     if (clone / "pyproject.toml").is_file():
         return str(clone)
     told = json.loads(own_distribution().read_text("direct_url.json") or "{}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from actbench.errors import ActbenchError
 from actbench.records import PARTS, load
-from actbench.releases import Progress, parse_release, record_release
+from actbench.releases.measuring import Progress, parse_release, record_release
 
 
 @dataclass(frozen=True)
