@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -17,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
 
 from actbench import initializers, targets
 from actbench.networks import Stack
@@ -436,6 +439,23 @@ def test_the_shipped_reference_names_benchmarks_that_exist_and_no_host() -> None
     assert all(b["extra_info"]["relative_to_loop"] > 0 for b in stored["benchmarks"])
     assert "node" not in stored["machine_info"]
     assert "torch" in stored["machine_info"]
+
+
+@pytest.mark.parametrize("builder", [WheelBuilder, SdistBuilder])
+def test_runs_stored_here_are_not_published(
+    tmp_path: Path, builder: type[WheelBuilder] | type[SdistBuilder]
+) -> None:
+    """A wheel and an sdist hold the shipped reference, and no run of this machine."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    machine = "baselines/timings/Linux-CPython-3.11-64bit"
+    for folder in ("actbench", machine):
+        (tmp_path / folder).mkdir(parents=True)
+    shipped = {"baselines/published.toml", "baselines/timings/0001_reference.json"}
+    for name in ("actbench/__init__.py", *shipped, f"{machine}/0002_mine.json"):
+        (tmp_path / name).touch()
+    files = builder(str(tmp_path)).recurse_included_files()
+    held = {Path(file.distribution_path).as_posix().removeprefix("actbench/") for file in files}
+    assert {name for name in held if name.startswith("baselines/")} == shipped
 
 
 def settled(work: Work, *keys: str) -> list[Contestant]:
