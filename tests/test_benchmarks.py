@@ -178,16 +178,6 @@ def test_one_disturbed_control_fails_nothing() -> None:
     assert not found.fails
 
 
-def test_noise_is_that_of_a_median() -> None:
-    """For normal values the notch is close to 1.96/sqrt(2) times the median's standard error."""
-    draw = np.random.default_rng(5)
-    runs = draw.normal(10.0, 0.5, (2000, 9))
-    error = np.median(runs, axis=1).std() / 10
-    notch = float(np.mean([noise_of_median(run.tolist()) for run in runs]))
-    assert 0.8 * error < notch < 2 * error
-    assert noise_of_median([1.0]) == 0
-
-
 @pytest.mark.parametrize(
     ("now", "wrong"),
     [({"final_loss": 0.0105}, False), ({"final_loss": 0.02}, True), ({}, True)],
