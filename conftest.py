@@ -41,6 +41,13 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what takes long; a slow claim needs no leave, its measurement is stored."""
+    slow = item.get_closest_marker("slow") and not item.get_closest_marker("claim")
+    if slow and not item.config.getoption("--slow"):
+        pytest.skip("takes long; --slow runs it")
+
+
 class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
     """A worker gets whole files, and one of them all that rests on the same trainings."""
 

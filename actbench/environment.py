@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+VERSIONS = ("actbench", "torch", "numpy")
+"""Packages whose versions a number depends on."""
+
 
 def cpu_model() -> str:
     """Return the processor's name as the operating system tells it.
@@ -37,6 +40,15 @@ def installed_version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return "not installed"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that numbers depend on. Loads nothing.
+
+    Returns:
+        Version by package, as ``VERSIONS`` names them.
+    """
+    return {name: installed_version(name) for name in VERSIONS}
 
 
 def describe(device: str, threads: int) -> dict[str, str | int]:

@@ -173,7 +173,7 @@ MISTAKES = [
         'name = "robust_ratio", activation = "relu", initializer = "he_norml", depth = 5',
         "claim 'best-constant', field 'metric': unknown initializer 'he_norml'; known: "
         "torch_default, xavier_uniform, xavier_normal, he_uniform, he_normal, lecun_uniform, "
-        "lecun_normal, normal(STD). Did you mean 'he_normal'?",
+        "lecun_normal, normal(STD), mean_field(W2,B2). Did you mean 'he_normal'?",
     ),
     (
         'name = "closed_form", quantity = "best_constant_mse", target = "sine_two_periods"',

@@ -14,6 +14,7 @@ from actbench.cli import (
     installing,
     reading,
     studying,
+    sweeping,
     tracking,
     trying,
     verifying,
@@ -59,6 +60,7 @@ app.command(rich_help_panel=_STUDY)(studying.run)
 app.command(rich_help_panel=_STUDY)(studying.robustness)
 app.command(rich_help_panel=_OWN)(verifying.verify)
 app.command("try", rich_help_panel=_OWN)(trying.try_)
+app.command(rich_help_panel=_OWN)(sweeping.sweep)
 app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)
 app.command(rich_help_panel=_RESULTS)(reading.report)
 app.command(rich_help_panel=_RELEASES)(tracking.record)
