@@ -30,7 +30,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("results", "report", "doctor", "pytest_record"),
     ("history",),
     ("pytest_plugin",),
-    ("session",),
+    ("session", "releases"),
     ("cli",),
     ("__main__",),
 )
@@ -48,7 +48,10 @@ TORCH_HALF = {
     "timings",
     "training",
 }
-PACKAGES = {"cli", "drift", "figures", "findings", "history", "metrics", "report", "theory"}
+PACKAGES = {
+    *("cli", "drift", "figures", "findings", "history"),
+    *("metrics", "releases", "report", "theory"),
+}
 """Packages whose modules may import one another."""
 MEETING = {
     "environment",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from actbench import __version__
-from actbench.cli import drifting, history, reading, studying, tracking
+from actbench.cli import drifting, history, installing, reading, studying, tracking
 from actbench.cli.options import EXIT_USAGE
 from actbench.errors import ActbenchError
 
@@ -52,6 +52,8 @@ app.command(rich_help_panel=_RESULTS)(reading.report)
 app.command(rich_help_panel=_RELEASES)(tracking.record)
 app.command(rich_help_panel=_RELEASES)(drifting.drift)
 app.command(rich_help_panel=_RELEASES)(history.history)
+app.command(rich_help_panel=_RELEASES)(installing.track)
+app.command(rich_help_panel=_RELEASES)(installing.bisect)
 app.command("list", rich_help_panel=_HERE)(reading.list_)
 app.command(rich_help_panel=_HERE)(reading.doctor)
 
