@@ -23,6 +23,9 @@ KIND: Final = "actbench record"
 
 Dtype = Literal["float32", "float64"]
 
+_STAGES: Final = ("dev", "a", "b", "rc", "")
+_RELEASE: Final = re.compile(r"(?P<numbers>\d+(\.\d+)*)(\.?(?P<stage>dev|a|b|rc)(?P<serial>\d*))?")
+
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 _Positive = Annotated[float, Field(gt=0)]
 
@@ -212,9 +215,15 @@ def release_order(release: str) -> tuple[int, ...]:
         release: Such as ``"2.13.0"`` or ``"2.16.0.dev20261101"``.
 
     Returns:
-        Its numbers.
+        Its three numbers, its stage (0 for what was released, less for what came before), and the
+        stage's own number.
     """
-    return tuple(int(number) for number in re.findall(r"\d+", release))
+    found = _RELEASE.match(release)
+    if found is None:
+        return ()
+    numbers = [int(number) for number in found["numbers"].split(".")]
+    stage = _STAGES.index(found["stage"] or "") - _STAGES.index("")
+    return (*[*numbers, 0, 0][:3], stage, int(found["serial"] or 0))
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
