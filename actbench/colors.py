@@ -72,8 +72,10 @@ def legible(name: str, longest: int = _LONGEST_NAME) -> str:
     Returns:
         The name, never empty.
     """
+    # Of one's own, such as path/to/file.py:name, the name; the rest is in every protocol.
+    short = name.rpartition(":")[2] or name
     known = "".join(
-        c if c.isprintable() and ord(c) <= _LAST_LETTER_IN_FONT else "?" for c in name
+        c if c.isprintable() and ord(c) <= _LAST_LETTER_IN_FONT else "?" for c in short
     ).lstrip("_")
     if len(known) > longest:
         known = "…" + known[1 - longest :]

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+VERSIONS = ("actbench", "torch", "numpy")
+"""Packages whose versions a number depends on."""
+
 
 def cpu_model() -> str:
     """Return the processor's name as the operating system tells it.
@@ -37,6 +40,15 @@ def installed_version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return "not installed"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that numbers depend on. Loads nothing.
+
+    Returns:
+        Version by package, as ``VERSIONS`` names them.
+    """
+    return {name: installed_version(name) for name in VERSIONS}
 
 
 def describe(device: str, threads: int) -> dict[str, str | int]:
@@ -91,7 +103,7 @@ def describe_build(device: str) -> dict[str, str | int]:
         "torch_compiler": _found(r"- (GCC \S+|clang \S+)", config),
         "torch_cuda": str(torch.version.cuda),
         "numpy_blas": f"{blas['name']} {blas['version']}",
-        "commit": _commit(),
+        "commit": own_commit(),
     }
     if torch.device(device).type == "cuda":
         query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
@@ -104,8 +116,12 @@ def _found(pattern: str, text: str) -> str:
     return match[1] if match else "unknown"
 
 
-def _commit() -> str:
-    """Of the clone this package runs from, marked where files were changed since."""
+def own_commit() -> str:
+    """Return the commit of the clone that this package runs from.
+
+    Returns:
+        Its hash, marked where files were changed since; ``"unknown"`` outside of a clone.
+    """
     root = Path(__file__).parents[1]
     if not (root / ".git").exists():
         return "unknown"

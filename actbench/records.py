@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from actbench.errors import ActbenchError, require_schema
@@ -21,10 +21,10 @@ from actbench.files import strict_json, write_atomic
 SCHEMA_VERSION = 1
 KIND: Final = "actbench record"
 
-Dtype = Literal["float32", "float64"]
+PARTS = ("verdicts", "fingerprints", "timings")
+"""What a record is made of; metric distributions come with the verdicts."""
 
-_STAGES: Final = ("dev", "a", "b", "rc", "")
-_RELEASE: Final = re.compile(r"(?P<numbers>\d+(\.\d+)*)(\.?(?P<stage>dev|a|b|rc)(?P<serial>\d*))?")
+Dtype = Literal["float32", "float64"]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 _Positive = Annotated[float, Field(gt=0)]
@@ -203,27 +203,30 @@ class Record(BaseModel):
         keys = ("system", "cpu", "cpu_capability", "device_name")
         return tuple(str(self.environment.get(key, "unknown")) for key in keys)
 
+    @property
+    def parts(self) -> set[str]:
+        """Which of ``PARTS`` it has."""
+        contents = (self.verdicts, self.chains, self.timings)
+        return {part for part, content in zip(PARTS, contents, strict=True) if content}
+
     def chain(self, name: str) -> Chain | None:
         """Return a chain by its name, or ``None``."""
         return next((chain for chain in self.chains if chain.name == name), None)
 
 
-def release_order(release: str) -> tuple[int, ...]:
+def release_order(release: str) -> Version:
     """Return what sorts releases as they appeared, ``"2.9.1"`` before ``"2.13.0"``.
 
     Args:
-        release: Such as ``"2.13.0"`` or ``"2.16.0.dev20261101"``.
+        release: Such as ``"2.13.0"``, or ``"2.16.0.dev20261101"``, which comes before ``"2.16.0"``.
 
     Returns:
-        Its three numbers, its stage (0 for what was released, less for what came before), and the
-        stage's own number.
+        The version; what is none comes before all.
     """
-    found = _RELEASE.match(release)
-    if found is None:
-        return ()
-    numbers = [int(number) for number in found["numbers"].split(".")]
-    stage = _STAGES.index(found["stage"] or "") - _STAGES.index("")
-    return (*[*numbers, 0, 0][:3], stage, int(found["serial"] or 0))
+    try:
+        return Version(release)
+    except InvalidVersion:
+        return Version("0.dev0")
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

@@ -18,19 +18,20 @@ ROOT = Path(actbench.__file__).parent
 LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
     ("activations", "initializers", "targets", "colors", "files", "seeds", "settings", "stopwatch"),
-    ("devices", "environment", "experiments", "records", "statistics", "theory"),
-    ("kernels", "datasets", "parallel"),
-    ("networks", "metrics", "checkpoints"),
+    ("axes", "devices", "environment", "experiments", "records", "statistics", "theory"),
+    ("kernels", "datasets", "grids", "parallel", "own"),
+    ("networks", "metrics", "checkpoints", "grid_files", "stores"),
+    ("claim_references",),
     ("training", "claims"),
-    ("experiments.*", "engines", "fingerprints", "verdicts", "measured"),
-    ("evidence", "robustness", "timings"),
-    ("robustness_sentence",),
+    ("experiments.*", "chunks", "engines", "fingerprints", "verdicts", "measured"),
+    ("evidence", "remote", "robustness", "sweeps", "timings", "claims_schema", "epoch_cost"),
+    ("robustness_sentence", "clusters"),
     ("console", "figures", "findings", "ledger", "recording"),
-    ("drift",),
-    ("results", "report", "doctor", "pytest_record"),
+    ("card", "drift"),
+    ("results", "report", "doctor", "pytest_record", "activation_suite"),
     ("history",),
     ("pytest_plugin",),
-    ("session", "releases"),
+    ("session", "battery", "pytest_activation", "releases"),
     ("cli",),
     ("__main__",),
 )
@@ -38,29 +39,36 @@ LAYERS: Sequence[Sequence[str]] = (
 `experiments` for the registry alone, `experiments.*` for each experiment."""
 
 TORCH_HALF = {
+    "activation_suite",
+    "chunks",
+    "clusters",
     "devices",
     "engines",
+    "epoch_cost",
     "experiments.*",
     "fingerprints",
     "kernels",
     "networks",
+    "own",
     "parallel",
+    "sweeps",
     "timings",
     "training",
 }
-PACKAGES = {
-    *("cli", "drift", "figures", "findings", "history"),
-    *("metrics", "releases", "report", "theory"),
-}
+PACKAGES = {"card", "cli", "drift", "figures", "findings", "history", "metrics", "own", "releases"}
+PACKAGES |= {"report", "theory"}
 """Packages whose modules may import one another."""
 MEETING = {
+    "battery",
     "environment",
     "results",
     "recording",
+    "remote",
     "robustness",
     "doctor",
     "session",
     "cli",
+    "pytest_activation",
     "__main__",
     "",
 }
@@ -257,6 +265,10 @@ def test_the_whole_package_is_looked_at() -> None:
         ("report.new", "from actbench.session import Session", "which does not lie below it"),
         ("findings.new", "def f():\n    from actbench import training", "needs no torch but"),
         ("experiments.gradient_flow", "from actbench.experiments import closed_forms", "not lie"),
+        ("grids", "from actbench.stores import Store", "which does not lie below it"),
+        ("stores", "def f():\n    from actbench import chunks", "needs no torch but imports"),
+        ("remote", "import torch", "remote loads torch on import"),
+        ("chunks", "from actbench.sweeps import run_here", "which does not lie below it"),
         ("surprise", "", "surprise has no place: add it to LAYERS"),
     ],
 )
