@@ -18,7 +18,10 @@ settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.load_profile("deterministic")
 
 _MOST_WORKERS = 4
-_MEASURING = ("tests/test_baselines.py", "tests/test_claims.py", "tests/test_theory.py")
+_MEASURING = (
+    *("tests/test_baselines.py", "tests/test_claims.py", "tests/test_studies.py"),
+    "tests/test_theory.py",
+)
 
 
 @pytest.hookimpl(tryfirst=True)

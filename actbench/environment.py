@@ -103,7 +103,7 @@ def describe_build(device: str) -> dict[str, str | int]:
         "torch_compiler": _found(r"- (GCC \S+|clang \S+)", config),
         "torch_cuda": str(torch.version.cuda),
         "numpy_blas": f"{blas['name']} {blas['version']}",
-        "commit": _commit(),
+        "commit": own_commit(),
     }
     if torch.device(device).type == "cuda":
         query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
@@ -116,8 +116,12 @@ def _found(pattern: str, text: str) -> str:
     return match[1] if match else "unknown"
 
 
-def _commit() -> str:
-    """Of the clone this package runs from, marked where files were changed since."""
+def own_commit() -> str:
+    """Return the commit of the clone that this package runs from.
+
+    Returns:
+        Its hash, marked where files were changed since; ``"unknown"`` outside of a clone.
+    """
     root = Path(__file__).parents[1]
     if not (root / ".git").exists():
         return "unknown"

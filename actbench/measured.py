@@ -192,7 +192,7 @@ def from_dataset(protocol: str, claims: ClaimsFile, dataset: xr.Dataset) -> Meas
         protocol=protocol,
         settings=datasets.protocol_of(dataset),
         environment=datasets.environment_of(dataset),
-        entries=[_entry(metric, exact, dataset) for metric, exact in unique.values()],
+        entries=[entry_of(metric, exact, dataset) for metric, exact in unique.values()],
     )
 
 
@@ -219,7 +219,17 @@ def _early_metrics(dataset: xr.Dataset) -> list[dict[str, Any]]:
     return found
 
 
-def _entry(metric: Mapping[str, Any], exact: bool, dataset: xr.Dataset) -> Entry:
+def entry_of(metric: Mapping[str, Any], exact: bool, dataset: xr.Dataset) -> Entry:
+    """Compute a metric as it is stored.
+
+    Args:
+        metric: Name and arguments.
+        exact: Whether a fresh run must give the same values up to rounding.
+        dataset: To compute it from.
+
+    Returns:
+        The entry.
+    """
     values = metrics.measure(metric, dataset)
     return Entry(
         metric=dict(metric),

@@ -22,6 +22,7 @@ from actbench import (
 )
 from actbench.errors import unknown_name
 from actbench.experiments import EXPERIMENTS
+from actbench.records import PARTS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Called with what begins and its number of steps; gives what is told about steps done."""
-
-PARTS = ("verdicts", "fingerprints", "timings")
-"""What a record is made of; metric distributions come with the verdicts."""
 
 _ROUNDS = 9
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from actbench.errors import ActbenchError, require_schema
@@ -20,6 +20,9 @@ from actbench.files import strict_json, write_atomic
 
 SCHEMA_VERSION = 1
 KIND: Final = "actbench record"
+
+PARTS = ("verdicts", "fingerprints", "timings")
+"""What a record is made of; metric distributions come with the verdicts."""
 
 Dtype = Literal["float32", "float64"]
 
@@ -200,21 +203,30 @@ class Record(BaseModel):
         keys = ("system", "cpu", "cpu_capability", "device_name")
         return tuple(str(self.environment.get(key, "unknown")) for key in keys)
 
+    @property
+    def parts(self) -> set[str]:
+        """Which of ``PARTS`` it has."""
+        contents = (self.verdicts, self.chains, self.timings)
+        return {part for part, content in zip(PARTS, contents, strict=True) if content}
+
     def chain(self, name: str) -> Chain | None:
         """Return a chain by its name, or ``None``."""
         return next((chain for chain in self.chains if chain.name == name), None)
 
 
-def release_order(release: str) -> tuple[int, ...]:
+def release_order(release: str) -> Version:
     """Return what sorts releases as they appeared, ``"2.9.1"`` before ``"2.13.0"``.
 
     Args:
-        release: Such as ``"2.13.0"`` or ``"2.16.0.dev20261101"``.
+        release: Such as ``"2.13.0"``, or ``"2.16.0.dev20261101"``, which comes before ``"2.16.0"``.
 
     Returns:
-        Its numbers.
+        The version; what is none comes before all.
     """
-    return tuple(int(number) for number in re.findall(r"\d+", release))
+    try:
+        return Version(release)
+    except InvalidVersion:
+        return Version("0.dev0")
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

@@ -19,17 +19,19 @@ LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
     ("activations", "initializers", "targets", "colors", "files", "seeds", "settings", "stopwatch"),
     ("devices", "environment", "axes", "experiments", "records", "statistics", "theory"),
-    ("kernels", "datasets", "grids", "parallel"),
+    ("kernels", "datasets", "grids", "parallel", "own"),
     ("networks", "metrics", "checkpoints", "grid_files", "stores"),
+    ("claim_references",),
     ("training", "claims"),
     ("experiments.*", "chunks", "engines", "fingerprints", "verdicts", "measured"),
-    ("evidence", "remote", "robustness", "sweeps", "timings"),
+    ("evidence", "remote", "robustness", "sweeps", "timings", "claims_schema", "epoch_cost"),
     ("robustness_sentence", "clusters"),
     ("console", "figures", "findings", "ledger", "recording"),
-    ("drift",),
-    ("results", "report", "doctor", "pytest_record"),
+    ("card", "drift"),
+    ("results", "report", "doctor", "pytest_record", "activation_suite"),
+    ("history",),
     ("pytest_plugin",),
-    ("session", "releases"),
+    ("session", "battery", "pytest_activation", "releases"),
     ("cli",),
     ("__main__",),
 )
@@ -37,22 +39,27 @@ LAYERS: Sequence[Sequence[str]] = (
 `experiments` for the registry alone, `experiments.*` for each experiment."""
 
 TORCH_HALF = {
+    "activation_suite",
     "chunks",
     "clusters",
     "devices",
     "engines",
+    "epoch_cost",
     "experiments.*",
     "fingerprints",
     "kernels",
     "networks",
+    "own",
     "parallel",
     "sweeps",
     "timings",
     "training",
 }
-PACKAGES = {"cli", "drift", "figures", "findings", "metrics", "releases", "report", "theory"}
+PACKAGES = {"card", "cli", "drift", "figures", "findings", "history", "metrics", "own", "releases"}
+PACKAGES |= {"report", "theory"}
 """Packages whose modules may import one another."""
 MEETING = {
+    "battery",
     "environment",
     "results",
     "recording",
@@ -61,6 +68,7 @@ MEETING = {
     "doctor",
     "session",
     "cli",
+    "pytest_activation",
     "__main__",
     "",
 }

@@ -13,7 +13,15 @@ import pytest
 import xarray as xr
 from record_factory import a_record
 
-from actbench import datasets, evidence, measured, records
+from actbench import (
+    activations,
+    datasets,
+    evidence,
+    measured,
+    own,
+    pytest_activation,
+    records,
+)
 from actbench.claims import Claim, Protocol, Verdict, published
 from actbench.experiments import closed_forms, sine_regression
 from actbench.measured import Entry, Measured
@@ -399,3 +407,46 @@ def test_the_process_in_front_learns_where_workers_trained(
     node.workeroutput = {"actbench_folder": str(tmp_path)}
     writer.pytest_testnodedown(node)
     assert node.config.stash[FOLDER] == tmp_path
+
+
+_OWN = """
+import torch
+
+def good(x):
+    return x * torch.sigmoid(1.5 * x)
+
+def bad(x):
+    return x / (1 + x.abs().max())
+"""
+
+
+@pytest.mark.usefixtures("trained")  # what it loads the inner runs must find loaded
+def test_activation_adds_a_test_per_property(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --activation the ready-made tests join one's own, each fault failing its own test."""
+    monkeypatch.setattr(activations, "OWN", {})
+    pytester.makepyfile(mine=_OWN)
+    pytester.makepyfile(
+        """
+        def test_slope(own_activation):
+            assert own_activation.derivative_bounds[1] > 1
+
+        def test_other():
+            pass
+        """
+    )
+    wanted = "slope or other or requirement or finite_differences"
+    result = run(pytester, "--activation=mine.py:good", "-v", "-k", wanted)
+    result.assert_outcomes(passed=9, deselected=3)
+    result.stdout.fnmatch_lines(["*::test_requirement[[]mine.py:good-is_elementwise[]] PASSED*"])
+    result = run(pytester, "--activation=mine.py:bad", "-k", "requirement or slope")
+    result.assert_outcomes(passed=5, failed=1, errors=1, deselected=5)
+    result.stdout.fnmatch_lines(["mine.py:bad is not elementwise: what it returns for a number*"])
+    # Without the option nothing is added, and a test that asks for an activation is skipped.
+    run(pytester).assert_outcomes(passed=1, skipped=1)
+
+
+def test_the_checks_are_the_ones_that_try_makes() -> None:
+    """The plugin names every check without loading them, in their order."""
+    assert tuple(own.CHECKS) == pytest_activation._CHECKS

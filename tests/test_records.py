@@ -102,9 +102,9 @@ def test_a_folder_without_records_is_said(tmp_path: Path) -> None:
 
 
 def test_releases_sort_by_their_numbers() -> None:
-    """Nightlies come after the releases before them."""
-    releases = ["2.16.0.dev20261101", "2.9.1", "2.13.0", "2.6.0"]
-    ordered = ["2.6.0", "2.9.1", "2.13.0", "2.16.0.dev20261101"]
+    """Nightlies come after the releases before them, and before the one that they lead to."""
+    releases = ["2.16.0", "2.16.0.dev20261101", "2.9.1", "unknown", "2.13.0", "2.6.0"]
+    ordered = ["unknown", "2.6.0", "2.9.1", "2.13.0", "2.16.0.dev20261101", "2.16.0"]
     assert sorted(releases, key=records.release_order) == ordered
 
 

@@ -81,13 +81,14 @@ def track(
     Example: actbench track 2.6.0 2.9.1 2.13.0 --out records
     """
     with interruptible():
+        from actbench.records import PARTS
         from actbench.releases import matrix
         from actbench.releases.measuring import release_name
 
         names = [*dict.fromkeys(map(release_name, releases))]
         for part in only or ():
-            if part not in matrix.PARTS:
-                raise unknown_name("part of a record", part, matrix.PARTS)
+            if part not in PARTS:
+                raise unknown_name("part of a record", part, PARTS)
         outcomes = []
         with _phases(quiet) as phases:
             titles = {

@@ -12,7 +12,11 @@ from rich.console import Console
 from actbench.cli.options import DryRun, Quiet, Seeds, Threads, interruptible
 from actbench.errors import ActbenchError, require_positive_int, unknown_name
 
-_PARTS = ("verdicts", "fingerprints", "timings")
+
+def _complete_part() -> list[str]:
+    from actbench.records import PARTS
+
+    return list(PARTS)
 
 
 def record(
@@ -25,7 +29,7 @@ def record(
         typer.Option(
             help="verdicts, fingerprints or timings; may be repeated.",
             show_default="all three",
-            autocompletion=lambda: list(_PARTS),
+            autocompletion=_complete_part,
         ),
     ] = None,
     seeds: Seeds = 16,
@@ -46,12 +50,13 @@ def record(
     """
     with interruptible():
         require_positive_int("--seeds", seeds)
-        for part in only or ():
-            if part not in _PARTS:
-                raise unknown_name("part of a record", part, _PARTS)
         from actbench import environment
         from actbench.files import prepare_folder
+        from actbench.records import PARTS
 
+        for part in only or ():
+            if part not in PARTS:
+                raise unknown_name("part of a record", part, PARTS)
         release = environment.installed_version("torch").partition("+")[0]
         path = out or Path(f"torch-{release}.json")
         if path.exists() and not overwrite:
@@ -61,7 +66,7 @@ def record(
             )
         if dry_run:
             typer.echo(
-                f"{', '.join(only or _PARTS)} of torch {release}: about a minute on 2 cores, into "
+                f"{', '.join(only or PARTS)} of torch {release}: about a minute on 2 cores, into "
                 f"{path}"
             )
             return
@@ -70,7 +75,7 @@ def record(
         from actbench.console import progress_bar
 
         bar = partial(progress_bar, Console(stderr=True, quiet=quiet))
-        made = recording.make(seeds, device, threads, only or _PARTS, bar)
+        made = recording.make(seeds, device, threads, only or PARTS, bar)
         records.save(made, path)
     if not quiet:
         typer.echo(

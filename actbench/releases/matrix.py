@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actbench.errors import ActbenchError
-from actbench.records import Record, load
+from actbench.records import PARTS, load
 from actbench.releases.measuring import Progress, parse_release, record_release
-
-PARTS = ("verdicts", "fingerprints", "timings")
 
 
 @dataclass(frozen=True)
@@ -71,25 +69,12 @@ def track(
             yield Outcome(release, path, made)
 
 
-def parts_of(record: Record) -> set[str]:
-    """Return which parts a record has.
-
-    Args:
-        record: The record.
-
-    Returns:
-        Some of ``PARTS``.
-    """
-    there = (record.verdicts, record.chains, record.timings)
-    return {part for part, content in zip(PARTS, there, strict=True) if content}
-
-
 def _require_whole(path: Path, release: str, only: Sequence[str]) -> None:
     """Refuse a file that is there but is not the record that was asked for; it stays untouched."""
     record = load(path)
     if parse_release(record.torch) != parse_release(release):
         raise ActbenchError(f"{path} is a record of torch {record.torch}. Replace it: --overwrite")
-    lacking = set(only or PARTS) - parts_of(record)
+    lacking = set(only or PARTS) - record.parts
     if lacking:
         raise ActbenchError(
             f"{path} has no {' and no '.join(sorted(lacking))}. Make it anew with --overwrite"

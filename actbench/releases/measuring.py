@@ -17,9 +17,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
+from actbench.environment import own_commit
 from actbench.errors import ActbenchError
 from actbench.files import prepare_folder, write_atomic
-from actbench.records import Record, load
+from actbench.records import Record, load, save
 from actbench.releases.installation import (
     make_environment,
     own_distribution,
@@ -32,7 +33,7 @@ from actbench.releases.installation import (
 from actbench.releases.isolation import require_space, run_logged, vanishing_folder
 
 _OTHER_PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
-_NEEDED_BYTES = 9 * 10**9
+_NEEDED_BYTES = 12 * 10**9
 _NEEDED_BYTES_CPU = 2 * 10**9
 Progress = Callable[[str], None]
 """Called with the name of each phase as it begins."""
@@ -205,7 +206,10 @@ def record_release(
         record = load(made)
         if parse_release(record.torch) != parse_release(release):
             raise ActbenchError(f"asked pip for torch {release}, but it installed {record.torch}")
-        write_atomic(out, made.read_bytes())
+        # In the environment the package is no clone; what was copied there is this one.
+        commit = {"commit": own_commit()} if record.environment.get("commit") == "unknown" else {}
+        record = record.model_copy(update={"environment": record.environment | commit})
+        save(record, out)
     return record
 
 

@@ -12,7 +12,6 @@ from actbench.claims import baselines_folder
 from actbench.environment import cpu_model
 from actbench.errors import ActbenchError
 from actbench.records import Record, load_folder
-from actbench.releases.matrix import parts_of
 
 _Value = TypeVar("_Value")
 Stored = list[tuple[Path, Record]]
@@ -111,7 +110,7 @@ def choose(
     """
     machines: dict[tuple[str, ...], dict[str, tuple[Path, Record]]] = {}
     for path, record in sorted(found, key=lambda item: item[1].made_at):
-        if part in parts_of(record):
+        if part in record.parts:
             machines.setdefault(record.machine, {})[record.torch] = (path, record)
     here = (f"{platform.system()} {platform.machine()}", cpu_model())
     ordered = sorted(machines, key=lambda machine: machine[:2] != here)
