@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,14 +15,18 @@ from actbench import devices
 from actbench.engines import (
     POINTS,
     PRODUCT_FLOP,
-    PRODUCT_SIZE,
     StackOf,
     flop_per_epoch,
     product,
     study_architecture,
 )
+<<<<<<< HEAD
 from actbench.stopwatch import Stopwatch
 from actbench.training import Schedule, stack_sizes
+=======
+from benchmarks.scaling import products
+from benchmarks.stopwatch import Stopwatch
+>>>>>>> bench
 
 _CPU = torch.device("cpu")
 _MEMBERS = 20
@@ -166,6 +171,9 @@ def _isolated(members: int, width: int) -> tuple[Callable[[], None], int]:
 def profile_epoch(activation: str, rounds: int) -> Profile:
     """Time, on one thread and in turn: the controls, a stack by itself, and under the profiler.
 
+    All but the profiler reads the time that the thread was given, not that on the wall, and an
+    epoch is a median one, so that other programs hardly show.
+
     Args:
         activation: Key.
         rounds: Of each; medians are taken.
@@ -173,7 +181,7 @@ def profile_epoch(activation: str, rounds: int) -> Profile:
     Returns:
         The profile of a stack as ``train`` cuts it from 20 members.
     """
-    architecture, stopwatch = study_architecture(activation), Stopwatch()
+    architecture, stopwatch = study_architecture(activation), Stopwatch(clock=time.thread_time)
     members = stack_sizes(architecture, _MEMBERS, POINTS, Schedule())[0]
     seconds: list[float] = []
     rates: list[float] = []
@@ -187,7 +195,7 @@ def profile_epoch(activation: str, rounds: int) -> Profile:
         for _ in range(rounds):
             rates.append(PRODUCT_FLOP / stopwatch.time(multiply))
             isolated_rates.append(isolated_flop / stopwatch.time(isolated))
-            seconds.append(stopwatch.time(lambda: stack.train(_EPOCHS)) / _EPOCHS)
+            seconds += [stopwatch.time(lambda: stack.train(1)) for _ in range(_EPOCHS)]
             for kind, taken in seconds_by_kind(_events(stack, _EPOCHS), _EPOCHS).items():
                 kinds[kind].append(taken)
     epoch = statistics.median(seconds)
@@ -214,16 +222,12 @@ def compared_with_xla(rounds: int, threads: int) -> str:
     Returns:
         A sentence.
     """
-    try:
-        from benchmarks.jax_engine import product as xla_product
-    except ImportError:
-        return "XLA's own product is not timed: JAX is not installed."
     stopwatch = Stopwatch()
     with devices.using_threads(threads):
-        works = (product(_CPU), xla_product(PRODUCT_SIZE))
-        for work in works:
-            work()
-        times = [[stopwatch.time(work) for work in works] for _ in range(rounds)]
+        works = products()
+        if "XLA" not in works:
+            return "XLA's own product is not timed: JAX is not installed."
+        times = [[stopwatch.time(work) for work in works.values()] for _ in range(rounds)]
     torch_rate, xla_rate = (
         PRODUCT_FLOP / statistics.median(column) / 1e9 for column in zip(*times, strict=True)
     )

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+<<<<<<< HEAD
 from actbench.engines import PRODUCT_FLOP, flop_per_epoch, product, study_architecture
 from actbench.stopwatch import Stopwatch
+=======
+from benchmarks.engines import (
+    PRODUCT_FLOP,
+    PRODUCT_SIZE,
+    flop_per_epoch,
+    product,
+    study_architecture,
+)
+>>>>>>> bench
 from benchmarks.interleaving import Contestant, Say, first_line, settle
 from benchmarks.work import Peer, Work
 
@@ -32,7 +42,7 @@ class Scaling:
         threads: CPU threads that each engine could take.
         rounds: Timed rounds.
         epochs: Longest run, by number of members.
-        rate: Operations per second of the 2048 x 2048 product.
+        rates: Operations per second of the 2048 x 2048 product, by the library that computes it.
         seconds: Per training, one per round, by engine and number of members.
     """
 
@@ -40,13 +50,14 @@ class Scaling:
     threads: int
     rounds: int
     epochs: Mapping[int, int]
-    rate: float
+    rates: Mapping[str, float]
     seconds: Mapping[str, Mapping[int, Sequence[float]]]
 
     @property
-    def floor(self) -> float:
-        """Seconds per training if nothing but the products took time, at the measured rate."""
-        return TRAINING_EPOCHS * flop_per_epoch(study_architecture(self.activation)) / self.rate
+    def floors(self) -> dict[str, float]:
+        """Seconds per training if nothing but products took time, at the measured rates."""
+        flop = TRAINING_EPOCHS * flop_per_epoch(study_architecture(self.activation))
+        return {library: flop / rate for library, rate in self.rates.items()}
 
     def medians(self, name: str) -> dict[int, float]:
         """Give an engine's seconds per training by number of members."""
@@ -91,6 +102,20 @@ def _time(contestant: Contestant, work: Work, stopwatch: Stopwatch) -> float:
     return per_training(long_s, short_s, (part.epochs, short.epochs), part.members)
 
 
+def products() -> dict[str, Callable[[], object]]:
+    """Return the product of two 2048 x 2048 matrices by each library that is here, warmed up."""
+    found: dict[str, Callable[[], object]] = {"torch": product(torch.device("cpu"))}
+    try:
+        from benchmarks.jax_engine import product as xla_product
+    except ImportError:
+        pass
+    else:
+        found["XLA"] = xla_product(PRODUCT_SIZE)
+    for multiply in found.values():
+        multiply()
+    return found
+
+
 def measure(
     peers: Sequence[Peer],
     activation: str,
@@ -114,7 +139,7 @@ def measure(
     Returns:
         The times.
     """
-    stopwatch, multiply = Stopwatch(), product(torch.device("cpu"))
+    stopwatch, multiply = Stopwatch(), products()
     works = {n: Work(activation, n, epochs_for(n, epochs)) for n in counts}
     found: dict[int, list[Contestant]] = {}
     left = list(peers)
@@ -123,10 +148,11 @@ def measure(
         found[n] = settle(left, work, threads, stopwatch, say)
         left = [contestant.peer for contestant in found[n]]
     seconds: dict[str, dict[int, list[float]]] = {p.name: {n: [] for n in counts} for p in peers}
-    rates = []
+    rates: dict[str, list[float]] = {library: [] for library in multiply}
     for number in range(rounds + 1):
         for n, work in works.items():
-            rates.append(PRODUCT_FLOP / stopwatch.time(multiply))
+            for library, once in multiply.items():
+                rates[library].append(PRODUCT_FLOP / stopwatch.time(once))
             for contestant in list(found[n]):
                 try:
                     taken = _time(contestant, work, stopwatch)
@@ -139,7 +165,8 @@ def measure(
         say(f"round {number} of {rounds} is done")
     taken_by = {name: times for name, times in seconds.items() if any(times.values())}
     lengths = {n: work.epochs for n, work in works.items()}
-    return Scaling(activation, threads, rounds, lengths, statistics.median(rates), taken_by)
+    middle = {library: statistics.median(found) for library, found in rates.items()}
+    return Scaling(activation, threads, rounds, lengths, middle, taken_by)
 
 
 def growth(times: Mapping[int, Sequence[float]]) -> dict[int, float]:
@@ -180,7 +207,9 @@ def markdown(scaling: Scaling) -> list[str]:
         medians = scaling.medians(name)
         cells = [f"{medians[n]:.3f}" if n in medians else "-" for n in counts]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines.append("| floor | " + " | ".join([f"{scaling.floor:.3f}"] * len(counts)) + " |")
+    for library, floor in scaling.floors.items():
+        cells = [f"{floor:.3f}"] * len(counts)
+        lines.append(f"| floor of {library}'s product | " + " | ".join(cells) + " |")
     lines.append("")
     for name, times in scaling.seconds.items():
         costs = ", ".join(f"{n}: {ratio:.2f}" for n, ratio in growth(times).items())

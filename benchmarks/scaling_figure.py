@@ -9,6 +9,8 @@ from typing import Final
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from actbench.colors import style_of
+from actbench.figures._marks import SMALL
 from actbench.files import prepare_folder, write_atomic
 from benchmarks.scaling import TRAINING_EPOCHS, Scaling
 
@@ -20,10 +22,11 @@ _LINES: Final = (
     ("#0072B2", "-", "o"),
 )
 _FLOOR: Final = "#666666"
+_FLOOR_DASHES: Final = ((0, (1, 1.5)), (0, (6, 2, 1, 2)))
 
 
 def draw(scaling: Scaling, styles: tuple[str, ...]) -> Figure:
-    """Draw each engine's time per training, and the floor below which no product can go.
+    """Draw each engine's time per training, and the floors that the product's rates set.
 
     Args:
         scaling: The times.
@@ -48,29 +51,36 @@ def draw(scaling: Scaling, styles: tuple[str, ...]) -> Figure:
             label=name,
             gid=f"engine-{name}",
         )
-    axes.axhline(
-        scaling.floor,
-        color=_FLOOR,
-        linestyle=(0, (1, 1.5)),
-        linewidth=1.2,
-        gid="floor",
-        label=f"floor: every product at {scaling.rate / 1e9:.0f} GFLOP/s, nothing else",
-    )
-    plain = FuncFormatter(lambda value, _: f"{value:g}")
-    axes.xaxis.set_major_formatter(plain)
-    axes.yaxis.set_major_formatter(plain)
-    axes.yaxis.set_minor_formatter(plain)
+    for (library, floor), dashes in zip(scaling.floors.items(), _FLOOR_DASHES, strict=False):
+        axes.axhline(
+            floor,
+            color=_FLOOR,
+            linestyle=dashes,
+            linewidth=1.2,
+            zorder=1,
+            gid=f"floor-{library}",
+            label=f"floor: {library}'s product alone, {scaling.rates[library] / 1e9:.0f} GFLOP/s",
+        )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(axis="y", which="minor", labelsize=8)
+    axes.yaxis.set_minor_formatter(FuncFormatter(_few))
+    axes.tick_params(axis="y", which="minor", labelsize=SMALL)
     axes.set_xlabel("members trained together")
     axes.set_ylabel(f"seconds per training of {TRAINING_EPOCHS} epochs")
     threads = f"{scaling.threads} CPU thread" + ("s" if scaling.threads > 1 else "")
     axes.set_title(
-        f"One training of the study's {scaling.activation} network, up to {threads}", fontsize=11
+        f"One training of the study's {style_of(scaling.activation).name} network, up to {threads}",
+        fontsize=11,
     )
     axes.grid(alpha=0.25, which="both")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
+
+
+def _few(value: float, _: object) -> str:
+    text = f"{value:g}"
+    return text if text.strip("0.")[0] in "235" else ""
 
 
 def save(figure: Figure, path: Path) -> None:

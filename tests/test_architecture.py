@@ -18,7 +18,7 @@ ROOT = Path(actbench.__file__).parent
 LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
     ("activations", "initializers", "targets", "colors", "files", "seeds", "settings", "stopwatch"),
-    ("devices", "environment", "axes", "experiments", "records", "statistics", "theory"),
+    ("axes", "devices", "environment", "experiments", "records", "statistics", "theory"),
     ("kernels", "datasets", "grids", "parallel", "own"),
     ("networks", "metrics", "checkpoints", "grid_files", "stores"),
     ("claim_references",),

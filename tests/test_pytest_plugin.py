@@ -242,6 +242,7 @@ def test_results_are_judged_without_training(
     run(pytester, "-k", "now-holds").assert_outcomes(errors=1)
 
 
+@pytest.mark.slow
 def test_workers_share_what_one_of_them_computed(pytester: pytest.Pytester) -> None:
     """Two workers judge claims of one protocol, and its experiment runs once, on one thread."""
     folder = pytester.path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import venv
-from collections.abc import Mapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Final
@@ -138,7 +137,7 @@ def pip_variables() -> dict[str, str]:
     return {"PIP_RETRIES": "2", **kept, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
 
 
-def temporaries_in(folder: Path) -> Mapping[str, str]:
+def temporaries_in(folder: Path) -> dict[str, str]:
     """Return variables that keep the temporary files of the commands inside the folder."""
     place = folder / "temporary"
     place.mkdir()

@@ -103,7 +103,15 @@ def available_releases(python: str | None = None, *, pre: bool = False) -> Offer
     Raises:
         ActbenchError: This environment has no pip.
     """
-    command = [sys.executable, "-m", "pip", "index", "versions", "torch", *["--pre"][: int(pre)]]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "index",
+        "versions",
+        "torch",
+        *(["--pre"] if pre else []),
+    ]
     if python is not None:
         command += ["--python-version", python, "--only-binary=:all:"]
     asked = subprocess.run(  # noqa: S603 - our own command, no shell
@@ -127,7 +135,7 @@ def require_release(release: str) -> None:
         ActbenchError: It is no version, too old for actbench, does not exist, has no wheel for
             this Python, or the index can't be reached.
     """
-    version = parse_release(release)
+    version = Version(parse_release(release).public)
     supported = _torch_requirement()
     if not supported.specifier.contains(version, prereleases=True):
         raise ActbenchError(f"torch {release} is not supported: actbench needs {supported}")
@@ -187,30 +195,42 @@ def record_release(
     require_release(release)
     require_space(_needed_bytes(), f"torch {release}")
     with vanishing_folder(f"actbench-torch-{release}-") as folder:
-        environment = temporaries_in(folder)
+        log = folder / "output.log"
+        temporaries = temporaries_in(folder)
         progress("installing it")
         python = make_environment(folder / "environment")
-        install = [f"torch=={release}", source]
-        # As a variable, not as an option: this replaces a constraint of the user's configuration.
-        pins = {"PIP_CONSTRAINT": str(write_pins(folder / "pins.txt"))}
-        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-compile"]
-        log = folder / "output.log"
-        if run_logged([*pip, *install], {**pip_variables(), **environment, **pins}, log):
+        pins = write_pins(folder / "pins.txt")
+        if run_logged(_install(release, source, python), _pinned(pins) | temporaries, log):
             raise _failed(f"pip can't install torch {release}", log, out)
         progress("recording it")
         made = folder / "record.json"
-        command = record_command(python, made, only)
-        code = run_logged(command, {**plain_variables(), **environment}, log)
+        code = run_logged(record_command(python, made, only), plain_variables() | temporaries, log)
         if not made.exists():
             raise _failed(f"torch {release} can't be recorded (exit code {code})", log, out)
-        record = load(made)
-        if parse_release(record.torch) != parse_release(release):
-            raise ActbenchError(f"asked pip for torch {release}, but it installed {record.torch}")
-        # In the environment the package is no clone; what was copied there is this one.
-        commit = {"commit": own_commit()} if record.environment.get("commit") == "unknown" else {}
-        record = record.model_copy(update={"environment": record.environment | commit})
+        record = _completed(load(made), release)
         save(record, out)
     return record
+
+
+def _install(release: str, source: str, python: Path) -> list[str]:
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-compile"]
+    return [*pip, f"torch=={release}", source]
+
+
+def _pinned(pins: Path) -> dict[str, str]:
+    # As a variable, not as an option: this replaces a constraint of the user's configuration.
+    return {**pip_variables(), "PIP_CONSTRAINT": str(pins)}
+
+
+def _completed(record: Record, release: str) -> Record:
+    """Check that a record is the one asked for; add what could not be seen where it was made."""
+    if parse_release(record.torch) != parse_release(release):
+        raise ActbenchError(f"asked pip for torch {release}, but it installed {record.torch}")
+    if record.environment.get("commit") != "unknown":
+        return record
+    # In its environment the package is no clone; what was copied there is this one.
+    environment = record.environment | {"commit": own_commit()}
+    return record.model_copy(update={"environment": environment})
 
 
 def record_command(python: Path, out: Path, only: Sequence[str]) -> list[str]:

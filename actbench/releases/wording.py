@@ -123,6 +123,12 @@ def _basis(found: Found, shelf: Shelf) -> Iterator[str]:
     if shelf.made:
         folder = shelf.records[shelf.made[0]][0].parent
         yield f"Records made now, kept in {folder}: torch {', '.join(shelf.made)}."
+    if shelf.make is None:
+        cpu = shelf.records[found.releases[0]][1].environment.get("cpu", "another machine")
+        yield (
+            f"These were all made on another machine ({cpu}), where no more can be made from here. "
+            "To measure everything on this one, name an empty folder: --records EMPTY"
+        )
     for release in found.releases:
         if release in shelf.refused:
             yield f"Skipped: torch {release}: {shelf.refused[release]}"

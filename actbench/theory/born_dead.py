@@ -12,7 +12,7 @@ def dead_at_one_input(width: int, depth: int) -> float:
     probability 1/2, independently of the others, as long as anything but 0 enters it. So each
     layer survives with probability 1 - 2^-width. This holds whatever the biases, if they too are
     symmetric or 0, and it bounds the probability of dying on all inputs from above (Lu et al.
-    2019, section 3, for symmetric initializations).
+    2019, upper bound for symmetric initializations).
 
     Args:
         width: Units per hidden layer, at least 1.
@@ -33,8 +33,8 @@ def born_dead_bounds(width: int, depth: int) -> tuple[float, float]:
     orthogonal. Then a further layer dies on both with probability 4^-width, and on one of them, or
     keeps a single unit that sees both, with 2 x 2^-width + (width - 2) 4^-width; from there on one
     direction is left, and dies with 2^-width per layer. Angles below a right one make joint death
-    likelier, so following these three states gives a lower bound (Lu et al. 2019, section 3, for
-    one input and zero biases), which is exact for two hidden layers, where the angle is right, and
+    likelier, so following these three states gives a lower bound (Lu et al. 2019, for one
+    input and zero biases), which is exact for two hidden layers, where the angle is right, and
     for width 1.
 
     Args:
