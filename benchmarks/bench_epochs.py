@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from actbench.experiments.sine_regression import STUDY_ACTIVATIONS
-from benchmarks.engines import (
+from actbench.engines import (
     CompiledLoop,
     Engine,
     PlainLoop,
@@ -17,6 +16,7 @@ from benchmarks.engines import (
     flop_per_epoch,
     study_architecture,
 )
+from actbench.experiments.sine_regression import STUDY_ACTIVATIONS
 from benchmarks.measuring import Job, Meter
 
 _WARM_UP_EPOCHS = 2

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from actbench.stopwatch import Stopwatch
 from benchmarks.interleaving import Say, first_line
-from benchmarks.stopwatch import Stopwatch
 from benchmarks.work import PEERS, Peer, Work
 
 _ROOT = Path(__file__).parents[1]

@@ -11,9 +11,9 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from actbench import devices
-from benchmarks.engines import PRODUCT_FLOP, PlainLoop, product
+from actbench.engines import PRODUCT_FLOP, PlainLoop, product
+from actbench.stopwatch import Stopwatch, synchronizer
 from benchmarks.measuring import Control, Meter, Standard
-from benchmarks.stopwatch import Stopwatch, synchronizer
 
 _LOOP_EPOCHS = 10
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
+from actbench.engines import PRODUCT_FLOP, flop_per_epoch, product, study_architecture
+from actbench.stopwatch import Stopwatch
 from benchmarks.cold import Cold, store_weights, time_cold
-from benchmarks.engines import PRODUCT_FLOP, flop_per_epoch, product, study_architecture
 from benchmarks.interleaving import Say, Timing, disagreement, interleave, settle
-from benchmarks.stopwatch import Stopwatch
 from benchmarks.work import Peer, Work
 
 _COMPARED_EPOCHS = 10

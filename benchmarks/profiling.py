@@ -12,8 +12,7 @@ from typing import Protocol
 import torch
 
 from actbench import devices
-from actbench.training import Schedule, stack_sizes
-from benchmarks.engines import (
+from actbench.engines import (
     POINTS,
     PRODUCT_FLOP,
     StackOf,
@@ -21,8 +20,9 @@ from benchmarks.engines import (
     product,
     study_architecture,
 )
+from actbench.stopwatch import Stopwatch
+from actbench.training import Schedule, stack_sizes
 from benchmarks.scaling import products
-from benchmarks.stopwatch import Stopwatch
 
 _CPU = torch.device("cpu")
 _MEMBERS = 20

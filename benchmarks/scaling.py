@@ -8,15 +8,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from benchmarks.engines import (
-    PRODUCT_FLOP,
-    PRODUCT_SIZE,
-    flop_per_epoch,
-    product,
-    study_architecture,
-)
+from actbench.engines import PRODUCT_FLOP, PRODUCT_SIZE, flop_per_epoch, product, study_architecture
+from actbench.stopwatch import Stopwatch
 from benchmarks.interleaving import Contestant, Say, first_line, settle
-from benchmarks.stopwatch import Stopwatch
 from benchmarks.work import Peer, Work
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from actbench import activations, devices, initializers, targets
+from actbench.engines import POINTS, PlainLoop, data, network_loss, study_architecture
 from actbench.networks import linear_layers, seeded_network
 from actbench.training import Member, Schedule, train
-from benchmarks.engines import POINTS, PlainLoop, data, network_loss, study_architecture
 from benchmarks.work import Run, Work
 
 _CPU = torch.device("cpu")

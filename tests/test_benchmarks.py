@@ -22,7 +22,9 @@ from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
 from actbench import initializers, targets
+from actbench.engines import PlainLoop, StackOf, flop_per_epoch, study_architecture
 from actbench.networks import Stack
+from actbench.stopwatch import Stopwatch, synchronizer
 from actbench.training import Member, Schedule, stack_sizes, train, train_reference
 from benchmarks import (
     cold,
@@ -36,9 +38,7 @@ from benchmarks import (
     session,
 )
 from benchmarks.cold import Cold
-from benchmarks.engines import PlainLoop, StackOf, flop_per_epoch, study_architecture
 from benchmarks.interleaving import Contestant, Timing
-from benchmarks.stopwatch import Stopwatch, synchronizer
 from benchmarks.work import ACTIVATIONS, PEERS, Peer, Run, Work
 
 pytest_plugins = ["pytester"]
@@ -178,16 +178,6 @@ def test_one_disturbed_control_fails_nothing() -> None:
     assert not found.fails
 
 
-def test_noise_is_that_of_a_median() -> None:
-    """For normal values the notch is close to 1.96/sqrt(2) times the median's standard error."""
-    draw = np.random.default_rng(5)
-    runs = draw.normal(10.0, 0.5, (2000, 9))
-    error = np.median(runs, axis=1).std() / 10
-    notch = float(np.mean([gate.noise_of_median(run.tolist()) for run in runs]))
-    assert 0.8 * error < notch < 2 * error
-    assert gate.noise_of_median([1.0]) == 0
-
-
 @pytest.mark.parametrize(
     ("now", "wrong"),
     [({"final_loss": 0.0105}, False), ({"final_loss": 0.02}, True), ({}, True)],
@@ -228,7 +218,7 @@ from pathlib import Path
 import pytest
 from benchmarks.measuring import Control, Job, Meter
 from benchmarks.interleaving import Contestant, Timing
-from benchmarks.stopwatch import Stopwatch
+from actbench.stopwatch import Stopwatch
 
 settings = json.loads(Path({settings!r}).read_text())
 now = 0.0
