@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from actbench.engines import PRODUCT_FLOP, PRODUCT_SIZE, flop_per_epoch, product, study_architecture
+from actbench.engines import (
+    PRODUCT_FLOP,
+    PRODUCT_SIZE,
+    flop_per_epoch,
+    product,
+    study_architecture,
+)
 from actbench.stopwatch import Stopwatch
 from benchmarks.interleaving import Contestant, Say, first_line, settle
 from benchmarks.work import Peer, Work

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,86 +18,174 @@ from actbench.cli import app
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SHELL = {"cp", "set", "tee"}
+TOOLS = {"actbench", "check-jsonschema", "mypy", "nox", "pytest", "python", "ruff"}
+GUIDE = ROOT / "docs" / "tracking.md"
 
 
-def jobs(path: Path) -> dict[str, dict[str, object]]:
-    """The jobs of a workflow."""
-    found: dict[str, dict[str, object]] = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
-    return found
+def read(path: Path) -> dict[str, Any]:
+    """Read a workflow; YAML takes the key `on` for a truth value."""
+    whole: dict[Any, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    whole["on"] = whole.pop(True)
+    return whole
 
 
-def commands(path: Path) -> Iterator[list[str]]:
-    """Every command of every `run:` of a workflow, in words, expressions as one word."""
-    for job in jobs(path).values():
-        for step in job["steps"]:  # type: ignore[attr-defined]
-            text = re.sub(r"\$\{\{.*?\}\}", "EXPRESSION", step.get("run", ""))
-            for line in re.split(r"\n|\s\|\s|&&", text):
-                if line.strip():
-                    yield shlex.split(line)
+def steps(path: Path) -> Iterator[dict[str, Any]]:
+    """Every step of every job that has steps of its own."""
+    for job in read(path)["jobs"].values():
+        yield from job.get("steps", [])
 
 
-def calls() -> list[tuple[str, list[str]]]:
-    """Every use of this package's command, with the workflow's name."""
-    return [
-        (path.name, words[1:])
-        for path in WORKFLOWS
-        for words in commands(path)
-        if words[0] == "actbench"
-    ]
+def words(text: str) -> Iterator[list[str]]:
+    """Every command of a piece of shell; expressions and variables become one word."""
+    text = re.sub(r"\$\{\{.*?\}\}|\$\{.*?\}|\$\w+", "WORD", text)
+    for line in re.split(r"\n|\s\|\s|&&", text):
+        if line.strip():
+            yield shlex.split(line)
 
 
-def check_call(words: list[str]) -> None:
-    """Fail where the command or an option does not exist."""
+def examples() -> Iterator[dict[str, Any]]:
+    """Every workflow that the guide shows."""
+    for block in re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL):
+        yield yaml.safe_load(block)
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Every command of the workflows, of the guide's shell and of the guide's workflows."""
+    for path in WORKFLOWS:
+        for step in steps(path):
+            yield from ((path.name, command) for command in words(step.get("run", "")))
+    for block in re.findall(r"```sh\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL):
+        text = re.sub(r"\s#.*", "", block)
+        yield from ((GUIDE.name, command) for command in words(text))
+    for example in examples():
+        for job in example["jobs"].values():
+            for step in job.get("steps", []):
+                yield from ((GUIDE.name, command) for command in words(step.get("run", "")))
+
+
+CALLS = [(name, command[1:]) for name, command in commands() if command[0] == "actbench"]
+
+
+def check_call(command: list[str]) -> None:
+    """Fail where the command line does not take this: command, options, types and arguments."""
     group = get_command(app)
-    command = group.get_command(None, words[0])  # type: ignore[attr-defined]
-    assert command is not None, f"actbench has no command {words[0]}"
-    known = {option for parameter in command.params for option in parameter.opts}
-    given = {word.partition("=")[0] for word in words[1:] if word.startswith("-")}
-    assert given <= known, f"actbench {words[0]} has no {sorted(given - known)}"
+    name, *rest = command
+    found = group.get_command(None, name)  # type: ignore[attr-defined]
+    assert found is not None, f"actbench has no command {name}"
+    kept = rest[: rest.index(">>")] if ">>" in rest else rest
+    try:
+        found.make_context(name, kept)
+    except Exception as error:
+        raise AssertionError(f"actbench {name}: {error}") from error
 
 
 def test_there_is_something_to_check() -> None:
-    """Both workflows are there and use the package's commands."""
-    assert [path.name for path in WORKFLOWS] == ["tests.yml", "track.yml"]
-    assert {words[0] for _, words in calls()} == {"record", "drift", "history"}
+    """The workflows are there, and between them they use the package's commands."""
+    assert [path.name for path in WORKFLOWS] == ["follow.yml", "tests.yml", "track.yml"]
+    assert {call[0] for name, call in CALLS if name != GUIDE.name} == {
+        *("record", "drift", "verify", "history")
+    }
 
 
-@pytest.mark.parametrize("words", [pytest.param(w, id=f"{n}-{w[0]}") for n, w in calls()])
-def test_every_command_and_option_exists(words: list[str]) -> None:
-    """What a workflow calls is a command of this package, with options that it has."""
-    check_call(words)
+@pytest.mark.parametrize("call", [pytest.param(c, id=f"{n}-{' '.join(c)}") for n, c in CALLS])
+def test_every_command_and_option_exists(call: list[str]) -> None:
+    """What a workflow or the guide calls is a command of this package, with what it takes."""
+    check_call(call)
 
 
-@pytest.mark.parametrize("words", [["recrod"], ["record", "--output", "x"]])
-def test_a_renamed_command_would_be_noticed(words: list[str]) -> None:
-    """The check above can fail."""
+@pytest.mark.parametrize(
+    "call",
+    [["recrod"], ["record", "--output", "x"], ["drift", "one.json"], ["record", "--seeds", "many"]],
+)
+def test_a_renamed_command_would_be_noticed(call: list[str]) -> None:
+    """The check above can fail: by the name, an option, an argument and a type."""
     with pytest.raises(AssertionError, match="actbench"):
-        check_call(words)
+        check_call(call)
 
 
-def test_installed_extras_exist() -> None:
-    """Every `-e .[extra]` names an extra of pyproject.toml, every `-c` a file that is there."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+def test_every_program_is_one_that_gets_installed() -> None:
+    """A workflow calls the shell, what the package brings, and what its extras bring."""
+    called = {command[0] for name, command in commands() if name != GUIDE.name}
+    assert called <= SHELL | TOOLS
+    extras = " ".join(PROJECT["optional-dependencies"]["dev"])
+    for tool in ("check-jsonschema", "mypy", "ruff", "nox"):
+        assert f"{tool}>=" in extras
+
+
+def test_installed_extras_and_named_files_exist() -> None:
+    """Every `-e .[extra]` names an extra, every `-c` and every path of a tool what is there."""
+    for _, command in commands():
+        for word, following in zip(command, [*command[1:], ""], strict=True):
+            if word == "-c":
+                assert (ROOT / following).is_file()
+            if extra := re.fullmatch(r"\.\[(\w+)\]", word):
+                assert extra[1] in PROJECT["optional-dependencies"]
+            if word.startswith(".github/"):
+                assert list(ROOT.glob(word))
+
+
+def test_sessions_that_are_named_exist() -> None:
+    """`nox -s NAME` in the guide and in the README names a session of noxfile.py."""
+    tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    sessions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert sessions == {"lint", "tests", "track"}
+    for path in (GUIDE, ROOT / "README.md"):
+        assert set(re.findall(r"nox -s (\w+)", path.read_text(encoding="utf-8"))) <= sessions
+
+
+def callers() -> list[dict[str, Any]]:
+    """Jobs that use the shared workflow: this repository's, and those that the guide shows."""
+    jobs = [job for path in WORKFLOWS for job in read(path)["jobs"].values()]
+    jobs += [job for example in examples() for job in example["jobs"].values()]
+    return [job for job in jobs if "uses" in job]
+
+
+def test_the_shared_workflow_gets_inputs_that_it_has() -> None:
+    """`with:` of each call, the guide's too, names inputs of the workflow that it calls."""
+    inputs = read(ROOT / ".github" / "workflows" / "follow.yml")["on"]["workflow_call"]["inputs"]
+    found = callers()
+    assert len(found) >= 2
+    for job in found:
+        assert ".github/workflows/follow.yml" in job["uses"]
+        assert set(job["with"]) <= set(inputs)
+
+
+def test_inputs_reach_the_shell_as_variables_only() -> None:
+    """No expression stands in a command: what a caller writes is never run as shell."""
     for path in WORKFLOWS:
-        for words in commands(path):
-            for word, following in zip(words, [*words[1:], ""], strict=True):
-                if word == "-c":
-                    assert (ROOT / following).is_file()
-                if extra := re.fullmatch(r"\.\[(\w+)\]", word):
-                    assert extra[1] in project["optional-dependencies"]
+        for step in steps(path):
+            inserted = re.findall(r"\$\{\{\s*(.*?)\s*\}\}", step.get("run", ""))
+            assert [e for e in inserted if not e.startswith("matrix.")] == []
+
+
+def test_the_guide_shows_the_job_in_ten_lines() -> None:
+    """Another repository needs no more than the README promises."""
+    blocks = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    assert all(len(block.splitlines()) <= 10 for block in blocks)
 
 
 def test_workflows_may_not_write() -> None:
-    """By default a workflow's token reads only, and every job ends after a while."""
+    """By default a workflow's token reads only, and every job of its own ends after a while."""
     for path in WORKFLOWS:
-        whole = yaml.safe_load(path.read_text(encoding="utf-8"))
+        whole = read(path)
         assert whole["permissions"] == {"contents": "read"}
-        assert all(1 <= job["timeout-minutes"] <= 30 for job in whole["jobs"].values())
+        for job in whole["jobs"].values():
+            assert "uses" in job or 1 <= job["timeout-minutes"] <= 30
+
+
+def test_actions_are_pinned_to_a_major_version() -> None:
+    """Every action that is used is one of GitHub's own, at a major version."""
+    used = [step["uses"] for path in WORKFLOWS for step in steps(path) if "uses" in step]
+    assert len(used) >= 8
+    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", action) for action in used)
 
 
 def test_a_flip_fails_the_job_though_its_output_is_piped() -> None:
     """The exit code of `drift` reaches the job: the pipe into the summary does not swallow it."""
-    steps = jobs(ROOT / ".github" / "workflows" / "track.yml")["drift"]["steps"]
-    (run,) = (step["run"] for step in steps if "drift" in step.get("run", ""))  # type: ignore[attr-defined]
+    found = steps(ROOT / ".github" / "workflows" / "follow.yml")
+    (run,) = (step["run"] for step in found if "actbench drift" in step.get("run", ""))
     assert run.startswith("set -o pipefail\n")
     assert "|| true" not in run

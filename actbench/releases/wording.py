@@ -36,7 +36,8 @@ def sentences(target: Target, found: Found, shelf: Shelf) -> list[str]:
 def _answer(target: Target, found: Found) -> Iterator[str]:
     good, bad = found.releases[0], found.releases[-1]
     if found.values[good] == found.values[bad]:
-        yield f"{target.text} is the same in torch {good} and torch {bad}: nothing to find."
+        end = ": nothing to find." if found.monotonic else ", but not always in between."
+        yield f"{target.text} is the same in torch {good} and torch {bad}{end}"
     if found.first_change is None:
         return
     before, after = found.first_change

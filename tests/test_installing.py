@@ -1,0 +1,173 @@
+"""The commands track and bisect: what they print, and how they end."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import synthetic_records as synthetic
+
+from actbench import records
+from actbench.cli import main
+from actbench.errors import ActbenchError
+from actbench.records import Chain, Record
+from actbench.releases import matrix, measuring, shelf
+from actbench.releases.measuring import Offered, Progress
+
+Ended = tuple[int, str, str]
+CPU = "Imagined CPU 3000"
+OFFERED = tuple(f"2.{minor}.0" for minor in range(6, 14))
+
+
+def a_release(release: str) -> Record:
+    """GELU changed in 2.9.0."""
+    value = 1.0 if int(release.split(".")[1]) < 9 else 2.0
+    step = synthetic.step("forward", value)
+    chain = Chain(engine="operations", activation="gelu", dtype="float64", steps=[step])
+    return synthetic.record(release, chains=[chain])
+
+
+@pytest.fixture
+def actbench(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Ended]:
+    """Call the command line in an empty folder; no release is really installed, 2.8.0 fails."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def record(release: str, out: Path, _: Sequence[str], progress: Progress) -> Record:
+        progress("installing it")
+        if release == "2.8.0":
+            raise ActbenchError("no wheel")
+        made = a_release(release)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        records.save(made, out)
+        return made
+
+    monkeypatch.setattr(measuring, "record_release", record)
+    monkeypatch.setattr(matrix, "record_release", record)
+    monkeypatch.setattr(measuring, "available_releases", lambda: Offered(OFFERED, True))
+    monkeypatch.setattr(shelf, "cpu_model", lambda: CPU)
+    monkeypatch.setattr(shelf.platform, "system", lambda: "Linux")  # type: ignore[attr-defined]
+    monkeypatch.setattr(shelf.platform, "machine", lambda: "x86_64")  # type: ignore[attr-defined]
+    monkeypatch.setattr(shelf, "baselines_folder", lambda: tmp_path / "baselines")
+
+    def call(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["actbench", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        shown = capsys.readouterr()
+        code = caught.value.code
+        return code if isinstance(code, int) else 0, shown.out, shown.err
+
+    return call
+
+
+def test_track_goes_on_and_says_what_is_missing(actbench: Callable[..., Ended]) -> None:
+    """A line per release as it ends; the phases, the reason and the sum on the error stream."""
+    assert actbench("track", "2.7", "2.8.0", "2.9.0", "2.7.0", "--out", "mine") == (
+        1,
+        "torch 2.7.0: recorded in mine/torch-2.7.0.json\n"
+        "torch 2.9.0: recorded in mine/torch-2.9.0.json\n",
+        "torch 2.7.0 (1 of 3): installing it\n"
+        "torch 2.8.0 (2 of 3): installing it\n"
+        "torch 2.8.0: missing: no wheel\n"
+        "torch 2.9.0 (3 of 3): installing it\n"
+        "1 of 3 records are missing: 2.8.0\n",
+    )
+
+
+def test_track_is_quiet_where_all_is_well(actbench: Callable[..., Ended]) -> None:
+    """--quiet prints errors only; exit code 0 where every record is there."""
+    assert actbench("track", "2.7.0", "-q") == (0, "", "")
+    code, out, err = actbench("track", "2.8.0", "-q")
+    assert (code, out) == (1, "")
+    assert err == "torch 2.8.0: missing: no wheel\n1 of 1 records are missing: 2.8.0\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            ["track", "2.7.0", "--only", "fingerprint"],
+            "unknown part of a record 'fingerprint'; known: verdicts, fingerprints, timings. Did "
+            "you mean 'fingerprints'?",
+        ),
+        (["track", "two"], "'two' is no release of torch; expected a version such as 2.13.0"),
+        (
+            ["bisect", "--good", "2.9.0", "--bad", "2.6", "operations/gelu/float64"],
+            "--good is 2.9.0 and --bad is 2.6.0, but the first must be the older one",
+        ),
+        (
+            ["bisect", "--good", "2.6.0", "--bad", "2.9.0", "gelu", "--records", "nowhere"],
+            "nowhere is no folder. Name one with records, or an empty one",
+        ),
+        (
+            ["bisect", "--good", "2.6.0", "--bad", "2.8.0", "operations/gelu/float64"],
+            "torch 2.8.0 can't be an end of the search: no wheel",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(
+    actbench: Callable[..., Ended], arguments: list[str], text: str
+) -> None:
+    """What was given, what is expected; exit code 2."""
+    code, out, err = actbench(*arguments)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == f"actbench: error: {text}"
+
+
+def test_bisect_makes_what_it_needs_and_reuses_it(
+    actbench: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """The first changed release, with one skipped; the same question again installs nothing."""
+    question = ("bisect", "--good", "2.6", "--bad", "2.13.0", "operations/gelu/*")
+    code, out, err = actbench(*question)
+    assert code == 0
+    assert out.splitlines()[0] == (
+        "operations/gelu/* first changed in one of torch 2.8.0, 2.9.0: all but the last can't be "
+        "measured."
+    )
+    asked = re.findall(r"^torch (\S+): installing it$", err, re.MULTILINE)
+    assert sorted(asked) == ["2.10.0", "2.13.0", "2.6.0", "2.7.0", "2.8.0", "2.9.0"]
+    kept = {path.name for path in (tmp_path / "results" / "bisect").iterdir()}
+    assert kept == {f"torch-{name}-fingerprints.json" for name in asked if name != "2.8.0"}
+    code, out, err = actbench(*question)
+    assert code == 0
+    assert err == "torch 2.8.0: installing it\n"
+    assert "Records made now" not in out
+
+
+def test_bisect_uses_shipped_records_and_names_broken_ones(
+    actbench: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """The repository's history answers without an installation or a network."""
+    folder = tmp_path / "baselines" / "records"
+    folder.mkdir(parents=True)
+    for name in ("2.6.0", "2.7.0", "2.9.0"):
+        records.save(a_release(name), folder / f"{name}.json")
+    (folder / "broken.json").write_text("{")
+    code, out, err = actbench("bisect", "--good", "2.7.0", "--bad", "2.9.0", "operations/gelu/*")
+    assert code == 0
+    assert "first changed in one of torch 2.8.0, 2.9.0" in out
+    assert re.search(r"^left out: .*broken\.json is cut off", err, re.MULTILINE)
+
+
+def test_without_a_network_only_recorded_releases_are_searched(
+    actbench: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It says so, and still answers."""
+    monkeypatch.setattr(measuring, "available_releases", lambda: Offered((), False))
+    for name in ("2.6.0", "2.7.0", "2.9.0"):
+        records.save(a_release(name), tmp_path / f"{name}.json")
+    code, out, err = actbench(
+        *("bisect", "--good", "2.6.0", "--bad", "2.9.0", "operations/*", "--records", ".")
+    )
+    assert code == 0
+    assert "first changed in torch 2.9.0; torch 2.7.0 is the last before." in out
+    assert err.startswith("the package index can't be reached: only releases with a record are")
