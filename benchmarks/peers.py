@@ -119,7 +119,7 @@ def _profile(activations: Sequence[str], arguments: argparse.Namespace) -> None:
     for activation in activations:
         found = profiling.profile_epoch(activation, arguments.rounds)
         print("\n".join(profiling.markdown(found)), end="\n\n")
-    print(profiling.compared_with_xla(arguments.rounds, arguments.threads))
+    print(profiling.compared_with_xla(arguments.rounds))
 
 
 def main(given: Sequence[str] | None = None) -> int:

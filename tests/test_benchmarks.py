@@ -584,7 +584,7 @@ def test_peers_run_as_a_script_from_anywhere(tmp_path: Path) -> None:
     script = ROOT / "benchmarks" / "peers.py"
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, str(script), "--help"],
+        [sys.executable, "-S", str(script), "--help"],  # -S: nor is it installed
         cwd=tmp_path,
         env=environment,
         capture_output=True,
