@@ -153,6 +153,7 @@ def test_of_a_training_the_first_step_is_shown() -> None:
         "  reference/gelu/float64: 2 of 3 steps differ, the first of them:",
         "    loss at epoch 0: 1.0 -> 1.5 (relative difference up to 5.0e-01)",
     ]
+    assert sum(line.startswith("    ") for line in lines) == 1
 
 
 def test_what_is_missing_is_made_with_as_few_as_need_be() -> None:

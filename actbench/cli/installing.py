@@ -70,11 +70,11 @@ def track(
     """Make one record for each of several releases of torch.
 
     Each release is installed with this Python into an environment of its own, beside the versions
-    of everything else that are installed here, and deleted after its record is made: about
-    6 GB in the folder of temporary files (TMPDIR names another) and three minutes each. Where a
+    of everything else that are installed here, and deleted after its record is made: up to 12 GB in
+    the folder of temporary files (TMPDIR names another) and three to six minutes each. Where a
     release fails, the others are still recorded. PIP_EXTRA_INDEX_URL and the other settings of pip
-    say where it downloads from; https://download.pytorch.org/whl/cpu has builds of a tenth of the
-    size.
+    say where it downloads from; https://download.pytorch.org/whl/cpu has builds for the CPU only,
+    which need less than 2 GB.
 
     Exit code: 0 if every record is there, 1 if one is missing.
 
