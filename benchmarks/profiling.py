@@ -20,13 +20,9 @@ from actbench.engines import (
     product,
     study_architecture,
 )
-<<<<<<< HEAD
 from actbench.stopwatch import Stopwatch
 from actbench.training import Schedule, stack_sizes
-=======
 from benchmarks.scaling import products
-from benchmarks.stopwatch import Stopwatch
->>>>>>> bench
 
 _CPU = torch.device("cpu")
 _MEMBERS = 20

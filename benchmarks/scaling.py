@@ -8,18 +8,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-<<<<<<< HEAD
-from actbench.engines import PRODUCT_FLOP, flop_per_epoch, product, study_architecture
-from actbench.stopwatch import Stopwatch
-=======
-from benchmarks.engines import (
+from actbench.engines import (
     PRODUCT_FLOP,
     PRODUCT_SIZE,
     flop_per_epoch,
     product,
     study_architecture,
 )
->>>>>>> bench
+from actbench.stopwatch import Stopwatch
 from benchmarks.interleaving import Contestant, Say, first_line, settle
 from benchmarks.work import Peer, Work
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -17,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
 
 from actbench import initializers, targets
 from actbench.engines import PlainLoop, StackOf, flop_per_epoch, study_architecture
@@ -428,6 +431,23 @@ def test_the_shipped_reference_names_benchmarks_that_exist_and_no_host() -> None
     assert "torch" in stored["machine_info"]
 
 
+@pytest.mark.parametrize("builder", [WheelBuilder, SdistBuilder])
+def test_runs_stored_here_are_not_published(
+    tmp_path: Path, builder: type[WheelBuilder] | type[SdistBuilder]
+) -> None:
+    """A wheel and an sdist hold the shipped reference, and no run of this machine."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    machine = "baselines/timings/Linux-CPython-3.11-64bit"
+    for folder in ("actbench", machine):
+        (tmp_path / folder).mkdir(parents=True)
+    shipped = {"baselines/published.toml", "baselines/timings/0001_reference.json"}
+    for name in ("actbench/__init__.py", *shipped, f"{machine}/0002_mine.json"):
+        (tmp_path / name).touch()
+    files = builder(str(tmp_path)).recurse_included_files()
+    held = {Path(file.distribution_path).as_posix().removeprefix("actbench/") for file in files}
+    assert {name for name in held if name.startswith("baselines/")} == shipped
+
+
 def settled(work: Work, *keys: str) -> list[Contestant]:
     """Settle engines on one thread, without the trials that a choice would need."""
     found = [peer for peer in PEERS if peer.key in keys]
@@ -638,15 +658,10 @@ def test_the_picture_shows_each_engine_and_the_floor(tmp_path: Path) -> None:
     found = scaling.Scaling("relu", 2, 3, {1: 500, 20: 500}, {"torch": 10 * flop}, seconds)
     figure = scaling_figure.draw(found, tuple(peer.name for peer in PEERS))
     lines = {line.get_gid(): line for line in figure.axes[0].get_lines()}
-<<<<<<< HEAD
-    assert np.asarray(lines["engine-actbench stack"].get_ydata()) == pytest.approx([0.2, 0.15])
-    assert np.asarray(lines["floor"].get_ydata()) == pytest.approx([0.1, 0.1])
-=======
     assert np.asarray(lines["engine-actbench stack"].get_ydata()).tolist() == pytest.approx(
         [0.2, 0.15]
     )
     assert np.asarray(lines["floor-torch"].get_ydata()).tolist() == pytest.approx([0.1, 0.1])
->>>>>>> bench
     scaling_figure.save(figure, tmp_path / "new" / "engines.png")
     assert (tmp_path / "new" / "engines.png").read_bytes().startswith(b"\x89PNG")
     text = "\n".join(scaling.markdown(found))
