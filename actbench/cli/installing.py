@@ -151,12 +151,6 @@ def bisect(
         for sentence in refused:
             typer.echo(f"left out: {sentence}", err=True)
         chosen, here = shelf.choose(stored, part, (good, bad))
-        offered = measuring.available_releases()
-        if not offered.reached:
-            typer.echo(
-                "the package index can't be reached: only releases with a record are searched",
-                err=True,
-            )
         with _phases(quiet) as phases:
 
             def make(release: str) -> tuple[Path, Record]:
@@ -164,8 +158,18 @@ def bisect(
                 progress = phases.of(f"torch {release}")
                 return path, measuring.record_release(release, path, [part], progress)
 
+            def offered() -> tuple[str, ...]:
+                there = measuring.available_releases()
+                if not there.reached:
+                    typer.echo(
+                        "the package index can't be reached: only releases with a record are "
+                        "searched",
+                        err=True,
+                    )
+                return there.releases
+
             used = shelf.Shelf(chosen, make if here else None)
             examples = (record for _, record in stored)
-            asked, found = changes.ask(target, (good, bad), used, examples, offered.releases)
+            asked, found = changes.ask(target, (good, bad), used, examples, offered)
     for line in wording.sentences(asked, found, used):
         typer.echo(line)
