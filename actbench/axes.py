@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from actbench import initializers, settings
-from actbench.activations import ACTIVATIONS
+from actbench.activations import ACTIVATIONS, FURTHER
 from actbench.errors import ActbenchError, require_positive_int, unknown_name
 from actbench.seeds import FIRST_SEED, LARGEST_SEED
 from actbench.targets import TARGETS
@@ -40,7 +40,7 @@ class Axis:
 def _registered(kind: str, known: Mapping[str, object]) -> Callable[[Any], Value]:
     # The registry and nothing else: a name in a grid never leads to code being imported.
     def check(given: Any) -> Value:
-        if given not in known:
+        if str(given) not in known:
             raise unknown_name(kind, given, known)
         return str(given)
 
@@ -48,9 +48,9 @@ def _registered(kind: str, known: Mapping[str, object]) -> Callable[[Any], Value
 
 
 def _initializer(given: Any) -> Value:
-    if given not in initializers.KEYS and not str(given).startswith("normal("):
+    if str(given) in initializers.OWN:  # which a worker does not have
         raise unknown_name("initializer", given, initializers.KEYS)
-    return initializers.get(given).key
+    return initializers.get(str(given)).key
 
 
 def _number(setting: str, check: Callable[[str, float], float]) -> Callable[[Any], Value]:
@@ -89,7 +89,9 @@ def _flag(given: Any) -> Value:
 
 
 AXES: Mapping[str, Axis] = {
-    "activation": Axis("relu", _registered("activation", ACTIVATIONS), "key of the activation"),
+    "activation": Axis(
+        "relu", _registered("activation", {**ACTIVATIONS, **FURTHER}), "key of the activation"
+    ),
     "target": Axis("sine", _registered("target", TARGETS), "key of the function to be learned"),
     "noise_std": Axis(
         0.1,

@@ -398,6 +398,7 @@ def test_runs_from_any_directory_share_one_store(
         assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_parallel_runs_say_that_nothing_was_timed(bench: Bench) -> None:
     """Under xdist there is one clear line, and a strict gate fails."""
     bench("--benchmark-autosave")

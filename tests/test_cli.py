@@ -1043,6 +1043,7 @@ def test_ctrl_c_between_two_files_leaves_whole_ones(
     assert contents(tmp_path / "results") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_ctrl_c_from_the_terminal_ends_with_130(tmp_path: Path) -> None:
     """A real signal, sent once the progress bar shows that training is under way, stops it."""

@@ -348,6 +348,7 @@ def _flat_target(ds: xr.Dataset) -> None:
     ds["target_clean"][:] = 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", ["learned_functions", "hidden_activations", "summary_figure"])
 @pytest.mark.parametrize("spoil", [_all_not_finite, _mixed, _no_targets, _flat_target])
 def test_draws_what_is_not_finite(

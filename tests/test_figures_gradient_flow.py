@@ -495,6 +495,7 @@ def test_theory_is_drawn_without_overlap(made: xr.Dataset) -> None:
                 assert not heading.overlaps(axes.title.get_window_extent())
 
 
+@pytest.mark.slow
 def test_a_real_run_is_drawn_and_saved_the_same_way_twice(tmp_path: Path) -> None:
     """From the experiment to two files, whose bytes depend on the data alone."""
     config = gradient_flow.Config(

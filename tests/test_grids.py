@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actbench import grid_files
-from actbench.activations import ACTIVATIONS
+from actbench.activations import ACTIVATIONS, FURTHER
 from actbench.axes import AXES
 from actbench.errors import ActbenchError
 from actbench.grids import Column, Grid
+from actbench.initializers import KEYS
+from actbench.targets import TARGETS
 
 KNOWN_AXES = (
     "activation, target, noise_std, noise_seed, skip, depth, width, learning_rate, weight_decay, "
@@ -133,9 +135,9 @@ def test_a_trillion_points_cost_nothing() -> None:
         ("[grid]\nsed = 2", f"[grid]: unknown axis 'sed'; known: {KNOWN_AXES}. "
             "Did you mean 'seed'?"),
         ("[grid]\nactivation = ['rellu']", "[grid]: unknown activation 'rellu'; known: "
-            f"{', '.join(ACTIVATIONS)}. Did you mean 'relu'?"),
+            f"{', '.join([*ACTIVATIONS, *FURTHER])}. Did you mean 'relu'?"),
         ("[grid]\nactivation = ['os:system']", "[grid]: unknown activation 'os:system'; known: "
-            f"{', '.join(ACTIVATIONS)}."),
+            f"{', '.join([*ACTIVATIONS, *FURTHER])}."),
         ("[settings]\nepohcs = 2\n[grid]\nseed = 2", "[settings]: unknown setting 'epohcs'; known: "
             f"epochs, points, dtype, recorded_epochs, {KNOWN_AXES}. Did you mean 'epochs'?"),
         ("[settings]\nepochs = 0\n[grid]\nseed = 2", "[settings]: epochs is 0, but must be a whole "
@@ -164,6 +166,16 @@ def test_a_trillion_points_cost_nothing() -> None:
             "once"),
         ("[grid]\ninitializer = ['normal(0)']", "[grid]: initializer 'normal(0)' has standard "
             "deviation '0', but it must be a positive number, as in 'normal(0.05)'"),
+        ("[grid]\ntarget = [['sine']]", "[grid]: unknown target ['sine']; known: "
+            f"{', '.join(TARGETS)}. Did you mean 'sine'?"),
+        ("[grid]\nwidth = [{a = 1}]", "[grid]: width is {'a': 1}, but must be a whole number of at "
+            "least 1"),
+        ("[grid]\ninitializer = [2]", "[grid]: unknown initializer '2'; known: "
+            f"{', '.join(KEYS)}."),
+        ("[grid]\ninitializer = ['os:system']", "[grid]: unknown initializer 'os:system'; known: "
+            f"{', '.join(KEYS)}."),
+        ("[grid]\ntarget = ['os:system']", "[grid]: unknown target 'os:system'; known: "
+            f"{', '.join(TARGETS)}."),
         ("[zip]\ndepth = [2]", "zip must be written [[zip]], with two brackets: it may be "
             "repeated"),
         ("[[zip]]\ndepth = [2]\nwidth = [2, 3]", "[[zip]]: its lists must be of one length, but "

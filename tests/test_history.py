@@ -89,6 +89,51 @@ def test_bits_are_followed_in_both_directions() -> None:
     assert "operations/gelu/float64 has at 2.15.0 the bits of its first release again." in told
 
 
+def test_each_chain_says_where_it_parted() -> None:
+    """The first release that changed it, the step, how far, and later changes; no other chain."""
+    (line,) = sentences.partings(laid_out(*four()))
+    assert len(line) == len(sentences.PARTINGS)
+    name, release, where, far, later = line
+    assert (name, release, later) == ("operations/gelu/float64", "2.9.1", "2.15.0")
+    assert where == "layer 2 linear"
+    assert re.match(r"up to [1-9]\d* units? in the last place", far)
+
+
+def test_verdicts_by_two_claims_files_are_no_comparison() -> None:
+    """They neither flip nor agree, and a sentence says why; nor is anything said of 'none'."""
+    before = record("2.6.0", verdicts=[verdict(CLAIM)])
+    after = record("2.9.1", verdicts=[verdict(CLAIM, "inconclusive")], claims_sha256="1" * 64)
+    found = laid_out(before, after)
+    assert found.claims[0].flipped_at == ()
+    assert [line[3] for line in sentences.lines(found)] == ["-", "-"]
+    told = " ".join(sentences.verdicts(found))
+    assert "None of" not in told
+    assert "Some verdicts can't be compared with those before" in told
+    assert "can't be compared" not in " ".join(sentences.verdicts(laid_out(*four())))
+
+
+def test_work_that_joins_later_does_not_thin_the_mean() -> None:
+    """The mean is over the workloads of the first timed release, which need not be the first."""
+    loop, later = {"loop/relu/float32": 0.006}, {"stack/relu/float32": 1.0}
+    made = [
+        record("2.5.0"),
+        record("2.6.0", timings=timings({"loop/relu/float32": 0.003}, noise=0)),
+        record("2.9.1", timings=timings(loop | later, noise=0)),
+        record("2.10.0", timings=timings(loop | later, noise=0)),
+    ]
+    found = laid_out(*made)
+    assert [line[-1] for line in sentences.lines(found)] == ["-", "1.00", "2.00", "2.00"]
+    (told,) = [line for line in sentences.speed(found) if "geometric mean" in line]
+    assert "2.00 times as long as at the first timed release, 2.6.0 (" in told
+    assert "of 1 workload," in told
+
+
+def test_what_a_release_was_built_with_belongs_to_it() -> None:
+    """Only what one could have kept the same is named as a second difference."""
+    built = record("2.9.1", environment={"torch_onednn": "3.7", "torch_cuda": "13.0"})
+    assert not any("besides torch" in note for note in laid_out(record("2.6.0"), built).notes)
+
+
 def test_a_slowdown_is_told_where_it_happened() -> None:
     """Work that takes 1.5 times as long is named once, at its release; mean is sqrt(1.5)."""
     found = laid_out(*four())

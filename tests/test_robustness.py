@@ -341,6 +341,7 @@ def test_stored_map_is_whole() -> None:
         assert len(stored.outcomes(about)) == len(Grid().settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("claim_id", "setting"),
     [

@@ -390,7 +390,10 @@ def test_the_command_starts_workers_and_takes_them_along(tmp_path: Path, undistu
     for _ in watch(folder, first):
         os.killpg(first.pid, signal.SIGINT)
         break
-    _, err = first.communicate(timeout=120)
+    try:
+        _, err = first.communicate(timeout=300)
+    finally:
+        first.kill()
     assert first.returncode == 130, err
     assert "Traceback" not in err.decode()
     second = subprocess.run(  # noqa: S603 - our own command

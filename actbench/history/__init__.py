@@ -141,7 +141,9 @@ def _besides_torch(records: Sequence[Record]) -> Iterator[str]:
     differing = [
         key
         for key in keys
-        if key not in ("torch", "torch_commit")
+        # What a release was built with belongs to it.
+        if key != "torch"
+        and not key.startswith("torch_")
         and len({record.environment.get(key) for record in records}) > 1
     ]
     if differing:

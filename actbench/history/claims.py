@@ -28,6 +28,8 @@ class ClaimRow:
         expected: The verdict that the newest record's claims file pins.
         verdicts: Per release; ``None`` where it was not measured for that record.
         margins: Per release, how far that verdict is from flipping; ``None`` where there is none.
+        compared: Per release, whether its verdict can be compared with the one measured last; not
+            where that was by other settings or another claims file.
         flips: Per release, what changed since it was measured last; ``None`` where nothing did.
     """
 
@@ -37,6 +39,7 @@ class ClaimRow:
     expected: str
     verdicts: tuple[str | None, ...]
     margins: tuple[float | None, ...]
+    compared: tuple[bool, ...]
     flips: tuple[Flip | None, ...]
 
     @property
@@ -68,6 +71,7 @@ def claim_rows(pairs: Pairs, claims: ClaimsFile) -> tuple[ClaimRow, ...]:
             [said.get(name) for said in fresh],
             known.get(name),
             claims,
+            pairs.over(name, fresh, "previous", pairs.comparable),
             pairs.over(name, fresh, "previous", _flip),
         )
         for name in ids
@@ -85,6 +89,7 @@ def _row(
     said: Sequence[Verdict | None],
     claim: Claim | None,
     claims: ClaimsFile,
+    compared: tuple[bool | None, ...],
     flips: tuple[Flip | None, ...],
 ) -> ClaimRow:
     newest = next(v for v in reversed(said) if v is not None)
@@ -102,6 +107,7 @@ def _row(
         margins=tuple(
             None if v is None or _unit(claim, v.verdict) != unit else v.margin for v in said
         ),
+        compared=tuple(map(bool, compared)),
         flips=flips,
     )
 

@@ -68,6 +68,8 @@ def write(history: History, out: Path) -> list[Path]:
         "heading": sentences.HEADING,
         "lines": sentences.lines(history),
         "sections": sections,
+        "parting_heading": sentences.PARTINGS,
+        "partings": sentences.partings(history),
         "environment": _environment(history.releases),
     }
     pages = {

@@ -41,6 +41,21 @@ class Pairs:
             self._made[old, new] = compare(self.records[old], self.records[new], self.protocols)
         return self._made[old, new]
 
+    def comparable(self, drift: Drift, claim: str) -> bool:
+        """Tell whether a comparison looked at a claim that both records measured.
+
+        Args:
+            drift: The comparison.
+            claim: The claim's id.
+
+        Returns:
+            Whether both were judged by one claims file, at the same settings.
+        """
+        left_out = drift.scope.protocols
+        if claim not in self.protocols:
+            return drift.scope.claims and not left_out
+        return drift.scope.claims and self.protocols[claim] not in left_out
+
     def over(
         self,
         name: str,

@@ -41,7 +41,7 @@ def _line(history: History, place: int) -> tuple[str, ...]:
         release.name,
         str(release.fresh) if release.fresh else "-",
         str(release.as_expected) if release.fresh else "-",
-        str(flipped) if release.fresh and place else "-",
+        str(flipped) if any(row.compared[place] for row in history.claims) else "-",
         f"{_levels(history, place).total()} of {compared}" if compared else "-",
         "-" if mean is None else f"{mean:.2f}",
     )
@@ -66,9 +66,19 @@ def verdicts(history: History) -> list[str]:
         for place, flip in enumerate(row.flips)
         if flip is not None
     ]
-    twice = sum(sum(v is not None for v in row.verdicts) > 1 for row in history.claims)
-    if twice and not said:
-        said = [f"None of {plural(twice, 'claim')} changed its verdict from release to release."]
+    compared = sum(any(row.compared) for row in history.claims)
+    if compared and not said:
+        said = [
+            f"None of the {plural(compared, 'claim')} that can be compared changed its verdict "
+            "from release to release."
+        ]
+    if any(
+        sum(v is not None for v in row.verdicts) > 1 + sum(row.compared) for row in history.claims
+    ):
+        said.append(
+            "Some verdicts can't be compared with those before, because the claims file or the "
+            "settings are others; where they differ, that may be the reason."
+        )
     if newest.fresh:
         said.append(
             f"At the newest release, {newest.name}, {newest.as_expected} of {newest.fresh} "
@@ -144,6 +154,31 @@ def numbers(history: History) -> list[str]:
     return said
 
 
+PARTINGS: Final = ("chain", "first other bits at", "where they part", "how far", "later changes at")
+"""Of the columns of ``partings``."""
+
+
+def partings(history: History) -> list[tuple[str, ...]]:
+    """Say of each chain at which release its bits changed first, and at which step.
+
+    Args:
+        history: What the records say.
+
+    Returns:
+        Per chain whose bits changed, a cell per entry of ``PARTINGS``.
+    """
+    told: list[tuple[str, ...]] = []
+    for row in history.chains:
+        if not row.changed_at:
+            continue
+        first, *later = (history.releases[place].name for place in row.changed_at)
+        found = row.since_previous[row.changed_at[0]]
+        step = None if found is None else found.first
+        where, far = ("", "") if step is None else (step.where, step.how_far)
+        told.append((row.name, first, where, far, ", ".join(later) or "-"))
+    return told
+
+
 def _levels(history: History, place: int) -> Counter[Level]:
     """How many chains drifted how much since the release before, without those that did not."""
     found = [row.since_previous[place] for row in history.chains]
@@ -177,12 +212,14 @@ def speed(history: History) -> list[str]:
             "No workload became slower or faster from one release to the next by more than 5 % "
             "beyond its uncertainty."
         )
-    mean = mean_since_first(history.speeds, len(history.releases) - 1)
-    if mean is not None and len(history.releases) > 1:
+    first, last = min(row.first for row in history.speeds), len(history.releases) - 1
+    mean = mean_since_first(history.speeds, last)
+    if mean is not None and last > first:
+        timed = sum(row.first == first and bool(row.since_first[last]) for row in history.speeds)
         said.append(
-            f"At {history.releases[-1].name} the work takes {mean:.2f} times as long as at the "
-            f"first release, {history.releases[0].name} (geometric mean of "
-            f"{plural(len(history.speeds), 'workload')}, relative to the control)."
+            f"At {history.releases[last].name} the work takes {mean:.2f} times as long as at the "
+            f"first timed release, {history.releases[first].name} (geometric mean of "
+            f"{plural(timed, 'workload')}, relative to the control)."
         )
     return said
 

@@ -44,17 +44,20 @@ def interval(ratio: Ratio) -> tuple[float, float] | None:
 
 
 def mean_since_first(rows: Sequence[SpeedRow], number: int) -> float | None:
-    """Average over workloads how long they take at a release, relative to the first.
+    """Average over workloads how long they take at a release, relative to the first timed one.
 
     Args:
-        rows: Of all workloads.
+        rows: Of all workloads; those that the first timed release lacks are left out.
         number: Of the release, from 0.
 
     Returns:
-        The geometric mean; ``None`` where nothing was timed.
+        The geometric mean, 1 for the first timed release; ``None`` where nothing was timed.
     """
-    ratios = [1.0 for row in rows if row.first == number]
-    ratios += [found.ratio for row in rows if (found := row.since_first[number]) is not None]
+    first = min((row.first for row in rows), default=None)
+    if number == first:
+        return 1.0
+    since = [row.since_first[number] for row in rows if row.first == first]
+    ratios = [found.ratio for found in since if found is not None]
     return statistics.geometric_mean(ratios) if ratios else None
 
 
