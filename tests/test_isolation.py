@@ -72,6 +72,25 @@ def test_impatience_does_not_stop_the_deletion(
     assert list(temporary.iterdir()) == []
 
 
+def test_what_a_killed_process_left_goes_with_the_next(temporary: Path) -> None:
+    """An abandoned folder is deleted; one in use, a fresh one and a stranger's are not."""
+    abandoned, fresh, strange = (
+        temporary / name for name in ("actbench-dead", "actbench-fresh", "other-dead")
+    )
+    for folder in (abandoned, fresh, strange):
+        folder.mkdir()
+        (folder / "in-use.lock").touch()
+    for folder in (abandoned, strange):
+        os.utime(folder / "in-use.lock", (0, 0))
+    (abandoned / "gigabytes").touch()
+    with vanishing_folder("actbench-") as used:
+        os.utime(used / "in-use.lock", (0, 0))
+        with vanishing_folder("actbench-"):
+            assert used.exists()
+        assert not abandoned.exists()
+    assert set(temporary.iterdir()) == {fresh, strange}
+
+
 def test_what_can_not_be_deleted_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that stays is named."""
     monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)

@@ -70,11 +70,11 @@ def track(
     """Make one record for each of several releases of torch.
 
     Each release is installed with this Python into an environment of its own, beside the versions
-    of everything else that are installed here, and deleted after its record is made: about
-    6 GB in the folder of temporary files (TMPDIR names another) and three minutes each. Where a
+    of everything else that are installed here, and deleted after its record is made: up to 12 GB in
+    the folder of temporary files (TMPDIR names another) and three to six minutes each. Where a
     release fails, the others are still recorded. PIP_EXTRA_INDEX_URL and the other settings of pip
-    say where it downloads from; https://download.pytorch.org/whl/cpu has builds of a tenth of the
-    size.
+    say where it downloads from; https://download.pytorch.org/whl/cpu has builds for the CPU only,
+    which need less than 2 GB.
 
     Exit code: 0 if every record is there, 1 if one is missing.
 
@@ -151,12 +151,6 @@ def bisect(
         for sentence in refused:
             typer.echo(f"left out: {sentence}", err=True)
         chosen, here = shelf.choose(stored, part, (good, bad))
-        offered = measuring.available_releases()
-        if not offered.reached:
-            typer.echo(
-                "the package index can't be reached: only releases with a record are searched",
-                err=True,
-            )
         with _phases(quiet) as phases:
 
             def make(release: str) -> tuple[Path, Record]:
@@ -164,8 +158,18 @@ def bisect(
                 progress = phases.of(f"torch {release}")
                 return path, measuring.record_release(release, path, [part], progress)
 
+            def offered() -> tuple[str, ...]:
+                there = measuring.available_releases()
+                if not there.reached:
+                    typer.echo(
+                        "the package index can't be reached: only releases with a record are "
+                        "searched",
+                        err=True,
+                    )
+                return there.releases
+
             used = shelf.Shelf(chosen, make if here else None)
             examples = (record for _, record in stored)
-            asked, found = changes.ask(target, (good, bad), used, examples, offered.releases)
+            asked, found = changes.ask(target, (good, bad), used, examples, offered)
     for line in wording.sentences(asked, found, used):
         typer.echo(line)

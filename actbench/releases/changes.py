@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -150,7 +150,7 @@ def ask(
     ends: tuple[str, str],
     shelf: Shelf,
     examples: Iterable[Record],
-    offered: Iterable[str],
+    offered: Callable[[], Iterable[str]],
 ) -> tuple[Target, bisection.Found]:
     """Search for the first release that changed what a text names.
 
@@ -159,7 +159,7 @@ def ask(
         ends: The oldest and the newest release.
         shelf: Where records come from.
         examples: Any records: a mistake in the text shows in them before one is made.
-        offered: Releases that can be installed.
+        offered: Returns releases that can be installed; called only if the ends differ.
 
     Returns:
         What was asked after, and all that is known of it at the end.
@@ -178,7 +178,8 @@ def ask(
             target.value(shelf.get(end))
         except ActbenchError as error:
             raise ActbenchError(f"torch {end} can't be an end of the search: {error}") from error
-    names = between([*shelf.records, *offered], *ends)
+    same = target.value(shelf.get(ends[0])) == target.value(shelf.get(ends[1]))
+    names = between([*shelf.records, *([] if same else offered())], *ends)
     values = {name: shelf.value(target.value, name) for name in names if name in shelf.records}
     known = {name: value for name, value in values.items() if value is not None}
     return target, bisection.search(names, known, lambda name: shelf.value(target.value, name))

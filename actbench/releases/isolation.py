@@ -8,16 +8,21 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from filelock import FileLock
 
 from actbench.errors import ActbenchError
 
 _ENDING = ("SIGTERM", "SIGHUP")
 _GRACE_S = 5.0
+_IN_USE = "in-use.lock"
+_YOUNG_S = 60.0
 
 
 def require_space(needed_bytes: int, purpose: str) -> None:
@@ -44,8 +49,10 @@ def require_space(needed_bytes: int, purpose: str) -> None:
 def vanishing_folder(prefix: str) -> Iterator[Path]:
     """Make a temporary folder that is deleted at the end, after an error or interruption too.
 
+    A process that is killed outright deletes nothing; its folder goes when the next one is made.
+
     Args:
-        prefix: How its name begins.
+        prefix: How its name begins, and those of the folders that were abandoned.
 
     Yields:
         The folder, empty.
@@ -55,8 +62,11 @@ def vanishing_folder(prefix: str) -> Iterator[Path]:
         KeyboardInterrupt: The process was told to end, by Ctrl-C or by a signal.
     """
     with _signals(dict.fromkeys(_ENDING, _interrupt)):
+        _delete_abandoned(prefix)
         try:
             folder = Path(tempfile.mkdtemp(prefix=prefix))
+            in_use = FileLock(folder / _IN_USE)
+            in_use.acquire()
         except OSError as error:
             raise ActbenchError(
                 f"can't make a temporary folder in {tempfile.gettempdir()}: "
@@ -67,9 +77,21 @@ def vanishing_folder(prefix: str) -> Iterator[Path]:
         finally:
             # Gigabytes take seconds to delete; whoever is impatient then must not stop it.
             with _signals(dict.fromkeys((*_ENDING, "SIGINT"), signal.SIG_IGN)):
+                in_use.release()
                 shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         raise ActbenchError(f"can't delete everything in {folder}: delete it by hand")
+
+
+def _delete_abandoned(prefix: str) -> None:
+    """Delete folders whose process is gone: the system gave back their locks when it died."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{prefix}*/{_IN_USE}"):
+        # One that is being made may not be locked yet; one of another user can't be opened.
+        with suppress(OSError):
+            if time.time() - lock.stat().st_mtime > _YOUNG_S:
+                with FileLock(lock, timeout=0):
+                    pass
+                shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

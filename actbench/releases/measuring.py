@@ -194,7 +194,7 @@ def record_release(
     progress("looking for it")
     require_release(release)
     require_space(_needed_bytes(), f"torch {release}")
-    with vanishing_folder(f"actbench-torch-{release}-") as folder:
+    with vanishing_folder("actbench-torch-") as folder:
         log = folder / "output.log"
         temporaries = temporaries_in(folder)
         progress("installing it")
