@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -60,6 +60,13 @@ def require_runnable(points: int, dtype: str, threads: int | None, fewest_points
         require_positive_int("threads", threads)
 
 
+class Start(Protocol):
+    """Where the training of one network begins."""
+
+    def network(self, architecture: Architecture) -> nn.Sequential:
+        """Return the network before training, as ``reference_network`` builds it."""
+
+
 @dataclass(frozen=True)
 class Member:
     """What distinguishes one network of a stack from another.
@@ -71,6 +78,17 @@ class Member:
 
     seed: int
     initializer: Initializer
+
+    def network(self, architecture: Architecture) -> nn.Sequential:
+        """Draw the network from the seed alone.
+
+        Args:
+            architecture: Its shape and activation.
+
+        Returns:
+            The network before training.
+        """
+        return seeded_network(architecture, self.initializer, self.seed)
 
 
 @dataclass(frozen=True)
@@ -125,7 +143,7 @@ def _column(values: NDArray[np.float64], schedule: Schedule) -> Tensor:
 
 def train_reference(
     architecture: Architecture,
-    member: Member,
+    member: Start,
     schedule: Schedule,
     x: NDArray[np.float64],
     y: NDArray[np.float64],
@@ -134,7 +152,7 @@ def train_reference(
 
     Args:
         architecture: Shape and activation.
-        member: Seed and initializer.
+        member: Where it begins, such as a seed and an initializer.
         schedule: How to train.
         x: Inputs, shape ``(points,)``.
         y: Targets, shape ``(points,)``.
@@ -142,7 +160,7 @@ def train_reference(
     Returns:
         The training of this one member.
     """
-    network = seeded_network(architecture, member.initializer, member.seed)
+    network = member.network(architecture)
     network.to(schedule.device, DTYPES[schedule.dtype])
     inputs, targets = _column(x, schedule), _column(y, schedule)
     optimizer = torch.optim.Adam(
@@ -228,7 +246,7 @@ def gradient_magnitudes(
 
 def train_stack(
     architecture: Architecture,
-    members: Sequence[Member],
+    members: Sequence[Start],
     schedule: Schedule,
     x: NDArray[np.float64],
     y: NDArray[np.float64],
@@ -241,7 +259,7 @@ def train_stack(
 
     Args:
         architecture: Shape and activation of every member.
-        members: Seed and initializer of each.
+        members: Where each begins, such as a seed and an initializer.
         schedule: How to train.
         x: Inputs, shape ``(points,)``.
         y: Targets, shape ``(points,)``.
@@ -252,7 +270,7 @@ def train_stack(
         The training of all members, in their order.
     """
     inputs, targets = _column(x, schedule), _column(y, schedule)
-    networks = (seeded_network(architecture, m.initializer, m.seed) for m in members)
+    networks = (member.network(architecture) for member in members)
     stack = Stack(
         architecture, networks, len(members), len(x), schedule.device, DTYPES[schedule.dtype]
     )
@@ -294,7 +312,7 @@ def train_stack(
 
 def train(
     architecture: Architecture,
-    members: Sequence[Member],
+    members: Sequence[Start],
     schedule: Schedule,
     x: NDArray[np.float64],
     y: NDArray[np.float64],
@@ -312,7 +330,7 @@ def train(
 
     Args:
         architecture: Shape and activation of every member.
-        members: Seed and initializer of each.
+        members: Where each begins, such as a seed and an initializer.
         schedule: How to train.
         x: Inputs, shape ``(points,)``.
         y: Targets, shape ``(points,)``.
@@ -329,7 +347,7 @@ def train(
     workers = threads if schedule.device.type == "cpu" else 1
     stacks = max(math.ceil(len(members) / largest), min(workers, len(members)))
 
-    def job(part: Sequence[Member], report: Progress) -> Training:
+    def job(part: Sequence[Start], report: Progress) -> Training:
         return train_stack(architecture, part, schedule, x, y, report, recorder)
 
     jobs = [partial(job, part) for part in _evenly(members, stacks)]
@@ -345,7 +363,7 @@ def train(
     )
 
 
-def _evenly(members: Sequence[Member], stacks: int) -> Iterator[Sequence[Member]]:
+def _evenly(members: Sequence[Start], stacks: int) -> Iterator[Sequence[Start]]:
     for number in range(stacks):
         start, stop = (len(members) * n // stacks for n in (number, number + 1))
         yield members[start:stop]

@@ -26,7 +26,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("evidence", "robustness"),
     ("robustness_sentence",),
     ("console", "figures", "findings", "ledger", "records", "drift"),
-    ("results", "report", "doctor", "pytest_plugin"),
+    ("results", "report", "recover", "doctor", "pytest_plugin"),
     ("session",),
     ("cli",),
     ("__main__",),
@@ -34,8 +34,8 @@ LAYERS: Sequence[Sequence[str]] = (
 """A module imports from layers above its own line only; `figures` stands for the whole package,
 `experiments` for the registry alone, `experiments.*` for each experiment."""
 
-TORCH_HALF = {"devices", "kernels", "networks", "parallel", "training", "experiments.*"}
-PACKAGES = {"cli", "figures", "findings", "metrics", "report", "theory"}
+TORCH_HALF = {"devices", "kernels", "networks", "parallel", "recover", "training", "experiments.*"}
+PACKAGES = {"cli", "figures", "findings", "metrics", "recover", "report", "theory"}
 """Packages whose modules may import one another."""
 MEETING = {"environment", "results", "robustness", "doctor", "session", "cli", "__main__", ""}
 """Where the halves meet; every other module belongs to the paper half."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from actbench import __version__
-from actbench.cli import reading, studying
+from actbench.cli import reading, recovering, studying
 from actbench.cli.options import EXIT_USAGE
 from actbench.errors import ActbenchError
 
@@ -46,6 +46,7 @@ _HERE = "This installation"
 app.command(rich_help_panel=_STUDY)(studying.reproduce)
 app.command(rich_help_panel=_STUDY)(studying.run)
 app.command(rich_help_panel=_STUDY)(studying.robustness)
+app.command(rich_help_panel=_STUDY)(recovering.recover)
 app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)
 app.command(rich_help_panel=_RESULTS)(reading.report)
 app.command("list", rich_help_panel=_HERE)(reading.list_)
