@@ -136,7 +136,7 @@ def summarize(searched: Searched, environment: Mapping[str, str | int]) -> Resul
     """
     plan, sifted = searched.plan, searched.sifted
     printed = printed_numbers(plan.search)
-    return Result(
+    result = Result(
         schema_version=SCHEMA_VERSION,
         search=plan.search.model_dump(mode="json"),
         environment=dict(environment),
@@ -153,6 +153,7 @@ def summarize(searched: Searched, environment: Mapping[str, str | int]) -> Resul
         ],
         chance=_expected(searched.chance),
     )
+    return Result.model_validate_json(result.model_dump_json())  # as it is read again: no tuples
 
 
 def _expected(chance: Chance) -> Expected:

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from actbench import initializers
+from actbench import activations, initializers
+from actbench.initializers import Initializer
 from actbench.networks import Architecture, random_stream
 from actbench.recover.space import Draw
+
+_ANY = activations.get("linear")  # the shape of a network does not hang on it
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,14 @@ class Beginning:
         Returns:
             The linear layers alone.
         """
-        layers = []
-        parameters = zip(self.drawn.weights, self.drawn.biases, strict=True)
-        for (fan_out, fan_in), (weight, bias) in zip(
-            architecture.layer_shapes, parameters, strict=True
-        ):
-            layer = _empty((fan_in, fan_out))
-            with torch.no_grad():
+        with random_stream():
+            layers = _new_layers(architecture.layer_shapes)
+        with torch.no_grad():
+            for layer, weight, bias in zip(
+                layers, self.drawn.weights, self.drawn.biases, strict=True
+            ):
                 layer.weight.copy_(weight)
                 layer.bias.copy_(bias * (self.bias == "constructed"))
-            layers.append(layer)
         return nn.Sequential(*layers)
 
 
@@ -69,7 +70,8 @@ class Streams:
     def __init__(self) -> None:
         self._left: dict[Draw, Tensor] = {}
         self._common: dict[Draw, Tensor] = {}
-        self._spares: dict[tuple[int, int], nn.Linear] = {}
+        # One set of layers for all networks of a depth: making layers takes longer than drawing.
+        self._layers: dict[int, list[nn.Linear]] = {}
 
     def network(self, draw: Draw) -> Drawn:
         """Draw one network; torch's own stream is left as it was.
@@ -81,12 +83,14 @@ class Streams:
             The network with its inputs.
         """
         with random_stream():
-            for count in range(self._resume(draw) + 1, len(draw.models)):
-                self._skip(draw, draw.models[count - 1])
+            for hidden in {hidden for hidden, _ in draw.models} - self._layers.keys():
+                shapes = Architecture(_ANY, hidden, draw.width).layer_shapes
+                self._layers[hidden] = _new_layers(shapes)
+            for count in range(self._resume(draw) + 1, len(draw.models) + 1):
+                x, biases = self._next(draw, *draw.models[count - 1])
                 self._left[_up_to(draw, count)] = torch.random.get_rng_state()
-            drawn = self._next(draw, draw.models[-1])
-            self._left[draw] = torch.random.get_rng_state()
-        return drawn
+            weights = [layer.weight.detach().clone() for layer in self._layers[draw.hidden]]
+            return Drawn(weights, biases, x)
 
     def _resume(self, draw: Draw) -> int:
         """Set the stream to the furthest known place before a network; return models drawn."""
@@ -102,26 +106,13 @@ class Streams:
             torch.manual_seed(draw.seed)
         return 0
 
-    def _skip(self, draw: Draw, model: tuple[int, str]) -> None:
-        """Take from the stream what a network takes, without making new layers."""
-        if draw.inputs.drawn == "before_model":
-            _inputs(draw)
-        hidden, key = model
-        _fill([self._spare(shape) for shape in _shapes(hidden, draw.width)], draw, key)
-        if draw.inputs.drawn == "after_model":
-            _inputs(draw)
-
-    def _spare(self, shape: tuple[int, int]) -> nn.Linear:
-        if shape not in self._spares:
-            self._spares[shape] = _empty(shape)
-        return self._spares[shape]
-
-    def _next(self, draw: Draw, model: tuple[int, str]) -> Drawn:
+    def _next(self, draw: Draw, hidden: int, key: str) -> tuple[Tensor, list[Tensor]]:
+        """Draw a network into the layers of its depth; return inputs and first biases."""
         x = _inputs(draw) if draw.inputs.drawn in {"before_model", "never"} else None
-        weights, biases = _layers(draw, model)
+        biases = _fill(self._layers[hidden], draw.construction, initializers.get(key))
         if draw.inputs.drawn == "after_model":
             x = _inputs(draw)
-        return Drawn(weights, biases, self._common[_up_to(draw, 0)] if x is None else x)
+        return self._common[_up_to(draw, 0)] if x is None else x, biases
 
 
 def _up_to(draw: Draw, models: int) -> Draw:
@@ -138,34 +129,19 @@ def _inputs(draw: Draw) -> Tensor:
             return torch.linspace(-math.pi, math.pi, draw.inputs.points)[:, None]
 
 
-def _shapes(hidden: int, width: int) -> list[tuple[int, int]]:
-    return [(1, width), *[(width, width)] * (hidden - 1), (width, 1)]
+def _new_layers(shapes: Sequence[tuple[int, int]]) -> list[nn.Linear]:
+    return [nn.Linear(fan_in, fan_out) for fan_out, fan_in in shapes]
 
 
-def _empty(shape: tuple[int, int]) -> nn.Linear:
-    with torch.device("meta"):  # takes nothing from the stream
-        layer = nn.Linear(*shape)
-    layer.to_empty(device="cpu")
-    return layer
-
-
-def _layers(draw: Draw, model: tuple[int, str]) -> tuple[list[Tensor], list[Tensor]]:
-    hidden, key = model
-    layers = [_empty(shape) for shape in _shapes(hidden, draw.width)]
-    biases = _fill(layers, draw, key)
-    return [layer.weight.detach() for layer in layers], biases
-
-
-def _fill(layers: Sequence[nn.Linear], draw: Draw, key: str) -> list[Tensor]:
+def _fill(layers: Sequence[nn.Linear], construction: str, initializer: Initializer) -> list[Tensor]:
     """Draw layers as their constructor does, and initialize them; return the first biases."""
-    initializer = initializers.get(key)
     biases = []
     for layer in layers:
         layer.reset_parameters()
         biases.append(layer.bias.detach().clone())
-        if draw.construction == "layer_by_layer":
+        if construction == "layer_by_layer":
             initializer.apply(layer)
-    if draw.construction == "all_first":
+    if construction == "all_first":
         for layer in layers:
             initializer.apply(layer)
     return biases
