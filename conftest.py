@@ -18,7 +18,10 @@ settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.load_profile("deterministic")
 
 _MOST_WORKERS = 4
-_MEASURING = ("tests/test_baselines.py", "tests/test_claims.py", "tests/test_theory.py")
+_MEASURING = (
+    *("tests/test_baselines.py", "tests/test_claims.py", "tests/test_studies.py"),
+    "tests/test_theory.py",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -36,6 +39,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give each worker one thread: two that use every core are 10 to 100 times slower."""
     if hasattr(config, "workerinput"):
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what takes long; a slow claim needs no leave, its measurement is stored."""
+    slow = item.get_closest_marker("slow") and not item.get_closest_marker("claim")
+    if slow and not item.config.getoption("--slow"):
+        pytest.skip("takes long; --slow runs it")
 
 
 class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types

@@ -1,19 +1,19 @@
-"""The eight activations, as data: name, torch module, formula, derivative bounds, paper.
+"""The study's eight activations and SELU, as data: name, torch module, formula, bounds, paper.
 
 Nothing here loads torch until a module is built, so that figures, claims and theory can read
-the same registry without it.
+the same registry without it. A user's own activation joins by ``register``, for this process.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from actbench.errors import unknown_name
+from actbench.errors import ActbenchError, unknown_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,6 +38,8 @@ class Activation:
         paper: Where the function was introduced or popularized.
         module_name: Class in ``torch.nn`` that computes it.
         arguments: Arguments of that class.
+        factory: Builds the module of an activation of one's own, instead of that class.
+        source: Digest of the code of an activation of one's own; empty for the eight.
     """
 
     key: str
@@ -47,6 +49,8 @@ class Activation:
     paper: str
     module_name: str
     arguments: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    factory: Callable[[], nn.Module] | None = field(default=None, kw_only=True)
+    source: str = field(default="", kw_only=True)
 
     def module(self) -> nn.Module:
         """Build torch's module of this activation.
@@ -54,6 +58,8 @@ class Activation:
         Returns:
             A new ``torch.nn`` module, which maps a tensor of any shape to one of the same shape.
         """
+        if self.factory is not None:
+            return self.factory()
         factory = getattr(import_module("torch.nn"), self.module_name)
         built: nn.Module = factory(**self.arguments)
         return built
@@ -99,12 +105,49 @@ _ALL = (
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType({a.key: a for a in _ALL})
 """The registry: activation key to activation, in the study's order."""
 
+# Klambauer et al. 2017, eq. 14; torch computes with these digits.
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+
+FURTHER: Mapping[str, Activation] = MappingProxyType(
+    {
+        "selu": Activation(
+            "selu",
+            "SELU",
+            f"{_SELU_SCALE:.5g} elu(x), alpha {_SELU_ALPHA:.5g}",
+            (0.0, _SELU_SCALE * _SELU_ALPHA),
+            "Klambauer et al. 2017",
+            "SELU",
+        )
+    }
+)
+"""What other studies need: known by name everywhere, but none of the study's eight."""
+
+
+OWN: dict[str, Activation] = {}
+"""Activations of one's own that this process has loaded: specification to activation."""
+
+
+def register(activation: Activation) -> None:
+    """Let an activation of one's own be found by its key, until this process ends.
+
+    Args:
+        activation: Its key must not be a built-in one.
+
+    Raises:
+        ActbenchError: The key is a built-in one.
+    """
+    if activation.key in {*ACTIVATIONS, *FURTHER}:
+        raise ActbenchError(f"{activation.key!r} is a built-in activation; choose another key")
+    OWN[activation.key] = activation
+
 
 def get(key: str) -> Activation:
     """Look up an activation by its key.
 
+    Code is never loaded here, so that a key read from a data file runs nothing.
+
     Args:
-        key: One of the keys of ``ACTIVATIONS``.
+        key: One of the keys of ``ACTIVATIONS`` or ``FURTHER``, or of one that was registered.
 
     Returns:
         The activation.
@@ -112,6 +155,7 @@ def get(key: str) -> Activation:
     Raises:
         ActbenchError: The key is not known; the text lists the known and the nearest.
     """
-    if key not in ACTIVATIONS:
-        raise unknown_name("activation", key, ACTIVATIONS)
-    return ACTIVATIONS[key]
+    known = {**ACTIVATIONS, **FURTHER, **OWN}
+    if key not in known:
+        raise unknown_name("activation", key, known)
+    return known[key]

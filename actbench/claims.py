@@ -10,7 +10,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from actbench.errors import ActbenchError
 
@@ -171,6 +178,18 @@ class Claim(BaseModel):
         value = self.metric.get("activation")
         return None if value is None else str(value)
 
+    def decisive(self, verdict: str) -> Relation | None:
+        """Pick the relation that a verdict's margin is measured to.
+
+        Args:
+            verdict: What came out.
+
+        Returns:
+            The weaker one for ``direction_only``, else the claim's own; ``None`` where it has none.
+        """
+        weaker = self.direction if verdict == Verdict.DIRECTION_ONLY else None
+        return weaker or self.relation
+
 
 class ClaimsFile(BaseModel):
     """A file of claims with the protocols they name.
@@ -186,6 +205,28 @@ class ClaimsFile(BaseModel):
     study: str = Field(min_length=1)
     protocol: dict[str, Protocol]
     claim: tuple[Claim, ...] = Field(min_length=1)
+
+    _path: Path | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> Path | None:
+        """Where the file was read from; none for claims that were not read from a file."""
+        return self._path
+
+    @property
+    def of_the_study(self) -> bool:
+        """Whether these are the claims that the package is about, and not another file's."""
+        return self._path is None or self._path == baselines_folder() / "published.toml"
+
+    @property
+    def measured_folder(self) -> Path | None:
+        """Where measurements of its protocols are stored: ``measured`` beside the file.
+
+        None for the study's claims, which have the package's ``baselines/measured``.
+        """
+        if self._path is None or self.of_the_study:
+            return None
+        return self._path.parent / "measured"
 
     @property
     def alpha(self) -> float:
@@ -261,7 +302,11 @@ def load(path: Path) -> ClaimsFile:
         loaded = ClaimsFile.model_validate(content)
     except ValidationError as error:
         raise ActbenchError(f"{path}: {_first_problem(error, content)}") from error
-    _check_references(loaded, path)
+    from actbench.claim_references import problems
+
+    for problem in problems(loaded):
+        raise ActbenchError(f"{path}: {problem}")
+    loaded._path = path
     return loaded
 
 
@@ -278,32 +323,6 @@ def _first_problem(error: ValidationError, content: dict[str, Any]) -> str:
     return f"{where}field {field!r}: {first['msg']}" if field else f"{where}{first['msg']}"
 
 
-def _check_references(loaded: ClaimsFile, path: Path) -> None:
-    from actbench.experiments import EXPERIMENTS
-    from actbench.metrics import METRICS
-
-    seen: set[str] = set()
-    for claim in loaded.claim:
-        problem = None
-        if claim.id in seen:
-            problem = "field 'id': stands there twice"
-        elif claim.protocol is not None and claim.protocol not in loaded.protocol:
-            problem = (
-                f"field 'protocol': {claim.protocol!r} is not one of {sorted(loaded.protocol)}"
-            )
-        elif claim.protocol is not None and claim.metric["name"] not in METRICS:
-            problem = f"field 'metric': {claim.metric['name']!r} is not one of {sorted(METRICS)}"
-        if problem:
-            raise ActbenchError(f"{path}: claim {claim.id!r}, {problem}")
-        seen.add(claim.id)
-    for name, protocol in loaded.protocol.items():
-        if protocol.experiment not in EXPERIMENTS:
-            raise ActbenchError(
-                f"{path}: protocol {name!r}, field 'experiment': {protocol.experiment!r} is not "
-                f"one of {sorted(EXPERIMENTS)}"
-            )
-
-
 def published() -> ClaimsFile:
     """Return the study's claims, as shipped with the package.
 
@@ -311,3 +330,12 @@ def published() -> ClaimsFile:
         The content of ``baselines/published.toml``.
     """
     return load(baselines_folder() / "published.toml")
+
+
+def further_studies() -> tuple[Path, ...]:
+    """Return the claims files of other studies that are shipped with the package.
+
+    Returns:
+        Their paths, sorted by name.
+    """
+    return tuple(sorted((baselines_folder() / "studies").glob("*.toml")))

@@ -52,19 +52,31 @@ def style_of(activation: str) -> ActivationStyle:
     # Python's own hash of a string changes from process to process.
     number = zlib.crc32(activation.encode("utf-8", "replace"))
     return ActivationStyle(
-        _plain(activation),
+        legible(activation),
         _OTHER_COLORS[number % len(_OTHER_COLORS)],
         _OTHER_LINESTYLES[number // 8 % len(_OTHER_LINESTYLES)],
         _OTHER_MARKERS[number // 64 % len(_OTHER_MARKERS)],
     )
 
 
-def _plain(name: str) -> str:
-    # Matplotlib warns of letters that its font lacks, and leaves names with a leading underscore
-    # out of legends; a dollar sign begins a formula.
-    legible = "".join(
-        c if c.isprintable() and ord(c) <= _LAST_LETTER_IN_FONT else "?" for c in name
+def legible(name: str, longest: int = _LONGEST_NAME) -> str:
+    """Make a name that somebody else chose fit to be drawn.
+
+    Matplotlib warns of letters that its font lacks, and leaves names with a leading underscore out
+    of legends; a dollar sign begins a formula.
+
+    Args:
+        name: Any text.
+        longest: How many letters may stay, at least 2; of a longer name the end stays.
+
+    Returns:
+        The name, never empty.
+    """
+    # Of one's own, such as path/to/file.py:name, the name; the rest is in every protocol.
+    short = name.rpartition(":")[2] or name
+    known = "".join(
+        c if c.isprintable() and ord(c) <= _LAST_LETTER_IN_FONT else "?" for c in short
     ).lstrip("_")
-    if len(legible) > _LONGEST_NAME:
-        legible = "…" + legible[1 - _LONGEST_NAME :]
-    return legible.replace("$", r"\$") or "unnamed"
+    if len(known) > longest:
+        known = "…" + known[1 - longest :]
+    return known.replace("$", r"\$") or "unnamed"

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import platform
+import re
+import subprocess
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+VERSIONS = ("actbench", "torch", "numpy")
+"""Packages whose versions a number depends on."""
 
 
 def cpu_model() -> str:
@@ -36,6 +42,15 @@ def installed_version(distribution: str) -> str:
         return "not installed"
 
 
+def versions() -> dict[str, str]:
+    """Return the versions that numbers depend on. Loads nothing.
+
+    Returns:
+        Version by package, as ``VERSIONS`` names them.
+    """
+    return {name: installed_version(name) for name in VERSIONS}
+
+
 def describe(device: str, threads: int) -> dict[str, str | int]:
     """Describe what computes here, for storing beside a result. Loads torch.
 
@@ -65,3 +80,62 @@ def describe(device: str, threads: int) -> dict[str, str | int]:
         "device_name": device_name,
         "threads": threads,
     }
+
+
+def describe_build(device: str) -> dict[str, str | int]:
+    """Describe what the libraries were built from, and which commit of this package runs.
+
+    Args:
+        device: The torch device that is used.
+
+    Returns:
+        Flat names and values; equal on two runs of one installation.
+    """
+    import numpy as np
+    import torch
+
+    config = torch.__config__.show()
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index,call-overload,unused-ignore]
+    build: dict[str, str | int] = {
+        "torch_blas": _found(r"BLAS_INFO=(\w+)", config),
+        "torch_mkl": _found(r"Math Kernel Library Version (\S+)", config),
+        "torch_onednn": _found(r"MKL-DNN v(\S+)", config),
+        "torch_compiler": _found(r"- (GCC \S+|clang \S+)", config),
+        "torch_cuda": str(torch.version.cuda),
+        "numpy_blas": f"{blas['name']} {blas['version']}",
+        "commit": own_commit(),
+    }
+    if torch.device(device).type == "cuda":
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        build["driver"] = _printed_by(query) or "unknown"
+    return build
+
+
+def _found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    return match[1] if match else "unknown"
+
+
+def own_commit() -> str:
+    """Return the commit of the clone that this package runs from.
+
+    Returns:
+        Its hash, marked where files were changed since; ``"unknown"`` outside of a clone.
+    """
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return "unknown"
+    git = ["git", "-C", str(root)]
+    commit = _printed_by([*git, "rev-parse", "HEAD"])
+    changed = _printed_by([*git, "status", "--porcelain", "--untracked-files=no"])
+    return (commit or "unknown") + (" with changes" if changed else "")
+
+
+def _printed_by(command: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed command, no shell
+            command, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST_REASON = 300
+
 
 class ActbenchError(ValueError):
     """A mistake in what was asked: says what was given, what was expected, what to do.
@@ -67,3 +69,15 @@ def require_positive_int(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ActbenchError(f"{name} is {value!r}, but must be a whole number of at least 1")
     return value
+
+
+def one_line(error: Exception) -> str:
+    """Name an error in one line.
+
+    Args:
+        error: Whatever was raised.
+
+    Returns:
+        Its type and text, cut where it is long.
+    """
+    return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]

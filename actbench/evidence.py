@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench import datasets, measured
 from actbench.claims import Claim, ClaimsFile, Protocol
 from actbench.errors import ActbenchError
-from actbench.experiments import EXPERIMENTS
+from actbench.experiments import get as get_experiment
 from actbench.verdicts import Judgment, judge, judge_values
 
 if TYPE_CHECKING:
@@ -36,17 +37,54 @@ def config_for(
     Raises:
         ActbenchError: A setting is not one of the experiment's, or out of range.
     """
-    factory = EXPERIMENTS[protocol.experiment].module().Config
+    factory = get_experiment(protocol.experiment).module().Config
     known = [name for name in factory.__dataclass_fields__ if name not in _NOT_SETTINGS]
     unknown = set(protocol.settings) - set(known)
     if unknown:
+        given = sorted(unknown)[0]
+        near = get_close_matches(given, known, n=1, cutoff=0.5)
+        hint = f". Did you mean {near[0]!r}?" if near else ""
         raise ActbenchError(
-            f"{protocol.experiment} has no setting {sorted(unknown)[0]!r}; it has "
-            f"{', '.join(known)}"
+            f"{protocol.experiment} has no setting {given!r}; it has {', '.join(known)}{hint}"
         )
     return factory(
         **protocol.settings, seeds=protocol.seeds or seeds, device=device, threads=threads
     )
+
+
+def _toml(value: Any) -> str:
+    return str(list(value) if isinstance(value, tuple) else value)
+
+
+def check_settings(claims: ClaimsFile) -> None:
+    """Build every protocol's configuration, so that a mistake is told before anything runs.
+
+    Loads torch.
+
+    Args:
+        claims: The file.
+
+    Raises:
+        ActbenchError: A setting is not one of its experiment's, of another kind or out of range;
+            names file and protocol.
+    """
+    for name, protocol in claims.protocol.items():
+        try:
+            config_for(protocol, 1, "cpu")
+        except ActbenchError as error:
+            raise ActbenchError(
+                f"{claims.path}: protocol {name!r}, field 'settings': {error}"
+            ) from error
+        except (TypeError, ValueError, AttributeError) as error:
+            given = ", ".join(f"{key} = {value!r}" for key, value in protocol.settings.items())
+            factory = get_experiment(protocol.experiment).module().Config()
+            usual = ", ".join(
+                f"{key} = {_toml(getattr(factory, key))}" for key in protocol.settings
+            )
+            raise ActbenchError(
+                f"{claims.path}: protocol {name!r}, field 'settings': {given}: one of these is of "
+                f"another kind than {protocol.experiment} takes ({error}). By default: {usual}"
+            ) from error
 
 
 def file_name(name: str, protocol: Protocol) -> str:
@@ -97,7 +135,8 @@ def judge_one(
     dataset = dataset_of(claim.protocol)
     if dataset is not None:
         return judge(claim, dataset, claims.alpha)
-    return judge_values(claim, measured.load(claim.protocol).values(claim.metric), claims.alpha)
+    stored = measured.load(claim.protocol, claims.measured_folder)
+    return judge_values(claim, stored.values(claim.metric), claims.alpha)
 
 
 def stored_dataset(folder: Path, name: str, protocol: Protocol) -> xr.Dataset:

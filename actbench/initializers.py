@@ -24,9 +24,13 @@ KEYS = (
     "xavier_normal",
     "he_uniform",
     "he_normal",
+    "lecun_uniform",
+    "lecun_normal",
     "normal(STD)",
+    "mean_field(W2,B2)",
 )
-"""What ``get`` accepts; ``STD`` stands for a positive number."""
+"""What ``get`` accepts; ``STD`` stands for a positive number, ``W2`` and ``B2`` for sigma_w^2 and
+sigma_b^2 of mean-field theory, such as a critical point."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,14 @@ class Initializer:
         weight_variance: Variance of one weight, given ``(fan_in, fan_out)``.
         bias_variance: Variance of one bias, given ``fan_in``.
         draw: Draws a layer's parameters in place; ``None`` keeps what torch's constructor drew.
+        source: Digest of the code of an initializer of one's own; empty for those shipped.
     """
 
     key: str
     weight_variance: Callable[[int, int], float]
     bias_variance: Callable[[int], float]
     draw: Callable[[nn.Linear], None] | None
+    source: str = ""
 
     def sigma_w2(self, fan_in: int, fan_out: int) -> float:
         """Return sigma_w^2 = fan_in x (variance of one weight) (Poole et al. 2016, eq. 1).
@@ -96,6 +102,10 @@ def _he_variance(fan_in: int, fan_out: int) -> float:  # noqa: ARG001 - one sign
     return 2 / fan_in
 
 
+def _lecun_variance(fan_in: int, fan_out: int) -> float:  # noqa: ARG001 - one signature for all
+    return 1 / fan_in
+
+
 def _default_variance(fan_in: int, fan_out: int) -> float:  # noqa: ARG001 - one signature for all
     # Uniform on [-1/sqrt(fan_in), 1/sqrt(fan_in)] for weights and biases alike.
     return 1 / (3 * fan_in)
@@ -127,14 +137,67 @@ _FIXED = {
         _no_bias,
         _with_zero_bias("kaiming_normal_", nonlinearity="relu"),
     ),
+    # LeCun et al. 1998, section 4.6: He's with a gain of 1.
+    "lecun_uniform": Initializer(
+        "lecun_uniform",
+        _lecun_variance,
+        _no_bias,
+        _with_zero_bias("kaiming_uniform_", nonlinearity="linear"),
+    ),
+    "lecun_normal": Initializer(
+        "lecun_normal",
+        _lecun_variance,
+        _no_bias,
+        _with_zero_bias("kaiming_normal_", nonlinearity="linear"),
+    ),
 }
+
+
+OWN: dict[str, Initializer] = {}
+"""Initializers of one's own that this process has loaded: specification to initializer."""
+
+
+def register(initializer: Initializer) -> None:
+    """Let an initializer of one's own be found by its key, until this process ends.
+
+    Args:
+        initializer: Its key must not be one of those shipped.
+
+    Raises:
+        ActbenchError: The key is one of those shipped.
+    """
+    if initializer.key in _FIXED:
+        raise ActbenchError(f"{initializer.key!r} is a built-in initializer; choose another key")
+    OWN[initializer.key] = initializer
+
+
+def _mean_field(key: str) -> Initializer:
+    match = re.fullmatch(r"mean_field\(([^,]+),([^,]+)\)", key)
+    try:
+        w2, b2 = (float(part) for part in match.groups()) if match else (math.nan, math.nan)
+    except ValueError:
+        w2 = b2 = math.nan
+    if not (math.isfinite(w2) and math.isfinite(b2) and w2 > 0 and b2 >= 0):
+        raise ActbenchError(
+            f"initializer {key!r} must name sigma_w^2 above 0 and sigma_b^2 of at least 0, as in "
+            "'mean_field(2,0)'"
+        )
+
+    def draw(layer: nn.Linear) -> None:
+        from torch.nn import init
+
+        init.normal_(layer.weight, std=math.sqrt(w2 / layer.in_features))
+        init.normal_(layer.bias, std=math.sqrt(b2))
+
+    return Initializer(key, lambda fan_in, fan_out: w2 / fan_in, lambda fan_in: b2, draw)
 
 
 def get(key: str) -> Initializer:
     """Look up an initializer by its key.
 
     Args:
-        key: One of ``KEYS``, with a positive number for ``STD``, such as ``"normal(0.05)"``.
+        key: One of ``KEYS``, with a positive number for ``STD``, such as ``"normal(0.05)"``, or
+            that of an initializer that was registered.
 
     Returns:
         The initializer.
@@ -144,9 +207,13 @@ def get(key: str) -> Initializer:
     """
     if key in _FIXED:
         return _FIXED[key]
+    if key in OWN:
+        return OWN[key]
+    if key.startswith("mean_field("):
+        return _mean_field(key)
     match = re.fullmatch(r"normal\((.+)\)", key)
     if match is None:
-        raise unknown_name("initializer", key, KEYS)
+        raise unknown_name("initializer", key, [*KEYS, *OWN])
     try:
         std = float(match[1])
     except ValueError:

@@ -31,18 +31,22 @@ LEGEND = (
     "sign, a looser bound). not_reproduced: neither. inconclusive: too few seeds. not_testable: no "
     "experiment here can decide. As expected: the verdict that is pinned, so that a change is "
     "noticed.",
+    "A median stands with its confidence interval ('between'), at an error level of 1 % for all "
+    "claims together; 'values from' gives the extremes over seeds.",
+    "Margin, for a bound (x): by which factor the near end of the interval clears it, or misses "
+    "it; for a value within a tolerance (tol): distance to the nearest edge, in tolerances.",
+)
+
+STUDY_LEGEND = (
     "Unless a row says otherwise a network has 10 hidden layers of 64 units and torch's default "
     "initializer; it is trained on 200 points of one period of a sine with noise of standard "
     "deviation 0.1 by Adam, learning rate 0.001, no weight decay, 500 epochs.",
     "Gradient ratio: mean |dL/dW| of the output layer over that of layer 1, nearest the input. "
     "Recovered protocol: the draw of networks and inputs that gives the study's printed digits.",
-    "A median stands with its confidence interval ('between'), at an error level of 1 % for all "
-    "claims together; 'values from' gives the extremes over seeds.",
-    "Margin, for a bound (x): by which factor the near end of the interval clears it, or misses "
-    "it; for a value within a tolerance (tol): distance to the nearest edge, in tolerances.",
     "In other settings: 10 initializers times 5 learning rates, 3 weight decays and 3 numbers of "
     "epochs, 5 seeds each; 'seeds disagree' counts settings in which some hold and some do not.",
 )
+"""What holds for the study's own claims alone."""
 
 _MARKS = {
     Verdict.REPRODUCED: "[green]reproduced[/]",
@@ -193,19 +197,24 @@ def elsewhere(claims: ClaimsFile, judgments: Sequence[Judgment]) -> dict[str, st
     Returns:
         Claim id to one sentence from the stored robustness map; empty where none is stored.
     """
-    if not robustness.path_of().exists():
+    if not (claims.of_the_study and robustness.path_of().exists()):
         return {}
     found, asked = robustness.load(), {judgment.claim.id for judgment in judgments}
     mapped = [claim for claim in robustness.mapped_claims(claims) if claim.id in asked]
     return {claim.id: sentence(found, claim) for claim in mapped}
 
 
-def markdown(judgments: Sequence[Judgment], sentences: Mapping[str, str]) -> str:
+def markdown(
+    judgments: Sequence[Judgment],
+    sentences: Mapping[str, str],
+    legend: Sequence[str] = (*LEGEND, *STUDY_LEGEND),
+) -> str:
     """Write the ledger as a Markdown table.
 
     Args:
         judgments: What was judged.
         sentences: As ``elsewhere`` gives them.
+        legend: Sentences that explain it.
 
     Returns:
         Markdown with a row per claim and the counts below.
@@ -214,7 +223,7 @@ def markdown(judgments: Sequence[Judgment], sentences: Mapping[str, str]) -> str
     lines = ["# Ledger of claims", "", counts(judgments), ""]
     if ours:
         lines += [f"{ours} of them, marked *Ours*, the study does not state: they explain it.", ""]
-    lines += [f"- {line}" for line in LEGEND]
+    lines += [f"- {line}" for line in legend]
     for source in dict.fromkeys(j.claim.source for j in judgments):
         lines += ["", f"## {source[0].upper()}{source[1:]}", ""]
         lines += [
@@ -281,6 +290,12 @@ def as_json(judgments: Sequence[Judgment], sentences: Mapping[str, str]) -> str:
     return strict_json(rows)
 
 
+def _rerun(claims: ClaimsFile, claim_id: str) -> str:
+    if claims.of_the_study:
+        return f"pytest 'tests/test_claims.py::test_claim[{claim_id}]'"
+    return f"pytest --claims {claims.path} -k {claim_id}"
+
+
 def in_full(judgment: Judgment, claims: ClaimsFile, *, stored: bool) -> str:
     """Write everything about one claim.
 
@@ -326,13 +341,12 @@ def in_full(judgment: Judgment, claims: ClaimsFile, *, stored: bool) -> str:
         f" ({'tolerances' if claim.relation.kind == 'equals' else 'factor'} to the bound)",
         f"  seeds      {judgment.seeds}; the wording needs {judgment.seeds_needed}",
         f"  to flip    {judgment.to_flip}",
-        f"  rerun      pytest 'tests/test_claims.py::test_claim[{claim.id}]'"
-        + (" --slow" if protocol.slow else ""),
+        f"  rerun      {_rerun(claims, claim.id)}" + (" --slow" if protocol.slow else ""),
     ]
     sentence = elsewhere(claims, [judgment]).get(claim.id)
     if sentence:
         lines.append(f"  elsewhere  {sentence}")
     if stored:
-        made = measured.load(claim.protocol).environment
+        made = measured.load(claim.protocol, claims.measured_folder).environment
         lines.append(f"  measured   with torch {made.get('torch')} on {made.get('cpu')}")
     return "\n".join(lines)

@@ -110,11 +110,23 @@ class Difference:
     how: str
 
     def __str__(self) -> str:
-        arguments = ", ".join(f"{k}={v}" for k, v in self.metric.items() if k != "name")
         return (
-            f"{self.metric['name']}({arguments}): stored {self.stored:.6g}, now "
-            f"{self.fresh:.6g} ({self.how})"
+            f"{metric_title(self.metric)}: stored {self.stored:.6g}, now {self.fresh:.6g} "
+            f"({self.how})"
         )
+
+
+def metric_title(metric: Mapping[str, Any]) -> str:
+    """Write a metric as a call.
+
+    Args:
+        metric: Name and arguments.
+
+    Returns:
+        Such as ``"final_mse(activation=relu)"``.
+    """
+    arguments = ", ".join(f"{k}={v}" for k, v in metric.items() if k != "name")
+    return f"{metric['name']}({arguments})"
 
 
 def path_of(protocol: str, folder: Path | None = None) -> Path:
@@ -180,7 +192,7 @@ def from_dataset(protocol: str, claims: ClaimsFile, dataset: xr.Dataset) -> Meas
         protocol=protocol,
         settings=datasets.protocol_of(dataset),
         environment=datasets.environment_of(dataset),
-        entries=[_entry(metric, exact, dataset) for metric, exact in unique.values()],
+        entries=[entry_of(metric, exact, dataset) for metric, exact in unique.values()],
     )
 
 
@@ -207,7 +219,17 @@ def _early_metrics(dataset: xr.Dataset) -> list[dict[str, Any]]:
     return found
 
 
-def _entry(metric: Mapping[str, Any], exact: bool, dataset: xr.Dataset) -> Entry:
+def entry_of(metric: Mapping[str, Any], exact: bool, dataset: xr.Dataset) -> Entry:
+    """Compute a metric as it is stored.
+
+    Args:
+        metric: Name and arguments.
+        exact: Whether a fresh run must give the same values up to rounding.
+        dataset: To compute it from.
+
+    Returns:
+        The entry.
+    """
     values = metrics.measure(metric, dataset)
     return Entry(
         metric=dict(metric),

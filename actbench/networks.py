@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from actbench.activations import Activation
 from actbench.initializers import Initializer
-from actbench.kernels import kernel_of
+from actbench.kernels import Kernel, kernel_of, learnable_kernel
 
 # torch's initializers draw from one stream per process; threads take turns with it.
 _RANDOM_STREAM = threading.Lock()
@@ -54,7 +54,7 @@ class Architecture:
 
     @property
     def parameter_count(self) -> int:
-        """Number of weights and biases of one network."""
+        """Number of weights and biases of one network, without the activation's own parameters."""
         return sum(fan_out * (fan_in + 1) for fan_out, fan_in in self.layer_shapes)
 
 
@@ -136,7 +136,24 @@ def linear_layers(network: nn.Sequential) -> list[nn.Linear]:
     Returns:
         ``depth + 1`` layers, the output layer last.
     """
-    return [module for module in network.modules() if isinstance(module, nn.Linear)]
+    layers = (part.linear if isinstance(part, SkipLayer) else part for part in network)
+    return [layer for layer in layers if isinstance(layer, nn.Linear)]
+
+
+def activation_modules(network: nn.Sequential) -> list[nn.Module]:
+    """List the activations of a network's hidden layers, layer 1 first.
+
+    Args:
+        network: As ``reference_network`` builds it.
+
+    Returns:
+        One module per hidden layer.
+    """
+    return [
+        part.activation if isinstance(part, SkipLayer) else part
+        for part in network
+        if not isinstance(part, nn.Linear)
+    ]
 
 
 def _aligned(numel: int) -> int:
@@ -160,11 +177,15 @@ class Stack:
         dtype: Floating-point type of all tensors.
 
     Attributes:
-        parameters: All weights and biases of all members in one flat tensor.
+        parameters: All weights and biases of all members in one flat tensor, and behind them the
+            parameters that the activation has of its own.
+        linear_parameters: Its part with the weights and biases, a view.
         weights: Per layer ``(member, fan_out, fan_in)``, views of ``parameters``.
         biases: Per layer ``(member, 1, fan_out)``, views of ``parameters``.
         weight_gradients: Like ``weights``; filled by ``backward``.
         bias_gradients: Like ``biases``; filled by ``backward``.
+        learnable: Per hidden layer the activation's own parameters by name, each ``(member, ...)``,
+            views of ``parameters``; empty for an activation that has none.
         activations: Output of each hidden layer, with its skip connection where there is one,
             ``(member, points, width)``; filled by ``forward``.
     """
@@ -180,18 +201,23 @@ class Stack:
     ) -> None:
         self.architecture = architecture
         self.count = count
-        total = sum(
+        linear = sum(
             _aligned(count * fan_out * fan_in) + _aligned(count * fan_out)
             for fan_out, fan_in in architecture.layer_shapes
         )
-        values = torch.zeros(total, device=device, dtype=dtype)
+        activation = architecture.activation.module().to(device, dtype)
+        own = sum(_aligned(count * p.numel()) for p in activation.parameters())
+        values = torch.zeros(linear + architecture.depth * own, device=device, dtype=dtype)
         gradients = torch.zeros_like(values)
         self.weights, self.biases = self._views(values)
         self.weight_gradients, self.bias_gradients = self._views(gradients)
-        self._copy_members(networks)
+        self.learnable = self._learnable_views(values[linear:], activation)
+        learnable_gradients = self._learnable_views(gradients[linear:], activation)
+        self._copy_members(networks, activation)
         self.parameters = nn.Parameter(values)
         self.parameters.grad = gradients
-        self._kernel = kernel_of(architecture.activation.module())
+        self.linear_parameters = values[:linear]
+        self._kernels = self._kernels_of(activation, learnable_gradients, points)
         self._allocate_activity(points, values)
 
     def _views(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -208,9 +234,35 @@ class Stack:
                 start += _aligned(numel)
         return weights, biases
 
-    def _copy_members(self, networks: Iterable[nn.Sequential]) -> None:
+    def _learnable_views(self, flat: Tensor, activation: nn.Module) -> list[dict[str, Tensor]]:
+        layers: list[dict[str, Tensor]] = []
+        start = 0
+        for _ in range(self.architecture.depth):
+            layers.append({})
+            for name, parameter in activation.named_parameters():
+                numel = self.count * parameter.numel()
+                layers[-1][name] = flat[start : start + numel].view(self.count, *parameter.shape)
+                start += _aligned(numel)
+        return layers
+
+    def _kernels_of(
+        self, activation: nn.Module, gradients: list[dict[str, Tensor]], points: int
+    ) -> list[Kernel]:
+        if not any(self.learnable):
+            return [kernel_of(activation)] * self.architecture.depth
+        shape = (self.count, points, self.architecture.width)
+        pairs = zip(self.learnable, gradients, strict=True)
+        return [learnable_kernel(activation, own, gradient, shape) for own, gradient in pairs]
+
+    def _copy_members(self, networks: Iterable[nn.Sequential], activation: nn.Module) -> None:
         with torch.no_grad():
+            for own in self.learnable:  # where no network is given, as the activation starts
+                for name, parameter in activation.named_parameters():
+                    own[name][:] = parameter
             for member, network in enumerate(networks):
+                for own, module in zip(self.learnable, activation_modules(network), strict=True):
+                    for name, parameter in module.named_parameters() if own else ():
+                        own[name][member] = parameter
                 for number, layer in enumerate(linear_layers(network)):
                     self.weights[number][member] = layer.weight
                     self.biases[number][member, 0] = layer.bias
@@ -225,7 +277,7 @@ class Stack:
 
         depth = self.architecture.depth
         pre = [buffer() for _ in range(depth)]
-        post = pre if self._kernel.in_place else [buffer() for _ in range(depth)]
+        post = pre if self._kernels[0].in_place else [buffer() for _ in range(depth)]
         self._flat_pre, self._pre = [b[0] for b in pre], [b[1] for b in pre]
         self._flat_post, self.activations = [b[0] for b in post], [b[1] for b in post]
         self._errors = [buffer(), buffer()]
@@ -249,10 +301,11 @@ class Stack:
         for number, pre in enumerate(self._pre):
             if number == 0:
                 torch.mul(x, self.weights[0].mT, out=pre)  # (member, points, width)
+                pre.add_(self.biases[0])
             else:
-                torch.bmm(self.activations[number - 1], self.weights[number].mT, out=pre)
-            pre.add_(self.biases[number])
-            self._kernel.forward(self._flat_pre[number], self._flat_post[number])
+                below, weight = self.activations[number - 1], self.weights[number].mT
+                torch.baddbmm(self.biases[number], below, weight, out=pre)
+            self._kernels[number].forward(self._flat_pre[number], self._flat_post[number])
             if self.architecture.skip and number > 0:
                 torch.add(
                     self._skip_terms[number],
@@ -312,7 +365,7 @@ class Stack:
         torch.mul(output_gradient, self.weights[-1], out=error)
         for number in reversed(range(self.architecture.depth)):
             passed_on = error.clone() if self.architecture.skip and number > 0 else None
-            self._kernel.backward(flat, self._flat_pre[number], self._flat_post[number])
+            self._kernels[number].backward(flat, self._flat_pre[number], self._flat_post[number])
             if observe is not None:
                 observe(number + 1, error)
             torch.sum(error, 1, keepdim=True, out=self.bias_gradients[number])

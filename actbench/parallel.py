@@ -61,5 +61,5 @@ def side_by_side(
     return [future.result() for future in futures]
 
 
-class _StoppedError(Exception):
-    """Ends a job whose result nobody waits for any more."""
+class _StoppedError(BaseException):
+    """Ends a job whose result nobody waits for any more; no failure that a job may catch."""

@@ -5,9 +5,11 @@ Loaded by pytest through an entry point, so it imports nothing heavy until a tes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import pytest
 
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from actbench.claims import Claim, ClaimsFile
     from actbench.verdicts import Judgment
 
-_CLAIMS = pytest.StashKey["ClaimsFile"]()
+pytest_plugins = ["actbench.pytest_activation"]  # --activation
+
+_CLAIMS = pytest.StashKey[dict[Path, "ClaimsFile"]]()
+_ASKED = pytest.StashKey[list[Path]]()
 _LOW_MARGIN = 2.0
 _BASELINE_SEEDS = 100
 
@@ -29,6 +34,15 @@ class NotReproduced(AssertionError):  # noqa: N818 - the name of a finding, not 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the claims suite."""
     group = parser.getgroup("actbench", "claims with verdicts")
+    group.addoption(
+        "--claims",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="judge the claims of this file, one test per claim; may be repeated. Where no test "
+        "file is named, nothing else is run",
+    )
     group.addoption("--seeds", type=int, default=16, help="seeds per training, from 42 on")
     group.addoption(
         "--device",
@@ -42,6 +56,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         type=Path,
         help="judge what actbench reproduce wrote to DIR instead of training",
+    )
+    group.addoption(
+        "--record",
+        metavar="FILE",
+        type=Path,
+        help="afterwards write what this torch did to FILE, as actbench record does, from the "
+        "trainings of this session",
     )
     group.addoption(
         "--slow",
@@ -58,39 +79,103 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks, also outside this repository."""
+    """Register the marks, also outside this repository, and collect the files of --claims."""
+    asked = [path.resolve() for path in config.getoption("--claims")]
+    config.stash[_ASKED] = asked
+    if not hasattr(config, "workerinput"):  # once is enough
+        for path in asked:
+            _checked(config, path)
+    if asked:
+        named = config.args_source is pytest.Config.ArgsSource.ARGS
+        config.args[:] = [*(config.args if named else ()), *map(str, asked)]
     config.addinivalue_line("markers", "claim: a documented claim of the study, judged")
     config.addinivalue_line("markers", "slow: trains for minutes; needs --slow")
+    if config.getoption("--record") is not None:
+        from actbench.pytest_record import Writer
+
+        config.pluginmanager.register(Writer(config.getoption("--record"), claims_of(config)))
 
 
-def shipped_claims(config: pytest.Config) -> ClaimsFile:
-    """Return the study's claims, read once per session.
+def _checked(config: pytest.Config, path: Path) -> None:
+    """Read a file of --claims and check its settings, before anything is collected."""
+    from actbench.errors import ActbenchError
+    from actbench.evidence import check_settings
+
+    try:
+        check_settings(claims_of(config, path))
+    except ActbenchError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def claims_of(config: pytest.Config, path: Path | None = None) -> ClaimsFile:
+    """Return the claims of a file, read once per session.
 
     Args:
         config: Of the running session.
+        path: The file; ``baselines/published.toml``, the study's, by default.
 
     Returns:
-        The content of ``baselines/published.toml``.
+        Its content.
     """
-    if _CLAIMS not in config.stash:
-        from actbench import claims
+    from actbench import claims
 
-        config.stash[_CLAIMS] = claims.published()
-    return config.stash[_CLAIMS]
+    known = config.stash.setdefault(_CLAIMS, {})
+    wanted = path or claims.baselines_folder() / "published.toml"
+    if wanted not in known:
+        known[wanted] = claims.load(wanted)
+    return known[wanted]
+
+
+class ClaimsModule(pytest.Module):
+    """A file of claims as a module of tests: one per claim."""
+
+    def _getobj(self) -> ModuleType:
+        module = ModuleType(self.path.stem, f"The claims of {self.path}.")
+        vars(module)["test_claim"] = _claim_is_as_pinned
+        return module
+
+
+def _claim_is_as_pinned(judgment: Judgment, claims_file: ClaimsFile) -> None:
+    """The claim's verdict is the one that is pinned."""
+    check_expected(judgment, claims_file)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Collect what was named by --claims."""
+    if file_path.resolve() in parent.config.stash[_ASKED]:
+        return ClaimsModule.from_parent(parent, path=file_path)
+    return None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give one test per claim and device to whoever asks for the fixture ``judgment``."""
+    """Give one test per claim and device to whoever asks for the fixture ``judgment``.
+
+    The claims are the study's, in a module with a list ``CLAIMS_FILES`` those files', and in a
+    file of --claims its own.
+    """
     if "judgment" not in metafunc.fixturenames or "claim" not in metafunc.fixturenames:
         return
-    claims = shipped_claims(metafunc.config)
+    module = metafunc.definition.getparent(pytest.Module)
+    files: Sequence[Path | None] = getattr(metafunc.module, "CLAIMS_FILES", (None,))
+    if isinstance(module, ClaimsModule):
+        files = (module.path.resolve(),)
     metafunc.parametrize(
-        "claim",
-        [pytest.param(c, id=c.id, marks=_marks(claims, c)) for c in claims.claim],
+        ("claims_file", "claim"),
+        [
+            pytest.param(path, claim, id=_id(path, claim, files), marks=_marks(file, claim))
+            for path in files
+            for file in [claims_of(metafunc.config, path)]
+            for claim in file.claim
+        ],
+        indirect=["claims_file"],
     )
     several = devices_of(metafunc.config)
     if len(several) > 1:
         metafunc.parametrize("training_device", several, indirect=True)
+
+
+def _id(path: Path | None, claim: Claim, files: Sequence[Path | None]) -> str:
+    return claim.id if path is None or len(files) == 1 else f"{path.stem}:{claim.id}"
 
 
 def _marks(claims: ClaimsFile, claim: Claim) -> list[pytest.MarkDecorator]:
@@ -121,9 +206,9 @@ def _reason(claims: ClaimsFile, claim: Claim) -> str:
 
 
 @pytest.fixture(scope="session")
-def claims_file(pytestconfig: pytest.Config) -> ClaimsFile:
-    """The study's claims."""
-    return shipped_claims(pytestconfig)
+def claims_file(request: pytest.FixtureRequest) -> ClaimsFile:
+    """The claims of the file that the test is about, the study's unless it names another."""
+    return claims_of(request.config, getattr(request, "param", None))
 
 
 def devices_of(config: pytest.Config) -> list[str]:
@@ -155,36 +240,43 @@ def protocol_dataset(
 
     Workers of pytest-xdist share what one of them computed, on one thread each, as they run side
     by side. The function returns ``None`` for a slow protocol unless ``--slow`` was given: its
-    claims are judged from stored measurements.
+    claims are judged from stored measurements, where there are any.
     """
     from filelock import FileLock
 
-    from actbench import datasets, evidence
-    from actbench.experiments import EXPERIMENTS
+    from actbench import datasets, evidence, measured
+    from actbench.experiments import get as get_experiment
+    from actbench.pytest_record import FOLDER, shared_path
 
     folder = tmp_path_factory.getbasetemp()
     threads = pytestconfig.getoption("--threads")
     if hasattr(pytestconfig, "workerinput"):
         folder = folder.parent
         threads = threads or 1
+    pytestconfig.stash[FOLDER] = folder
     results = pytestconfig.getoption("--from-results")
     regenerate = pytestconfig.getoption("--regenerate-baselines")
     seeds = _BASELINE_SEEDS if regenerate else pytestconfig.getoption("--seeds")
     known: dict[str, xr.Dataset] = {}
+    # Files of two names may have protocols of one.
+    owner = "" if claims_file.of_the_study else f"{crc32(str(claims_file.path).encode()):08x}-"
     first = devices_of(pytestconfig)[0]
 
     def find(name: str, device: str = first) -> xr.Dataset | None:
         protocol = claims_file.protocol[name]
         if protocol.slow and not (pytestconfig.getoption("--slow") or regenerate):
-            return None
+            # What a file of one's own has no measurements of can only be run.
+            stored = measured.path_of(name, claims_file.measured_folder)
+            if claims_file.of_the_study or stored.exists():
+                return None
         if results is not None:
             return evidence.stored_dataset(results, name, protocol)
-        path = folder / f"actbench-{name}-{device.replace(':', '-')}.nc"
+        path = shared_path(folder, f"{owner}{name}", device)
         if path.name not in known:
             with FileLock(f"{path}.lock"):
                 if not path.exists():
                     config = evidence.config_for(protocol, seeds, device, threads)
-                    module = EXPERIMENTS[protocol.experiment].module()
+                    module = get_experiment(protocol.experiment).module()
                     datasets.save(module.run(config), path)
             known[path.name] = datasets.load(path)
         return known[path.name]
@@ -217,11 +309,12 @@ def judgment(
     return result
 
 
-def check_expected(judgment: Judgment) -> None:
+def check_expected(judgment: Judgment, file: ClaimsFile | None = None) -> None:
     """End a claim's test as its verdict says.
 
     Args:
         judgment: The verdict with its evidence.
+        file: Where the claim stands; the study's claims by default.
 
     Raises:
         NotReproduced: The verdict is the expected one, and the claim does not hold as stated.
@@ -232,11 +325,14 @@ def check_expected(judgment: Judgment) -> None:
     if not judgment.as_expected:
         if judgment.verdict is Verdict.INCONCLUSIVE and judgment.seeds < judgment.seeds_needed:
             pytest.skip(f"needs {judgment.seeds_needed} seeds, {judgment.seeds} were run")
+        look_at = f"actbench claims show {claim.id}"
+        if file is not None and not file.of_the_study:
+            look_at = f"actbench verify {file.path}"
         pytest.fail(
             f"{claim.id} is {judgment.verdict}, but {claim.expected} was expected.\n"
             f"claim:    {claim.statement}\n"
             f"measured: {judgment.sentence}\n"
-            f"look at:  actbench claims show {claim.id}",
+            f"look at:  {look_at}",
             pytrace=False,
         )
     if judgment.verdict is not Verdict.REPRODUCED:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from actbench.errors import ActbenchError, require_positive_int
 
 FIRST_SEED = 42
-_LARGEST_SEED = 2**31 - 1  # NetCDF 3 holds integers of 32 bits
+LARGEST_SEED = 2**31 - 1  # NetCDF 3 holds integers of 32 bits
 
 
 def expand(seeds: int | Sequence[int]) -> tuple[int, ...]:
@@ -28,11 +28,11 @@ def expand(seeds: int | Sequence[int]) -> tuple[int, ...]:
     if (
         not result
         or min(result) < 0
-        or max(result) > _LARGEST_SEED
+        or max(result) > LARGEST_SEED
         or len(set(result)) < len(result)
     ):
         raise ActbenchError(
             f"seeds are {list(result)!r}, but must be at least one, none below 0 or above "
-            f"{_LARGEST_SEED}, each named once"
+            f"{LARGEST_SEED}, each named once"
         )
     return result

@@ -13,16 +13,19 @@ from rich.console import Console
 from actbench import claims, console, evidence, ledger, report
 from actbench.errors import ActbenchError
 from actbench.experiments import EXPERIMENTS, Experiment
+from actbench.experiments import get as get_experiment
 from actbench.files import write_atomic
 from actbench.findings.sine_regression import against_published
 from actbench.results import Outcome, fulfil
 
 if TYPE_CHECKING:
+    from actbench.claims import ClaimsFile
     from actbench.verdicts import Judgment
 
 
 _OPTIONS = {
     "activations": "--activation",
+    "targets": "--target",
     "epochs": "--epochs",
     "initializer": "--initializer",
     "learning_rate": "--learning-rate",
@@ -70,12 +73,34 @@ def study_jobs(seeds: int, device: str, threads: int | None, *, quick: bool = Fa
         if not protocol.slow:
             config = evidence.config_for(protocol, seeds, device, threads)
             variant = evidence.file_name(name, protocol) if protocol.settings else None
-            jobs.append(Job(EXPERIMENTS[protocol.experiment], config, variant))
+            jobs.append(Job(get_experiment(protocol.experiment), config, variant))
     covered = {job.experiment.key for job in jobs}
     for key, experiment in EXPERIMENTS.items() if not quick else ():
         if key not in covered:
             config = experiment.module().Config(device=device, threads=threads)
             jobs.append(Job(experiment, config))
+    return jobs
+
+
+def jobs_of(file: ClaimsFile, seeds: int, device: str, threads: int | None) -> list[Job]:
+    """List what the claims of a file need, slow protocols too.
+
+    Args:
+        file: The claims.
+        seeds: How many seeds, where a protocol does not state its own.
+        device: Where to train.
+        threads: CPU threads.
+
+    Returns:
+        One job per protocol that a claim names.
+    """
+    named = {claim.protocol for claim in file.claim}
+    jobs = []
+    for name, protocol in file.protocol.items():
+        if name in named:
+            config = evidence.config_for(protocol, seeds, device, threads)
+            variant = evidence.file_name(name, protocol) if protocol.settings else None
+            jobs.append(Job(get_experiment(protocol.experiment), config, variant))
     return jobs
 
 
@@ -207,11 +232,12 @@ class Session:
                 highlight=False,
             )
 
-    def show_ledger(self, judgments: Sequence[Judgment]) -> bool:
+    def show_ledger(self, judgments: Sequence[Judgment], file: ClaimsFile | None = None) -> bool:
         """Print the ledger and write it beside the results.
 
         Args:
             judgments: Every claim's verdict.
+            file: The claims; the study's by default.
 
         Returns:
             Whether a verdict is not the expected one. A claim that lacks seeds is not counted:
@@ -220,9 +246,11 @@ class Session:
         screen = self._console
         screen.print(ledger.table(judgments, screen.width))
         screen.print(ledger.counts(judgments), highlight=False)
-        sentences = ledger.elsewhere(claims.published(), judgments)
+        about = file or claims.published()
+        sentences = ledger.elsewhere(about, judgments)
+        legend = (*ledger.LEGEND, *(ledger.STUDY_LEGEND if about.of_the_study else ()))
         write_atomic(self.out / "ledger.json", f"{ledger.as_json(judgments, sentences)}\n".encode())
-        write_atomic(self.out / "ledger.md", ledger.markdown(judgments, sentences).encode())
+        write_atomic(self.out / "ledger.md", ledger.markdown(judgments, sentences, legend).encode())
         return bool(ledger.changed(judgments))
 
     def show_report(self, judgments: Sequence[Judgment]) -> None:

@@ -88,3 +88,42 @@ def at_least_zero(setting: str, value: float) -> float:
     if not (math.isfinite(value) and value >= 0):
         raise ActbenchError(f"{setting} is {value!r}, but must be a finite number, at least 0")
     return value
+
+
+def finite(setting: str, value: float) -> float:
+    """Check a number that must be finite.
+
+    Args:
+        setting: The setting's name, for the error.
+        value: The number.
+
+    Returns:
+        The number.
+
+    Raises:
+        ActbenchError: It is not.
+    """
+    if not math.isfinite(value):
+        raise ActbenchError(f"{setting} is {value!r}, but must be a finite number")
+    return value
+
+
+def ordered_pair(setting: str, given: Sequence[float]) -> tuple[float, float]:
+    """Check the ends of a range.
+
+    Args:
+        setting: The setting's name, for the error.
+        given: Smallest and largest value, which may be equal.
+
+    Returns:
+        Both ends.
+
+    Raises:
+        ActbenchError: They are not two finite numbers in order.
+    """
+    ends = tuple(given)
+    if len(ends) != 2 or not all(math.isfinite(end) for end in ends) or ends[0] > ends[1]:
+        raise ActbenchError(
+            f"{setting} are {list(ends)!r}, but must be two finite numbers, the smaller first"
+        )
+    return float(ends[0]), float(ends[1])

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+
+_NOTCH = 1.57
 
 
 def median_interval(values: ArrayLike, alpha: float) -> tuple[float, float] | None:
@@ -104,7 +108,11 @@ def same_distribution(first: ArrayLike, second: ArrayLike) -> float:
         The probability of a distance at least this large if both come from one distribution.
     """
     one, two = (np.nan_to_num(_nan_as_infinity(v)) for v in (first, second))
-    return float(stats.ks_2samp(one, two, method="exact").pvalue)
+    with warnings.catch_warnings():
+        # For hardly any distance the exact sum fails by rounding; scipy says so and takes the
+        # asymptotic value, which is 1 there.
+        warnings.filterwarnings("ignore", "ks_2samp: Exact calculation", RuntimeWarning)
+        return float(stats.ks_2samp(one, two, method="exact").pvalue)
 
 
 def _nan_as_infinity(values: ArrayLike) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -130,3 +138,20 @@ def quantiles(values: NDArray[np.float64]) -> tuple[float, float, float]:
     if np.isfinite(finite).all():
         low, median, high = (float(q) for q in np.quantile(finite, (0.025, 0.5, 0.975)))
     return low, median, high
+
+
+def noise_of_median(values: Sequence[float]) -> float:
+    """Estimate how far a median of these may be off, as a share of it.
+
+    Half the width of a notch, 1.57 IQR / sqrt(n) (McGill, Tukey and Larsen 1978, section 7).
+
+    Args:
+        values: Positive numbers, at least one.
+
+    Returns:
+        A share of at least 0; 0 for fewer than two values, which tell nothing.
+    """
+    if len(values) < 2:
+        return 0.0
+    lower, median, upper = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
+    return _NOTCH * (upper - lower) / math.sqrt(len(values)) / median

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench.errors import unknown_name
+from actbench.errors import ActbenchError, unknown_name
 
 _Array = NDArray[np.float64]
 
@@ -38,12 +38,14 @@ class TargetFunction:
         name: Name in print, such as ``"Absolute value"``.
         formula: The function in plain text.
         function: Computes it, from shape ``(points,)`` to the same shape.
+        source: Digest of the code of a target of one's own; empty for those shipped.
     """
 
     key: str
     name: str
     formula: str
     function: Callable[[_Array], _Array]
+    source: str = ""
 
 
 def _cubic(x: _Array) -> _Array:
@@ -72,11 +74,29 @@ TARGETS: Mapping[str, TargetFunction] = MappingProxyType({t.key: t for t in _ALL
 """The registry: target key to target, the study's sine first."""
 
 
+OWN: dict[str, TargetFunction] = {}
+"""Targets of one's own that this process has loaded: specification to target."""
+
+
+def register(target: TargetFunction) -> None:
+    """Let a target of one's own be found by its key, until this process ends.
+
+    Args:
+        target: Its key must not be one of those shipped.
+
+    Raises:
+        ActbenchError: The key is one of those shipped.
+    """
+    if target.key in TARGETS:
+        raise ActbenchError(f"{target.key!r} is a built-in target; choose another key")
+    OWN[target.key] = target
+
+
 def get(key: str) -> TargetFunction:
     """Look up a target by its key.
 
     Args:
-        key: One of the keys of ``TARGETS``.
+        key: One of the keys of ``TARGETS``, or of a target that was registered.
 
     Returns:
         The target.
@@ -84,8 +104,10 @@ def get(key: str) -> TargetFunction:
     Raises:
         ActbenchError: The key is not known; the text lists the known and the nearest.
     """
+    if key in OWN:
+        return OWN[key]
     if key not in TARGETS:
-        raise unknown_name("target", key, TARGETS)
+        raise unknown_name("target", key, [*TARGETS, *OWN])
     return TARGETS[key]
 
 

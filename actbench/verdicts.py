@@ -117,9 +117,7 @@ def judge_values(claim: Claim, values: NDArray[np.float64], alpha: float) -> Jud
     else:
         verdict = _by_direction(claim, values, alpha)
     measured, interval = _summary(claim, values, alpha)
-    decisive = claim.relation
-    if verdict is Verdict.DIRECTION_ONLY and claim.direction is not None:
-        decisive = claim.direction
+    decisive = claim.decisive(verdict) or claim.relation
     return Judgment(
         claim=claim,
         verdict=verdict,

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from actbench import devices, initializers, targets
+from actbench.engines import POINTS, flop_per_epoch, study_architecture
 from actbench.experiments import gradient_flow
 from actbench.seeds import FIRST_SEED
 from actbench.training import Member, Schedule, Training, train
-from benchmarks.engines import POINTS, flop_per_epoch, study_architecture
 from benchmarks.measuring import Job, Meter
 
 _MEMBERS, _EPOCHS = 20, 500

@@ -11,9 +11,9 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from actbench import devices
-from benchmarks.engines import PRODUCT_FLOP, PlainLoop, product, train_for
+from actbench.engines import PRODUCT_FLOP, PlainLoop, product
+from actbench.stopwatch import Stopwatch, synchronizer
 from benchmarks.measuring import Control, Meter, Standard
-from benchmarks.stopwatch import Stopwatch, synchronizer
 
 _LOOP_EPOCHS = 10
 
@@ -50,7 +50,7 @@ def _controls(device: torch.device) -> Mapping[str, Control]:
     def train_loop() -> None:
         # One thread is its best: two fight over products this small, up to 40 times slower.
         with devices.using_threads(1):
-            train_for(loop, _LOOP_EPOCHS)
+            loop.train(_LOOP_EPOCHS)
 
     train_loop()  # warm-up: Adam's first step alone takes a second
     multiply()

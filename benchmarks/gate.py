@@ -8,28 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from actbench.statistics import noise_of_median
+
 CONTROLS = ("product", "loop")
 """A 2048 x 2048 x 2048 float32 product, and the plain ReLU loop."""
 
-_NOTCH = 1.57
 _MOST_LOSS_CHANGE = 0.1
-
-
-def noise_of_median(values: Sequence[float]) -> float:
-    """Estimate how far a median of these may be off, as a share of it.
-
-    Half the width of a notch, 1.57 IQR / sqrt(n) (McGill, Tukey and Larsen 1978, section 7).
-
-    Args:
-        values: Positive numbers, at least one.
-
-    Returns:
-        A share of at least 0; 0 for fewer than two values, which tell nothing.
-    """
-    if len(values) < 2:
-        return 0.0
-    lower, _, upper = statistics.quantiles(values, n=4, method="inclusive")
-    return _NOTCH * (upper - lower) / math.sqrt(len(values)) / statistics.median(values)
 
 
 def relative(seconds: Sequence[float], control: Sequence[float]) -> tuple[float, float]:

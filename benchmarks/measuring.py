@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from actbench.stopwatch import Stopwatch
 from benchmarks import gate
-from benchmarks.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)

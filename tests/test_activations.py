@@ -79,12 +79,12 @@ def test_each_module_is_a_new_one() -> None:
 
 
 def test_an_unknown_activation_names_the_nearest() -> None:
-    """A misspelled activation is answered with all eight and the nearest."""
+    """A misspelled activation is answered with all that are known and the nearest."""
     with pytest.raises(ActbenchError) as caught:
         get("leakyrelu")
     assert str(caught.value) == (
         "unknown activation 'leakyrelu'; known: linear, sigmoid, tanh, relu, leaky_relu, elu, "
-        "gelu, swish. Did you mean 'leaky_relu'?"
+        "gelu, swish, selu. Did you mean 'leaky_relu'?"
     )
 
 

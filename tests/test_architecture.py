@@ -17,27 +17,62 @@ ROOT = Path(actbench.__file__).parent
 
 LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
-    ("activations", "initializers", "targets", "colors", "files", "seeds", "settings"),
-    ("devices", "environment", "experiments", "statistics", "theory"),
-    ("kernels", "datasets", "parallel"),
-    ("networks", "metrics", "checkpoints"),
+    ("activations", "initializers", "targets", "colors", "files", "seeds", "settings", "stopwatch"),
+    ("axes", "devices", "environment", "experiments", "records", "statistics", "theory"),
+    ("kernels", "datasets", "grids", "parallel", "own"),
+    ("networks", "metrics", "checkpoints", "grid_files", "stores"),
+    ("claim_references",),
     ("training", "claims"),
-    ("experiments.*", "verdicts", "measured"),
-    ("evidence", "robustness"),
-    ("robustness_sentence",),
-    ("console", "figures", "findings", "ledger", "records", "drift"),
-    ("results", "report", "recover", "doctor", "pytest_plugin"),
-    ("session",),
+    ("experiments.*", "chunks", "engines", "fingerprints", "verdicts", "measured"),
+    ("evidence", "remote", "robustness", "sweeps", "timings", "claims_schema", "epoch_cost"),
+    ("robustness_sentence", "clusters"),
+    ("console", "figures", "findings", "ledger", "recording"),
+    ("card", "drift"),
+    ("results", "report", "recover", "doctor", "pytest_record", "activation_suite"),
+    ("history",),
+    ("pytest_plugin",),
+    ("session", "battery", "pytest_activation", "releases"),
     ("cli",),
     ("__main__",),
 )
 """A module imports from layers above its own line only; `figures` stands for the whole package,
 `experiments` for the registry alone, `experiments.*` for each experiment."""
 
-TORCH_HALF = {"devices", "kernels", "networks", "parallel", "recover", "training", "experiments.*"}
-PACKAGES = {"cli", "figures", "findings", "metrics", "recover", "report", "theory"}
+TORCH_HALF = {
+    "activation_suite",
+    "chunks",
+    "clusters",
+    "devices",
+    "engines",
+    "epoch_cost",
+    "experiments.*",
+    "fingerprints",
+    "kernels",
+    "networks",
+    "own",
+    "parallel",
+    "recover",
+    "sweeps",
+    "timings",
+    "training",
+}
+PACKAGES = {"card", "cli", "drift", "figures", "findings", "history", "metrics", "own", "releases"}
+PACKAGES |= {"recover", "report", "theory"}
 """Packages whose modules may import one another."""
-MEETING = {"environment", "results", "robustness", "doctor", "session", "cli", "__main__", ""}
+MEETING = {
+    "battery",
+    "environment",
+    "results",
+    "recording",
+    "remote",
+    "robustness",
+    "doctor",
+    "session",
+    "cli",
+    "pytest_activation",
+    "__main__",
+    "",
+}
 """Where the halves meet; every other module belongs to the paper half."""
 
 HEAVY = {"torch", "numpy", "xarray", "scipy", "matplotlib", "pandas", "psutil"}
@@ -225,9 +260,16 @@ def test_the_whole_package_is_looked_at() -> None:
         ("session", "from actbench.cli import app", "which does not lie below it"),
         ("robustness", "from actbench.figures import save", "which does not lie below it"),
         ("findings.new", "from actbench.report import write", "which does not lie below it"),
+        ("records", "from actbench.drift import Level", "which does not lie below it"),
+        ("drift.new", "from actbench.report import write", "which does not lie below it"),
+        ("drift.new", "def f():\n    from actbench import training", "needs no torch but imports"),
         ("report.new", "from actbench.session import Session", "which does not lie below it"),
         ("findings.new", "def f():\n    from actbench import training", "needs no torch but"),
         ("experiments.gradient_flow", "from actbench.experiments import closed_forms", "not lie"),
+        ("grids", "from actbench.stores import Store", "which does not lie below it"),
+        ("stores", "def f():\n    from actbench import chunks", "needs no torch but imports"),
+        ("remote", "import torch", "remote loads torch on import"),
+        ("chunks", "from actbench.sweeps import run_here", "which does not lie below it"),
         ("surprise", "", "surprise has no place: add it to LAYERS"),
     ],
 )
@@ -282,12 +324,13 @@ def test_the_paper_half_loads_no_torch() -> None:
         command("claims", "--help"),
         command("list"),
         "import actbench.pytest_plugin",
+        command("drift", "--help"),
         command("--version"),
         command("run", "sine-regresion"),
     ],
     ids=[
         *("import", "--help", "run --help", "claims --help", "list", "pytest plugin"),
-        *("--version", "mistake"),
+        *("drift --help", "--version", "mistake"),
     ],
 )
 def test_start_up_loads_nothing_heavy(code: str) -> None:

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from actbench.claims import ClaimsFile
 
 
-@pytest.mark.parametrize("protocol", sorted(claims.published().protocol))
+EVERY_PROTOCOL = [
+    pytest.param(path, protocol, id=protocol if path is None else f"{path.stem}:{protocol}")
+    for path in (None, *claims.further_studies())
+    for protocol in sorted((claims.load(path) if path else claims.published()).protocol)
+]
+
+
+@pytest.mark.parametrize(("claims_file", "protocol"), EVERY_PROTOCOL, indirect=["claims_file"])
 def test_fresh_run_agrees_with_the_baseline(
     protocol: str,
     claims_file: ClaimsFile,
@@ -28,11 +35,12 @@ def test_fresh_run_agrees_with_the_baseline(
     if dataset is None:
         pytest.skip(f"{protocol} takes minutes; --slow trains it")
     fresh = measured.from_dataset(protocol, claims_file, dataset)
-    path = measured.path_of(protocol)
+    folder = claims_file.measured_folder
+    path = measured.path_of(protocol, folder)
     if not path.exists():
-        measured.save(fresh)
+        measured.save(fresh, folder)
         pytest.fail(f"there was no baseline {path.name}; it was written, look at it and commit it")
-    stored = measured.load(protocol)
+    stored = measured.load(protocol, folder)
     differences = measured.compare(stored, fresh)
     if pytestconfig.getoption("--regenerate-baselines"):
         _regenerate(claims_file, stored, fresh, differences, dataset)
@@ -58,7 +66,7 @@ def _regenerate(
     ]
     if changed:
         pytest.fail(f"not regenerated, because a claim changed: {'; '.join(changed)}")
-    measured.save(fresh)
+    measured.save(fresh, claims_file.measured_folder)
     shown = "\n".join(map(str, differences)) or "metrics or number of seeds changed"
     pytest.fail(f"baseline {fresh.protocol} was rewritten, old -> new:\n{shown}")
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import os
 import random
+import subprocess
+import sys
 import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -15,10 +19,24 @@ import pytest
 import torch
 
 from actbench import initializers, targets
-from actbench.training import Member, Schedule, train_reference, train_stack
-from benchmarks import gate, peers, session
-from benchmarks.engines import PlainLoop, StackOf, flop_per_epoch, study_architecture, train_for
-from benchmarks.stopwatch import Stopwatch, synchronizer
+from actbench.engines import PlainLoop, StackOf, flop_per_epoch, study_architecture
+from actbench.networks import Stack
+from actbench.stopwatch import Stopwatch, synchronizer
+from actbench.training import Member, Schedule, stack_sizes, train, train_reference
+from benchmarks import (
+    cold,
+    gate,
+    interleaving,
+    peer_table,
+    peers,
+    profiling,
+    scaling,
+    scaling_figure,
+    session,
+)
+from benchmarks.cold import Cold
+from benchmarks.interleaving import Contestant, Timing
+from benchmarks.work import ACTIVATIONS, PEERS, Peer, Run, Work
 
 pytest_plugins = ["pytester"]
 
@@ -78,18 +96,35 @@ def test_one_training_is_22_gflop() -> None:
     assert 500 * flop_per_epoch(study_architecture("relu")) == pytest.approx(22.4e9, rel=0.02)
 
 
-def test_what_is_timed_is_what_is_used() -> None:
-    """The timed loop and stack give the losses of the package's own training, bit for bit."""
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_timed_is_what_is_used(dtype: str) -> None:
+    """The timed loop and stacks give the losses of the package's own training, bit for bit."""
     architecture = study_architecture("gelu")
-    members = [Member(seed, initializers.get("torch_default")) for seed in (42, 43)]
+    members = [Member(seed, initializers.get("torch_default")) for seed in range(42, 53)]
     target = targets.noisy_sine()
-    given = (Schedule(epochs=4), target.x, target.noisy)
-    loop = train_for(PlainLoop("gelu", CPU), 4).numpy()
+    given = (Schedule(epochs=4, dtype=dtype), target.x, target.noisy)
+    loop = PlainLoop("gelu", CPU, dtype).train(4).numpy()
     np.testing.assert_array_equal(
         loop, train_reference(architecture, members[0], *given).loss[:, -1]
     )
-    stack = train_for(StackOf(2, "gelu", CPU), 4).numpy()
-    np.testing.assert_array_equal(stack, train_stack(architecture, members, *given).loss[:, -1])
+    stack = StackOf(11, "gelu", CPU, dtype).train(4).numpy()
+    np.testing.assert_array_equal(stack, train(architecture, members, *given).loss[:, -1])
+
+
+def test_timed_stacks_are_cut_and_ordered_as_training_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stacks that fit the cache are trained one after the other, never in turns."""
+    order: list[int] = []
+    forward = Stack.forward
+
+    def watched(stack: Stack, x: torch.Tensor) -> torch.Tensor:
+        order.append(stack.count)
+        return forward(stack, x)
+
+    monkeypatch.setattr(Stack, "forward", watched)
+    StackOf(11, "relu", CPU).train(3)
+    sizes = stack_sizes(study_architecture("relu"), 11, 200, Schedule())
+    assert sizes == [3, 4, 4]
+    assert order == [3] * 3 + [4] * 6
 
 
 def measured(draw: random.Random, slowdown: float = 1.0, machine: float = 1.0) -> dict[str, float]:
@@ -140,16 +175,6 @@ def test_one_disturbed_control_fails_nothing() -> None:
     assert not found.fails
 
 
-def test_noise_is_that_of_a_median() -> None:
-    """For normal values the notch is close to 1.96/sqrt(2) times the median's standard error."""
-    draw = np.random.default_rng(5)
-    runs = draw.normal(10.0, 0.5, (2000, 9))
-    error = np.median(runs, axis=1).std() / 10
-    notch = float(np.mean([gate.noise_of_median(run.tolist()) for run in runs]))
-    assert 0.8 * error < notch < 2 * error
-    assert gate.noise_of_median([1.0]) == 0
-
-
 @pytest.mark.parametrize(
     ("now", "wrong"),
     [({"final_loss": 0.0105}, False), ({"final_loss": 0.02}, True), ({}, True)],
@@ -184,11 +209,13 @@ def pytest_benchmark_generate_machine_info():
 """
 
 BENCH = """
+import dataclasses
 import json
 from pathlib import Path
 import pytest
 from benchmarks.measuring import Control, Job, Meter
-from benchmarks.stopwatch import Stopwatch
+from benchmarks.interleaving import Contestant, Timing
+from actbench.stopwatch import Stopwatch
 
 settings = json.loads(Path({settings!r}).read_text())
 now = 0.0
@@ -220,11 +247,11 @@ def test_{name}(stopwatch, benchmark, standard):
     Meter(benchmark, stopwatch, controls, standard)(job)
 """
 
-Run = Callable[..., pytest.RunResult]
+Bench = Callable[..., pytest.RunResult]
 
 
 @pytest.fixture
-def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Run a folder with one benchmark, under the project's own filters for warnings."""
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     monkeypatch.setattr(session, "STORAGE", pytester.path / "store")
@@ -255,7 +282,9 @@ def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run  # type: ignore[return-value]
 
 
-def test_numbers_relative_to_the_controls_are_stored(bench: Run, pytester: pytest.Pytester) -> None:
+def test_numbers_relative_to_the_controls_are_stored(
+    bench: Bench, pytester: pytest.Pytester
+) -> None:
     """0.2 s per epoch are two products, two loop epochs, 20 FLOP/s of the peak's 80."""
     result = bench("--benchmark-autosave")
     result.assert_outcomes(passed=1)
@@ -270,7 +299,7 @@ def test_numbers_relative_to_the_controls_are_stored(bench: Run, pytester: pytes
 
 
 def test_a_planted_slowdown_fails_as_a_test_and_is_not_stored(
-    bench: Run, pytester: pytest.Pytester
+    bench: Bench, pytester: pytest.Pytester
 ) -> None:
     """An engine 1.5 times slower fails at 1.3, in JUnit too, and never becomes the standard."""
     bench("--benchmark-autosave").assert_outcomes(passed=1)
@@ -287,7 +316,7 @@ def test_a_planted_slowdown_fails_as_a_test_and_is_not_stored(
     assert json.loads(stored.read_text())["benchmarks"] == []
 
 
-def test_a_slow_moment_and_a_slow_machine_pass(bench: Run) -> None:
+def test_a_slow_moment_and_a_slow_machine_pass(bench: Bench) -> None:
     """What does not last through the rerun, and what slows the controls alike, is no slowdown."""
     bench("--benchmark-autosave")
     bench("--max-slowdown=1.3", slowdown=9.0, slow_runs=7).assert_outcomes(passed=1)
@@ -296,7 +325,7 @@ def test_a_slow_moment_and_a_slow_machine_pass(bench: Run) -> None:
 
 
 @pytest.mark.parametrize("option", ["--benchmark-compare", "--max-slowdown=1.3"])
-def test_an_empty_store_is_one_line_and_fails_only_if_strict(bench: Run, option: str) -> None:
+def test_an_empty_store_is_one_line_and_fails_only_if_strict(bench: Bench, option: str) -> None:
     """The first run passes and says how to store one; strict, it fails."""
     result = bench(option)
     assert result.ret == 0
@@ -306,7 +335,7 @@ def test_an_empty_store_is_one_line_and_fails_only_if_strict(bench: Run, option:
     strict.stdout.fnmatch_lines(["benchmarks: FAILED, *nothing was compared"])
 
 
-def test_a_renamed_benchmark_is_counted_and_fails_a_strict_gate(bench: Run) -> None:
+def test_a_renamed_benchmark_is_counted_and_fails_a_strict_gate(bench: Bench) -> None:
     """Nothing matches, which pytest-benchmark alone would pass in silence."""
     bench("--benchmark-autosave")
     result = bench("--max-slowdown=1.3", name="renamed")
@@ -317,7 +346,7 @@ def test_a_renamed_benchmark_is_counted_and_fails_a_strict_gate(bench: Run) -> N
 
 
 def test_a_reference_of_another_system_is_found_and_the_difference_said(
-    bench: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file in the storage root is seen on every machine and from every folder."""
     bench("--benchmark-save=reference")
@@ -338,10 +367,38 @@ def test_a_reference_of_another_system_is_found_and_the_difference_said(
     again.stdout.no_fnmatch_line("*of another*")
 
 
-def test_parallel_runs_say_that_nothing_was_timed(bench: Run) -> None:
+def test_a_second_run_compares_with_what_the_first_stored(
+    bench: Bench, pytester: pytest.Pytester
+) -> None:
+    """The newest run counts, not the first; the gate measures against it."""
+    bench("--benchmark-autosave", slowdown=2.0)
+    again = bench("--benchmark-compare", "--benchmark-autosave")
+    again.stdout.fnmatch_lines(["benchmarks: compared with */0001_*: 1 matched, 0 missing, 0 new"])
+    again.stdout.fnmatch_lines(["test_epoch * 0.50"])
+    third = bench("--max-slowdown=1.3", slowdown=2.0)
+    third.assert_outcomes(failed=1)
+    third.stdout.fnmatch_lines(["benchmarks: compared with */0002_*: 1 matched, *"])
+    assert len(list(pytester.path.glob("store/*/*.json"))) == 2
+
+
+def test_runs_from_any_directory_share_one_store(
+    bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one directory stored is found from another, and neither gets a store of its own."""
+    bench("--benchmark-autosave")
+    for name in ("elsewhere", "suite/within"):
+        folder = pytester.mkdir(name)
+        monkeypatch.chdir(folder)
+        result = bench("--benchmark-compare", "--benchmark-strict")
+        assert result.ret == 0
+        result.stdout.fnmatch_lines(["benchmarks: compared with */0001_*: 1 matched, 0 missing, *"])
+        assert list(folder.iterdir()) == []
+
+
+def test_parallel_runs_say_that_nothing_was_timed(bench: Bench) -> None:
     """Under xdist there is one clear line, and a strict gate fails."""
     bench("--benchmark-autosave")
-    result = bench("-n1", "--max-slowdown=1.3", "--benchmark-strict")
+    result = bench("-n2", "--max-slowdown=1.3", "--benchmark-strict")
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
@@ -352,7 +409,7 @@ def test_parallel_runs_say_that_nothing_was_timed(bench: Run) -> None:
 
 
 @pytest.mark.parametrize("text", ["1", "0.5", "nan", "fast"])
-def test_a_factor_must_exceed_one(bench: Run, text: str) -> None:
+def test_a_factor_must_exceed_one(bench: Bench, text: str) -> None:
     """A gate that nothing or everything passes is refused."""
     assert bench(f"--max-slowdown={text}").ret == pytest.ExitCode.USAGE_ERROR
 
@@ -371,25 +428,255 @@ def test_the_shipped_reference_names_benchmarks_that_exist_and_no_host() -> None
     assert "torch" in stored["machine_info"]
 
 
+def settled(work: Work, *keys: str) -> list[Contestant]:
+    """Settle engines on one thread, without the trials that a choice would need."""
+    found = [peer for peer in PEERS if peer.key in keys]
+    return interleaving.settle(found, work, 1, Stopwatch(), lambda text: None)
+
+
 def test_peers_agree_on_the_loss() -> None:
     """The stack and vmap over autograd follow the plain loop over the first epochs."""
-    found = [
-        peer
-        for peer in peers.peers(1, lambda text: None)
-        if "compile" not in peer.name and "JAX" not in peer.name
-    ]
-    differences = peers.disagreement(found, peers.Work("gelu", 2, 4))
+    work = Work("gelu", 2, 4)
+    differences = interleaving.disagreement(settled(work, "loop", "vmap", "stack"), work)
     assert len(differences) == 2
     assert max(differences.values()) < 1e-5
 
 
-def test_the_table_of_peers_is_relative_to_the_faster_loop() -> None:
-    """The loop at the better number of threads is 1.0x; a peer of half its time is 2.0x."""
-    work = peers.Work("relu", 2, 500)
-    timings = [
-        peers.Timing("plain loop, 1 thread", 3.0, (2.0, 1.0, 1.0), 0.1),
-        peers.Timing("plain loop, 2 threads", 3.0, (4.0,), 0.1),
-        peers.Timing("a peer", 3.0, (0.5,), 0.1),
+def fake(name: str, variants: dict[str, Run], alone: bool = False) -> Peer:
+    """Make an engine of functions."""
+    return Peer(name, name, lambda work, threads: variants, alone)
+
+
+class FakeClock:
+    """Seconds that pass only while a fake engine works."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def takes(self, seconds: float, loss: float = 0.01) -> Run:
+        """Return an engine that needs so long per member and epoch."""
+
+        def run(work: Work) -> list[float]:
+            self.now += seconds * work.members * work.epochs
+            return [loss] * work.members
+
+        return run
+
+    @property
+    def stopwatch(self) -> Stopwatch:
+        """Reads this clock."""
+        return Stopwatch(clock=lambda: self.now)
+
+
+def breaks(work: Work) -> list[float]:  # noqa: ARG001 - as every engine
+    """Stand for a compiler that is not there."""
+    raise RuntimeError("no compiler\nand a long story")
+
+
+def test_each_engine_runs_in_its_fastest_variant_and_failures_are_said() -> None:
+    """Of two variants the faster is timed, per training of one member; a broken engine is named."""
+    clock, said = FakeClock(), list[str]()
+    peers = [
+        fake("loop", {"1 thread": clock.takes(2.0), "2 threads": clock.takes(3.0)}, alone=True),
+        fake("broken", {"": breaks}),
+        fake("stack", {"5": clock.takes(0.5, 0.02)}),
     ]
-    cells = [line.split(" | ") for line in peers.markdown(timings, work, 1e12)[2:]]
-    assert [line[3] for line in cells] == ["1.0x", "0.2x", "2.0x"]
+    work = Work("relu", 10, 500)
+    found = interleaving.settle(peers, work, 2, clock.stopwatch, said.append)
+    timings = interleaving.interleave(found, work, 3, clock.stopwatch, said.append)
+    assert [(t.name, t.variant, t.loss) for t in timings] == [
+        ("loop", "1 thread", 0.01),
+        ("stack", "5", 0.02),
+    ]
+    assert [t.seconds for t in timings] == [(1000.0,) * 3, (250.0,) * 3]
+    assert "broken is left out: RuntimeError: no compiler" in said
+
+
+def test_the_table_of_peers_is_relative_to_the_loop() -> None:
+    """The loop is 1.0x, a peer of half its time 2.0x; cold processes get a column of their own."""
+    work = Work("relu", 2, 500)
+    timings = [
+        Timing("plain loop", "1 thread", (2.0, 1.0, 1.0), 0.1),
+        Timing("a peer", "all at once", (0.5,), 0.1),
+    ]
+    fresh = {"a peer": Cold("batches of 5", (9.0, 2.0, 3.0), 0.1)}
+    warm = [line.split(" | ") for line in peer_table.markdown(timings, work, 1e12)[2:]]
+    both = [line.split(" | ") for line in peer_table.markdown(timings, work, 1e12, fresh)[2:]]
+    assert [line[2] for line in warm] == ["1.0x", "2.0x"]
+    assert [line[5] for line in both] == ["- |", "3.0 s (batches of 5) |"]
+
+
+def test_an_engine_that_learns_something_else_is_named() -> None:
+    """Medians over the members must agree, from cold processes too, and be numbers."""
+    timings = [
+        Timing("loop", "", (1.0,), 9.0),
+        *(Timing(name, "", (1.0,), 0.1) for name in ("a", "b")),
+        Timing("wrong", "", (1.0,), 0.12),
+    ]
+    fresh = {"a": Cold("", (1.0,), 0.1), "b": Cold("", (1.0,), math.nan)}
+    assert peer_table.disagreeing(timings, ["loop"], fresh) == ["wrong", "b from cold"]
+
+
+def test_a_cold_process_is_timed_whole_in_its_fastest_variant() -> None:
+    """A first process per variant decides and is not counted; a broken engine is left out."""
+    clock, said = FakeClock(), list[str]()
+    started: list[str] = []
+
+    def process(peer: Peer, variant: str, work: Work, threads: int) -> list[float]:
+        started.append(f"{peer.name} {variant}")
+        clock.now += 5.0  # start and imports
+        return list(peer.variants(work, threads)[variant](work))
+
+    peers = [
+        fake("jax", {"batches": clock.takes(0.1), "all": clock.takes(0.2)}),
+        fake("broken", {"": breaks}),
+        fake("stack", {"1": clock.takes(0.05)}),
+    ]
+    found = cold.time_cold(peers, Work("relu", 2, 10), 1, 2, clock.stopwatch, said.append, process)
+    assert started[:2] == ["jax batches", "jax all"]
+    assert started[4:] == ["jax batches", "stack 1"] * 2
+    assert found["jax"] == Cold("batches", (7.0, 7.0), 0.01)
+    assert found["stack"].seconds == (6.0, 6.0)
+    assert "broken is left out of cold processes: RuntimeError: no compiler" in said
+
+
+def test_a_cold_process_finds_no_compiler_s_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled code that another process left on disk is out of its reach."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/kept")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/kept")
+    seen: list[dict[str, str]] = []
+
+    def start(command: list[str], env: dict[str, str], **_: object) -> object:
+        seen.append(env)
+        return subprocess.CompletedProcess(command, 1, "", "Traceback\nModuleNotFoundError: jax")
+
+    monkeypatch.setattr("subprocess.run", start)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"^ModuleNotFoundError: jax$"):
+            cold.in_fresh_process(PEERS[0], "1 thread", Work("relu", 1, 1), 1)
+    assert "/kept" not in {value for env in seen for value in env.values()}
+    assert seen[0]["TORCHINDUCTOR_CACHE_DIR"] != seen[1]["TORCHINDUCTOR_CACHE_DIR"]
+
+
+def test_peers_run_as_a_script_from_anywhere(tmp_path: Path) -> None:
+    """By its path it finds the package, and lists its options."""
+    script = ROOT / "benchmarks" / "peers.py"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, str(script), "--help"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--cold" in done.stdout
+
+
+def test_a_process_of_one_engine_prints_the_losses_of_all_members(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What a cold process does is the package's own training."""
+    options = "--one stack --members 2 --epochs 3 --activation gelu --variant"
+    assert peers.main([*options.split(), "1 thread"]) == 0
+    target = targets.noisy_sine()
+    members = [Member(seed, initializers.get("torch_default")) for seed in (42, 43)]
+    training = train(study_architecture("gelu"), members, Schedule(3), target.x, target.noisy)
+    assert json.loads(capsys.readouterr().out) == pytest.approx(training.loss[:, -1].tolist())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--members", "0"], "--members is 0, but must be at least 1"),
+        (["--plot", "a.pdf"], "--plot is 'a.pdf', but must end in .png"),
+        (["--plot", "a.png", "--cold"], "give one of them"),
+        (["--one", "stack"], "--one needs --variant"),
+    ],
+)
+def test_wrong_arguments_of_peers_are_explained(
+    given: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line says what was given and what is expected, with exit code 2."""
+    with pytest.raises(SystemExit, match="2"):
+        peers.main(given)
+    assert message in capsys.readouterr().err
+
+
+def test_peers_load_nothing_heavy_before_an_engine_is_chosen() -> None:
+    """JAX's cold process must not pay for torch, nor torch's for what draws."""
+    code = (
+        "import sys, benchmarks.peers; print(sorted({'torch', 'jax', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_two_lengths_tell_what_comes_once_from_an_epoch() -> None:
+    """3 s once and 0.2 s per epoch, for 4 members: (3 + 500 x 0.2) / 4."""
+    assert scaling.per_training(3 + 100 * 0.2, 3 + 20 * 0.2, (100, 20), 4) == pytest.approx(25.75)
+
+
+def test_large_counts_get_fewer_epochs() -> None:
+    """As many updates in all as 20 members get, but never fewer than ten epochs."""
+    assert [scaling.epochs_for(n, 500) for n in (1, 20, 50, 100, 1000)] == [500, 500, 200, 100, 10]
+
+
+def test_growth_is_that_of_one_round_to_itself() -> None:
+    """A machine that is twice as slow in one round changes no ratio; 20 members are 1."""
+    times = {1: [9.0, 9.0], 20: [1.0, 2.0], 100: [1.1, 2.2], 1000: [1.2, 2.4]}
+    assert scaling.growth(times) == pytest.approx({20: 1.0, 100: 1.1, 1000: 1.2})
+    assert scaling.growth({1: [1.0]}) == {}
+
+
+def test_the_picture_shows_each_engine_and_the_floor(tmp_path: Path) -> None:
+    """A line per engine at its medians, and the floor where 500 epochs of products lie."""
+    flop = 500 * flop_per_epoch(study_architecture("relu"))
+    seconds = {"actbench stack": {1: [0.3, 0.1, 0.2], 20: [0.15] * 3}, "plain loop": {1: [1.0] * 3}}
+    found = scaling.Scaling("relu", 2, 3, {1: 500, 20: 500}, 10 * flop, seconds)
+    figure = scaling_figure.draw(found, tuple(peer.name for peer in PEERS))
+    lines = {line.get_gid(): line for line in figure.axes[0].get_lines()}
+    assert np.asarray(lines["engine-actbench stack"].get_ydata()) == pytest.approx([0.2, 0.15])
+    assert np.asarray(lines["floor"].get_ydata()) == pytest.approx([0.1, 0.1])
+    scaling_figure.save(figure, tmp_path / "new" / "engines.png")
+    assert (tmp_path / "new" / "engines.png").read_bytes().startswith(b"\x89PNG")
+    text = "\n".join(scaling.markdown(found))
+    assert "| actbench stack | 0.200 | 0.150 |" in text
+    assert "| plain loop | 1.000 | - |" in text
+
+
+@dataclasses.dataclass
+class FakeEvent:
+    """What torch's profiler tells of a call."""
+
+    name: str
+    self_cpu_time_total: float
+
+
+def test_a_profile_adds_operations_by_kind_and_takes_the_median_epoch() -> None:
+    """Two products of 10 us and a derivative of 4 per epoch; one interrupted epoch is no matter."""
+    calls = [("aten::bmm", 10.0), ("aten::bmm", 10.0), ("aten::gelu_backward", 4.0)]
+    events = [FakeEvent(*call) for _ in range(5) for call in calls]
+    events[1].self_cpu_time_total = 999.0
+    events.append(FakeEvent("aten::sum", 7.0))  # once, not of an epoch
+    found = profiling.seconds_by_kind(events, 5)
+    assert found == pytest.approx({"products": 20e-6, "derivative": 4e-6})
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_profile_knows_every_operation_of_an_epoch(activation: str) -> None:
+    """What is not sorted by name does no arithmetic, so Python's share hides none."""
+    found = profiling.operations(activation)
+    unsorted = {name for name in found if profiling.kind_of(name) == profiling.PYTHON}
+    assert {"products", "activation", "derivative", "Adam"} <= {*map(profiling.kind_of, found)}
+    assert unsorted <= VIEWS
+
+
+VIEWS = {
+    *("aten::view", "aten::as_strided", "aten::transpose", "aten::mT", "aten::expand"),
+    *("aten::resolve_conj", "aten::fill_", "aten::empty_strided", "aten::result_type", "aten::cat"),
+    *("aten::to", "aten::_to_copy", "aten::item", "aten::_local_scalar_dense"),
+}
+"""Operations that look at numbers or copy single ones."""

@@ -107,7 +107,7 @@ BAD = [
     (
         "claim.0.metric.name",
         "final_msee",
-        r"claim 'first', field 'metric': 'final_msee'.*final_mse",
+        r"claim 'first', field 'metric': there is no metric 'final_msee'. Did you mean 'final_mse'",
     ),
     (
         "claim.0.protocol",
@@ -141,7 +141,11 @@ BAD = [
     ("claim", None, r"field 'claim': Field required"),
     ("study", None, r"field 'study': Field required"),
     ("colour", "red", r"field 'colour': Extra inputs"),
-    ("protocol.main.experiment", "sine", r"protocol 'main', field 'experiment': 'sine' is not one"),
+    (
+        "protocol.main.experiment",
+        "sine",
+        r"protocol 'main', field 'experiment': there is no.*'sine'",
+    ),
     ("protocol.main.seeds", 0, r"field 'protocol.main.seeds'"),
     ("protocol.main.depth", 5, r"field 'protocol.main.depth': Extra inputs"),
 ]

@@ -21,7 +21,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from actbench import claims, datasets, doctor, figures, measured
+from actbench import activations, claims, datasets, doctor, experiments, figures, measured
 from actbench.activations import ACTIVATIONS
 from actbench.checkpoints import Checkpoint
 from actbench.cli import main
@@ -105,8 +105,11 @@ def squeezed(text: str) -> str:
     return " ".join(text.split())
 
 
-NAMES = "linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish"
-INITIALIZERS = "torch_default, xavier_uniform, xavier_normal, he_uniform, he_normal, normal(STD)"
+NAMES = "linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish, selu"
+INITIALIZERS = (
+    "torch_default, xavier_uniform, xavier_normal, he_uniform, he_normal, lecun_uniform, "
+    "lecun_normal, normal(STD), mean_field(W2,B2)"
+)
 WHOLE = "but must be a whole number of at least 1"
 
 
@@ -189,7 +192,7 @@ def test_a_bad_request_is_one_line(
 ) -> None:
     """What is wrong before any setting is read ends in the same way."""
     if arguments[1] == "sine-regresion":
-        known = ", ".join(EXPERIMENTS)
+        known = ", ".join((*EXPERIMENTS, *experiments.FURTHER))
         text = text.replace("known: sine-regression.", f"known: {known}.")
     assert actbench(*arguments) == Ended(2, "", f"actbench: error: {text}\n")
     assert list(tmp_path.iterdir()) == []
@@ -452,6 +455,7 @@ def test_reproduce_asks_for_the_studys_settings(
 
 FLOW = "it takes --activation, --width, --seeds, --device, --threads"
 NOTHING = "it takes --seeds, --device, --threads"
+DERIVATIVES = "it takes --activation, --seeds, --device, --threads"
 REST = "Leave it out, or run each experiment by itself"
 
 
@@ -472,7 +476,7 @@ REST = "Leave it out, or run each experiment by itself"
         (["closed-forms", "-a", "relu"], f"closed-forms has no setting --activation; {NOTHING}"),
         (
             ["activation-derivatives", "--dtype", "float32"],
-            f"activation-derivatives has no setting --dtype; {NOTHING}",
+            f"activation-derivatives has no setting --dtype; {DERIVATIVES}",
         ),
         (
             ["sine-regression", "gradient-flow", "--epochs", "3"],
@@ -607,7 +611,13 @@ def tiny_study(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
     """A study of five claims that is reproduced in a second; its file."""
     path = tmp_path_factory.mktemp("claims") / "tiny.toml"
     path.write_text(TINY_CLAIMS, encoding="utf-8")
-    monkeypatch.setattr(claims, "published", lambda: claims.load(path))
+
+    def published() -> claims.ClaimsFile:
+        file = claims.load(path)
+        file._path = None  # it stands for the study's, whose measurements are the package's
+        return file
+
+    monkeypatch.setattr(claims, "published", published)
     used = {"sine-regression", "gradient-flow", "closed-forms"}
     few = {key: experiment for key, experiment in EXPERIMENTS.items() if key in used}
     monkeypatch.setattr("actbench.session.EXPERIMENTS", few)
@@ -810,7 +820,7 @@ def test_claims_of_an_experiment_with_a_verdict(actbench: Callable[..., Ended]) 
         (
             ["--experiment", "gradient_flow"],
             "unknown experiment 'gradient_flow'; known: "
-            f"{', '.join(EXPERIMENTS)}. Did you mean 'gradient-flow'?",
+            f"{', '.join((*EXPERIMENTS, *experiments.FURTHER))}. Did you mean 'gradient-flow'?",
         ),
         (
             ["--format", "jsn"],
@@ -1097,14 +1107,14 @@ def test_help_of_run_names_every_setting(actbench: Callable[..., Ended]) -> None
     text = squeezed(actbench("run", "-h").out)
     for option in (
         *("--activation", "--epochs", "--initializer", "--learning-rate", "--weight-decay"),
-        *("--depth", "--width", "--dtype", "--out", "--seeds", "--device", "--threads"),
+        *("--target", "--depth", "--width", "--dtype", "--out", "--seeds", "--device", "--threads"),
         *("--quiet", "--dry-run", "--overwrite"),
     ):
         assert option in text
     text = squeezed(text.replace("│", ""))
     for default in ("500", "torch_default", "0.001", "10", "64", "float32"):
         assert f"[default: ({default})]" in text
-    assert text.count("[default: (the experiment's)]") == 2
+    assert text.count("[default: (the experiment's)]") == 3
 
 
 def test_list_names_everything_that_can_be_asked_for(actbench: Callable[..., Ended]) -> None:
@@ -1114,8 +1124,8 @@ def test_list_names_everything_that_can_be_asked_for(actbench: Callable[..., End
     first_words = {line.split()[0] for line in ended.out.splitlines()}
     assert first_words == {
         *("experiments", "activations", "initializers"),
-        *EXPERIMENTS,
-        *ACTIVATIONS,
+        *(*EXPERIMENTS, *experiments.FURTHER),
+        *(*ACTIVATIONS, *activations.FURTHER),
         *KEYS,
     }
     assert "slope in [0.01, 1]" in ended.out

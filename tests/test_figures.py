@@ -312,7 +312,7 @@ def test_unknown_activation_keeps_its_look() -> None:
     """A user's own activation looks the same each time, and not like one of the eight."""
     style = style_of("mine:fn")
     assert style == style_of("mine:fn")
-    assert style.name == "mine:fn"
+    assert style.name == "fn"
     assert style.color not in {known.color for known in ACTIVATION_STYLES.values()}
 
 

@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from actbench.errors import ActbenchError
 from actbench.initializers import KEYS, get
 
-SPECIFIC = ("torch_default", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal")
-NORMAL = ("xavier_normal", "he_normal", "normal(0.05)")
+SPECIFIC = (
+    *("torch_default", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal"),
+    *("lecun_uniform", "lecun_normal"),
+)
+NORMAL = ("xavier_normal", "he_normal", "lecun_normal", "normal(0.05)", "mean_field(1.7,0.3)")
 
 # sigma_w^2 and sigma_b^2 of a layer with 20 inputs and 50 units, by hand.
 _BY_HAND = {
@@ -22,7 +25,10 @@ _BY_HAND = {
     "xavier_normal": (40 / 70, 0),
     "he_uniform": (2, 0),
     "he_normal": (2, 0),
+    "lecun_uniform": (1, 0),
+    "lecun_normal": (1, 0),
     "normal(0.05)": (20 * 0.0025, 0),
+    "mean_field(1.7,0.3)": (1.7, 0.3),
 }
 
 
@@ -40,7 +46,7 @@ def _drawn(key: str, layers: int) -> tuple[Tensor, Tensor]:
 
 def test_the_keys_are_the_contract_s() -> None:
     """What can be asked for is the shared list."""
-    assert (*SPECIFIC, "normal(STD)") == KEYS
+    assert (*SPECIFIC, "normal(STD)", "mean_field(W2,B2)") == KEYS
     assert [get(key).key for key in SPECIFIC] == list(SPECIFIC)
 
 
@@ -85,6 +91,8 @@ def test_draws_are_torch_s_own_calls() -> None:
         "xavier_normal": nn.init.xavier_normal_,
         "he_uniform": lambda w: nn.init.kaiming_uniform_(w, nonlinearity="relu"),
         "he_normal": lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu"),
+        "lecun_uniform": lambda w: nn.init.kaiming_uniform_(w, nonlinearity="linear"),
+        "lecun_normal": lambda w: nn.init.kaiming_normal_(w, nonlinearity="linear"),
         "normal(0.05)": lambda w: nn.init.normal_(w, 0, 0.05),
     }
     for key, call in calls.items():
@@ -154,10 +162,11 @@ def test_a_deviation_must_be_a_positive_number(std: str) -> None:
     ],
 )
 def test_an_unknown_initializer_names_the_nearest(asked: str, hint: str) -> None:
-    """A misspelled initializer is answered with all six forms and the nearest."""
+    """A misspelled initializer is answered with all forms and the nearest."""
     with pytest.raises(ActbenchError) as caught:
         get(asked)
     assert str(caught.value) == (
         f"unknown initializer {asked!r}; known: torch_default, xavier_uniform, xavier_normal, "
-        f"he_uniform, he_normal, normal(STD).{hint}"
+        "he_uniform, he_normal, lecun_uniform, lecun_normal, normal(STD), "
+        f"mean_field(W2,B2).{hint}"
     )

@@ -166,3 +166,13 @@ def test_the_fallback_leaves_the_input_and_a_nan_alone() -> None:
     kernel.forward(z, a)
     assert _same_bits(z, kept)
     assert a.isnan().tolist() == [False, True, False]
+
+
+def test_a_kept_graph_is_not_used_for_other_inputs() -> None:
+    """Where pre-activations changed after the forward pass, the derivative is that at the new."""
+    kernel = kernel_of(nn.Softplus())
+    z, grad = torch.linspace(-2, 2, 5), torch.ones(5)
+    kernel.forward(z, torch.empty(5))
+    z.add_(1)
+    kernel.backward(grad, z, torch.empty(5))
+    torch.testing.assert_close(grad, torch.sigmoid(torch.linspace(-1, 3, 5)))

@@ -221,6 +221,51 @@ def other() -> xr.Dataset:
     )
 
 
+def propagated() -> xr.Dataset:
+    """Two seeds of two layers and two scales of input, as signal-propagation labels them."""
+    dims = ("activation", "initializer", "width", "input_variance", "seed", "layer")
+
+    def numbers(small: list[list[float]], large: list[list[float]]) -> Any:
+        return (dims, [[[[small, large]]]])
+
+    return xr.Dataset(
+        {
+            "born_dead_share": numbers([[0, 0.25, 1], [0, 0.5, 1]], [[1, 1, 1], [1, 1, 1]]),
+            "dead_at_input_share": numbers([[0.5, 0.75, 1], [0.25, 1, 1]], [[0, 0, 0], [0, 0, 0]]),
+            "activation_mean": numbers([[0, 1, 2], [2, 3, 4]], [[4, 5, 6], [6, 7, 8]]),
+            "activation_variance": numbers([[1, 0, 2], [1, 0, 3]], [[9, 0, 4], [2, 0, 3.25]]),
+        },
+        coords={
+            "activation": ["relu"],
+            "initializer": ["he_normal"],
+            "width": [2],
+            "input_variance": [0.1, 16.0],
+            "seed": [42, 43],
+            "layer": [1, 2, 3],
+        },
+    )
+
+
+def mapped() -> xr.Dataset:
+    """Two variances and two sums of weights, as moment-map labels them."""
+    dims = ("activation", "mean", "variance", "weight_sum", "weight_square")
+    box = [[[[-0.5], [0.25]], [[1e-12], [0.75]]]]
+    return xr.Dataset(
+        {
+            "next_mean": (dims, [box]),
+            "next_variance": (dims, [[[[[1.0], [3.0]], [[2.0], [5.0]]]]]),
+            "jacobian_norm": (dims, [np.abs(box)]),
+        },
+        coords={
+            "activation": ["relu"],
+            "mean": [0.0],
+            "variance": [0.5, 4.0],
+            "weight_sum": [0.0, 0.1],
+            "weight_square": [1.0],
+        },
+    )
+
+
 R: dict[str, Any] = {"activation": "relu"}
 S: dict[str, Any] = {"activation": "sigmoid"}
 S_OVER_R: dict[str, Any] = {**S, "over": "relu"}
@@ -290,6 +335,7 @@ CASES: list[tuple[str, dict[str, Any], xr.Dataset, list[float]]] = [
     # ReLU under He keeps the error signal as it is, so that all of the slope is beyond theory
     ("theory_gap", {**R, **HE}, deep(), [0.02]),
     ("pooled_slope", {**R, **HE}, deep(), [0.02]),
+    ("deep_slope_size", {**R, **HE}, deep(), [0.02, 0.02]),
     ("deep_error_share", {**R, **HE}, deep(), [10**-0.8, 10**-0.8]),
     ("deep_gradient_ratio", {**R, **HE}, deep(), [3, 0.25]),
     ("deep_largest_gradient", {**R, **HE}, deep(), [4, 3]),
@@ -301,6 +347,34 @@ CASES: list[tuple[str, dict[str, Any], xr.Dataset, list[float]]] = [
     ("derivative_at", {**S, "z": 1.1}, other(), [0.05]),
     ("closed_form", {"quantity": "best_line_mse", "target": "two"}, other(), [0.4]),
     ("document_ratio", R, other(), [1.99]),
+    ("born_dead_share", {**R, **AT, "width": 2}, propagated(), [0.25, 0.5]),
+    ("dead_at_input_share", {**R, **AT, "width": 2}, propagated(), [0.75, 1]),
+    (
+        "carried_mean",
+        {**R, **HE, "width": 2, "input_variance": 16, "layer": 2},
+        propagated(),
+        [5, 7],
+    ),
+    (
+        "carried_variance",
+        {**R, **HE, "width": 2, "input_variance": 0.1, "layer": 3},
+        propagated(),
+        [2, 3],
+    ),
+    # differences of 8 and 1 in layer 1, of 2 and 1/4 in layer 3, two layers above
+    (
+        "difference_kept",
+        {**R, **HE, "width": 2, "layer": 3, "over_layer": 1},
+        propagated(),
+        [0.5, 0.5],
+    ),
+    ("mapped_mean_low", R, mapped(), [-0.5]),
+    ("mapped_mean_high", R, mapped().isel(weight_sum=[0]), [0]),
+    ("mapped_variance_low", R, mapped(), [1]),
+    ("mapped_variance_high", R, mapped(), [5]),
+    ("variance_gain_low", R, mapped(), [0.5]),
+    ("variance_gain_high", R, mapped(), [6]),
+    ("jacobian_norm_high", R, mapped(), [0.75]),
 ]
 
 

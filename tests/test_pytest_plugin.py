@@ -5,16 +5,29 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from record_factory import a_record
 
-from actbench import datasets, evidence, measured
-from actbench.claims import Claim, Protocol, Verdict
+from actbench import (
+    activations,
+    datasets,
+    evidence,
+    measured,
+    own,
+    pytest_activation,
+    records,
+)
+from actbench.claims import Claim, Protocol, Verdict, published
 from actbench.experiments import closed_forms, sine_regression
 from actbench.measured import Entry, Measured
 from actbench.pytest_plugin import NotReproduced, check_expected
+from actbench.pytest_record import FOLDER, Writer
+from actbench.records import Record
 from actbench.verdicts import Judgment
 
 pytest_plugins = ["pytester"]
@@ -349,3 +362,91 @@ def test_only_too_few_seeds_skip(verdict: str, seeds: int, skipped: bool) -> Non
     """A straddling interval on enough seeds fails, and so does a decisive one on few."""
     wanted = pytest.skip.Exception if skipped else pytest.fail.Exception
     assert isinstance(ending(judgment(verdict, "reproduced", seeds)), wanted)
+
+
+def test_a_record_is_made_of_what_the_session_trained(
+    suite: tuple[pytest.Pytester, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--record writes the file from the session's datasets; without it nothing is written."""
+    pytester, folder = suite
+    (folder / "published.toml").write_text(HEAD + claim("holds", 0.4975, "reproduced"))
+    given: dict[str, Any] = {}
+
+    def make(**arguments: Any) -> Record:
+        given.update(arguments)
+        return a_record()
+
+    monkeypatch.setattr("actbench.recording.make", make)
+    result = run(pytester, "--record=new/r.json")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["record written to new/r.json: 1 claims measured"])
+    assert records.load(folder / "new/r.json") == a_record()
+    assert list(given["already"]) == ["closed"]
+    assert given["device"] == "cpu"
+
+
+def test_an_earlier_record_is_not_touched(suite: tuple[pytest.Pytester, Path]) -> None:
+    """A file that is there stops the session before anything is trained, in one line."""
+    pytester, folder = suite
+    (folder / "published.toml").write_text(HEAD + claim("holds", 0.4975, "reproduced"))
+    (folder / "r.json").write_text("precious")
+    result = run(pytester, "--record=r.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: r.json is there already; name another file with --record"])
+    assert (folder / "r.json").read_text() == "precious"
+
+
+def test_the_process_in_front_learns_where_workers_trained(
+    tmp_path: Path,
+) -> None:
+    """A worker's last message names the folder that all of them share."""
+    writer = Writer(tmp_path / "r.json", published())
+    node = SimpleNamespace(workeroutput={}, config=SimpleNamespace(stash=pytest.Stash()))
+    writer.pytest_testnodedown(node)
+    assert FOLDER not in node.config.stash
+    node.workeroutput = {"actbench_folder": str(tmp_path)}
+    writer.pytest_testnodedown(node)
+    assert node.config.stash[FOLDER] == tmp_path
+
+
+_OWN = """
+import torch
+
+def good(x):
+    return x * torch.sigmoid(1.5 * x)
+
+def bad(x):
+    return x / (1 + x.abs().max())
+"""
+
+
+@pytest.mark.usefixtures("trained")  # what it loads the inner runs must find loaded
+def test_activation_adds_a_test_per_property(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --activation the ready-made tests join one's own, each fault failing its own test."""
+    monkeypatch.setattr(activations, "OWN", {})
+    pytester.makepyfile(mine=_OWN)
+    pytester.makepyfile(
+        """
+        def test_slope(own_activation):
+            assert own_activation.derivative_bounds[1] > 1
+
+        def test_other():
+            pass
+        """
+    )
+    wanted = "slope or other or requirement or finite_differences"
+    result = run(pytester, "--activation=mine.py:good", "-v", "-k", wanted)
+    result.assert_outcomes(passed=9, deselected=3)
+    result.stdout.fnmatch_lines(["*::test_requirement[[]mine.py:good-is_elementwise[]] PASSED*"])
+    result = run(pytester, "--activation=mine.py:bad", "-k", "requirement or slope")
+    result.assert_outcomes(passed=5, failed=1, errors=1, deselected=5)
+    result.stdout.fnmatch_lines(["mine.py:bad is not elementwise: what it returns for a number*"])
+    # Without the option nothing is added, and a test that asks for an activation is skipped.
+    run(pytester).assert_outcomes(passed=1, skipped=1)
+
+
+def test_the_checks_are_the_ones_that_try_makes() -> None:
+    """The plugin names every check without loading them, in their order."""
+    assert tuple(own.CHECKS) == pytest_activation._CHECKS

@@ -156,7 +156,7 @@ def script(protocol: dict[str, Any], wanted: schema.Search) -> list[float]:
             "mse_noisy_sine": torch.sin(x) + torch.tensor(noise, dtype=torch.float32)[:, None],
         }.get(p["loss"])
         loss = output.mean() if target is None else nn.functional.mse_loss(output, target)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         linears = [m for m in modules if isinstance(m, nn.Linear)]
         named = {"output": linears[-1], "first": linears[0], "last_hidden": linears[-2]}
         size: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -300,6 +300,7 @@ def test_digits_as_people_count_them() -> None:
         ('"mean", ', '"meen", ', "field 'loss' is 'meen': input should be 'mean', 'sum', 'mse"),
         ('"output/first"', '"output-first"', "field 'layers' is 'output-first': string should"),
         ('"xavier_uniform"', '"xavier"', "unknown initializer 'xavier'; known: torch_default"),
+        ('"xavier_uniform"', '"mean_field(2,0)"', "draws biases of its own, which a search can't"),
         ("else = ", "tanh = ", "has no 'else', which says how the networks of the other activ"),
         ("points = [9]", f"points = {list(range(1, 1000))}", "but at most 1e+08 can be searched"),
     ],
@@ -327,7 +328,7 @@ def test_the_shipped_searches_are_whole(name: str) -> None:
     published = {number.activation: number.published for number in found.number}
     assert published.keys() == {"linear", "sigmoid", "relu", "leaky_relu", "gelu"}
     assert published["sigmoid"] in {"2.59e7", "0.518152952"}
-    assert found.size >= 5_000
+    assert found.size >= 4_000
 
 
 # What a protocol draws and reads
@@ -564,8 +565,8 @@ def test_an_interrupted_search_goes_on(small: schema.Search, tmp_path: Path) -> 
 
     def stop(done: int) -> None:
         nonlocal seen
-        seen += done
-        if seen > 100:
+        seen += done > 0
+        if seen == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

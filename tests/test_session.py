@@ -118,7 +118,7 @@ def test_settings_become_a_configuration() -> None:
 
 TAKEN = {
     "gradient-flow": "--activation, --width, --seeds, --device, --threads",
-    "activation-derivatives": "--seeds, --device, --threads",
+    "activation-derivatives": "--activation, --seeds, --device, --threads",
     "closed-forms": "--seeds, --device, --threads",
 }
 
@@ -151,7 +151,8 @@ def test_every_option_of_the_command_can_be_named() -> None:
     from actbench.session import _OPTIONS
 
     others = {"experiments", "out", "quiet", "dry_run", "overwrite"}
-    given = {name.replace("activation", "activations") for name in run.__annotations__}
+    plural = {"activation": "activations", "target": "targets"}
+    given = {plural.get(name, name) for name in run.__annotations__}
     assert given - others - {"return"} == _OPTIONS.keys()
 
 

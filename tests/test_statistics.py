@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from actbench.statistics import (
     median_interval,
+    noise_of_median,
     proportion_interval,
     same_distribution,
     seeds_against_proportion,
@@ -161,6 +162,12 @@ def test_how_often_a_value_comes_counts() -> None:
     assert same_distribution([0.0] * 19 + [1.0], [0.0] + [1.0] * 19) < 1e-6
 
 
+def test_last_digits_alone_do_not_tell_two_distributions_apart() -> None:
+    """Many values that differ by rounding alone have p = 1, where scipy's exact sum fails."""
+    values = np.random.default_rng(0).lognormal(size=200)
+    assert same_distribution(values, np.nextafter(values, 2 * values)) == pytest.approx(1)
+
+
 def test_same_distribution_keeps_its_false_alarm_rate_and_has_power() -> None:
     """Of 400 seeded clean pairs at most 5 % and chance alarm; a shift or a spread is found."""
     rng = np.random.default_rng(2)
@@ -173,3 +180,13 @@ def test_same_distribution_keeps_its_false_alarm_rate_and_has_power() -> None:
     assert np.mean(np.array(shifted) < 1e-3) > 0.8
     spread = [same_distribution(rng.normal(size=100), rng.normal(0, 9, size=40)) for _ in range(50)]
     assert np.mean(np.array(spread) < 1e-3) > 0.8
+
+
+def test_noise_is_that_of_a_median() -> None:
+    """For normal values the notch is close to 1.96/sqrt(2) times the median's standard error."""
+    draw = np.random.default_rng(5)
+    runs = draw.normal(10.0, 0.5, (2000, 9))
+    error = np.median(runs, axis=1).std() / 10
+    notch = float(np.mean([noise_of_median(run.tolist()) for run in runs]))
+    assert 0.8 * error < notch < 2 * error
+    assert noise_of_median([1.0]) == 0

@@ -16,7 +16,15 @@ from actbench.devices import using_threads
 from actbench.initializers import get as initializer
 from actbench.networks import Architecture, bytes_per_member, linear_layers, seeded_network
 from actbench.targets import noisy_sine
-from actbench.training import Member, Schedule, Training, train, train_reference, train_stack
+from actbench.training import (
+    Member,
+    Schedule,
+    Training,
+    stack_sizes,
+    train,
+    train_reference,
+    train_stack,
+)
 
 # Depth, width, points, threads.
 SHAPES = [(2, 64, 200, 1), (2, 64, 200, 2), (1, 64, 200, 2), (2, 5, 7, 1), (1, 1, 2, 1)]
@@ -273,14 +281,22 @@ def test_double_precision_takes_twice_the_memory() -> None:
     assert [step for step in done if step] == [10, 10]
 
 
-def test_twenty_members_of_the_study_are_one_stack() -> None:
-    """The default budget holds the 20 members at which a stack is fastest."""
+@pytest.mark.parametrize(
+    ("depth", "count", "threads", "sizes"),
+    [(10, 20, 1, [5] * 4), (10, 20, 2, [5] * 4), (10, 12, 2, [3] * 4), (50, 8, 1, [4, 4])],
+)
+def test_by_default_stacks_fit_the_cache(
+    depth: int, count: int, threads: int, sizes: list[int]
+) -> None:
+    """No thread waits for another's last stack, and a deep network still comes in fours."""
     done: list[int] = []
     target = noisy_sine()
+    architecture, schedule = shape("relu", depth, 64), Schedule(epochs=1)
     train(
-        shape("relu", 10, 64), members(20), Schedule(epochs=1), target.x, target.noisy, done.append
+        architecture, members(count), schedule, target.x, target.noisy, done.append, threads=threads
     )
-    assert [step for step in done if step] == [20]
+    assert [step for step in done if step] == sizes
+    assert stack_sizes(architecture, count, 200, schedule, threads) == sizes
 
 
 @pytest.mark.parametrize("key", ACTIVATIONS)
@@ -443,3 +459,9 @@ def test_settings_cannot_change_under_a_running_study() -> None:
         name = dataclasses.fields(value)[0].name
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(value, name, None)
+
+
+def test_an_accelerator_gets_all_members_at_once() -> None:
+    """Its stacks are bounded by its memory, not by a processor's cache, and threads cut nothing."""
+    on_gpu = Schedule(device=torch.device("cuda"))
+    assert stack_sizes(shape("relu", 10, 64), 1000, 200, on_gpu, threads=2) == [1000]

@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from actbench import __version__
-from actbench.cli import reading, recovering, studying
+from actbench.cli import (
+    drifting,
+    history,
+    installing,
+    reading,
+    recovering,
+    studying,
+    sweeping,
+    tracking,
+    trying,
+    verifying,
+)
 from actbench.cli.options import EXIT_USAGE
 from actbench.errors import ActbenchError
 
@@ -40,15 +51,25 @@ def _options(
 
 
 _STUDY = "The study"
+_OWN = "Your own"
 _RESULTS = "Results"
+_RELEASES = "Releases of torch"
 _HERE = "This installation"
 
 app.command(rich_help_panel=_STUDY)(studying.reproduce)
 app.command(rich_help_panel=_STUDY)(studying.run)
 app.command(rich_help_panel=_STUDY)(studying.robustness)
-app.command(rich_help_panel=_STUDY)(recovering.recover)
+app.command(rich_help_panel=_OWN)(verifying.verify)
+app.command(rich_help_panel=_OWN)(recovering.recover)
+app.command("try", rich_help_panel=_OWN)(trying.try_)
+app.command(rich_help_panel=_OWN)(sweeping.sweep)
 app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)
 app.command(rich_help_panel=_RESULTS)(reading.report)
+app.command(rich_help_panel=_RELEASES)(tracking.record)
+app.command(rich_help_panel=_RELEASES)(drifting.drift)
+app.command(rich_help_panel=_RELEASES)(installing.track)
+app.command(rich_help_panel=_RELEASES)(installing.bisect)
+app.command(rich_help_panel=_RELEASES)(history.history)
 app.command("list", rich_help_panel=_HERE)(reading.list_)
 app.command(rich_help_panel=_HERE)(reading.doctor)
 

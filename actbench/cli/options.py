@@ -36,3 +36,37 @@ def interruptible() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.stderr.write("\nactbench: interrupted; finished files are whole, others untouched\n")
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def offered(kind: str) -> tuple[str, ...]:
+    """Name what installed packages offer, without loading any of it.
+
+    Args:
+        kind: ``"activation"``, ``"target"`` or ``"initializer"``.
+
+    Returns:
+        Names of entry points.
+    """
+    from importlib.metadata import entry_points
+
+    return tuple(sorted(entry_points(group=f"actbench.{kind}s").names))
+
+
+def load_own(kind: str, given: str) -> str:
+    """Load what the user names as code of their own; a built-in name is left to its registry.
+
+    Args:
+        kind: ``"activation"``, ``"target"`` or ``"initializer"``.
+        given: What was given on the command line.
+
+    Returns:
+        The name, under which the registry has it now.
+
+    Raises:
+        ActbenchError: It can't be loaded, or is not fit to be measured.
+    """
+    if ":" in given or given in offered(kind):
+        from actbench import own
+
+        getattr(own, kind)(given)
+    return given

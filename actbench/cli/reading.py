@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from actbench.activations import ACTIVATIONS
-from actbench.cli.options import EXIT_CHANGED, Out, Quiet, interruptible
+from actbench.activations import ACTIVATIONS, FURTHER
+from actbench.cli.options import EXIT_CHANGED, Out, Quiet, interruptible, offered
 from actbench.errors import unknown_name
 from actbench.experiments import EXPERIMENTS
+from actbench.experiments import FURTHER as FURTHER_EXPERIMENTS
 from actbench.experiments import get as get_experiment
 from actbench.initializers import KEYS as INITIALIZER_KEYS
 
@@ -19,13 +20,15 @@ from actbench.initializers import KEYS as INITIALIZER_KEYS
 def list_() -> None:
     """Name the experiments, activations and initializers."""
     typer.echo("experiments")
-    for experiment in EXPERIMENTS.values():
+    for experiment in (*EXPERIMENTS.values(), *FURTHER_EXPERIMENTS.values()):
         typer.echo(f"  {experiment.key:18} {experiment.summary}")
     typer.echo("activations")
-    for activation in ACTIVATIONS.values():
+    for activation in (*ACTIVATIONS.values(), *FURTHER.values()):
         low, high = activation.derivative_bounds
         bounds = f"slope in [{low:.4g}, {high:.4g}]"
         typer.echo(f"  {activation.key:12} {activation.formula:29} {bounds}")
+    for name in offered("activation"):
+        typer.echo(f"  {name:12} of an installed package; look at it with: actbench try {name}")
     typer.echo("initializers")
     for key in INITIALIZER_KEYS:
         typer.echo(f"  {key}")

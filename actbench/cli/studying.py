@@ -19,6 +19,7 @@ from actbench.cli.options import (
     Seeds,
     Threads,
     interruptible,
+    load_own,
 )
 from actbench.errors import require_positive_int
 from actbench.experiments import EXPERIMENTS
@@ -32,6 +33,12 @@ def _complete_experiment(incomplete: str) -> list[tuple[str, str]]:
 
 def _complete_initializer(incomplete: str) -> list[str]:
     return [key for key in INITIALIZER_KEYS if key.startswith(incomplete)]
+
+
+def _complete_target(incomplete: str) -> list[str]:
+    from actbench.targets import TARGETS  # loads NumPy
+
+    return [key for key in TARGETS if key.startswith(incomplete)]
 
 
 def reproduce(
@@ -84,7 +91,8 @@ def run(
         typer.Option(
             "--activation",
             "-a",
-            help="An activation; may be repeated.",
+            help="An activation, or one of yours, file.py:name, which runs as code; may be "
+            "repeated.",
             show_default="the study's",
             autocompletion=lambda: list(ACTIVATIONS),
         ),
@@ -95,9 +103,17 @@ def run(
     initializer: Annotated[
         str | None,
         typer.Option(
-            help=f"One of {', '.join(INITIALIZER_KEYS)}.",
+            help=f"One of {', '.join(INITIALIZER_KEYS)}, or one of yours, file.py:name.",
             show_default="torch_default",
             autocompletion=_complete_initializer,
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A function to learn, or one of yours, file.py:name; may be repeated (capacity).",
+            show_default="the experiment's",
+            autocompletion=_complete_target,
         ),
     ] = None,
     learning_rate: Annotated[
@@ -139,9 +155,10 @@ def run(
             require_positive_int("--seeds", seeds)
         chosen = [get_experiment(key) for key in dict.fromkeys(experiments)]
         asked: dict[str, Any] = {
-            "activations": activation or None,
+            "activations": [load_own("activation", key) for key in activation or ()] or None,
+            "targets": [load_own("target", key) for key in target or ()] or None,
             "epochs": epochs,
-            "initializer": initializer,
+            "initializer": initializer and load_own("initializer", initializer),
             "learning_rate": learning_rate,
             "weight_decay": weight_decay,
             "depth": depth,

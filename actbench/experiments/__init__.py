@@ -73,12 +73,25 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
 )
 """The registry: experiment key to experiment."""
 
+FURTHER: Mapping[str, Experiment] = MappingProxyType(
+    {
+        "signal-propagation": Experiment(
+            "signal-propagation",
+            "very many small random networks: which are born dead, mean and variance per layer",
+        ),
+        "moment-map": Experiment(
+            "moment-map", "how one layer maps mean and variance of what enters it, without networks"
+        ),
+    }
+)
+"""Experiments that other studies need; ``actbench reproduce`` runs none of them."""
+
 
 def get(key: str) -> Experiment:
     """Look up an experiment by its key.
 
     Args:
-        key: One of the keys of ``EXPERIMENTS``.
+        key: One of the keys of ``EXPERIMENTS`` or ``FURTHER``.
 
     Returns:
         The experiment.
@@ -86,12 +99,14 @@ def get(key: str) -> Experiment:
     Raises:
         ActbenchError: The key is not known; the text lists the known and the nearest.
     """
-    if key not in EXPERIMENTS:
-        raise unknown_name("experiment", key, EXPERIMENTS)
-    return EXPERIMENTS[key]
+    known = {**EXPERIMENTS, **FURTHER}
+    if key not in known:
+        raise unknown_name("experiment", key, known)
+    return known[key]
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name.replace("_", "-") in EXPERIMENTS:
-        return EXPERIMENTS[name.replace("_", "-")].module()
+    key = name.replace("_", "-")
+    if key in EXPERIMENTS or key in FURTHER:
+        return get(key).module()
     raise AttributeError(f"module 'actbench.experiments' has no attribute {name!r}")

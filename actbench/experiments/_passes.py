@@ -35,7 +35,8 @@ def stacks(
     architectures = [Architecture(activations.get(key), *depth_and_width) for key in keys]
     for members in _parts(len(seeds), architectures[0].parameter_count):
         count = len(seeds[members])
-        # All activations start from the same weights, which are drawn once.
+        # All activations start from the same weights, which are drawn once; parameters of an
+        # activation's own start as it says.
         drawn = [
             _drawn(architectures[0], initializers.get(key), seeds[members], x) for key in draws
         ]
@@ -43,7 +44,7 @@ def stacks(
             stack = Stack(architecture, (), count, len(x), x.device, x.dtype)
             for which, parameters in enumerate(drawn):
                 with torch.no_grad():
-                    stack.parameters.copy_(parameters)
+                    stack.linear_parameters.copy_(parameters)
                 yield (row, which, members), stack
 
 
@@ -51,7 +52,7 @@ def _drawn(
     architecture: Architecture, initializer: Initializer, seeds: Sequence[int], x: Tensor
 ) -> Tensor:
     networks = (seeded_network(architecture, initializer, seed) for seed in seeds)
-    return Stack(architecture, networks, len(seeds), 1, x.device, x.dtype).parameters.detach()
+    return Stack(architecture, networks, len(seeds), 1, x.device, x.dtype).linear_parameters
 
 
 def _parts(count: int, parameters: int) -> Iterator[slice]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
+from torch import nn
 
-from actbench import datasets, environment
-from actbench.activations import ACTIVATIONS
+from actbench import activations, datasets, environment, settings
 from actbench.errors import require_positive_int
+from actbench.experiments._own_code import own_code
+
+# Rounding of the difference is then 1e-11 of the value.
+_STEP = 1e-5
+_EIGHT = tuple(activations.ACTIVATIONS)
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,7 @@ class Config:
     Args:
         reach: Inputs run from -reach to reach; beyond 20 every derivative is at its limit.
         points: Number of inputs; the default has a spacing of 0.001 and includes 0.
+        activations: Keys of the activations.
         seeds: Not used.
         device: Not used: derivatives are evaluated on the CPU.
         threads: Not used.
@@ -29,12 +36,15 @@ class Config:
 
     reach: float = 20.0
     points: int = 40_001
+    activations: Sequence[str] = _EIGHT
     seeds: object = None
     device: str = "cpu"
     threads: int | None = None
 
     def __post_init__(self) -> None:
         require_positive_int("points", self.points)
+        chosen = settings.names("activations", self.activations, activations.get)
+        object.__setattr__(self, "activations", chosen)
 
     def protocol(self) -> dict[str, Any]:
         """List every setting that a number depends on.
@@ -42,37 +52,51 @@ class Config:
         Returns:
             Names and values.
         """
-        return {"reach": self.reach, "points": self.points, "dtype": "float64"}
+        # Results that name no activations are of all eight.
+        some = {} if self.activations == _EIGHT else {"activations": list(self.activations)}
+        grid = {"reach": self.reach, "points": self.points, "dtype": "float64"}
+        return {**grid, **some, **own_code(self)}
 
     @property
     def steps(self) -> int:
         """Steps of progress that ``run`` reports."""
-        return len(ACTIVATIONS)
+        return len(self.activations)
 
 
 def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> xr.Dataset:
-    """Evaluate the derivative of all eight activations by autograd, in float64.
+    """Evaluate the derivative of activations by autograd, in float64.
 
     Args:
         config: The grid.
         progress: Called once per activation.
 
     Returns:
-        Dataset with ``derivative (activation, z)``.
+        Dataset with ``value``, ``derivative``, ``backward_difference`` and ``forward_difference
+        (activation, z)``.
     """
     z = np.linspace(-config.reach, config.reach, config.points)
-    derivatives = []
-    for activation in ACTIVATIONS.values():
-        inputs = torch.tensor(z, requires_grad=True)
-        activation.module()(inputs).sum().backward()
-        derivatives.append(inputs.grad.numpy() if inputs.grad is not None else np.zeros_like(z))
+    parts = []
+    for activation in map(activations.get, config.activations):
+        parts.append(_evaluated(activation.module().double(), z))
         progress(1)
+    names = ("value", "derivative", "backward_difference", "forward_difference")
+    stacked = np.stack(parts, 1)  # (name, activation, z)
     dataset = xr.Dataset(
-        {"derivative": (("activation", "z"), np.stack(derivatives))},
-        coords={"activation": list(ACTIVATIONS), "z": z},
+        {n: (("activation", "z"), rows) for n, rows in zip(names, stacked, strict=True)},
+        coords={"activation": list(config.activations), "z": z},
     )
     facts = environment.describe("cpu", 1)
     return datasets.finish(dataset, "activation-derivatives", config.protocol(), facts)
+
+
+def _evaluated(module: nn.Module, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Value, derivative, and the two one-sided differences, between which the derivative lies."""
+    inputs = torch.tensor(z, requires_grad=True)
+    module(inputs.clone()).sum().backward()
+    derivative = inputs.grad.numpy() if inputs.grad is not None else np.zeros_like(z)
+    with torch.no_grad():
+        below, here, above = (module(torch.tensor(z + h)).numpy() for h in (-_STEP, 0, _STEP))
+    return np.stack([here, derivative, (here - below) / _STEP, (above - here) / _STEP])
 
 
 def study_files(dataset: xr.Dataset) -> dict[str, Any]:  # noqa: ARG001 - one signature for all

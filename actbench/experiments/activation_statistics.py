@@ -32,6 +32,7 @@ from actbench.checkpoints import Checkpoint, compute_now
 from actbench.errors import require_positive_int, unknown_name
 from actbench.experiments._layer_statistics import LEVELS, statistics
 from actbench.experiments._losses import mean_square_error
+from actbench.experiments._own_code import own_code
 from actbench.networks import Architecture, Stack, seeded_network
 from actbench.training import DTYPES, Member, Schedule, Training, require_runnable, train
 
@@ -147,6 +148,7 @@ class Config:
             "near_zero": "absolute value below epsilon",
             "saturated": "|derivative| of the activation below saturation x its largest value",
             "dead": "output exactly zero on every input",
+            **own_code(self),
         }
 
 

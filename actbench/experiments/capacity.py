@@ -26,6 +26,7 @@ from actbench import (
 from actbench.checkpoints import Checkpoint, compute_now
 from actbench.errors import ActbenchError, require_positive_int
 from actbench.experiments._losses import first_non_finite, mean_square_error
+from actbench.experiments._own_code import own_code
 from actbench.experiments._smoothers import FEWEST_POINTS, REFERENCES, KernelRidge, fit_all
 from actbench.networks import Architecture
 from actbench.parallel import side_by_side
@@ -136,6 +137,7 @@ class Config:
             "random_state": "reset to the member's seed before each network",
             "formulas": {key: targets.get(key).formula for key in self.targets},
             "references": dict(REFERENCES),
+            **own_code(self),
         }
 
 

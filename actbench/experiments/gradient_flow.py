@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from actbench import activations, datasets, devices, environment, initializers, seeds, settings
 from actbench.errors import ActbenchError, require_positive_int
 from actbench.experiments import _passes
+from actbench.experiments._own_code import own_code
 from actbench.networks import Architecture, linear_layers, reference_network
 
 _RECOVERED_BATCH = 32
@@ -131,6 +132,7 @@ class Config:
             "spread": "as robust, but float32, one input at 1, and fewer networks beyond width 192",
             "spread_depth": SPREAD_DEPTH,
             "spread_initializer": SPREAD_INITIALIZER,
+            **own_code(self),
         }
 
 

@@ -24,6 +24,7 @@ from actbench import (
 from actbench.checkpoints import Checkpoint, compute_now
 from actbench.errors import require_positive_int
 from actbench.experiments._losses import first_non_finite, mean_square_error
+from actbench.experiments._own_code import own_code
 from actbench.networks import Architecture
 from actbench.training import Member, Schedule, Training, require_runnable, train
 
@@ -123,6 +124,7 @@ class Config:
             "construction": "all linear layers from input to output, then the initializer",
             "inputs": "evenly spaced on [-pi, pi], not scaled",
             "gradient_magnitude": "mean absolute value over one weight matrix, biases left out",
+            **own_code(self),
         }
 
 

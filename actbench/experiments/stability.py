@@ -27,6 +27,7 @@ from actbench.checkpoints import Checkpoint, compute_now
 from actbench.errors import ActbenchError, require_positive_int
 from actbench.experiments._losses import first_non_finite, mean_square_error
 from actbench.experiments._outcomes import RULES, border, classify
+from actbench.experiments._own_code import own_code
 from actbench.networks import Architecture
 from actbench.parallel import side_by_side
 from actbench.training import Member, Progress, Schedule, Training, require_runnable, train
@@ -120,6 +121,7 @@ class Config:
             "objective": "mean squared error on the noisy sine",
             "random_state": "reset to the member's seed before each network",
             "rules": RULES,
+            **own_code(self),
         }
 
 

@@ -26,6 +26,7 @@ from actbench import (
 from actbench.checkpoints import Checkpoint, compute_now
 from actbench.errors import require_positive_int
 from actbench.experiments._losses import first_non_finite, mean_square_error
+from actbench.experiments._own_code import own_code
 from actbench.networks import Architecture, Stack
 from actbench.training import (
     Member,
@@ -115,6 +116,7 @@ class Config:
             "random_state": "reset to the member's seed before each network",
             "recorded": "before the update of that epoch; the last, after the last update",
             "rms": "root of the mean square over the inputs and the units of one layer",
+            **own_code(self),
         }
 
 

@@ -52,6 +52,16 @@ CAPTIONS: Mapping[str, str] = MappingProxyType(
         "training_dynamics_summary": "The training in six panels: loss, size of the last hidden "
         "layer, gradient of layer 1, its share of the output layer's, the share of the error "
         "signal that reaches layer 1, and the distance from the clean sine.",
+        "history_verdicts": "The verdict of every claim that was measured for the records, a "
+        "column per torch release. A frame marks a verdict that is not the one measured before, an "
+        "exclamation mark one that the claims file does not expect.",
+        "history_margins": "How far each verdict is from flipping, the nearest first. Dark cells "
+        "are near; a number stands where it is not the one before.",
+        "history_drift": "How much the numbers of every chain of fingerprints changed: on the left "
+        "since the release before, on the right since the first. Names in bold changed at least "
+        "once.",
+        "history_speed": "How long each workload takes, relative to the control and to the first "
+        "release that timed it, with the interval of its noise. Above 1 is slower.",
         "learned_functions.gif": "What every network has learned, as it learns it: one panel per "
         "activation, one line per seed.",
     }

@@ -19,28 +19,38 @@ from actbench.metrics import (
     capacity,
     gradient_flow,
     mean_field,
+    moment_map,
     properties,
+    signal_propagation,
     sine_regression,
     stability,
     training_dynamics,
 )
 from actbench.metrics._values import Metric, Values
 
-_MODULES = (
-    sine_regression,
-    gradient_flow,
-    mean_field,
-    activation_statistics,
-    stability,
-    capacity,
-    training_dynamics,
-    properties,
-)
+_MODULES = {
+    sine_regression: ("sine-regression",),
+    gradient_flow: ("gradient-flow",),
+    mean_field: ("gradient-flow",),
+    activation_statistics: ("activation-statistics",),
+    stability: ("stability",),
+    capacity: ("capacity",),
+    training_dynamics: ("training-dynamics",),
+    properties: ("activation-derivatives", "closed-forms"),
+    signal_propagation: ("signal-propagation",),
+    moment_map: ("moment-map",),
+}
+"""Module to the experiments from whose datasets its metrics are computed."""
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {function.__name__: function for module in _MODULES for function in module.METRICS}
 )
 """The registry: metric name to the function that computes it."""
+
+EXPERIMENTS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {function.__name__: keys for module, keys in _MODULES.items() for function in module.METRICS}
+)
+"""Metric name to the experiments from whose datasets it is computed."""
 
 
 def definition(name: str) -> str:

@@ -31,6 +31,13 @@ def pooled_slope(dataset: xr.Dataset, activation: str, initializer: str) -> Valu
     return np.array([theory.decades_per_layer(pooled, 10, 40)])
 
 
+def deep_slope_size(dataset: xr.Dataset, activation: str, initializer: str) -> Values:
+    """Decades per layer by which the error signal changes, layers 10 to 40, per deep network."""
+    signal = _deep(dataset, "deep_error_signal", activation, initializer)
+    slopes: Values = np.abs(np.log10(signal[:, 39] / signal[:, 9])) / 30
+    return slopes
+
+
 def deep_error_share(dataset: xr.Dataset, activation: str, initializer: str) -> Values:
     """RMS error signal at layer 1 over that at the output layer, per network of the deep part."""
     signal = _deep(dataset, "deep_error_signal", activation, initializer)
@@ -75,6 +82,7 @@ def _deep(dataset: xr.Dataset, name: str, activation: str, initializer: str) -> 
 METRICS: tuple[Metric, ...] = (
     theory_gap,
     pooled_slope,
+    deep_slope_size,
     deep_error_share,
     deep_gradient_ratio,
     deep_largest_gradient,

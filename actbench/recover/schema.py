@@ -89,18 +89,22 @@ class Space(_Listed):
 
 
 def _check_rule(rule: Rule) -> None:
+    for name in (rule,) if isinstance(rule, str) else rule.values():
+        initializers.get(name)
+        if name.startswith("mean_field("):
+            raise ActbenchError(
+                f"initializer {name!r} draws biases of its own, which a search can't vary; choose "
+                f"among {', '.join(k for k in initializers.KEYS if not k.startswith('mean_field'))}"
+            )
     if isinstance(rule, str):
-        initializers.get(rule)
         return
     if "else" not in rule:
         raise ActbenchError(
             f"initializer {rule} has no 'else', which says how the networks of the other "
             "activations are drawn; add one, such as else = 'torch_default'"
         )
-    for key, name in rule.items():
-        if key != "else":
-            activations.get(key)
-        initializers.get(name)
+    for key in rule.keys() - {"else"}:
+        activations.get(key)
 
 
 class GradientSpace(Space):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from actbench import activations, initializers
 from actbench.initializers import Initializer
-from actbench.networks import Architecture, random_stream
+from actbench.networks import Architecture, linear_layers, random_stream, reference_network
 from actbench.recover.space import Draw
 
 _ANY = activations.get("linear")  # the shape of a network does not hang on it
@@ -45,23 +45,22 @@ class Beginning:
     bias: str
 
     def network(self, architecture: Architecture) -> nn.Sequential:
-        """Put the parameters into linear layers.
+        """Put the parameters into a network.
 
         Args:
-            architecture: Their shapes.
+            architecture: Its shape and activation.
 
         Returns:
-            The linear layers alone.
+            The network before training.
         """
         with random_stream():
-            layers = _new_layers(architecture.layer_shapes)
+            network = reference_network(architecture, initializers.get("torch_default"))
+        parameters = zip(linear_layers(network), self.drawn.weights, self.drawn.biases, strict=True)
         with torch.no_grad():
-            for layer, weight, bias in zip(
-                layers, self.drawn.weights, self.drawn.biases, strict=True
-            ):
+            for layer, weight, bias in parameters:
                 layer.weight.copy_(weight)
                 layer.bias.copy_(bias * (self.bias == "constructed"))
-        return nn.Sequential(*layers)
+        return network
 
 
 class Streams:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import re
-import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
-from markupsafe import Markup
-
 from actbench.claims import ClaimsFile, Verdict
 from actbench.files import write_atomic
 from actbench.findings.wording import words
-from actbench.report import content, entries, parts, svg
+from actbench.report import content, entries, parts, rendering
 from actbench.report.glossary import GLOSSARY
 
 if TYPE_CHECKING:
     from actbench.verdicts import Judgment
 
 FILES = ("report.html", "report.md")
-
-_SPECIAL = re.compile(r"([\\`*\[\]|~$])")
 
 
 def write(out: Path, claims: ClaimsFile, judgments: Sequence[Judgment]) -> list[Path]:
@@ -56,9 +49,7 @@ def html(gathered: parts.Content) -> str:
     Returns:
         HTML.
     """
-    environment = _environment()
-    environment.filters["embed"] = _embed
-    return environment.get_template("report.html.j2").render(_variables(gathered))
+    return rendering.html("report.html.j2", _variables(gathered))
 
 
 def markdown(gathered: parts.Content) -> str:
@@ -70,21 +61,7 @@ def markdown(gathered: parts.Content) -> str:
     Returns:
         Markdown.
     """
-    environment = _environment()
-    environment.finalize = _markdown_text
-    environment.filters.update(code=_markdown_code, file=_markdown_file)
-    return environment.get_template("report.md.j2").render(_variables(gathered))
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("actbench"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    return rendering.markdown("report.md.j2", _variables(gathered))
 
 
 def _variables(gathered: parts.Content) -> dict[str, object]:
@@ -104,25 +81,3 @@ def _variables(gathered: parts.Content) -> dict[str, object]:
         "meaning": {str(verdict): text for verdict, text in entries.MEANING.items()},
         "words": words,
     }
-
-
-def _embed(drawing: parts.Drawing) -> Markup:
-    return svg.embed(drawing.svg, drawing.anchor, drawing.caption)
-
-
-def _markdown_text(value: object) -> object:
-    # Line breaks would end a table's row; the rest would be taken for markup.
-    if isinstance(value, Markup) or not isinstance(value, str):
-        return value
-    text = _SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", value))
-    for character, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(character, name)
-    return Markup(text)  # noqa: S704 - escaped for Markdown, where quotes mean nothing
-
-
-def _markdown_file(name: str) -> Markup:
-    return Markup(urllib.parse.quote(name))  # noqa: S704 - letters, digits and percent signs only
-
-
-def _markdown_code(value: str) -> Markup:
-    return Markup("`{}`").format(Markup(value.replace("`", "'").replace("|", "\\|")))  # noqa: S704

@@ -114,10 +114,7 @@ class Entry:
 
     @property
     def _decisive(self) -> Relation:
-        claim = self.judgment.claim
-        chosen = claim.relation
-        if self.judgment.verdict is Verdict.DIRECTION_ONLY and claim.direction is not None:
-            chosen = claim.direction
+        chosen = self.judgment.claim.decisive(self.judgment.verdict)
         assert chosen is not None  # noqa: S101 - asked of testable claims only
         return chosen
 

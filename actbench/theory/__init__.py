@@ -7,13 +7,14 @@ wide random network (Poole et al. 2016), and from it the size of the error signa
 
 from __future__ import annotations
 
+from actbench.theory.born_dead import born_dead_bounds, dead_at_one_input
 from actbench.theory.floors import (
     best_constant_mse,
     best_line_mse,
     best_unit_interval_mse,
     noise_floor,
 )
-from actbench.theory.formulas import FORMULAS, Formula, derivative_bounds, formula_of
+from actbench.theory.formulas import FORMULAS, Formula, derivative_bounds, extremes, formula_of
 from actbench.theory.mean_field import (
     Critical,
     FixedPoint,
@@ -25,8 +26,9 @@ from actbench.theory.mean_field import (
     next_q,
     q_slope,
 )
+from actbench.theory.moments import selu_moments
 from actbench.theory.predictions import Prediction, decades_per_layer, predict, slope_spread
-from actbench.theory.quadrature import gaussian_mean, pair_mean
+from actbench.theory.quadrature import gaussian_mean, pair_mean, shifted_gaussian_mean
 
 __all__ = [
     "FORMULAS",
@@ -37,11 +39,14 @@ __all__ = [
     "best_constant_mse",
     "best_line_mse",
     "best_unit_interval_mse",
+    "born_dead_bounds",
     "chi",
     "critical",
     "critical_at",
+    "dead_at_one_input",
     "decades_per_layer",
     "derivative_bounds",
+    "extremes",
     "fixed_point",
     "formula_of",
     "gaussian_mean",
@@ -51,5 +56,7 @@ __all__ = [
     "pair_mean",
     "predict",
     "q_slope",
+    "selu_moments",
+    "shifted_gaussian_mean",
     "slope_spread",
 ]

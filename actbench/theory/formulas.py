@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, ndtr
+from scipy.special import erfcx, expit, ndtr
 
 from actbench.errors import unknown_name
 
@@ -47,6 +47,16 @@ def _logistic_slope(z: Array) -> Array:
     return slope
 
 
+def _selu_parameters() -> tuple[float, float]:
+    """Scale and alpha whose fixed point is mean 0, variance 1 (Klambauer et al. 2017, eq. 14)."""
+    half, full = erfcx(1 / math.sqrt(2)), erfcx(math.sqrt(2))  # erfc(x) exp(x^2)
+    alpha = -math.sqrt(2 / math.pi) / (half - 1)
+    inner = 2 * full + math.pi * half**2 - 2 * (2 + math.pi) * half + math.pi + 2
+    return (1 - half) * math.sqrt(2 * math.pi / inner), alpha
+
+
+SELU_SCALE, SELU_ALPHA = _selu_parameters()
+
 FORMULAS: Mapping[str, Formula] = MappingProxyType(
     {
         "linear": Formula(lambda z: z, np.ones_like),
@@ -62,9 +72,13 @@ FORMULAS: Mapping[str, Formula] = MappingProxyType(
         ),
         "gelu": Formula(lambda z: z * ndtr(z), lambda z: ndtr(z) + z * normal_density(z)),
         "swish": Formula(lambda z: z * expit(z), lambda z: expit(z) + z * _logistic_slope(z)),
+        "selu": Formula(
+            lambda z: SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(np.minimum(z, 0))),
+            lambda z: SELU_SCALE * np.where(z > 0, 1.0, SELU_ALPHA * np.exp(np.minimum(z, 0))),
+        ),
     }
 )
-"""The eight activations: key to function and derivative, from the papers in ``activations``."""
+"""Every activation: key to function and derivative, from the papers in ``activations``."""
 
 
 def formula_of(activation: Activation) -> Formula:
@@ -97,19 +111,36 @@ def derivative_bounds(activation: Activation, reach: float = 40.0) -> tuple[floa
     Returns:
         Both values, found on a grid and then refined between its points.
     """
-    derivative = formula_of(activation).derivative
-    grid = np.linspace(-reach, reach, 8001)  # 0, where kinks are, is one of its points
-    on_grid = derivative(grid)
+    (low, _), (high, _) = extremes(formula_of(activation).derivative, reach)
+    return low, high
 
-    def extreme(sign: float) -> float:
+
+def extremes(
+    function: Function, reach: float = 40.0
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Find the smallest and largest value of a function, and where it takes them.
+
+    Args:
+        function: Elementwise on float64 arrays.
+        reach: As for ``derivative_bounds``.
+
+    Returns:
+        Smallest value and where, largest value and where.
+    """
+    grid = np.linspace(-reach, reach, 8001)  # 0, where kinks are, is one of its points
+    on_grid = function(grid)
+
+    def extreme(sign: float) -> tuple[float, float]:
         best = int(np.argmin(sign * on_grid))
         between = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
         refined = minimize_scalar(
-            lambda z: sign * float(derivative(np.asarray([z]))[0]),
+            lambda z: sign * float(function(np.asarray([z]))[0]),
             bounds=between,
             method="bounded",
             options={"xatol": 1e-12},
         )
-        return sign * min(float(refined.fun), sign * float(on_grid[best]))
+        if float(refined.fun) < sign * float(on_grid[best]):
+            return sign * float(refined.fun), float(refined.x)
+        return float(on_grid[best]), float(grid[best])
 
     return extreme(1.0), extreme(-1.0)

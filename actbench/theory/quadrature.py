@@ -48,6 +48,25 @@ def gaussian_mean(function: Function, q: ArrayLike) -> Array:
     return mean
 
 
+def shifted_gaussian_mean(function: Function, mean: ArrayLike, q: ArrayLike) -> Array:
+    """Return E[f(z)] for a normal z whose mean is not 0.
+
+    As ``gaussian_mean``, with each node weighted by the ratio of the two densities; good while the
+    mean is no more than some standard deviations from 0.
+
+    Args:
+        function: f, elementwise.
+        mean: Means, any shape, at most about 3 sqrt(q) from 0.
+        q: Variances, above 0, of a shape that broadcasts with ``mean``.
+
+    Returns:
+        Means of f, in the shape that both broadcast to.
+    """
+    center, width = np.broadcast_arrays(np.asarray(mean, dtype=np.float64), q)
+    shift, square = (center / width)[..., None], (np.square(center) / (2 * width))[..., None]
+    return gaussian_mean(lambda z: function(z) * np.exp(shift * z - square), width)
+
+
 _ANGLES, _ANGLE_WEIGHTS = np.polynomial.legendre.leggauss(80)
 
 

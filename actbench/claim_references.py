@@ -1,0 +1,168 @@
+"""Whether the names in a claims file exist: protocols, experiments, metrics, their arguments.
+
+Names are looked up in the package's own registries and nowhere else: nothing that a file says is
+imported or run.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from actbench import activations, experiments, initializers, metrics
+from actbench.errors import ActbenchError
+
+if TYPE_CHECKING:
+    from actbench.claims import Claim, ClaimsFile, Protocol
+
+_KINDS = {"str": (str, "a text"), "int": (int, "a whole number"), "float": (float, "a number")}
+_ACTIVATION_ARGUMENTS = ("activation", "over")
+
+
+def problems(file: ClaimsFile) -> Iterator[str]:
+    """Look for names that do not exist, and for metrics that their experiment can't give.
+
+    Args:
+        file: A claims file of the right shape.
+
+    Yields:
+        One sentence per problem, with claim or protocol and field, what was given and what to
+        write instead; the protocols first.
+    """
+    for name, protocol in file.protocol.items():
+        for problem in _of_protocol(protocol):
+            yield f"protocol {name!r}, {problem}"
+    yield from _shared_files(file)
+    seen: set[str] = set()
+    for claim in file.claim:
+        if claim.id in seen:
+            yield f"claim {claim.id!r}, field 'id': stands there twice; give each claim its own"
+        seen.add(claim.id)
+        for problem in _of_claim(claim, file.protocol):
+            yield f"claim {claim.id!r}, {problem}"
+
+
+def _instead(given: object, known: Iterable[str]) -> str:
+    """The nearest name, or all of them."""
+    names = list(known)
+    near = get_close_matches(str(given), names, n=1, cutoff=0.5)
+    listed = f"known: {', '.join(names)}"
+    return f"Did you mean {near[0]!r}? ({listed})" if near else f"Use one of these; {listed}"
+
+
+def _known_activations() -> tuple[str, ...]:
+    return (*activations.ACTIVATIONS, *activations.FURTHER)
+
+
+def _of_protocol(protocol: Protocol) -> Iterator[str]:
+    known = (*experiments.EXPERIMENTS, *experiments.FURTHER)
+    if protocol.experiment not in known:
+        yield (
+            f"field 'experiment': there is no experiment {protocol.experiment!r}. "
+            f"{_instead(protocol.experiment, known)}"
+        )
+    keys = protocol.settings.get("activations", ())
+    for key in [keys] if isinstance(keys, str) else keys if isinstance(keys, list) else ():
+        if key not in _known_activations():
+            yield (
+                f"field 'settings.activations': there is no activation {key!r}. "
+                f"{_instead(key, _known_activations())}"
+            )
+    for setting in ("initializer", "initializers", "trained_initializers"):
+        draws = protocol.settings.get(setting, ())
+        for key in [draws] if isinstance(draws, str) else draws if isinstance(draws, list) else ():
+            if problem := _initializer_problem(key):
+                yield f"field 'settings.{setting}': {problem}"
+
+
+def _initializer_problem(key: object) -> str | None:
+    try:
+        initializers.get(str(key))
+    except ActbenchError as error:
+        return str(error)
+    return None
+
+
+def _shared_files(file: ClaimsFile) -> Iterator[str]:
+    """Protocols at an experiment's defaults share its file, so there can be one of each."""
+    plain: dict[str, str] = {}
+    for name, protocol in file.protocol.items():
+        if not protocol.settings and plain.setdefault(protocol.experiment, name) != name:
+            yield (
+                f"protocol {name!r}, field 'experiment': {plain[protocol.experiment]!r} is "
+                f"{protocol.experiment} without settings already. Let the claims of both name "
+                "one protocol, or give this one settings of its own"
+            )
+
+
+def _of_claim(claim: Claim, protocols: Mapping[str, Protocol]) -> Iterator[str]:
+    if claim.protocol is None:
+        return
+    name = str(claim.metric["name"])
+    if claim.protocol not in protocols:
+        yield (
+            f"field 'protocol': {claim.protocol!r} is not one of {sorted(protocols)}. Add a table "
+            f"[protocol.{claim.protocol}], or name one that is there"
+        )
+    if name not in metrics.METRICS:
+        near = get_close_matches(name, metrics.METRICS, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        yield (
+            f"field 'metric': there is no metric {name!r}. {hint}"
+            "'actbench verify --metrics' lists what there is"
+        )
+        return
+    yield from _of_arguments(name, claim.metric)
+    if claim.protocol in protocols:
+        protocol = protocols[claim.protocol]
+        yield from _of_experiment(name, protocol.experiment)
+        yield from _of_coordinates(claim.metric, protocol.settings)
+
+
+def _of_arguments(name: str, metric: Mapping[str, Any]) -> Iterator[str]:
+    signature = inspect.signature(metrics.METRICS[name])
+    wanted = {key: str(p.annotation) for key, p in list(signature.parameters.items())[1:]}
+    form = f"{name} takes {', '.join(wanted) or 'no arguments'}"
+    given = {key: value for key, value in metric.items() if key != "name"}
+    for key in given.keys() - wanted.keys():
+        yield f"field 'metric': {name} has no argument {key!r}; {form}"
+    for key, kind in wanted.items():
+        if key not in given:
+            yield f"field 'metric': the argument {key!r} is missing; {form}"
+            continue
+        allowed, words = _KINDS[kind]
+        value = given[key]
+        fits = isinstance(value, allowed) or (allowed is float and isinstance(value, int))
+        if not fits or isinstance(value, bool):
+            yield f"field 'metric': {key} is {value!r}, but must be {words}"
+        elif key in _ACTIVATION_ARGUMENTS and value not in _known_activations():
+            yield (
+                f"field 'metric': there is no activation {value!r}. "
+                f"{_instead(value, _known_activations())}"
+            )
+        elif key == "initializer" and (problem := _initializer_problem(value)):
+            yield f"field 'metric': {problem}"
+
+
+def _of_experiment(name: str, experiment: str) -> Iterator[str]:
+    of = metrics.EXPERIMENTS_OF[name]
+    if experiment not in of:
+        others = [m for m, keys in metrics.EXPERIMENTS_OF.items() if experiment in keys]
+        yield (
+            f"field 'metric': {name!r} is computed from {' or '.join(of)}, but the claim's "
+            f"protocol runs {experiment}, whose metrics are {', '.join(others)}"
+        )
+
+
+def _of_coordinates(metric: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:
+    """An activation that the protocol's own list leaves out."""
+    listed = settings.get("activations")
+    keys = [listed] if isinstance(listed, str) else listed
+    for argument in _ACTIVATION_ARGUMENTS:
+        if isinstance(keys, list) and argument in metric and metric[argument] not in keys:
+            yield (
+                f"field 'metric': {argument} is {metric[argument]!r}, but the claim's protocol "
+                f"runs {', '.join(map(str, keys))} alone. Add it to the protocol's activations"
+            )

@@ -1,0 +1,64 @@
+"""The JSON Schema of a claims file, for editors that check and complete while one types."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from actbench import experiments, metrics
+from actbench.claims import Claim, ClaimsFile, Protocol, Relation
+from actbench.files import strict_json
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_TYPES = {"str": "string", "int": "integer", "float": "number"}
+
+
+def schema() -> dict[str, Any]:
+    """Build the schema from the models that read a claims file.
+
+    Returns:
+        A JSON Schema; besides the shape it knows every experiment, and every metric with its
+        definition and arguments.
+    """
+    built = ClaimsFile.model_json_schema()
+    parts = built["$defs"]
+    known = {**experiments.EXPERIMENTS, **experiments.FURTHER}
+    parts["Protocol"]["properties"]["experiment"]["oneOf"] = [
+        {"const": key, "description": experiment.summary} for key, experiment in known.items()
+    ]
+    # A claim that is not testable has an empty metric.
+    parts["Claim"]["properties"]["metric"] = {
+        "title": "Metric",
+        "anyOf": [*(_metric(name) for name in metrics.METRICS), {"const": {}}],
+    }
+    for model in (Relation, Protocol, Claim):
+        _describe(parts[model.__name__], model)
+    _describe(built, ClaimsFile)
+    return {"$schema": _DIALECT, **built, "title": "A file of claims for actbench"}
+
+
+def _describe(part: dict[str, Any], model: type) -> None:
+    """Put what a model's docstring says of each field where an editor shows it."""
+    doc = inspect.getdoc(model) or ""
+    part["description"], _, rest = doc.partition("\n")
+    for name, text_of in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", rest, flags=re.MULTILINE):
+        part["properties"][name]["description"] = " ".join(text_of.replace("``", "").split())
+        part["properties"][name].pop("title", None)
+
+
+def _metric(name: str) -> dict[str, Any]:
+    parameters = list(inspect.signature(metrics.METRICS[name]).parameters.items())[1:]
+    arguments = {key: {"type": _TYPES[str(p.annotation)]} for key, p in parameters}
+    return {
+        "type": "object",
+        "description": metrics.definition(name),
+        "properties": {"name": {"const": name}, **arguments},
+        "required": ["name", *arguments],
+        "additionalProperties": False,
+    }
+
+
+def text() -> str:
+    """Return the schema as the file that is shipped, ``baselines/claims.schema.json``."""
+    return f"{strict_json(schema())}\n"

@@ -1,0 +1,171 @@
+"""Commands that install releases of torch for a while: track, bisect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from actbench.cli.options import EXIT_CHANGED, Quiet, interruptible
+from actbench.errors import ActbenchError, unknown_name
+
+if TYPE_CHECKING:
+    from actbench.records import Record
+
+
+class _Phases:
+    """Shows on stderr what is going on: one turning line on a terminal, else a line each."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._console = Console(stderr=True, quiet=quiet, highlight=False)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self._line = Progress(*columns, console=self._console, transient=True)
+        self._task = self._line.add_task("", total=None)
+
+    def of(self, title: str) -> Callable[[str], None]:
+        """Return what shows a phase of one piece of work."""
+        return lambda phase: self._show(f"{title}: {phase}")
+
+    def _show(self, text: str) -> None:
+        if self._console.is_terminal:
+            self._line.reset(self._task, description=text)
+            self._line.start()
+        else:
+            self._console.print(text, soft_wrap=True)
+
+    def hide(self) -> None:
+        """Remove the line, so that others can be printed."""
+        if self._line.live.is_started:
+            self._line.stop()
+
+
+@contextmanager
+def _phases(quiet: bool) -> Iterator[_Phases]:
+    phases = _Phases(quiet)
+    try:
+        yield phases
+    finally:
+        phases.hide()
+
+
+def track(
+    releases: Annotated[list[str], typer.Argument(help="Releases of torch, such as 2.13.0.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the records, torch-RELEASE.json.")
+    ] = Path("records"),
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="verdicts, fingerprints or timings; may be repeated.", show_default="all three"
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    overwrite: Annotated[bool, typer.Option(help="Make anew what is there.")] = False,
+) -> None:
+    """Make one record for each of several releases of torch.
+
+    Each release is installed with this Python into an environment of its own, beside the versions
+    of everything else that are installed here, and deleted after its record is made: about
+    6 GB in the folder of temporary files (TMPDIR names another) and three minutes each. Where a
+    release fails, the others are still recorded. PIP_EXTRA_INDEX_URL and the other settings of pip
+    say where it downloads from; https://download.pytorch.org/whl/cpu has builds of a tenth of the
+    size.
+
+    Exit code: 0 if every record is there, 1 if one is missing.
+
+    Example: actbench track 2.6.0 2.9.1 2.13.0 --out records
+    """
+    with interruptible():
+        from actbench.records import PARTS
+        from actbench.releases import matrix
+        from actbench.releases.measuring import release_name
+
+        names = [*dict.fromkeys(map(release_name, releases))]
+        for part in only or ():
+            if part not in PARTS:
+                raise unknown_name("part of a record", part, PARTS)
+        outcomes = []
+        with _phases(quiet) as phases:
+            titles = {
+                name: f"torch {name} ({i} of {len(names)})" for i, name in enumerate(names, 1)
+            }
+            for outcome in matrix.track(
+                names, out, only or (), overwrite, lambda name: phases.of(titles[name])
+            ):
+                phases.hide()
+                outcomes.append(outcome)
+                if not quiet or outcome.missing:
+                    typer.echo(outcome.sentence, err=bool(outcome.missing))
+        missing = [outcome.release for outcome in outcomes if outcome.missing]
+    if missing:
+        typer.echo(
+            f"{len(missing)} of {len(outcomes)} records are missing: {', '.join(missing)}", err=True
+        )
+        raise typer.Exit(EXIT_CHANGED)
+
+
+def bisect(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="FINGERPRINT_OR_CLAIM",
+            help="A claim, or a fingerprint such as operations/gelu/float64 or "
+            "'reference/*/float64:loss'.",
+        ),
+    ],
+    good: Annotated[str, typer.Option(help="The older release of torch.")],
+    bad: Annotated[str, typer.Option(help="The newer release, where it has changed.")],
+    records: Annotated[
+        Path | None,
+        typer.Option(help="Folder of records to reuse.", show_default="the shipped records"),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for records that are made, and reused.")
+    ] = Path("results/bisect"),
+    quiet: Quiet = False,
+) -> None:
+    """Find the first release of torch that changed a claim's verdict or a fingerprint.
+
+    Halves the releases between the two ends, as git bisect does. Records that are there are reused;
+    further ones are made as actbench track does, and no environment is left behind. Bits are
+    compared between records of one machine only; --records with an empty folder measures everything
+    on this one. A release that can't be measured is skipped.
+
+    Example: actbench bisect --good 2.6.0 --bad 2.13.0 operations/gelu/float64
+    """
+    with interruptible():
+        from actbench.releases import changes, measuring, shelf, wording
+
+        good, bad = measuring.release_name(good), measuring.release_name(bad)
+        if measuring.parse_release(good) >= measuring.parse_release(bad):
+            raise ActbenchError(
+                f"--good is {good} and --bad is {bad}, but the first must be the older one"
+            )
+        part = changes.part_of(target)
+        stored, refused = shelf.stored_records(records, out)
+        for sentence in refused:
+            typer.echo(f"left out: {sentence}", err=True)
+        chosen, here = shelf.choose(stored, part, (good, bad))
+        offered = measuring.available_releases()
+        if not offered.reached:
+            typer.echo(
+                "the package index can't be reached: only releases with a record are searched",
+                err=True,
+            )
+        with _phases(quiet) as phases:
+
+            def make(release: str) -> tuple[Path, Record]:
+                path = out / f"torch-{release}-{part}.json"
+                progress = phases.of(f"torch {release}")
+                return path, measuring.record_release(release, path, [part], progress)
+
+            used = shelf.Shelf(chosen, make if here else None)
+            examples = (record for _, record in stored)
+            asked, found = changes.ask(target, (good, bad), used, examples, offered.releases)
+    for line in wording.sentences(asked, found, used):
+        typer.echo(line)

@@ -1,0 +1,139 @@
+"""Figures of a card: the function, its gradient flow, and every measure beside the eight."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from actbench.colors import style_of
+from actbench.figures._marks import SMALL, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+    from actbench.card.comparing import Row
+
+_SHOWN: Final = 5.0
+_COLORS: Final = ("#0072B2", "#D55E00", "#009E73", "#882255", "#E69F00")
+_STYLES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
+_OWN: Final = "#B00020"
+_OUTCOME: Final[Mapping[str, str]] = {"wins": "#0072B2", "ties": "#8A8A8A", "loses": "#D55E00"}
+_COLUMNS: Final = 4
+
+
+def draw_function(derivatives: xr.Dataset, flows: Iterable[xr.Dataset]) -> Figure:
+    """Draw an activation with its derivative, and its error signal through 50 layers.
+
+    Args:
+        derivatives: Of ``activation-derivatives``, of one activation.
+        flows: Of ``gradient-flow``, of the same activation.
+
+    Returns:
+        The figure.
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    one = derivatives.isel(activation=0).sel(z=slice(-_SHOWN, _SHOWN))
+    left.axhline(0, color="#BBBBBB", linewidth=0.8)
+    left.axvline(0, color="#BBBBBB", linewidth=0.8)
+    left.plot(one["z"], safe(one["value"].to_numpy()), color=_OWN, linewidth=2, label="value")
+    left.plot(
+        one["z"],
+        safe(one["derivative"].to_numpy()),
+        color="#444444",
+        linestyle="--",
+        linewidth=1.6,
+        label="derivative, by autograd",
+    )
+    left.set_xlabel("z")
+    left.legend(fontsize=SMALL)
+    _flow(right, flows)
+    return figure
+
+
+def _flow(axes: Axes, flows: Iterable[xr.Dataset]) -> None:
+    axes.set_yscale("log")
+    curves = [
+        (str(key), dataset["deep_error_signal"].sel(initializer=key).isel(activation=0))
+        for dataset in flows
+        for key in dataset["initializer"].to_numpy()
+    ]
+    for number, (key, signal) in enumerate(curves):
+        pooled = np.sqrt(np.square(signal.transpose("deep_seed", "layer").to_numpy()).mean(0))
+        kept = np.isfinite(pooled) & (pooled > 0)
+        label = f"critical: {key}" if key.startswith("mean_field(") else key
+        axes.plot(
+            signal["layer"].to_numpy()[kept],
+            pooled[kept],
+            color=_COLORS[number % len(_COLORS)],
+            linestyle=_STYLES[number % len(_STYLES)],
+            linewidth=1.8,
+            label=label,
+        )
+    axes.set_xlabel("layer 1 = nearest the input … 51 = output")
+    axes.set_ylabel("error signal, root mean square")
+    axes.legend(fontsize=SMALL)
+
+
+def draw_measures(rows: Sequence[tuple[str, Row]], own: str) -> Figure:
+    """Draw every measure of everyone: median and interval, the better the further left.
+
+    Args:
+        rows: Title of the group and measure.
+        own: Key of the activation that was tried.
+
+    Returns:
+        The figure.
+    """
+    down = math.ceil(len(rows) / _COLUMNS)
+    height = 2.7 * down
+    # Margins by hand: to lay out so many logarithmic axes takes longer than to draw them.
+    figure = Figure(figsize=(12, height))
+    figure.subplots_adjust(
+        left=0.075, right=0.99, top=1 - 0.55 / height, bottom=0.35 / height, hspace=0.45, wspace=0.1
+    )
+    panels = figure.subplots(down, _COLUMNS, squeeze=False).ravel()
+    for number, (axes, (title, row)) in enumerate(zip(panels, rows, strict=False)):
+        _measure(axes, title, row, own, named=number % _COLUMNS == 0)
+    for axes in panels[len(rows) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def _measure(axes: Axes, title: str, row: Row, own: str, *, named: bool) -> None:
+    keys = list(row.estimates)
+    values = [v for e in row.estimates.values() for v in (e.median, e.low, e.high) if v is not None]
+    finite = [v for v in values if math.isfinite(v)]
+    positive = [v for v in finite if v > 0]
+    low, high = (min(positive), max(positive)) if positive else (0.1, 1.0)
+    axes.set_xscale("log")
+    # What is zero or infinite stands at the edge on its side.
+    edges = low / 1.6, high * 1.6
+    axes.set_xlim(*(edges if row.better == "low" else edges[::-1]))
+    for place, key in enumerate(keys):
+        estimate = row.estimates[key]
+        color = _OWN if key == own else _OUTCOME[row.outcomes[key]]
+        median, left, right = (
+            min(max(estimate.median if v is None else v, edges[0]), edges[1])
+            for v in (estimate.median, estimate.low, estimate.high)
+        )
+        axes.plot([left, right], [place, place], color=color, linewidth=2.5, alpha=0.75)
+        marker = "D" if key == own else "o"
+        axes.plot(median, place, marker, color=color, markersize=5.5, markeredgecolor="w")
+        if key == own:
+            axes.axvline(median, color=color, linewidth=0.7, linestyle=":")
+    labels = [style_of(key).name for key in keys] if named else []
+    axes.set_yticks(range(len(keys)), labels or [""] * len(keys), fontsize=SMALL)
+    axes.set_ylim(len(keys) - 0.5, -0.5)
+    if high > 10 * low:
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="x", which="both", labelsize=7)
+    label = row.label if len(row.label) < 34 else f"{row.label[:32]}…"
+    axes.set_title(f"{title}\n{label}", fontsize=SMALL)

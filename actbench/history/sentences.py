@@ -1,0 +1,199 @@
+"""What the history over torch releases shows, in sentences and in one line per release."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from actbench.drift import Level, Ratio
+from actbench.findings.wording import listed, number, plural, words
+from actbench.history.speed import mean_since_first
+
+if TYPE_CHECKING:
+    from actbench.history import History
+
+_MOST_NAMES: Final = 4
+
+HEADING: Final = ("torch", "claims measured", "as expected", "flipped", "other bits", "duration")
+"""Of the columns of ``lines``; other bits: chains of fingerprints that are not those of the release
+before; duration: relative to the first release, on average."""
+
+
+def lines(history: History) -> list[tuple[str, ...]]:
+    """Sum each release up in one line.
+
+    Args:
+        history: What the records say.
+
+    Returns:
+        Per release, oldest first, a cell per entry of ``HEADING``.
+    """
+    return [_line(history, place) for place in range(len(history.releases))]
+
+
+def _line(history: History, place: int) -> tuple[str, ...]:
+    release = history.releases[place]
+    flipped = sum(row.flips[place] is not None for row in history.claims)
+    compared = sum(row.since_previous[place] is not None for row in history.chains)
+    mean = mean_since_first(history.speeds, place)
+    return (
+        release.name,
+        str(release.fresh) if release.fresh else "-",
+        str(release.as_expected) if release.fresh else "-",
+        str(flipped) if release.fresh and place else "-",
+        f"{_levels(history, place).total()} of {compared}" if compared else "-",
+        "-" if mean is None else f"{mean:.2f}",
+    )
+
+
+def verdicts(history: History) -> list[str]:
+    """Say which claims flipped, and at which release.
+
+    Args:
+        history: What the records say.
+
+    Returns:
+        Sentences.
+    """
+    newest = history.releases[-1]
+    if not history.claims:
+        return ["No claim was measured for these records.", *_stored(history)]
+    said = [
+        f"{history.releases[place].name}: {row.id} is {words(flip.new)}, before it was "
+        f"{words(flip.old)}."
+        for row in history.claims
+        for place, flip in enumerate(row.flips)
+        if flip is not None
+    ]
+    twice = sum(sum(v is not None for v in row.verdicts) > 1 for row in history.claims)
+    if twice and not said:
+        said = [f"None of {plural(twice, 'claim')} changed its verdict from release to release."]
+    if newest.fresh:
+        said.append(
+            f"At the newest release, {newest.name}, {newest.as_expected} of {newest.fresh} "
+            "measured verdicts are the expected ones."
+        )
+    return [*said, *_stored(history)]
+
+
+def _stored(history: History) -> Iterator[str]:
+    newest = history.releases[-1]
+    if newest.stored:
+        yield (
+            f"{plural(newest.stored, 'verdict')} of the newest record rest on stored values, "
+            "because measuring them takes too long; they say nothing about a release and are not "
+            "shown."
+        )
+
+
+def margins(history: History) -> list[str]:
+    """Say which verdict comes nearest to flipping.
+
+    Args:
+        history: What the records say.
+
+    Returns:
+        Sentences, one per kind of margin.
+    """
+    said = []
+    for unit, text in (
+        ("tolerances", "{} tolerances from the nearest edge"),
+        ("factor", "a factor of {} from its bound"),
+    ):
+        ranked = sorted(
+            (row.smallest_margin, place, row.id)
+            for place, row in enumerate(history.claims)
+            if row.unit == unit and row.smallest_margin is not None
+        )
+        if ranked:
+            smallest, _, name = ranked[0]
+            said.append(f"Nearest to flipping: {name}, {text.format(number(smallest))}.")
+    return said or ["No margin was measured for these records."]
+
+
+def numbers(history: History) -> list[str]:
+    """Say at which release and operation numbers drifted.
+
+    Args:
+        history: What the records say.
+
+    Returns:
+        Sentences.
+    """
+    if not history.chains:
+        return ["The records hold no fingerprints."]
+    said = []
+    for place, release in enumerate(history.releases):
+        levels = _levels(history, place)
+        if levels:
+            first = f" They part first in {release.first_parting}." if release.first_parting else ""
+            what = plural(levels.total(), "chain")
+            counted = _counted(levels)
+            said.append(f"{release.name}: other bits in {what} ({counted}).{first}")
+    compared = [row for row in history.chains if any(row.since_previous)]
+    same = sum(not row.changed_at for row in compared)
+    if compared:
+        said.append(
+            f"{same} of {plural(len(compared), 'chain')} have the same bits in all records."
+        )
+    for row in history.chains:
+        for place in row.back_at:
+            name = history.releases[place].name
+            said.append(f"{row.name} has at {name} the bits of its first release again.")
+    return said
+
+
+def _levels(history: History, place: int) -> Counter[Level]:
+    """How many chains drifted how much since the release before, without those that did not."""
+    found = [row.since_previous[place] for row in history.chains]
+    return Counter(chain.level for chain in found if chain is not None and chain.differing)
+
+
+def _counted(levels: Counter[Level]) -> str:
+    return ", ".join(f"{levels[level]} {level.words}" for level in Level if levels[level])
+
+
+def speed(history: History) -> list[str]:
+    """Say at which release which work became slower or faster.
+
+    Args:
+        history: What the records say.
+
+    Returns:
+        Sentences.
+    """
+    if not history.speeds:
+        return ["The records hold no timings."]
+    said = []
+    for place, release in enumerate(history.releases):
+        found = [row.since_previous[place] for row in history.speeds]
+        for change in ("slower", "faster"):
+            changed = [r for r in found if r is not None and r.change == change]
+            if changed:
+                said.append(f"{release.name}: {change} than before {_ratios(changed)}.")
+    if not said and any(any(row.since_previous) for row in history.speeds):
+        said.append(
+            "No workload became slower or faster from one release to the next by more than 5 % "
+            "beyond its uncertainty."
+        )
+    mean = mean_since_first(history.speeds, len(history.releases) - 1)
+    if mean is not None and len(history.releases) > 1:
+        said.append(
+            f"At {history.releases[-1].name} the work takes {mean:.2f} times as long as at the "
+            f"first release, {history.releases[0].name} (geometric mean of "
+            f"{plural(len(history.speeds), 'workload')}, relative to the control)."
+        )
+    return said
+
+
+def _ratios(found: list[Ratio]) -> str:
+    ranked = sorted(found, key=lambda r: -abs(r.ratio - 1))
+    each = [
+        f"{r.name} ({number(r.ratio)} times as long, ± {100 * r.uncertainty:.2g} %)"
+        for r in ranked[:_MOST_NAMES]
+    ]
+    more = len(ranked) - len(each)
+    return f"{'are' if len(ranked) > 1 else 'is'} " + (
+        f"{', '.join(each)} and {more} more" if more else listed(each)
+    )

@@ -1,0 +1,332 @@
+"""A record: what one torch release did on one machine, as one validated file.
+
+Reading one checks everything and runs nothing: names, types, the schema's version, and a checksum
+over the whole content, so that a record that was cut off or edited by hand is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from packaging.version import InvalidVersion, Version
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from actbench.errors import ActbenchError, require_schema
+from actbench.files import strict_json, write_atomic
+
+SCHEMA_VERSION = 1
+KIND: Final = "actbench record"
+
+PARTS = ("verdicts", "fingerprints", "timings")
+"""What a record is made of; metric distributions come with the verdicts."""
+
+Dtype = Literal["float32", "float64"]
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+_Positive = Annotated[float, Field(gt=0)]
+
+
+class Verdict(BaseModel):
+    """What the judge said about one claim.
+
+    Args:
+        id: The claim.
+        verdict: What came out.
+        expected: What the claims file pins.
+        measured: The value; ``None`` where nothing was measured or it is not finite.
+        interval: Its interval over seeds.
+        margin: How far the verdict is from flipping, a factor or in tolerances.
+        seeds: How many were measured.
+        fresh: Whether it was measured for this record; else it was judged from values that are
+            stored in the package, which say nothing about this release of torch.
+    """
+
+    model_config = _STRICT
+
+    id: str
+    verdict: str
+    expected: str
+    measured: float | None
+    interval: tuple[float | None, float | None] | None
+    margin: float | None
+    seeds: int = Field(ge=0)
+    fresh: bool
+
+
+class Distribution(BaseModel):
+    """One metric's values over seeds.
+
+    Args:
+        protocol: Name of the protocol it was measured by.
+        metric: Name and arguments.
+        definition: What it is.
+        values: One per seed, dimensionless; ``None`` for what is not finite.
+    """
+
+    model_config = _STRICT
+
+    protocol: str
+    metric: dict[str, str | int | float]
+    definition: str
+    values: list[float | None]
+
+
+class Step(BaseModel):
+    """One result on the way of a computation.
+
+    Args:
+        name: What was computed, such as ``"layer 3 activation"`` or ``"loss"``.
+        epoch: Updates made before it; ``None`` outside of a training.
+        count: How many numbers it has.
+        digest: First 16 hexadecimal digits of the SHA-256 of their bytes, little-endian.
+        values: A few of them, evenly spaced, the first among them; ``None`` for not finite.
+        spread: Smallest and largest value over the record's seeds, where that was measured.
+    """
+
+    model_config = _STRICT
+
+    name: str
+    epoch: int | None = None
+    count: int = Field(ge=1)
+    digest: str = Field(pattern=r"^[0-9a-f]{16}$")
+    values: list[float | None]
+    spread: tuple[float, float] | None = None
+
+
+class Chain(BaseModel):
+    """Results in the order in which they were computed, each resting on those before it.
+
+    In a chain of ``operations`` or ``streams`` every step has its own fixed input instead.
+
+    Args:
+        engine: ``streams``, ``initial weights``, ``operations``, ``reference`` (nn.Sequential with
+            autograd) or ``stack``.
+        activation: Key; ``None`` where none is involved.
+        dtype: ``"float32"`` or ``"float64"``.
+        steps: At least one.
+    """
+
+    model_config = _STRICT
+
+    engine: Literal["streams", "initial weights", "operations", "reference", "stack"]
+    activation: str | None
+    dtype: Dtype
+    steps: list[Step] = Field(min_length=1)
+
+    @property
+    def name(self) -> str:
+        """Such as ``"reference/gelu/float64"``; parts that do not apply are left out."""
+        parts = [self.engine.replace(" ", "-"), self.activation, self.dtype]
+        return "/".join(part for part in parts if part)
+
+
+class Workload(BaseModel):
+    """How long one piece of work took, beside the control in the same round.
+
+    Args:
+        name: Such as ``"stack/relu/float32"``.
+        unit: What was timed once, such as ``"epoch of one member"``.
+        durations_s: Seconds per unit, one per round.
+        relative: The same over the control's duration in that round.
+        rate_gflop_per_s: Operations of the matrix products per second at the median; ``None``
+            where there are none.
+    """
+
+    model_config = _STRICT
+
+    name: str
+    unit: str
+    durations_s: list[_Positive] = Field(min_length=1)
+    relative: list[_Positive] = Field(min_length=1)
+    rate_gflop_per_s: float | None
+
+
+class Timings(BaseModel):
+    """Durations on one thread, each beside a control that no release of torch changes.
+
+    Args:
+        control: What the control is.
+        control_durations_s: Seconds of the control, one per round.
+        threads: CPU threads of each workload.
+        workloads: In the order in which each round timed them.
+    """
+
+    model_config = _STRICT
+
+    control: str
+    control_durations_s: list[_Positive] = Field(min_length=1)
+    threads: int = Field(ge=1)
+    workloads: list[Workload] = Field(min_length=1)
+
+
+class Record(BaseModel):
+    """What one torch release did on one machine.
+
+    Args:
+        kind: Always ``"actbench record"``.
+        schema_version: Of this file's shape.
+        made_at: When, UTC, ISO 8601.
+        environment: Versions and hardware, flat.
+        claims_sha256: Of the claims file that was judged.
+        protocols: Every setting of each protocol that was run, by the protocol's name.
+        verdicts: One per claim; empty where only other parts were asked for.
+        distributions: Metrics of the protocols that were run.
+        chains: Numeric fingerprints.
+        timings: ``None`` where they were not asked for.
+    """
+
+    model_config = _STRICT
+
+    kind: Literal["actbench record"] = KIND
+    schema_version: int = SCHEMA_VERSION
+    made_at: str
+    environment: dict[str, str | int]
+    claims_sha256: str
+    protocols: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    verdicts: list[Verdict] = Field(default_factory=list)
+    distributions: list[Distribution] = Field(default_factory=list)
+    chains: list[Chain] = Field(default_factory=list)
+    timings: Timings | None = None
+
+    @property
+    def torch(self) -> str:
+        """The torch release without its build, such as ``"2.13.0"``."""
+        return str(self.environment.get("torch", "unknown")).partition("+")[0]
+
+    @property
+    def machine(self) -> tuple[str, ...]:
+        """What must be equal for bits and durations to be comparable."""
+        keys = ("system", "cpu", "cpu_capability", "device_name")
+        return tuple(str(self.environment.get(key, "unknown")) for key in keys)
+
+    @property
+    def parts(self) -> set[str]:
+        """Which of ``PARTS`` it has."""
+        contents = (self.verdicts, self.chains, self.timings)
+        return {part for part, content in zip(PARTS, contents, strict=True) if content}
+
+    def chain(self, name: str) -> Chain | None:
+        """Return a chain by its name, or ``None``."""
+        return next((chain for chain in self.chains if chain.name == name), None)
+
+
+def release_order(release: str) -> Version:
+    """Return what sorts releases as they appeared, ``"2.9.1"`` before ``"2.13.0"``.
+
+    Args:
+        release: Such as ``"2.13.0"``, or ``"2.16.0.dev20261101"``, which comes before ``"2.16.0"``.
+
+    Returns:
+        The version; what is none comes before all.
+    """
+    try:
+        return Version(release)
+    except InvalidVersion:
+        return Version("0.dev0")
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def save(record: Record, path: Path) -> None:
+    """Write a record with its checksum, whole or not at all.
+
+    Args:
+        record: What to write.
+        path: Where; its folder must exist.
+
+    Raises:
+        ActbenchError: The file can't be written; what was there is untouched.
+    """
+    content = json.loads(strict_json(record.model_dump(mode="json")))
+    content["sha256"] = _checksum(content)
+    lines = [f"{json.dumps(key)}: {_compact(value)}" for key, value in content.items()]
+    write_atomic(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+
+
+def _compact(value: object) -> str:
+    """One line per item of a list, so that a comparison of two files by lines shows something."""
+    if isinstance(value, list) and value:
+        items = (json.dumps(item, separators=(",", ":")) for item in value)
+        return "[\n " + ",\n ".join(items) + "\n]"
+    return json.dumps(value)
+
+
+def load(path: Path) -> Record:
+    """Read a record and check all of it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The record.
+
+    Raises:
+        ActbenchError: The file is missing, not a record, damaged, edited, or of another schema.
+    """
+    again = "Make it anew with: actbench record --out FILE"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_strict)
+    except OSError as error:
+        raise ActbenchError(
+            f"can't read the record {path}: {error.strerror or error}. Make one with: actbench "
+            "record --out FILE"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ActbenchError(f"{path} is cut off or no JSON ({error}). {again}") from error
+    if not isinstance(content, dict) or content.get("kind") != KIND:
+        raise ActbenchError(f"{path} is no record of actbench. {again}")
+    version = content.get("schema_version")
+    if not isinstance(version, int):
+        raise ActbenchError(f"{path} states no schema version. {again}")
+    newer = version > SCHEMA_VERSION
+    require_schema(path, version, SCHEMA_VERSION, "Update actbench" if newer else again)
+    checksum = content.pop("sha256", None)
+    if checksum != _checksum(content):
+        raise ActbenchError(f"{path} was edited or damaged: its checksum does not fit. {again}")
+    try:
+        return Record.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ActbenchError(f"{path} is no valid record: {place}: {first['msg']}. {again}") from (
+            error
+        )
+
+
+def _not_strict(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def load_folder(folder: Path) -> tuple[list[tuple[Path, Record]], list[str]]:
+    """Read every record of a folder, oldest torch release first.
+
+    Args:
+        folder: With ``*.json`` files.
+
+    Returns:
+        Path and record of each that is whole, and a sentence for each that is not.
+
+    Raises:
+        ActbenchError: The folder does not exist or has no record at all.
+    """
+    found, refused = [], []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.append((path, load(path)))
+        except ActbenchError as error:
+            refused.append(str(error))
+    if not found:
+        why = f" ({refused[0]})" if refused else ""
+        raise ActbenchError(
+            f"{folder} holds no record{why}. Make one with: actbench record --out "
+            f"{folder}/torch.json"
+        )
+    found.sort(key=lambda item: (release_order(item[1].torch), item[1].made_at))
+    return found, refused

@@ -1,0 +1,201 @@
+"""Which release changed a claim's verdict or a fingerprint, found from records and new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from actbench.claims import published
+from actbench.errors import ActbenchError, unknown_name
+from actbench.records import Chain, Record, Step, Verdict
+from actbench.releases import bisection
+from actbench.releases.measuring import parse_release
+from actbench.releases.shelf import Shelf
+
+Place = tuple[str, str, int | None]
+"""A step: its chain's name, its own, its epoch."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is asked after: one claim's verdict, or some steps of fingerprints.
+
+    Args:
+        text: As the user wrote it.
+        places: The steps; empty for a claim.
+    """
+
+    text: str
+    places: tuple[Place, ...] = ()
+
+    def value(self, record: Record) -> tuple[str, ...]:
+        """Return what is compared between releases.
+
+        Args:
+            record: Of any release.
+
+        Returns:
+            The verdict, or the steps' digests.
+
+        Raises:
+            ActbenchError: The record does not have it.
+        """
+        if not self.places:
+            return (verdict_of(self.text, record).verdict,)
+        steps = steps_of(record)
+        lacking = [place for place in self.places if place not in steps]
+        if lacking:
+            chain, step, _ = lacking[0]
+            raise ActbenchError(
+                f"its record has no {chain}:{step}; another version of actbench made it"
+            )
+        return tuple(steps[place][1].digest for place in self.places)
+
+
+def steps_of(record: Record) -> dict[Place, tuple[Chain, Step]]:
+    """Return the steps of all fingerprints of a record.
+
+    Args:
+        record: The record.
+
+    Returns:
+        Each step with its chain, in the order in which they were computed.
+    """
+    return {
+        (chain.name, step.name, step.epoch): (chain, step)
+        for chain in record.chains
+        for step in chain.steps
+    }
+
+
+def verdict_of(claim: str, record: Record) -> Verdict:
+    """Return the verdict on a claim that was measured for a record.
+
+    Args:
+        claim: Its id.
+        record: The record.
+
+    Returns:
+        The verdict.
+
+    Raises:
+        ActbenchError: The record has none that says anything about its release.
+    """
+    found = next((v for v in record.verdicts if v.id == claim), None)
+    if found is None:
+        raise ActbenchError(f"its record has no verdict on {claim}")
+    if not found.fresh:
+        raise ActbenchError(
+            f"its record judges {claim} from values that are stored in actbench, which say nothing "
+            "about the release"
+        )
+    return found
+
+
+def part_of(text: str) -> str:
+    """Return which part of a record a target is in.
+
+    Args:
+        text: A claim's id, or names of fingerprints.
+
+    Returns:
+        ``"verdicts"`` or ``"fingerprints"``.
+    """
+    return "verdicts" if text in {claim.id for claim in published().claim} else "fingerprints"
+
+
+def resolve(text: str, record: Record) -> Target:
+    """Find what a text names.
+
+    Args:
+        text: A claim's id, a chain such as ``"operations/gelu/float64"``, a step of one after a
+            colon (``"reference/gelu/float64:loss"``), either with ``*`` and ``?``.
+        record: With all fingerprints that can be named.
+
+    Returns:
+        The claim, or the steps that fit.
+
+    Raises:
+        ActbenchError: Nothing fits.
+    """
+    if part_of(text) == "verdicts":
+        return Target(text)
+    chain, _, step = text.partition(":")
+    steps = steps_of(record)
+    places = tuple(p for p in steps if fnmatchcase(p[0], chain) and fnmatchcase(p[1], step or "*"))
+    if places:
+        return Target(text, places)
+    chosen = {name: None for name, _, _ in steps if fnmatchcase(name, chain)}
+    if chosen:
+        names = dict.fromkeys(name for of, name, _ in steps if of in chosen)
+        raise unknown_name(f"step of {chain}", step, names)
+    raise _unknown_target(text, [*dict.fromkeys(name for name, _, _ in steps)])
+
+
+def _unknown_target(text: str, chains: Sequence[str]) -> ActbenchError:
+    """Name the kinds of fingerprints, not the dozens of them, and the nearest name."""
+    kinds = ", ".join(dict.fromkeys(f"{name.partition('/')[0]}/*" for name in chains))
+    near = get_close_matches(text, [*(c.id for c in published().claim), *chains], 1, 0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return ActbenchError(
+        f"unknown claim or fingerprint {text!r}; fingerprints are {kinds or 'not recorded'}, and "
+        f"actbench claims lists the claims.{hint}"
+    )
+
+
+def ask(
+    text: str,
+    ends: tuple[str, str],
+    shelf: Shelf,
+    examples: Iterable[Record],
+    offered: Iterable[str],
+) -> tuple[Target, bisection.Found]:
+    """Search for the first release that changed what a text names.
+
+    Args:
+        text: A claim's id or a name of fingerprints, as ``resolve`` takes it.
+        ends: The oldest and the newest release.
+        shelf: Where records come from.
+        examples: Any records: a mistake in the text shows in them before one is made.
+        offered: Releases that can be installed.
+
+    Returns:
+        What was asked after, and all that is known of it at the end.
+
+    Raises:
+        ActbenchError: Nothing has that name, or an end can't be measured.
+    """
+    part = part_of(text)
+    for example in examples:
+        if part == "fingerprints" and example.chains:
+            resolve(text, example)
+            break
+    target = resolve(text, shelf.get(ends[0]))
+    for end in ends:
+        try:
+            target.value(shelf.get(end))
+        except ActbenchError as error:
+            raise ActbenchError(f"torch {end} can't be an end of the search: {error}") from error
+    names = between([*shelf.records, *offered], *ends)
+    values = {name: shelf.value(target.value, name) for name in names if name in shelf.records}
+    known = {name: value for name, value in values.items() if value is not None}
+    return target, bisection.search(names, known, lambda name: shelf.value(target.value, name))
+
+
+def between(releases: Iterable[str], good: str, bad: str) -> list[str]:
+    """Return the final releases from one to another, with both of these, oldest first.
+
+    Args:
+        releases: Any, in any order.
+        good: The oldest.
+        bad: The newest.
+
+    Returns:
+        Their names.
+    """
+    low, high = parse_release(good), parse_release(bad)
+    versions = {parse_release(release) for release in releases}
+    inner = sorted(v for v in versions if low < v < high and not v.is_prerelease)
+    return [good, *map(str, inner), bad]

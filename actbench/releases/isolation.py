@@ -1,0 +1,138 @@
+"""A temporary folder, and processes in it, that end with the work whatever happens to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from actbench.errors import ActbenchError
+
+_ENDING = ("SIGTERM", "SIGHUP")
+_GRACE_S = 5.0
+
+
+def require_space(needed_bytes: int, purpose: str) -> None:
+    """Refuse to begin what the disk of temporary files has no room for.
+
+    Args:
+        needed_bytes: How much is needed.
+        purpose: What for, such as ``"torch 2.9.1"``.
+
+    Raises:
+        ActbenchError: There is less.
+    """
+    place = tempfile.gettempdir()
+    free = shutil.disk_usage(place).free
+    if free < needed_bytes:
+        raise ActbenchError(
+            f"{purpose} needs {needed_bytes / 1e9:.0f} GB in {place} for a while, but "
+            f"{free / 1e9:.1f} GB are free. Free some space, or name another folder: "
+            "TMPDIR=/other/disk actbench ..."
+        )
+
+
+@contextmanager
+def vanishing_folder(prefix: str) -> Iterator[Path]:
+    """Make a temporary folder that is deleted at the end, after an error or interruption too.
+
+    Args:
+        prefix: How its name begins.
+
+    Yields:
+        The folder, empty.
+
+    Raises:
+        ActbenchError: It can't be made, or something in it can't be deleted.
+        KeyboardInterrupt: The process was told to end, by Ctrl-C or by a signal.
+    """
+    with _signals(dict.fromkeys(_ENDING, _interrupt)):
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=prefix))
+        except OSError as error:
+            raise ActbenchError(
+                f"can't make a temporary folder in {tempfile.gettempdir()}: "
+                f"{error.strerror or error}. Name another folder: TMPDIR=/other/disk actbench ..."
+            ) from error
+        try:
+            yield folder
+        finally:
+            # Gigabytes take seconds to delete; whoever is impatient then must not stop it.
+            with _signals(dict.fromkeys((*_ENDING, "SIGINT"), signal.SIG_IGN)):
+                shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        raise ActbenchError(f"can't delete everything in {folder}: delete it by hand")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _signals(handlers: Mapping[str, Any]) -> Iterator[None]:
+    """Handle signals in another way while the block runs; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    known = {getattr(signal, name): h for name, h in handlers.items() if hasattr(signal, name)}
+    before = {number: signal.signal(number, handler) for number, handler in known.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_logged(command: Sequence[str], environment: Mapping[str, str], log: Path) -> int:
+    """Run a command to its end, with everything that it prints in a file.
+
+    The command and all that it starts are ended when the work is interrupted.
+
+    Args:
+        command: Program and arguments.
+        environment: Its environment variables, complete.
+        log: Where its output is appended.
+
+    Returns:
+        Its exit code.
+    """
+    with log.open("ab") as stream:
+        process = subprocess.Popen(  # noqa: S603 - our own commands, no shell
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            cwd=log.parent,
+            start_new_session=True,
+        )
+        try:
+            return process.wait()
+        except BaseException:
+            _end(process)
+            raise
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process with its children: one that went on would write into a deleted folder."""
+    if not hasattr(os, "killpg"):
+        process.kill()
+        process.wait()
+        return
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(_GRACE_S)
+        os.killpg(process.pid, signal.SIGKILL)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    except ProcessLookupError:
+        process.wait()

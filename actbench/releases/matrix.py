@@ -1,0 +1,81 @@
+"""A folder with one record for each of several releases of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from actbench.errors import ActbenchError
+from actbench.records import PARTS, load
+from actbench.releases.measuring import Progress, parse_release, record_release
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one release.
+
+    Args:
+        release: Such as ``"2.13.0"``.
+        path: Its record's file.
+        made: Whether the record is new.
+        missing: Why there is no record; empty if there is one.
+    """
+
+    release: str
+    path: Path
+    made: bool
+    missing: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """One line on it."""
+        if self.missing:
+            return f"torch {self.release}: missing: {self.missing}"
+        how = "recorded in" if self.made else "kept, recorded before in"
+        return f"torch {self.release}: {how} {self.path}"
+
+
+def track(
+    releases: Sequence[str],
+    folder: Path,
+    only: Sequence[str] = (),
+    overwrite: bool = False,
+    progress_of: Callable[[str], Progress] = lambda release: lambda phase: None,
+) -> Iterator[Outcome]:
+    """Make the record of each release that has none, and go on with the others when one fails.
+
+    Args:
+        releases: Such as ``["2.6.0", "2.13.0"]``.
+        folder: Where ``torch-2.6.0.json`` and its like are, or will be.
+        only: Parts of a record; all by default.
+        overwrite: Make those anew that are there.
+        progress_of: Gives, for a release, what is called with each phase.
+
+    Yields:
+        What became of each release, in the order in which they were named.
+    """
+    for release in dict.fromkeys(releases):
+        path = folder / f"torch-{release}.json"
+        try:
+            made = overwrite or not path.exists()
+            if made:
+                record_release(release, path, only, progress_of(release))
+            else:
+                _require_whole(path, release, only)
+        except ActbenchError as error:
+            yield Outcome(release, path, made=False, missing=str(error))
+        else:
+            yield Outcome(release, path, made)
+
+
+def _require_whole(path: Path, release: str, only: Sequence[str]) -> None:
+    """Refuse a file that is there but is not the record that was asked for; it stays untouched."""
+    record = load(path)
+    if parse_release(record.torch) != parse_release(release):
+        raise ActbenchError(f"{path} is a record of torch {record.torch}. Replace it: --overwrite")
+    lacking = set(only or PARTS) - record.parts
+    if lacking:
+        raise ActbenchError(
+            f"{path} has no {' and no '.join(sorted(lacking))}. Make it anew with --overwrite"
+        )

@@ -1,0 +1,66 @@
+"""What Dask calls on other machines.
+
+The scheduler loads this module too, to read what it passes on: nothing heavy may come with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from actbench import environment
+from actbench.errors import ActbenchError, one_line
+from actbench.grids import Column, Grid
+
+
+def train_remotely(
+    grid: Grid, start: int, stop: int, expected: Mapping[str, str]
+) -> dict[str, Column]:
+    """Train some members on a worker, if it has the versions that the sweep was begun with.
+
+    Args:
+        grid: The members.
+        start: The first member's number.
+        stop: One more than the last one's.
+        expected: As ``environment.versions`` gave it where the sweep was begun.
+
+    Returns:
+        As ``chunks.train_chunk``.
+
+    Raises:
+        ActbenchError: The worker has other versions, or can't train at all.
+    """
+    require_versions("a worker", environment.versions(), expected)
+    try:
+        from actbench.chunks import train_chunk
+
+        return train_chunk(grid, start, stop)
+    except Exception as error:
+        reason = one_line(error)
+    # Some errors can't be sent, and a client that waits for one waits forever: only this one is.
+    raise ActbenchError(
+        f"a worker failed at members {start} to {stop - 1}: {reason}. Finished chunks are safe; "
+        "the same command goes on with them"
+    )
+
+
+def require_versions(where: str, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    """Refuse other versions than expected.
+
+    Args:
+        where: Who has them.
+        found: Version by package.
+        expected: The same, of this process.
+
+    Raises:
+        ActbenchError: They differ.
+    """
+    differ = [
+        f"{name} {found.get(name)} (here {version})"
+        for name, version in expected.items()
+        if found.get(name) != version
+    ]
+    if differ:
+        raise ActbenchError(
+            f"{where} has {', '.join(differ)}. Install the same versions on scheduler, workers and "
+            "client, such as by one environment or image for all, and start again"
+        )

@@ -1,0 +1,146 @@
+"""The table of ``benchmarks.peers``: one line per engine."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from actbench.engines import PRODUCT_FLOP, flop_per_epoch, product, study_architecture
+from actbench.stopwatch import Stopwatch
+from benchmarks.cold import Cold, store_weights, time_cold
+from benchmarks.interleaving import Say, Timing, disagreement, interleave, settle
+from benchmarks.work import Peer, Work
+
+_COMPARED_EPOCHS = 10
+_SAME_AT_FIRST = 1e-4
+_SAME_LOSS = 0.05
+"""Share by which medians over the members may differ once rounding decides which kinks are
+crossed; over the first 20 epochs every engine agrees to 1e-5."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How engines are timed.
+
+    Args:
+        threads: CPU threads that each may take.
+        rounds: Timed runs of each.
+        cold: Whether to time fresh processes too.
+    """
+
+    threads: int
+    rounds: int
+    cold: bool = False
+
+
+def markdown(
+    timings: Sequence[Timing], work: Work, rate: float, cold: Mapping[str, Cold] | None = None
+) -> list[str]:
+    """Lay out the timings as a Markdown table.
+
+    Args:
+        timings: The plain loop's first.
+        work: What was done.
+        rate: Operations per second of the 2048 x 2048 product.
+        cold: What fresh processes took, by name; a column is made of it if there are any.
+
+    Returns:
+        The table's lines.
+    """
+    flop = work.epochs * flop_per_epoch(study_architecture(work.activation))
+    loop = statistics.median(timings[0].seconds)
+    head = ["s per training", "against the loop", "share of product rate", "final loss"]
+    if cold:
+        head.append(f"cold process, all {work.members}")
+    lines = [
+        f"| {work.activation}, {work.members} members | " + " | ".join(head) + " |",
+        "|---" * (len(head) + 1) + "|",
+    ]
+    for timing in timings:
+        middle = statistics.median(timing.seconds)
+        cells = [
+            f"{timing.name} ({timing.variant})",
+            f"{middle:.3f}",
+            f"{loop / middle:.1f}x",
+            f"{flop / middle / rate:.0%}",
+            f"{timing.loss:.5f}",
+        ]
+        if cold:
+            found = cold.get(timing.name)
+            cells.append(
+                f"{statistics.median(found.seconds):.1f} s ({found.variant})" if found else "-"
+            )
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def disagreeing(
+    timings: Sequence[Timing], alone: Sequence[str], cold: Mapping[str, Cold]
+) -> list[str]:
+    """Find engines whose trainings ended elsewhere.
+
+    Args:
+        timings: Of all engines.
+        alone: Names of those that trained one member only, which has no median.
+        cold: What fresh processes reached, with all members whatever the engine.
+
+    Returns:
+        Names whose median loss is not within 5 % of the middle one, or is not a number.
+    """
+    losses = {t.name: t.loss for t in timings if t.name not in alone}
+    losses |= {f"{name} from cold": found.loss for name, found in cold.items()}
+    middle = statistics.median(losses.values()) if losses else math.nan
+    return [n for n, loss in losses.items() if not abs(loss - middle) <= _SAME_LOSS * middle]
+
+
+def _time_cold(peers: Sequence[Peer], work: Work, settings: Settings, say: Say) -> dict[str, Cold]:
+    with tempfile.TemporaryDirectory() as folder:
+        given = store_weights(work, Path(folder))
+        return time_cold(peers, given, settings.threads, settings.rounds, Stopwatch(), say)
+
+
+def compare(peers: Sequence[Peer], work: Work, settings: Settings, say: Say) -> list[str]:
+    """Time the engines on some work, and print the table.
+
+    Args:
+        peers: The engines.
+        work: What each does.
+        settings: How they are timed.
+        say: Told how far it is.
+
+    Returns:
+        What reached another loss than the others; empty if all is well.
+    """
+    found = settle(peers, work, settings.threads, Stopwatch(), say)
+    if not found:
+        return ["no engine works here"]
+    differences = disagreement(found, replace(work, epochs=_COMPARED_EPOCHS))
+    rates: list[float] = []
+    multiply = product(torch.device("cpu"))
+    multiply()
+
+    def control() -> None:
+        rates.append(PRODUCT_FLOP / Stopwatch().time(multiply))
+
+    timings = interleave(found, work, settings.rounds, Stopwatch(), say, control)
+    cold = _time_cold([c.peer for c in found], work, settings, say) if settings.cold else {}
+    rate = statistics.median(rates)
+    print("\n".join(markdown(timings, work, rate, cold)))
+    far = [n for n, d in differences.items() if not d <= _SAME_AT_FIRST]
+    far += disagreeing(timings, [c.peer.name for c in found if c.peer.alone], cold)
+    worst = max(differences.values(), default=0.0)
+    verdict = f"NOT the same losses: {', '.join(far)}" if far else "the same losses"
+    print(
+        f"\n{verdict} (after {_COMPARED_EPOCHS} epochs within {worst:.1g} of the first engine; "
+        f"medians over members after {work.epochs} within {_SAME_LOSS:.0%}). Medians of "
+        f"{settings.rounds} interleaved rounds, float32, up to {settings.threads} CPU threads, "
+        f"{work.epochs} epochs, torch {torch.__version__}, 2048^3 product at "
+        f"{rate / 1e9:.0f} GFLOP/s.\n"
+    )
+    return far

@@ -1,0 +1,189 @@
+"""Time per training against the number of members, each engine in its best variant."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from actbench.engines import PRODUCT_FLOP, flop_per_epoch, product, study_architecture
+from actbench.stopwatch import Stopwatch
+from benchmarks.interleaving import Contestant, Say, first_line, settle
+from benchmarks.work import Peer, Work
+
+COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+TRAINING_EPOCHS = 500
+_STANDARD = 20
+"""Members that costs are relative to."""
+_FEWEST_EPOCHS = 10
+_SHORT = 5
+"""Part of the epochs, one fifth, after which a run is short: two lengths tell the time of an epoch
+from that of drawing and building the networks."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Times per training of one activation.
+
+    Args:
+        activation: Its key.
+        threads: CPU threads that each engine could take.
+        rounds: Timed rounds.
+        epochs: Longest run, by number of members.
+        rate: Operations per second of the 2048 x 2048 product.
+        seconds: Per training, one per round, by engine and number of members.
+    """
+
+    activation: str
+    threads: int
+    rounds: int
+    epochs: Mapping[int, int]
+    rate: float
+    seconds: Mapping[str, Mapping[int, Sequence[float]]]
+
+    @property
+    def floor(self) -> float:
+        """Seconds per training if nothing but the products took time, at the measured rate."""
+        return TRAINING_EPOCHS * flop_per_epoch(study_architecture(self.activation)) / self.rate
+
+    def medians(self, name: str) -> dict[int, float]:
+        """Give an engine's seconds per training by number of members."""
+        return {n: statistics.median(found) for n, found in self.seconds[name].items() if found}
+
+
+def epochs_for(members: int, epochs: int) -> int:
+    """Choose how long to train so many networks.
+
+    Args:
+        members: How many.
+        epochs: With 20 or fewer.
+
+    Returns:
+        Fewer in proportion, at least 10.
+    """
+    return max(_FEWEST_EPOCHS, epochs * min(_STANDARD, members) // members)
+
+
+def per_training(long: float, short: float, epochs: tuple[int, int], members: int) -> float:
+    """Scale two runs of different lengths to one whole training of one member.
+
+    Args:
+        long: Seconds of the longer run.
+        short: Seconds of the shorter.
+        epochs: Of each.
+        members: Trained by each.
+
+    Returns:
+        Seconds of what comes once and of 500 epochs, per member.
+    """
+    per_epoch = (long - short) / (epochs[0] - epochs[1])
+    once = max(0.0, long - epochs[0] * per_epoch)
+    return (once + TRAINING_EPOCHS * per_epoch) / members
+
+
+def _time(contestant: Contestant, work: Work, stopwatch: Stopwatch) -> float:
+    part = contestant.peer.part(work)
+    short = replace(part, epochs=part.epochs // _SHORT)
+    long_s = stopwatch.time(lambda: contestant.run(part))
+    short_s = stopwatch.time(lambda: contestant.run(short))
+    return per_training(long_s, short_s, (part.epochs, short.epochs), part.members)
+
+
+def measure(
+    peers: Sequence[Peer],
+    activation: str,
+    counts: Sequence[int],
+    epochs: int,
+    threads: int,
+    rounds: int,
+    say: Say,
+) -> Scaling:
+    """Time engines at several numbers of members, in turn, round after round.
+
+    Args:
+        peers: The engines; one that fails is left out from there on, which is said.
+        activation: Key.
+        counts: Numbers of members, increasing.
+        epochs: Of the longer run, with 20 or fewer members.
+        threads: CPU threads that each may take.
+        rounds: Timed rounds, after one that is not timed.
+        say: Told how far it is.
+
+    Returns:
+        The times.
+    """
+    stopwatch, multiply = Stopwatch(), product(torch.device("cpu"))
+    works = {n: Work(activation, n, epochs_for(n, epochs)) for n in counts}
+    found: dict[int, list[Contestant]] = {}
+    left = list(peers)
+    for n, work in works.items():
+        say(f"{n} members:")
+        found[n] = settle(left, work, threads, stopwatch, say)
+        left = [contestant.peer for contestant in found[n]]
+    seconds: dict[str, dict[int, list[float]]] = {p.name: {n: [] for n in counts} for p in peers}
+    rates = []
+    for number in range(rounds + 1):
+        for n, work in works.items():
+            rates.append(PRODUCT_FLOP / stopwatch.time(multiply))
+            for contestant in list(found[n]):
+                try:
+                    taken = _time(contestant, work, stopwatch)
+                except Exception as error:  # memory may not do for a thousand members
+                    say(f"{contestant.peer.name}, {n} members, is left out: {first_line(error)}")
+                    found[n].remove(contestant)
+                    continue
+                if number:
+                    seconds[contestant.peer.name][n].append(taken)
+        say(f"round {number} of {rounds} is done")
+    taken_by = {name: times for name, times in seconds.items() if any(times.values())}
+    lengths = {n: work.epochs for n, work in works.items()}
+    return Scaling(activation, threads, rounds, lengths, statistics.median(rates), taken_by)
+
+
+def growth(times: Mapping[int, Sequence[float]]) -> dict[int, float]:
+    """Compare the cost per member with that at 20 members.
+
+    Args:
+        times: Seconds per training, one per round, by number of members.
+
+    Returns:
+        At 20, 100 and 1000, where timed: the median over the rounds of the ratio in one round.
+    """
+    standard = times.get(_STANDARD)
+    if not standard:
+        return {}
+    return {
+        n: statistics.median(now / then for now, then in zip(times[n], standard, strict=True))
+        for n in (_STANDARD, 100, 1000)
+        if len(times.get(n, ())) == len(standard)
+    }
+
+
+def markdown(scaling: Scaling) -> list[str]:
+    """Lay out the times as a Markdown table, and the cost per member below it.
+
+    Args:
+        scaling: The times.
+
+    Returns:
+        Lines.
+    """
+    counts = list(scaling.epochs)
+    lines = [
+        f"| {scaling.activation}, s per training | " + " | ".join(map(str, counts)) + " |",
+        "|---" * (len(counts) + 1) + "|",
+        "| epochs timed | " + " | ".join(str(scaling.epochs[n]) for n in counts) + " |",
+    ]
+    for name in scaling.seconds:
+        medians = scaling.medians(name)
+        cells = [f"{medians[n]:.3f}" if n in medians else "-" for n in counts]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines.append("| floor | " + " | ".join([f"{scaling.floor:.3f}"] * len(counts)) + " |")
+    lines.append("")
+    for name, times in scaling.seconds.items():
+        costs = ", ".join(f"{n}: {ratio:.2f}" for n, ratio in growth(times).items())
+        if costs:
+            lines.append(f"{name}, cost per member relative to that at {_STANDARD}: {costs}")
+    return lines

@@ -1,0 +1,206 @@
+"""What a sweep costs beside its trainings: ``python -m benchmarks.sweeps``.
+
+Three questions, each by real Dask workers on this machine:
+
+- efficiency: the time of one worker over twice that of two, in interleaved rounds
+- overhead: the share of the workers' time in which they did not train, at the default chunk
+- memory: the peak of client and worker from 10^3 members to 10^5, at chunks of one size
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from actbench import chunks, clusters, environment, grid_files, stores, sweeps
+from actbench.grids import Grid
+
+STUDY = """
+[settings]
+epochs = {epochs}
+[grid]
+activation = ["relu", "gelu"]
+seed = {seeds}
+"""
+TINY = """
+[settings]
+epochs = 2
+points = 8
+depth = 1
+width = 4
+[grid]
+activation = ["relu"]
+seed = {seeds}
+"""
+MEMORY_CHUNK = 500
+
+
+def _grid(text: str, **values: int) -> Grid:
+    return grid_files.build(tomllib.loads(text.format(**values)))
+
+
+def _nothing(done: int) -> None:
+    pass
+
+
+def _store(folder: Path, grid: Grid, chunk: int | None = None) -> stores.Store:
+    path = folder / f"{time.monotonic_ns()}.zarr"
+    chosen = chunk or chunks.default_chunk(grid)
+    return stores.open_or_create(path, grid, chosen, environment.describe("cpu", 1))
+
+
+def _run(store: stores.Store, address: str) -> float:
+    failures = sweeps.Failures(print)
+    start = time.perf_counter()
+    clusters.run(store, range(store.chunks), address, _nothing, failures)
+    return time.perf_counter() - start
+
+
+def _warm_up(folder: Path, address: str) -> None:
+    """Have every worker load torch and train something."""
+    _run(_store(folder, _grid(STUDY, epochs=2, seeds=8), 1), address)
+
+
+def efficiency(folder: Path, grid: Grid, rounds: int) -> None:
+    """Time one and two workers in turn.
+
+    Args:
+        folder: For the stores.
+        grid: What they train.
+        rounds: How often.
+    """
+    times: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(rounds):
+        for count, found in times.items():
+            with clusters.local_workers(count) as address:
+                _warm_up(folder, address)
+                found.append(_run(_store(folder, grid), address))
+    share = [one / (2 * two) for one, two in zip(times[1], times[2], strict=True)]
+    store = _store(folder, grid)
+    print(
+        f"{grid.size} members, {store.chunks} chunks of {store.chunk}: 1 worker "
+        f"{median(times[1]):.1f} s, 2 workers {median(times[2]):.1f} s; efficiency "
+        f"{median(share):.3f} (rounds: {', '.join(f'{s:.3f}' for s in share)})"
+    )
+
+
+def overhead(folder: Path, grid: Grid, rounds: int, workers: int) -> None:
+    """Compare the time for which workers trained with the time that they were held.
+
+    Args:
+        folder: For the stores.
+        grid: What they train.
+        rounds: How often.
+        workers: How many.
+    """
+    from distributed import Client
+
+    shares, lengths = [], []
+    store = _store(folder, grid)
+    with clusters.local_workers(workers) as address:
+        _warm_up(folder, address)
+        with Client(address, set_as_default=False) as watcher:
+            watcher.get_task_stream()  # from here on the scheduler notes what was done when
+            for _ in range(rounds):
+                store, begun = _store(folder, grid), time.time()
+                wall = _run(store, address)
+                tasks = [t for t in watcher.get_task_stream(start=begun) if "train" in t["key"]]
+                trained = [
+                    part["stop"] - part["start"]
+                    for task in tasks
+                    for part in task["startstops"]
+                    if part["action"] == "compute"
+                ]
+                shares.append(1 - sum(trained) / (wall * workers))
+                lengths.append(median(trained))
+    print(
+        f"{grid.size} members of {grid.common.epochs} epochs, {store.chunks} chunks of "
+        f"{store.chunk} ({median(lengths):.2f} s each), {workers} worker(s): overhead "
+        f"{median(shares):.2%} (rounds: {', '.join(f'{s:.2%}' for s in shares)})"
+    )
+
+
+def memory() -> None:
+    """Run ever more members, each number in processes of its own, and print the peaks."""
+    for members in (10**3, 10**4, 10**5):
+        done = subprocess.run(  # noqa: S603 - this very script
+            [sys.executable, "-m", "benchmarks.sweeps", "one-memory", str(members)],
+            check=True,
+            stdout=subprocess.PIPE,
+        )
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        print(
+            f"{members:>7} members, {found['chunks']:>3} chunks of {MEMORY_CHUNK}: client "
+            f"{found['client_mb']:.0f} MB, worker {found['worker_mb']:.0f} MB, "
+            f"{found['seconds']:.0f} s",
+            flush=True,
+        )
+
+
+def one_memory(folder: Path, members: int) -> None:
+    """Run a sweep and print the peaks as JSON.
+
+    Args:
+        folder: For the store.
+        members: How many.
+    """
+    from distributed import Client
+
+    store = _store(folder, _grid(TINY, seeds=members), MEMORY_CHUNK)
+    with clusters.local_workers(1) as address:
+        seconds = _run(store, address)
+        with Client(address, set_as_default=False) as client:
+            (worker,) = client.run(_peak_mb).values()
+    found = {
+        "chunks": store.chunks,
+        "client_mb": _peak_mb(),
+        "worker_mb": worker,
+        "seconds": seconds,
+    }
+    print(json.dumps(found))
+
+
+def _peak_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def main() -> None:
+    """Answer what is asked."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sweeps",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    questions = ("all", "efficiency", "overhead", "memory", "one-memory")
+    parser.add_argument("question", nargs="?", default="all", choices=questions)
+    parser.add_argument("members", nargs="?", type=int, default=1000, help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=100, help="of the study's network")
+    parser.add_argument("--seeds", type=int, default=264, help="for each of two activations")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        grid = _grid(STUDY, epochs=asked.epochs, seeds=asked.seeds)
+        if asked.question in {"all", "efficiency"}:
+            efficiency(folder, grid, asked.rounds)
+        if asked.question in {"all", "overhead"}:
+            for workers in (1, 2):
+                overhead(folder, grid, asked.rounds, workers)
+        if asked.question in {"all", "memory"}:
+            memory()
+        if asked.question == "one-memory":
+            one_memory(folder, asked.members)
+
+
+if __name__ == "__main__":
+    main()

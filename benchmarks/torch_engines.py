@@ -1,0 +1,135 @@
+"""The engines of ``benchmarks.peers`` that torch runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actbench import activations, devices, initializers, targets
+from actbench.engines import POINTS, PlainLoop, data, network_loss, study_architecture
+from actbench.networks import linear_layers, seeded_network
+from actbench.training import Member, Schedule, train
+from benchmarks.work import Run, Work
+
+_CPU = torch.device("cpu")
+_LEARNING_RATE = 1e-3
+
+
+def _one_or_all(threads: int, run: Callable[[int, Work], Sequence[float]]) -> dict[str, Run]:
+    """Two threads that share products this small can take many times as long as one."""
+    names = {1: "1 thread", threads: f"{threads} threads" if threads > 1 else "1 thread"}
+    return {name: partial(run, count) for count, name in names.items()}
+
+
+def loop(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one signature for all
+    """Offer the plain eager loop, one network after the other.
+
+    Args:
+        work: Not used.
+        threads: CPU threads that it may take.
+
+    Returns:
+        On one thread, and on all.
+    """
+
+    def run(count: int, work: Work) -> list[float]:
+        with devices.using_threads(count):
+            networks = (PlainLoop(work.activation, _CPU, seed=seed) for seed in work.seeds)
+            return [float(network.train(work.epochs)) for network in networks]
+
+    return _one_or_all(threads, run)
+
+
+def stack(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one signature for all
+    """Offer this package's own training.
+
+    Args:
+        work: Not used.
+        threads: CPU threads that it may take.
+
+    Returns:
+        On all threads.
+    """
+
+    def run(work: Work) -> list[float]:
+        initializer = initializers.get("torch_default")
+        members = [Member(seed, initializer) for seed in work.seeds]
+        target = targets.noisy_sine(POINTS)
+        architecture, schedule = study_architecture(work.activation), Schedule(work.epochs)
+        training = train(architecture, members, schedule, target.x, target.noisy, threads=threads)
+        return [float(loss) for loss in training.loss[:, -1]]
+
+    return {f"{threads} threads" if threads > 1 else "1 thread": run}
+
+
+def initial_weights(work: Work) -> list[Tensor]:
+    """Draw all networks from their seeds.
+
+    Args:
+        work: Says how many.
+
+    Returns:
+        Weights and biases of each layer in turn, each with a leading member axis.
+    """
+    initializer = initializers.get("torch_default")
+    architecture = study_architecture(work.activation)
+    networks = [seeded_network(architecture, initializer, seed) for seed in work.seeds]
+    parts = [
+        [tensor for layer in linear_layers(n) for tensor in (layer.weight, layer.bias)]
+        for n in networks
+    ]
+    return [torch.stack([t.detach() for t in same]) for same in zip(*parts, strict=True)]
+
+
+@cache
+def _gradients(activation: str, threads: int, compiled: bool) -> Callable[..., Any]:  # noqa: ARG001
+    # Inductor writes the number of threads into its code, so each number has a function of its own.
+    loss = network_loss(activations.get(activation).module(), *data(_CPU, "float32"))
+    count = 2 * len(study_architecture(activation).layer_shapes)
+    one = torch.func.grad_and_value(loss, argnums=tuple(range(count)))
+    many = torch.func.vmap(one)
+    return torch.compile(many) if compiled else many
+
+
+def _vectorized(compiled: bool, threads: int, work: Work) -> list[float]:
+    with devices.using_threads(threads):
+        parameters = initial_weights(work)
+        optimizer = torch.optim.Adam(parameters, lr=_LEARNING_RATE, fused=True)
+        compute = _gradients(work.activation, threads, compiled)
+        for _ in range(work.epochs):
+            found, losses = compute(*parameters)
+            for parameter, gradient in zip(parameters, found, strict=True):
+                parameter.grad = gradient
+            optimizer.step()
+        result: list[float] = losses.tolist()
+    return result
+
+
+def vmap(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one signature for all
+    """Offer ``torch.func``: one network as a function, its gradient vectorized over the members.
+
+    Args:
+        work: Not used.
+        threads: CPU threads that it may take.
+
+    Returns:
+        On one thread, and on all.
+    """
+    return _one_or_all(threads, partial(_vectorized, False))
+
+
+def compiled(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one signature for all
+    """Offer the same under ``torch.compile``.
+
+    Args:
+        work: Not used.
+        threads: CPU threads that it may take.
+
+    Returns:
+        On one thread, and on all.
+    """
+    return _one_or_all(threads, partial(_vectorized, True))

@@ -1,0 +1,82 @@
+"""What every engine of ``benchmarks.peers`` does, and which engines there are; loads none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TypeAlias
+
+from actbench.seeds import FIRST_SEED
+
+ACTIVATIONS = ("relu", "gelu", "sigmoid")
+"""Keys of those that every engine knows."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Trainings of the study's network, float32, on the CPU.
+
+    Args:
+        activation: Its key.
+        members: Networks, of seeds 42, 43, ...
+        epochs: Updates of each.
+        weights: File of their initial weights, for an engine that cannot draw them; by default
+            they are drawn from the seeds.
+    """
+
+    activation: str
+    members: int
+    epochs: int
+    weights: Path | None = None
+
+    @property
+    def seeds(self) -> range:
+        """One seed per member."""
+        return range(FIRST_SEED, FIRST_SEED + self.members)
+
+
+Run: TypeAlias = Callable[[Work], Sequence[float]]
+"""Does the work; returns each member's loss before the last update."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """An engine.
+
+    Args:
+        key: On the command line.
+        name: In tables.
+        variants: Given the work and the CPU threads, ways to run the engine, by what tells them
+            apart; raises ``ImportError`` where it is not installed.
+        alone: Whether it trains one network after the other, so that timing one will do.
+    """
+
+    key: str
+    name: str
+    variants: Callable[[Work, int], Mapping[str, Run]]
+    alone: bool = False
+
+    def part(self, work: Work) -> Work:
+        """Return as much of some work as must be timed to know the time per training."""
+        return replace(work, members=1) if self.alone else work
+
+
+def _in(module: str, function: str) -> Callable[[Work, int], Mapping[str, Run]]:
+    # A cold process must load what its own engine needs, and nothing else.
+    def variants(work: Work, threads: int) -> Mapping[str, Run]:
+        found: Mapping[str, Run] = getattr(import_module(module), function)(work, threads)
+        return found
+
+    return variants
+
+
+PEERS = (
+    Peer("loop", "plain loop", _in("benchmarks.torch_engines", "loop"), alone=True),
+    Peer("vmap", "torch.func vmap + grad", _in("benchmarks.torch_engines", "vmap")),
+    Peer("compile", "the same under torch.compile", _in("benchmarks.torch_engines", "compiled")),
+    Peer("jax", "JAX jit + vmap + scan", _in("benchmarks.jax_engine", "scan")),
+    Peer("stack", "actbench stack", _in("benchmarks.torch_engines", "stack")),
+)
+"""The plain loop first: the others are compared with it."""

@@ -1,0 +1,75 @@
+"""A grid that trains in a moment, and how two stores are compared."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from actbench import environment, grid_files
+from actbench.grids import Grid
+
+pytest.importorskip("zarr", reason="sweeps need the extra: pip install 'actbench[scale]'")
+pytest.importorskip("distributed", reason="sweeps need the extra: pip install 'actbench[scale]'")
+
+from actbench import stores
+
+TEXT = """
+[settings]
+epochs = 6
+points = 16
+width = 16
+recorded_epochs = [0, 5]
+[grid]
+activation = ["relu", "tanh"]
+seed = 5
+[[zip]]
+depth = [2, 3]
+learning_rate = [1e-3, 1e-2]
+"""
+CHUNK = 3
+
+
+def small_grid(text: str = TEXT) -> Grid:
+    """Twenty members in four stacks; chunks of three cut through them."""
+    return grid_files.build(tomllib.loads(text))
+
+
+def new_store(path: Path, grid: Grid | None = None, chunk: int = CHUNK) -> stores.Store:
+    """Open the store of a grid, made here where there is none."""
+    return stores.open_or_create(path, grid or small_grid(), chunk, environment.describe("cpu", 1))
+
+
+def load(path: Path) -> xr.Dataset:
+    """Read a store as a user does."""
+    dataset: xr.Dataset = xr.open_zarr(path, chunks=None).load()
+    return dataset
+
+
+def assert_same(one: Path, other: Path) -> None:
+    """Two stores hold the same, bit for bit, and every member."""
+    first, second = load(one), load(other)
+    assert (first["status"] == stores.TRAINED).all()
+    assert set(first.variables) == set(second.variables)
+    for name, variable in first.variables.items():
+        assert bits(variable.values) == bits(second.variables[name].values), name
+    assert first.attrs["grid_sha256"] == second.attrs["grid_sha256"]
+
+
+def bits(values: Any) -> Any:
+    """What tells apart even zeros and NaNs."""
+    array = np.asarray(values)
+    return array.tolist() if array.dtype.kind in "OTU" else array.tobytes()
+
+
+def silent(line: str) -> None:
+    """Nobody expects to be told anything."""
+    raise AssertionError(line)
+
+
+def nothing(done: int) -> None:
+    """No progress is shown."""

@@ -1,0 +1,362 @@
+"""The card: who wins, what is found out about a function, and a small battery from end to end."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+from rich.console import Console
+from scipy.special import ndtr
+
+from actbench import activations, battery, epoch_cost, measured, own, theory
+from actbench.activations import ACTIVATIONS, Activation
+from actbench.card import Card, comparing, facts, text
+from actbench.card.measures import Part, critical_part, parts
+from actbench.experiments import activation_derivatives
+from actbench.figures import saving
+from actbench.report.card import write
+from actbench.targets import TARGETS
+
+ALPHA = 1e-4
+
+
+def draws(center: float, count: int, seed: int = 0) -> comparing.Values:
+    """Values around a center, a tenth of it wide."""
+    return center * (1 + 0.1 * np.random.default_rng(seed).standard_normal(count))
+
+
+@pytest.mark.parametrize(
+    ("center", "better", "outcome"),
+    [
+        (0.1, "low", "wins"),
+        (10.0, "low", "loses"),
+        (0.1, "high", "loses"),
+        (10.0, "high", "wins"),
+        (1.0, "low", "ties"),
+    ],
+)
+def test_a_clear_difference_decides_and_chance_does_not(
+    center: float, better: Literal["low", "high"], outcome: str
+) -> None:
+    """Eight seeds against sixteen are enough for a factor of ten, in either direction."""
+    values = {"mine": draws(center, 8), "relu": draws(1.0, 16, seed=1)}
+    row = comparing.row("m", better, values, "mine", ALPHA)
+    assert row.outcomes == {"relu": outcome}
+    if outcome != "ties":
+        assert row.place == (2 if outcome == "loses" else 1)
+
+
+def test_a_value_that_diverged_is_the_worst() -> None:
+    """Not a number counts as infinite error: it never wins, and the median stays a number."""
+    bad = np.full(8, np.nan)
+    row = comparing.row("m", "low", {"mine": bad, "relu": draws(1.0, 16)}, "mine", ALPHA)
+    assert row.outcomes == {"relu": "loses"}
+    assert row.place == 2
+    assert row.estimates["mine"].median == math.inf
+
+
+def test_equal_values_tie_whatever_the_direction() -> None:
+    """The same measurement twice is a tie, and shares its place."""
+    values = {"mine": draws(1.0, 8), "relu": draws(1.0, 8), "tanh": np.zeros(8)}
+    for better in ("low", "high"):
+        row = comparing.row("m", better, values, "mine", ALPHA)
+        assert row.outcomes["relu"] == "ties"
+        assert row.place == (2 if better == "low" else 1)
+
+
+def test_the_level_of_a_card_is_kept() -> None:
+    """Where nothing differs, one in ten comparisons at the level 0.1 is no tie, at most."""
+    generator = np.random.default_rng(7)
+    wrong = 0
+    for _ in range(40):
+        values = {str(n): generator.standard_normal(16) for n in range(8)}
+        values["mine"] = generator.standard_normal(8)
+        wrong += 8 - comparing.row("m", "low", values, "mine", 0.1).count("ties")
+    assert wrong <= 55  # of 320; those of one card share its values, so they come in clusters
+
+
+def test_costs_within_a_tenth_are_a_tie() -> None:
+    """Rounds are compared in pairs: a common drift changes nothing, 5 % is a tie, 30 % is not."""
+    drift = 1 + np.arange(41) / 10
+    for factor, outcome in ((1.05, "ties"), (1.3, "loses"), (0.7, "wins")):
+        noise = draws(1.0, 41) ** 0.1
+        values = {"mine": factor * drift * noise, "relu": drift}
+        row = comparing.row("m", "low", values, "mine", ALPHA, paired=True)
+        assert row.outcomes == {"relu": outcome}
+
+
+def _facts(key: str) -> dict[str, facts.Fact]:
+    config = activation_derivatives.Config(activations=(key,))
+    formula = own.formula(activations.get(key).module)
+    found = facts.of_function(formula, activation_derivatives.run(config))
+    return {fact.label: fact for fact in found}
+
+
+def test_facts_of_relu_and_gelu() -> None:
+    """ReLU has a kink at 0, GELU none; ranges and bounds are those of the formulas."""
+    relu, gelu = _facts("relu"), _facts("gelu")
+    assert relu["kinks"].text == "at 0"
+    assert gelu["kinks"].text == "none"
+    for found in (relu, gelu):
+        assert found["finite differences"].text == "agrees at every point"
+    low = min(z * ndtr(z) for z in np.linspace(-2, 0, 20001))
+    assert gelu["range"].text.startswith(f"from {low:.3g} (at -0.752) to 40 (at 40)")
+    assert gelu["derivative"].text == "from -0.1289 (at -1.41) to 1.129 (at 1.41)"
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Activation]:
+    """Load own activations from a file, into a registry that is put back afterwards."""
+    monkeypatch.setattr(activations, "OWN", {})
+    return own.activation
+
+
+_FILE = """
+import torch
+
+
+def same(x):
+    return torch.relu(x)
+
+
+class Surrogate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return (x > 0.5).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+def surrogate(x):
+    return Surrogate.apply(x) + 0.5 * x
+
+
+def hard(x):
+    return x.clamp(-1, 1)
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file of a user's."""
+    path = tmp_path / "mine.py"
+    path.write_text(_FILE, encoding="utf-8")
+    return path
+
+
+def test_a_gradient_that_is_not_the_derivative_is_said(
+    file: Path, registered: Callable[[str], Activation]
+) -> None:
+    """A surrogate gradient of 1.5 where the function's slope is 0.5 does not pass for it."""
+    key = registered(f"{file}:surrogate").key
+    fact = _facts(key)["finite differences"]
+    assert not fact.good
+    assert "autograd says 1.5, the differences 0.5 to 0.5" in fact.text
+
+
+def test_kinks_elsewhere_are_found(file: Path, registered: Callable[[str], Activation]) -> None:
+    """A function clipped at 1 bends at -1 and 1."""
+    key = registered(f"{file}:hard").key
+    assert _facts(key)["kinks"].text.startswith("at -1 and 1; theory")
+
+
+@pytest.mark.parametrize(
+    ("key", "w2", "b2", "q"),
+    [
+        ("relu", 2.0, 0.0, None),
+        ("leaky_relu", 2 / (1 + 1e-4), 0.0, None),
+        ("linear", 1.0, 0.0, None),
+        ("tanh", 1.0, 0.0, 0.0),
+    ],
+)
+def test_critical_points_by_torch_are_the_known_ones(
+    key: str, w2: float, b2: float, q: float | None
+) -> None:
+    """He's sigma_w^2 = 2 / (1 + slope^2), and 1 for tanh, from torch's own functions."""
+    point = facts.critical(own.formula(ACTIVATIONS[key].module))
+    assert point is not None
+    assert point.sigma_w2 == pytest.approx(w2, rel=1e-6)
+    assert (point.sigma_b2, point.q) == (b2, q)
+
+
+@pytest.mark.parametrize("key", ["gelu", "swish", "elu", "sigmoid"])
+def test_a_deep_network_comes_to_the_critical_point(key: str) -> None:
+    """Following q through 2000 layers from 1 ends where chi is 1, by the NumPy formulas."""
+    formula = own.formula(ACTIVATIONS[key].module)
+    point = facts.critical(formula)
+    assert point is not None
+    assert facts.settles(formula, point)
+    q = np.asarray(1.0)
+    for _ in range(2000):
+        q = theory.next_q(key, q, point.sigma_w2, point.sigma_b2)
+    assert float(theory.chi(key, q, point.sigma_w2)) == pytest.approx(1, abs=2e-3)
+
+
+def test_a_function_without_a_critical_point_has_none() -> None:
+    """Where the slope is 0 for every finite q no weights make chi 1, and nothing is raised."""
+    flat = theory.Formula(np.zeros_like, np.zeros_like)
+    assert facts.critical(flat) is None
+    (field,) = facts.fields(flat, ["he_normal"], lambda key: None)
+    assert field.predicted is None
+    assert text.field_values(field)[3:] == ("-", "-")
+
+
+def test_a_clear_difference_can_decide_at_the_seeds_of_every_part() -> None:
+    """Where all of one lie below all of the others, the test's p is below a card's level."""
+    listed = parts("he_uniform", [TARGETS["sine"]] * 8)
+    rows = sum(len(part.measures) for part in listed) + 1
+    for part in listed:
+        mine, others = part.seeds
+        alpha = comparing.LEVEL / (8 * rows)
+        values = {"mine": np.arange(mine) / 100, "relu": 1 + np.arange(others) / 100}
+        assert comparing.row("m", "low", values, "mine", alpha).count("wins") == 1
+
+
+@contextmanager
+def no_bar(title: str, steps: int) -> Iterator[Callable[[int], None]]:
+    """Show nothing, but see that the steps add up."""
+    done: list[int] = []
+    yield done.append
+    assert sum(done) in {0, steps}, title  # 0: reused
+
+
+def test_every_part_of_the_real_card_is_stored() -> None:
+    """For each comparison there are values of each of the eight, by the protocol of today."""
+    for part in parts():
+        stored = measured.load(part.name, battery.stored_folder())
+        one = battery.Battery(ACTIVATIONS["relu"], Path("unused"), no_bar, threads=1)
+        config = one._config(part, ["relu"], part.seeds[0])
+        assert battery._comparable(stored.settings) == battery._comparable(
+            json.loads(json.dumps(config.protocol()))
+        )
+        for measure in part.measures:
+            for key in ACTIVATIONS:
+                assert len(stored.values(measure.of(key))) == part.seeds[1]
+
+
+def small(part: Part) -> Part:
+    """The same part in a second."""
+    reduced: dict[str, dict[str, Any]] = {
+        "gradient-flow": {"width": 4, "deep_points": 2, "deep_depth": 40},
+        "stability": {"depths": (2,), "learning_rates": (1e-3, 1.0), "epochs": 6, "points": 12},
+        "capacity": {"depths": (2,), "widths": (8,), "epochs": 6, "points": 12},
+    }
+    fewer = reduced[part.experiment]
+    if part.experiment == "capacity":
+        fewer["targets"] = ("sine", "step")
+    measures = tuple(
+        replace(m, metric={**m.metric, **({"depth": 2} if "depth" in m.metric else {})})
+        for m in part.measures
+        if m.metric.get("target", "sine") in {"sine", "step"}
+    )[:2]
+    return replace(part, settings={**part.settings, **fewer}, measures=measures, seeds=(2, 2))
+
+
+@pytest.fixture(scope="module")
+def little(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A battery of a second, and stored measurements of the eight by it."""
+    folder = tmp_path_factory.mktemp("little")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(battery, "parts", lambda *given: [small(part) for part in parts(*given)])
+        patch.setattr(battery, "critical_part", lambda key: small(critical_part(key)))
+        patch.setattr(battery, "stored_folder", lambda: folder / "stored")
+        patch.setattr(epoch_cost, "Config", lambda keys: COST(keys, rounds=15, epochs=1))
+        battery.measure_eight(no_bar, "cpu", 1, folder / "eight")
+        yield folder / "out"
+
+
+COST = epoch_cost.Config
+
+
+def tried(key: str, out: Path, **options: object) -> battery.Battery:
+    """A battery of one activation on one thread."""
+    return battery.Battery(activations.get(key), out, no_bar, threads=1, **options)  # type: ignore[arg-type]
+
+
+def _saved(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Draw the quick figure; of the other, whose many axes take seconds, leave an empty one."""
+    if name == "function":
+        return saving.save(figure, folder, name)
+    assert len(figure.axes) == 8
+    paths = [folder / f"{name}.{suffix}" for suffix in saving.SUFFIXES]
+    for path in paths:
+        path.write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>')
+    return paths
+
+
+def test_the_same_function_ties_everywhere(
+    file: Path,
+    registered: Callable[[str], Activation],
+    little: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A file that returns torch.relu is ReLU: every estimate, every tie, and one page of it."""
+    monkeypatch.setattr("actbench.report.card.save", _saved)
+    key = registered(f"{file}:same").key
+    one = tried(key, little)
+    card, derivatives, flows = one.run()
+    assert card.comparisons == 8 * (2 + 2 + 2 + 1)
+    assert card.alpha == pytest.approx(0.01 / card.comparisons)
+    for group in card.groups[:-1]:
+        for row in group.rows:
+            mine, relu = row.estimates[key], row.estimates["relu"]
+            assert mine.median == pytest.approx(relu.median, rel=1e-4)
+    assert card.against()["relu"]["wins"] == card.against()["relu"]["loses"] == []
+    _check_pages(one.folder, card, derivatives, flows)
+    # Again: nothing but the cost is measured anew, and nothing else differs.
+    again = tried(key, little).run()[0]
+    assert again.groups[:-1] == card.groups[:-1]
+    # An edited file lies in another folder, and what was there stays.
+    file.write_text(_FILE.replace("torch.relu(x)", "torch.tanh(x)"), encoding="utf-8")
+    registered(key)
+    assert tried(key, little).folder != one.folder
+
+
+def _check_pages(
+    folder: Path, card: Card, derivatives: xr.Dataset, flows: dict[str, xr.Dataset]
+) -> None:
+    written = write(folder, card, derivatives, flows)
+    assert [path.name for path in written[:2]] == ["card.html", "card.json"]
+    page = written[0].read_text(encoding="utf-8")
+    assert "<h1>same</h1>" in page
+    assert page.count("<svg") == 2
+    assert "http" not in page.replace("http-equiv", "")
+    data = json.loads(written[1].read_text(encoding="utf-8"))
+    assert data["wins"] + data["ties"] + data["loses"] == card.comparisons
+    assert data["critical"]["sigma_w2"] == pytest.approx(2)
+    console = Console(width=100, record=True, file=open_null())
+    for part in text.show(card, 100):
+        console.print(part)
+    shown = console.export_text()
+    assert "finite differences" in shown
+    assert 'mean_field(2,0)"' in shown
+    assert text.summary(card) in " ".join(shown.split())
+
+
+def open_null() -> io.StringIO:
+    """A terminal that nobody sees."""
+    return io.StringIO()
+
+
+def test_other_targets_and_initializers_train_the_eight_by_the_same_protocol(
+    little: Path,
+) -> None:
+    """With --initializer nothing stored is comparable: all nine are trained, alike."""
+    card = tried("relu", little, initializer="he_normal").run()[0]
+    stability = card.groups[1]
+    assert {e.count for e in stability.rows[0].estimates.values()} == {2}
+    assert (little / "eight-capacity.nc").exists() is False
+    assert len(list(little.glob("eight-capacity-*.nc"))) == 1
+    assert "he_normal" in [field.initializer for field in card.fields]

@@ -1,0 +1,741 @@
+"""A drift says what changed between two records under the right heading, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from drifting import (
+    LOSSES,
+    PROTOCOLS,
+    STEADY,
+    chain,
+    distribution,
+    step,
+    timings,
+    verdict,
+    whole,
+    with_chains,
+    with_environment,
+)
+from faults import FAULTS, Fault
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actbench import devices, fingerprints
+from actbench.activations import ACTIVATIONS
+from actbench.drift import LAST_DIGIT_UNITS, Drift, Level, compare, failures
+from actbench.drift.distributions import dtype_of, enough_seeds
+from actbench.drift.levels import relative_difference, same_bits, units_apart
+from actbench.errors import ActbenchError
+from actbench.records import Chain, Record
+
+
+def between(old: Record, new: Record) -> Drift:
+    """Compare two of the records made by hand."""
+    return compare(old, new, PROTOCOLS)
+
+
+def next_float(value: float, units: int, dtype: type = np.float64) -> float:
+    """The number that lies some units in the last place above a positive one."""
+    return float(dtype(value) + units * np.spacing(dtype(value)))
+
+
+def only_metric(found: Drift, name: str) -> Any:
+    """The one metric of a name."""
+    (metric,) = [m for m in found.metrics.metrics if m.metric["name"] == name]
+    return metric
+
+
+# No drift.
+
+
+def test_a_record_has_not_drifted_from_itself() -> None:
+    """Nothing flips, every bit is the same, every workload is as fast, and no gate closes."""
+    found = between(whole(), whole())
+    assert not found
+    assert found.levels() == {Level.IDENTICAL: 2}
+    assert [c.level for c in found.chains.chains] == [Level.IDENTICAL] * 3
+    assert [r.change for r in found.speed.workloads] == ["as before"] * 2
+    assert found.speed.mean == 1
+    assert found.first_parting == ""
+    assert found.scope.left_out == ()
+    assert failures(found, strict=True, max_slowdown=1.0) == []
+
+
+NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+LISTS = st.lists(NUMBERS, min_size=1, max_size=20)
+RECORDS = st.builds(
+    lambda values, losses, verdicts, relative: whole(
+        verdicts=[verdict(name, came_out) for name, came_out in verdicts.items()],
+        distributions=[distribution(v, name=str(n)) for n, v in enumerate(values)],
+        chains=[
+            chain("stack", "relu", "float32", *(step("loss", [v], e) for e, v in enumerate(losses)))
+        ],
+        timings=timings({"loop": relative}),
+    ),
+    st.lists(LISTS, min_size=1, max_size=3),
+    LISTS,
+    st.dictionaries(
+        st.sampled_from(["first", "second", "other"]),
+        st.sampled_from(["reproduced", "inconclusive"]),
+        min_size=1,
+    ),
+    st.lists(st.floats(0.01, 100), min_size=2, max_size=9),
+)
+
+
+@given(RECORDS)
+@settings(max_examples=25)
+def test_any_record_has_not_drifted_from_itself(record: Record) -> None:
+    """Whatever is in it, not-finite values among them."""
+    found = between(record, record)
+    assert not found
+    assert failures(found, strict=True, max_slowdown=1.0) == []
+
+
+@given(RECORDS, RECORDS)
+@settings(max_examples=30)
+def test_what_differs_does_not_depend_on_the_order(one: Record, other: Record) -> None:
+    """Claims, metrics and steps that differ are the same both ways; what is new is then missing."""
+    there, back = between(one, other), between(other, one)
+    assert {f.id for f in there.claims.flips} == {f.id for f in back.claims.flips}
+    assert set(there.claims.new) == set(back.claims.missing)
+    assert {m.name: (m.level, m.units) for m in there.metrics.metrics} == {
+        m.name: (m.level, m.units) for m in back.metrics.metrics
+    }
+    assert [[s.where for s in c.differing] for c in there.chains.chains] == [
+        [s.where for s in c.differing] for c in back.chains.chains
+    ]
+    for a, b in zip(there.speed.workloads, back.speed.workloads, strict=True):
+        assert a.ratio * b.ratio == pytest.approx(1)
+        opposite = {"slower": "faster", "faster": "slower"}
+        assert opposite.get(a.change, a.change) == b.change
+
+
+# Distances.
+
+
+@given(st.floats(1e-300, 1e300), st.integers(1, 1000))
+def test_units_in_the_last_place_are_those_of_ieee(value: float, units: int) -> None:
+    """So many steps of ``nextafter`` are so many units, or half as many beyond a power of two."""
+    moved = value
+    for _ in range(units):
+        moved = math.nextafter(moved, math.inf)
+    assert units / 2 <= units_apart(value, moved, "float64") <= units
+    if math.frexp(value)[1] == math.frexp(moved)[1]:
+        assert units_apart(moved, value, "float64") == units
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "dtype", "units"),
+    [
+        (1.0, 1.0 + 2.0**-23, "float32", 1),
+        (1.0, 1.0 + 2.0**-23, "float64", 2**29),
+        (0.0, 2.0**-149, "float32", 1),
+        (0.0, 5e-324, "float64", 1),
+        (0.0, -0.0, "float64", 0),
+        (None, None, "float32", 0),
+        (None, 1.0, "float32", math.inf),
+        (1.0, -1.0, "float32", 2**24),
+    ],
+)
+def test_units_at_the_edges(old: Any, new: Any, dtype: Any, units: float) -> None:
+    """Subnormal numbers, zeros, signs, and what is not finite."""
+    assert units_apart(old, new, dtype) == units == units_apart(new, old, dtype)
+
+
+def test_relative_distances_are_shares_of_the_larger() -> None:
+    """From 0 to 2, infinite where one number is not finite."""
+    assert relative_difference(1.0, 4.0) == 0.75
+    assert relative_difference(-1.0, 1.0) == 2
+    assert relative_difference(0.0, 0.0) == relative_difference(None, None) == 0
+    assert relative_difference(None, 0.0) == math.inf
+
+
+def test_the_sign_of_zero_is_a_bit() -> None:
+    """0 and -0 are equal numbers of other bits, and a difference in the last digit."""
+    assert not same_bits([0.0], [-0.0])
+    found = between(
+        whole(distributions=[distribution([0.0])]), whole(distributions=[distribution([-0.0])])
+    )
+    assert found.metrics.metrics[0].level is Level.LAST_DIGIT
+
+
+def test_the_bound_of_the_last_digit_is_what_its_reason_says() -> None:
+    """Half a unit for each term of a loss of the study's network, the next power of two."""
+    products = 1 + 9 * 64 + 64
+    half_units = products + 11 + 200
+    assert half_units == 852
+    bound = 2 ** math.ceil(math.log2(half_units / 2))
+    assert bound == LAST_DIGIT_UNITS
+
+
+# Claims.
+
+
+def test_a_flip_is_a_failure_whatever_was_expected() -> None:
+    """Each verdict that differs is named with both, those that agree are not."""
+    new = whole(verdicts=[verdict("first"), verdict("second", "direction_only"), verdict("third")])
+    found = between(whole(), new)
+    (flip,) = found.claims.flips
+    assert (flip.id, flip.old, flip.new) == ("second", "reproduced", "direction_only")
+    assert not found.numbers_differ
+    assert not found.speed_differs
+    assert failures(found, strict=False, max_slowdown=None) == ["1 claim flipped: second."]
+    assert [u.id for u in found.claims.unexpected] == ["second"]
+
+
+def test_a_claim_judged_from_stored_values_is_no_agreement() -> None:
+    """It is counted as left out, whichever record it is stored in, and can't flip."""
+    stored = verdict("second", "not_reproduced", fresh=False)
+    for pair in ((whole(), whole(verdicts=[stored])), (whole(verdicts=[stored]), whole())):
+        found = between(*pair)
+        assert found.claims.flips == ()
+        assert (found.claims.compared, found.claims.stored) == (0, 1)
+    untestable = [verdict("first", "not_testable", expected="not_testable", fresh=False)]
+    found = between(whole(verdicts=untestable), whole(verdicts=untestable))
+    assert (found.claims.stored, found.claims.not_testable) == (0, 1)
+
+
+def test_new_and_missing_claims_are_listed() -> None:
+    """A claim of one record only is neither a flip nor an agreement."""
+    found = between(whole(verdicts=[verdict("first"), verdict("gone")]), whole())
+    assert found.claims.new == ("second", "third")
+    assert found.claims.missing == ("gone",)
+    assert found.claims.compared == 1
+
+
+# Metrics.
+
+
+def drift_of(new: list[float], old: tuple[float, ...] = LOSSES) -> Any:
+    """How the main metric of one record drifted to these values."""
+    found = between(
+        whole(distributions=[distribution(old)]), whole(distributions=[distribution(new)])
+    )
+    return found.metrics.metrics[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "level"),
+    [
+        (lambda v: v, Level.IDENTICAL),
+        (lambda v: next_float(v, 1, np.float32), Level.LAST_DIGIT),
+        (lambda v: next_float(v, LAST_DIGIT_UNITS, np.float32), Level.LAST_DIGIT),
+        (lambda v: next_float(v, LAST_DIGIT_UNITS + 1, np.float32), Level.WITHIN_SPREAD),
+        (lambda v: 1.001 * v, Level.WITHIN_SPREAD),
+        (lambda v: 2 * v, Level.OUTSIDE_SPREAD),
+        (lambda v: None, Level.OUTSIDE_SPREAD),
+    ],
+    ids=["none", "1-unit", "512-units", "513-units", "0.1-percent", "twice", "diverged"],
+)
+def test_the_four_steps_of_a_metric(change: Callable[[float], Any], level: Level) -> None:
+    """From the same bits to another distribution, with the borders where they are stated."""
+    found = drift_of([change(v) for v in LOSSES])
+    assert found.level is level
+    assert (found.p is None) == (level in (Level.IDENTICAL, Level.LAST_DIGIT))
+
+
+def test_one_seed_that_changes_is_within_the_spread() -> None:
+    """A single training that takes another path is no other distribution."""
+    assert drift_of([2 * LOSSES[0], *LOSSES[1:]]).level is Level.WITHIN_SPREAD
+
+
+def test_the_last_digit_is_that_of_the_dtype_that_was_trained() -> None:
+    """A float32 unit is half a billion units of float64."""
+    for dtype, level in (("float32", Level.LAST_DIGIT), ("float64", Level.WITHIN_SPREAD)):
+        protocols = {"stated": {"dtype": dtype}}
+        moved = [next_float(v, 1, np.float32) for v in LOSSES]
+        old = whole(protocols=protocols)
+        new = whole(protocols=protocols, distributions=[distribution(moved)])
+        assert only_metric(between(old, new), "final_mse").level is level
+
+
+def test_a_protocol_without_a_dtype_tells_it_in_words() -> None:
+    """One that computes a part in float32 is measured by that, one of formulas by float64."""
+    assert dtype_of({"recovered": "...; float32", "robust": "float64"}) == "float32"
+    assert dtype_of({"points": 200}) == "float64"
+    assert dtype_of(None) == "float32"
+
+
+def test_with_too_few_seeds_nothing_is_within_a_spread() -> None:
+    """A deterministic number that moves by more than its last digit has no spread to hide in."""
+    new = whole(
+        distributions=[distribution(LOSSES), distribution([0.505], "derivatives", "derivative_at")]
+    )
+    found = between(whole(), new)
+    metric = only_metric(found, "derivative_at")
+    assert (metric.level, metric.p) == (Level.LARGER, None)
+    (reason,) = failures(found, strict=True, max_slowdown=None)
+    assert "derivatives: derivative_at(activation=relu)" in reason
+    assert failures(found, strict=False, max_slowdown=None) == []
+
+
+def test_enough_seeds_is_where_a_test_can_reach_its_level() -> None:
+    """2 / binomial(2 n, n) is 1.08e-5 for 10 seeds and 2.8e-6 for 11."""
+    assert not enough_seeds(10, 10, 1e-5)
+    assert enough_seeds(10, 10, 1.1e-5)
+    assert enough_seeds(11, 11, 1e-5)
+    assert not enough_seeds(1, 1, 0.5)
+    assert not enough_seeds(0, 20, 0.5)
+
+
+def test_clean_comparisons_raise_no_alarm_however_many_metrics_there_are() -> None:
+    """Of 20 records of 40 metrics from one distribution none has a metric outside the spread."""
+    draw = np.random.default_rng(7)
+
+    def record() -> Record:
+        drawn = draw.lognormal(size=(40, 16))
+        return whole(distributions=[distribution(v, name=str(n)) for n, v in enumerate(drawn)])
+
+    alarms = [between(record(), record()).levels()[Level.OUTSIDE_SPREAD] for _ in range(20)]
+    assert sum(alarms) == 0
+
+
+# Chains.
+
+
+def gelu(derivative: float = 0.75, forward: float = 1.5) -> Chain:
+    """The operations of GELU, as the record by hand has them."""
+    return chain(
+        "operations",
+        "gelu",
+        "float64",
+        step("forward", [forward]),
+        step("derivative", [derivative]),
+    )
+
+
+def stack(
+    first: float = 0.5,
+    middle: float = 0.25,
+    last: float = 0.0078125,
+    spread: tuple[float, float] | None = (0.006, 0.01),
+) -> Chain:
+    """The training of GELU, as the record by hand has it."""
+    return chain(
+        "stack",
+        "gelu",
+        "float32",
+        step("loss", [first], 0),
+        step("layer 1 gradient", [0.25, 1.0], 0),
+        step("loss", [middle], 50),
+        step("loss", [last], 100, spread),
+    )
+
+
+def test_the_first_operation_is_named_before_what_rests_on_it() -> None:
+    """An operation is simpler than the training that it changes, and its distance is told."""
+    operations = gelu(derivative=0.75 + 2 * 2.0**-53)
+    new = with_chains(whole(), operations=operations, stack=stack(middle=0.26, last=0.009))
+    found = between(whole(), new)
+    assert found.first_parting == (
+        "operations/gelu/float64: derivative, up to 2 units in the last place (3e-16 relative)"
+    )
+    assert found.chains.differing[0].level is Level.LAST_DIGIT
+    assert [c.name for c in found.chains.differing] == [
+        "operations/gelu/float64",
+        "stack/gelu/float32",
+    ]
+
+
+def test_a_loss_parts_between_two_recorded_epochs() -> None:
+    """The first loss that differs tells no more than that; the worst later step is told too."""
+    new = with_chains(
+        whole(), stack=stack(middle=next_float(0.25, 1, np.float32), last=0.0078125 * 1.01)
+    )
+    found = between(whole(), new)
+    assert found.first_parting == (
+        "stack/gelu/float32: loss, between epochs 0 and 50, up to 1 unit in the last place "
+        "(1.2e-07 relative)"
+    )
+    (parted,) = found.chains.differing
+    assert parted.first is not None
+    assert parted.worst is not None
+    assert parted.worst.where == "loss, between epochs 50 and 100"
+    assert parted.worst.relative == pytest.approx(0.01, rel=0.02)
+    assert parted.losses is Level.WITHIN_SPREAD
+
+
+def test_a_step_of_the_first_epoch_is_named_by_its_epoch() -> None:
+    """Nothing was recorded before it, so that it is the very step."""
+    found = between(whole(), with_chains(whole(), stack=stack(first=0.75)))
+    assert "loss at epoch 0, up to 4.19e+06 units" in found.first_parting
+    assert found.chains.differing[0].losses is Level.LARGER
+    loss, _, *rest = stack().steps
+    gradient = step("layer 1 gradient", [0.25, 1.5], 0)
+    moved = chain("stack", "gelu", "float32", loss, gradient, *rest)
+    assert "layer 1 gradient at epoch 0, up to" in (
+        between(whole(), with_chains(whole(), stack=moved)).first_parting
+    )
+
+
+@pytest.mark.parametrize(
+    ("loss", "level"),
+    [
+        (0.0078125, None),
+        (next_float(0.0078125, 512, np.float32), Level.LAST_DIGIT),
+        (0.0099, Level.WITHIN_SPREAD),
+        (0.0166, Level.WITHIN_SPREAD),
+        (0.0167, Level.OUTSIDE_SPREAD),
+        (0.0037, Level.WITHIN_SPREAD),
+        (0.0035, Level.OUTSIDE_SPREAD),
+    ],
+)
+def test_a_loss_is_held_against_the_spread_over_seeds(loss: float, level: Level | None) -> None:
+    """Widened by its own width, from 0.006^2 / 0.01 to 0.01^2 / 0.006, because it is one draw."""
+    found = between(whole(), with_chains(whole(), stack=stack(last=loss)))
+    losses = [c.losses for c in found.chains.differing]
+    assert losses == ([] if level is None else [level])
+    failed = failures(found, strict=True, max_slowdown=None)
+    assert bool(failed) == (level is Level.OUTSIDE_SPREAD)
+
+
+def test_a_loss_without_a_spread_is_larger_than_the_last_digit() -> None:
+    """There is nothing to hold it against, so that no gate closes for it."""
+    before, after = (
+        with_chains(whole(), stack=stack(last=loss, spread=None)) for loss in (0.0078125, 0.0099)
+    )
+    found = between(before, after)
+    assert [c.losses for c in found.chains.differing] == [Level.LARGER]
+    assert failures(found, strict=True, max_slowdown=None) == []
+
+
+def test_a_difference_among_values_that_are_not_kept_is_not_hidden() -> None:
+    """The digest tells that something differs where the few kept values do not."""
+    old, new = (
+        with_chains(
+            whole(),
+            operations=chain(
+                "operations", "gelu", "float64", step("forward", [1.5], count=4096, salt=salt)
+            ),
+        )
+        for salt in ("", "x")
+    )
+    found = between(old, new)
+    assert found.first_parting == (
+        "operations/gelu/float64: forward, in values other than the 1 of 4096 that are kept"
+    )
+    assert found.chains.differing[0].level is Level.UNSEEN
+
+
+def test_a_distance_among_few_values_says_so() -> None:
+    """The largest of those that are kept is no bound for all."""
+    old, new = (
+        with_chains(
+            whole(),
+            operations=chain("operations", "gelu", "float64", step("forward", values, count=4096)),
+        )
+        for values in ([1.5, 1.0], [1.5, 1.0 + 2.0**-51])
+    )
+    assert between(old, new).first_parting == (
+        "operations/gelu/float64: forward, up to 2 units in the last place (4.4e-16 relative) in "
+        "2 of 4096 values"
+    )
+
+
+def test_chains_and_steps_of_one_record_only_are_told() -> None:
+    """They are neither the same nor different."""
+    short = chain("operations", "gelu", "float64", step("forward", [1.5]))
+    found = between(whole(), with_chains(whole(), operations=short))
+    (operations,) = [c for c in found.chains.chains if c.engine == "operations"]
+    assert (operations.steps, operations.only_in_one, operations.differing) == (1, 1, ())
+    none = whole(chains=whole().chains[:1])
+    assert between(none, whole()).chains.new == ("operations/gelu/float64", "stack/gelu/float32")
+    assert len(between(whole(), none).chains.missing) == 2
+
+
+# Speed.
+
+
+def test_a_slowdown_shows_up_as_speed_only() -> None:
+    """All work takes 1.5 times as long: no claim, no number, every workload, and the mean."""
+    longer = [1.5 * v for v in STEADY]
+    slow = timings({"loop/relu/float32": longer, "stack/relu/float32": longer})
+    found = between(whole(), whole(timings=slow))
+    assert not found.claims.flips
+    assert not found.numbers_differ
+    assert [r.change for r in found.speed.workloads] == ["slower", "slower"]
+    assert found.speed.mean == pytest.approx(1.5)
+    assert found.speed.control is not None
+    assert found.speed.control.ratio == 1
+    assert failures(found, strict=True, max_slowdown=None) == []
+    (reason,) = failures(found, strict=True, max_slowdown=1.3)
+    assert "loop/relu/float32 (1.5 times)" in reason
+    assert failures(found, strict=False, max_slowdown=1.6) == []
+
+
+def test_the_uncertainty_is_that_of_both_medians() -> None:
+    """Notches of 3 % and 4 % are one of 5 %: 1.57 IQR / (median sqrt(n)) of 1 and of 2."""
+
+    def rounds(share: float, median: float) -> list[float]:
+        half = share * math.sqrt(5) / 1.57 / 2
+        return [median * f for f in (1 - half, 1 - half, 1.0, 1 + half, 1 + half)]
+
+    found = between(
+        whole(timings=timings({"loop": rounds(0.03, 1.0)})),
+        whole(timings=timings({"loop": rounds(0.04, 2.0)})),
+    )
+    (ratio,) = found.speed.workloads
+    assert ratio.ratio == 2
+    assert ratio.uncertainty == pytest.approx(0.05)
+    assert found.speed.mean_uncertainty == pytest.approx(0.05)
+    assert ratio.beyond(1.9)
+    assert not ratio.beyond(1.95)
+
+
+@pytest.mark.parametrize(
+    ("factor", "change"),
+    [(1.04, "as before"), (1.06, "slower"), (1 / 1.04, "as before"), (1 / 1.06, "faster")],
+)
+def test_small_changes_of_speed_are_not_told(factor: float, change: str) -> None:
+    """Five per cent to either side, however steady the durations are."""
+    steady = timings({"loop": [1.0] * 7})
+    moved = timings({"loop": [factor] * 7})
+    assert between(whole(timings=steady), whole(timings=moved)).speed.workloads[0].change == change
+
+
+def test_noisy_rounds_hide_a_change_that_they_could_make() -> None:
+    """The same medians are a slowdown for steady rounds and none for wild ones."""
+    wild = [0.5, 0.6, 1.0, 1.4, 1.5]
+    for rounds, change in ((wild, "as before"), ([1.0] * 5, "slower")):
+        new = timings({"loop": [1.3 * v for v in rounds]})
+        found = between(whole(timings=timings({"loop": rounds})), whole(timings=new))
+        assert found.speed.workloads[0].change == change
+
+
+def test_a_machine_in_another_mood_excuses_what_it_did_to_the_control() -> None:
+    """Where the control took half the time, a workload must change by more than a factor of two."""
+    old = whole(timings=timings({"loop": STEADY, "stack": STEADY}, [1.0] * 5))
+    new = timings(
+        {"loop": [1.5 * v for v in STEADY], "stack": [2.2 * v for v in STEADY]}, [0.5] * 5
+    )
+    found = between(old, whole(timings=new))
+    assert [r.change for r in found.speed.workloads] == ["as before", "slower"]
+    (reason,) = failures(found, strict=False, max_slowdown=1.3)
+    assert "loop" not in reason
+    assert "stack (2.2 times)" in reason
+
+
+def test_workloads_of_one_record_only_are_told() -> None:
+    """They have no ratio, and the mean is that of the others."""
+    one, other = (whole(timings=timings({"loop": STEADY, n: STEADY})) for n in ("old", "new"))
+    found = between(one, other)
+    assert [r.name for r in found.speed.workloads] == ["loop"]
+    assert (found.speed.new, found.speed.missing) == (("new",), ("old",))
+
+
+def test_one_round_tells_nothing_about_noise() -> None:
+    """Such a workload is neither slower nor faster and fails no gate."""
+    found = between(
+        whole(timings=timings({"loop": [1.0]})), whole(timings=timings({"loop": [9.0]}))
+    )
+    assert found.speed.workloads[0].change == "unknown"
+    assert failures(found, strict=False, max_slowdown=1.1) == []
+
+
+# What can't be compared.
+
+
+def test_another_machine_leaves_bits_and_speed_out() -> None:
+    """Claims and distributions are still compared, and the processors named."""
+    other = with_environment(whole(), cpu="another", device_name="another")
+    moved = [next_float(v, 3, np.float32) for v in LOSSES]
+    found = between(whole(), other.model_copy(update={"distributions": [distribution(moved)]}))
+    assert (found.chains.chains, found.speed.workloads) == ((), ())
+    assert found.claims.compared == 3
+    assert found.metrics.metrics[0].level is Level.LAST_DIGIT
+    (sentence,) = found.scope.left_out
+    assert sentence.startswith("Bits and speed are left out: they come from different machines")
+    assert "cpu a processor in the old record, another in the new" in sentence
+
+
+def test_another_device_leaves_bits_and_speed_out() -> None:
+    """Even where the machine has the same name."""
+    found = between(whole(), with_environment(whole(), device="mps"))
+    assert (found.chains.chains, found.speed.workloads) == ((), ())
+    assert found.scope.left_out == (
+        "Bits and speed are left out: device cpu in the old record, mps in the new.",
+    )
+
+
+def test_another_number_of_threads_is_told() -> None:
+    """Fingerprints and timings take one thread anyway; only the metrics' last digits may move."""
+    found = between(whole(), with_environment(whole(), threads=2))
+    assert found.chains.chains
+    assert found.speed.workloads
+    assert found.scope.left_out == ()
+    assert any("threads 1 in the old record, 2 in the new" in note for note in found.scope.notes)
+
+
+def test_another_claims_file_leaves_claims_out() -> None:
+    """A verdict on another claim of the same name is no verdict on this one."""
+    new = whole(claims_sha256="cd" * 32, verdicts=[verdict("first", "not_reproduced")])
+    found = between(whole(), new)
+    assert (found.claims.flips, found.claims.compared) == ((), 0)
+    assert "different claims files (SHA-256 abababab and cdcdcdcd)" in found.scope.left_out[0]
+
+
+def settings_of(**changes: Any) -> dict[str, Any]:
+    """Protocols with other settings of the main run."""
+    protocols = whole().protocols
+    return {**protocols, "stated": {**protocols["stated"], **changes}}
+
+
+def test_other_settings_leave_a_protocols_metrics_and_claims_out() -> None:
+    """Only those of that protocol: the others still flip and drift."""
+    verdicts = [verdict("first", "not_reproduced"), verdict("third", "not_reproduced", seeds=1)]
+    new = whole(
+        protocols=settings_of(epochs=400, seeds=[42]),
+        verdicts=verdicts,
+        distributions=[distribution([9.0]), distribution([0.6], "derivatives", "derivative_at")],
+    )
+    found = between(whole(), new)
+    assert [f.id for f in found.claims.flips] == ["third"]
+    assert (found.claims.compared, found.claims.left_out) == (1, 1)
+    assert [m.protocol for m in found.metrics.metrics] == ["derivatives"]
+    assert found.metrics.left_out == 1
+    assert found.scope.left_out == (
+        "Protocol stated, its metrics and its claims are left out: seeds [42, 43, 44, 45, 46, 47, "
+        "...] in the old record, [42] in the new; epochs not stated in the old record, 400 in the "
+        "new.",
+    )
+
+
+def test_a_claim_of_no_known_protocol_is_left_out_where_settings_differ() -> None:
+    """Nobody knows whether it rests on them."""
+    old, new = whole(verdicts=[verdict("else")]), whole(verdicts=[verdict("else", "inconclusive")])
+    assert between(old, new).claims.flips
+    assert not between(old, new.model_copy(update={"protocols": settings_of(depth=3)})).claims.flips
+
+
+def test_where_a_protocol_ran_is_no_setting() -> None:
+    """Threads and device move bits, which are told apart, and no claim is left out for them."""
+    assert between(whole(), whole(protocols=settings_of(threads=2))).claims.compared == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"timings": None}, "No timings: the new record has none."),
+        ({"chains": []}, "No fingerprints: the new record has none."),
+        ({"verdicts": []}, "No claims: the new record has none."),
+        ({"distributions": []}, "No metrics: the new record has none."),
+        (
+            {"timings": whole().timings.model_copy(update={"control": "a loop"})},  # type: ignore[union-attr]
+            'Speed is left out: the controls are different work ("NumPy\'s product" and '
+            "'a loop').",
+        ),
+        (
+            {"timings": whole().timings.model_copy(update={"threads": 2})},  # type: ignore[union-attr]
+            "Speed is left out: timed on 1 threads in the old record, on 2 in the new.",
+        ),
+    ],
+    ids=["timings", "fingerprints", "claims", "metrics", "control", "threads"],
+)
+def test_a_part_that_is_not_compared_is_told(changes: Mapping[str, Any], sentence: str) -> None:
+    """One sentence for each, whichever of the records lacks it."""
+    lacking = whole(**changes)
+    assert between(whole(), lacking).scope.left_out == (sentence,)
+    if "has none" in sentence:
+        back = between(lacking, whole()).scope.left_out
+        assert back == (sentence.replace("new", "old"),)
+        neither = between(lacking, lacking).scope.left_out
+        assert neither == (sentence.partition(":")[0] + ": neither record has any.",)
+
+
+def test_what_else_differs_is_told() -> None:
+    """The same release, another build, and versions of other packages."""
+    assert between(whole(), whole()).scope.notes == ("Both records are of torch 2.6.0+cpu.",)
+    found = between(whole(), with_environment(whole(), torch="2.6.0+cu124"))
+    assert found.scope.notes == ("Both records are of torch 2.6.0, in two builds.",)
+    new = with_environment(whole(), torch="2.9.1+cpu", numpy="2.1.0", torch_mkl="2025")
+    assert between(whole(), new).scope.notes == (
+        "The builds of torch differ: torch_mkl not stated in the old record, 2025 in the new.",
+        "Not only torch differs, and what drifts may be due to it: numpy 2.0.0 in the old record, "
+        "2.1.0 in the new.",
+    )
+
+
+# The policy of exit codes.
+
+
+def test_what_looked_at_nothing_does_not_pass() -> None:
+    """Each gate needs something to look at, and says why there is none."""
+    empty: dict[str, Any] = {
+        "verdicts": [],
+        "distributions": [],
+        "chains": [],
+        "timings": None,
+    }
+    nothing = between(whole(), whole(**empty))
+    with pytest.raises(ActbenchError, match=r"^the two records have nothing that can be compared"):
+        failures(nothing, strict=False, max_slowdown=None)
+    claims = between(whole(), whole(**{**empty, "verdicts": whole().verdicts}))
+    assert failures(claims, strict=False, max_slowdown=None) == []
+    with pytest.raises(ActbenchError, match=r"^--strict has no numbers to look at\. No metrics"):
+        failures(claims, strict=True, max_slowdown=None)
+    with pytest.raises(ActbenchError, match=r"^--max-slowdown has no workload to look at"):
+        failures(claims, strict=False, max_slowdown=1.3)
+
+
+@pytest.mark.parametrize("factor", [0.9, 0.0, -1.0, math.nan, math.inf])
+def test_a_factor_that_makes_no_sense_is_refused(factor: float) -> None:
+    """A limit below 1 would fail what is as fast as before."""
+    with pytest.raises(ActbenchError, match=r"^--max-slowdown is \S+, but must be a finite factor"):
+        failures(between(whole(), whole()), strict=False, max_slowdown=factor)
+
+
+# Faults planted in torch.
+
+
+def spared(fault: Fault) -> list[str]:
+    """An activation that a fault must leave alone, where there is one."""
+    return [key for key in ACTIVATIONS if key not in fault.moves][:1]
+
+
+def fingerprint(fault: Fault) -> list[Chain]:
+    """Take the fingerprints of what is no training, and of the activations in question."""
+    with devices.using_threads(1):
+        return [
+            fingerprints.streams(),
+            fingerprints.initial_weights(),
+            fingerprints.linear_operations("float32"),
+            *(
+                fingerprints.activation_operations(key, "float32")
+                for key in (fault.moves[0], *spared(fault))
+            ),
+        ]
+
+
+def place(fault: Fault) -> str:
+    """Where the drift must say that the two part: what a fault sits in, in words of a record."""
+    if len(fault.moves) == 1:
+        return f"operations/{fault.moves[0]}/float32: "
+    if fault.sits_in in ("aten::uniform_", "aten::normal_", "torch.manual_seed"):
+        return "streams/float32: rand"
+    if "Linear" in fault.sits_in or "init" in fault.sits_in:
+        return "initial-weights/float32: " + ("xavier" if "xavier" in fault.name else "torch")
+    steps = {"bmm": "bmm", "bmm, mm, addmm": "linear", "sum": "sum", "_fused_adam_": "fused Adam"}
+    named = steps.get(fault.sits_in.removeprefix("aten::"), "mse_loss")
+    return "operations/float32: " + ("Adam" if "torch.optim" in fault.sits_in else named)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_planted_fault_is_drift_of_numbers_at_its_place(fault: Fault) -> None:
+    """The clean torch and the faulty one part where the fault sits, and nothing else is told."""
+    clean = whole(chains=fingerprint(fault))
+    with fault.plant():
+        faulty = whole(chains=fingerprint(fault))
+    found = between(clean, faulty)
+    assert found.numbers_differ
+    assert found.first_parting.startswith(place(fault))
+    for key in spared(fault):
+        assert f"operations/{key}/float32" not in {c.name for c in found.chains.differing}
+    assert not found.claims.flips
+    assert not found.speed_differs
+    assert not between(clean, whole(chains=fingerprint(fault)))

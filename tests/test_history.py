@@ -1,0 +1,240 @@
+"""The history over torch releases: what it finds in records, its page, and its command."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from synthetic_records import LAST_DIGIT, chain, record, timings, verdict
+
+from actbench import claims, history, records
+from actbench.cli import main
+from actbench.history import History, page, sentences
+from actbench.history.drawing import FIGURES
+from actbench.records import Record
+
+CLAIM = "relu-final-mse"
+SLOW = "gelu-final-mse"
+RELEASES = ("2.6.0", "2.9.1", "2.10.0", "2.15.0")
+
+
+def four() -> list[Record]:
+    """Four releases: bits move at 2.9.1 and back at 2.15.0, a claim flips and work slows at 2.10.0.
+
+    2.9.1 judged the claim from stored values; they say another thing, which must not count.
+    """
+    made = []
+    for number, release in enumerate(RELEASES):
+        moved = 1 + 4 * LAST_DIGIT if number in (1, 2) else 1.0
+        said = "inconclusive" if number >= 2 else "reproduced"
+        made.append(
+            record(
+                release,
+                verdicts=[
+                    verdict(CLAIM, said, expected="reproduced", margin=0.5)
+                    if number != 1
+                    else verdict(CLAIM, "not_reproduced", expected="reproduced", fresh=False),
+                    verdict(SLOW, fresh=False),
+                ],
+                chains=[
+                    chain("operations/gelu/float64", [0.5, 0.75 * moved], training=False),
+                    chain("stack/relu/float32", [0.3, 0.2, 0.1]),
+                ],
+                timings=timings(
+                    {
+                        "loop/relu/float32": 0.003 * (1.5 if number >= 2 else 1),
+                        "stack/relu/float32": 0.0007,
+                    },
+                    seed=number,
+                ),
+            )
+        )
+    return made
+
+
+def laid_out(*found: Record, refused: tuple[str, ...] = ()) -> History:
+    """The history of some records, each from a file of its own."""
+    pairs = [(Path(f"{number}.json"), given) for number, given in enumerate(found)]
+    return history.of(pairs, claims.published(), refused)
+
+
+def test_a_flip_counts_against_the_last_measured_verdict() -> None:
+    """Verdicts from stored values neither flip nor agree; they are no cell of the strip."""
+    found = laid_out(*four())
+    (row,) = found.claims
+    assert row.id == CLAIM
+    assert row.verdicts == ("reproduced", None, "inconclusive", "inconclusive")
+    assert row.flipped_at == (2,)
+    assert [release.fresh for release in found.releases] == [1, 0, 1, 1]
+    assert [release.stored for release in found.releases] == [1, 2, 1, 1]
+    assert [release.as_expected for release in found.releases] == [1, 0, 0, 0]
+    assert f"2.10.0: {CLAIM} is inconclusive, before it was reproduced." in sentences.verdicts(
+        found
+    )
+
+
+def test_bits_are_followed_in_both_directions() -> None:
+    """A chain that moves and moves back is named at both releases, and only where it moved."""
+    found = laid_out(*four())
+    rows = {row.name: row for row in found.chains}
+    moved = rows["operations/gelu/float64"]
+    assert (moved.changed_at, moved.back_at) == ((1, 3), (3,))
+    assert rows["stack/relu/float32"].changed_at == ()
+    told = sentences.numbers(found)
+    assert any(line.startswith("2.9.1: other bits in 1 chain ") for line in told)
+    assert "operations/gelu/float64 has at 2.15.0 the bits of its first release again." in told
+
+
+def test_a_slowdown_is_told_where_it_happened() -> None:
+    """Work that takes 1.5 times as long is named once, at its release; mean is sqrt(1.5)."""
+    found = laid_out(*four())
+    told = [line for line in sentences.speed(found) if "slower" in line]
+    assert len(told) == 1
+    assert re.match(
+        r"2\.10\.0: slower than before is loop/relu/float32 \(1\.[45]\d? times", told[0]
+    )
+    assert float(sentences.lines(found)[2][-1]) == pytest.approx(1.5**0.5, rel=0.03)
+
+
+def test_each_release_has_a_line() -> None:
+    """Claims measured, as expected and flipped, and chains with other bits than before."""
+    told = [line[:-1] for line in sentences.lines(laid_out(*four()))]
+    assert told == [
+        ("2.6.0", "1", "1", "-", "-"),
+        ("2.9.1", "-", "-", "-", "1 of 2"),
+        ("2.10.0", "1", "0", "1", "0 of 2"),
+        ("2.15.0", "1", "0", "0", "1 of 2"),
+    ]
+    assert {len(line) for line in sentences.lines(laid_out(*four()))} == {len(sentences.HEADING)}
+
+
+def test_other_machines_are_left_out_and_named() -> None:
+    """Bits of another processor never stand in the same row; its file is named."""
+    foreign = record("2.13.0", environment={"cpu": "Other CPU"})
+    found = laid_out(*four(), foreign)
+    assert [release.name for release in found.releases] == list(RELEASES)
+    (said,) = [note for note in found.notes if "another machine" in note]
+    assert "4.json" in said
+    assert "Other CPU" in said
+
+
+def test_of_one_release_the_newest_record_counts() -> None:
+    """The older one is named as left out."""
+    older = record("2.6.0", made_at="2026-01-01T00:00:00+00:00", verdicts=[verdict(CLAIM)])
+    newer = record("2.6.0", made_at="2026-02-01T00:00:00+00:00")
+    found = laid_out(older, newer)
+    assert [release.file for release in found.releases] == ["1.json"]
+    assert "Of torch 2.6.0 the newest record counts, 1.json; left out: 0.json." in found.notes
+
+
+def test_what_differs_besides_torch_is_told() -> None:
+    """Drift between records of two versions of NumPy may not be torch's."""
+    found = laid_out(record("2.6.0"), record("2.9.1", environment={"numpy": "2.4.0"}))
+    assert any("besides torch itself: numpy" in note for note in found.notes)
+    assert not any("besides torch" in note for note in laid_out(*four()).notes)
+
+
+class _Tags(HTMLParser):
+    """Names of a page's tags, its links and its ids."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.names: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        for key, value in attrs:
+            if key in ("href", "src") and value:
+                self.links.append(value)
+            if key == "id" and value:
+                self.ids.append(value)
+
+
+def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
+    """Four drawings inside, links to its own parts only, nothing active; Markdown says the same."""
+    odd = record("2.16.0<b>|x", verdicts=[verdict("<i>claim|", margin=None)])
+    written = page.write(laid_out(*four(), odd), tmp_path)
+    assert sorted(path.name for path in written) == sorted(
+        [
+            *("history.html", "history.md"),
+            *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")),
+        ]
+    )
+    text = (tmp_path / "history.html").read_text(encoding="utf-8")
+    tags = _Tags(text)
+    assert tags.names.count("svg") == len(FIGURES) == 4
+    assert not {"script", "iframe", "object", "b", "i"} & set(tags.names)
+    assert len(tags.ids) == len(set(tags.ids))
+    outside = [link for link in tags.links if not link.startswith(("#", "data:"))]
+    assert outside == []
+    assert {link[1:] for link in tags.links if link.startswith("#")} <= set(tags.ids)
+    markdown = (tmp_path / "history.md").read_text(encoding="utf-8")
+    table = [line for line in markdown.splitlines() if line.startswith("| 2.")]
+    assert len(table) == len(RELEASES) + 1
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {len(sentences.HEADING) + 1}
+    assert "<b>" not in markdown
+    for section in ("Verdicts", "Margins", "Numbers", "Speed", "Environment"):
+        assert f"\n## {section}\n" in markdown
+        assert f">{section}</h2>" in text
+
+
+Call = Callable[..., tuple[object, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Call `actbench history`, without drawing, on 100 columns; returns exit code and output."""
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def call(*arguments: str, drawn: bool = False) -> tuple[object, str, str]:
+        if not drawn:
+            monkeypatch.setattr(page, "write", lambda gathered, out: [])
+        monkeypatch.setattr(sys, "argv", ["actbench", "history", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        shown = capsys.readouterr()
+        return caught.value.code, shown.out, shown.err
+
+    return call
+
+
+def test_the_command_shows_the_table_and_what_it_skipped(command: Call, tmp_path: Path) -> None:
+    """A line per release, oldest first, unlike the names of files; a broken file is named."""
+    for given in four():
+        records.save(given, tmp_path / f"{given.torch}.json")
+    (tmp_path / "cut.json").write_text('{"kind": "actbench record", ', encoding="utf-8")
+    code, out, err = command(str(tmp_path))
+    assert (code, err) == (0, "")
+    shown = [line.split()[0] for line in out.splitlines() if line.strip().startswith("2.")]
+    assert shown == list(RELEASES)
+    assert "cut.json is cut off" in " ".join(out.split())
+    code, out, err = command(str(tmp_path), "--quiet")
+    assert (code, out) == (0, "")
+    assert "cut.json is cut off" in err
+
+
+def test_one_record_is_drawn_and_has_nothing_to_compare_with(command: Call, tmp_path: Path) -> None:
+    """All files are written, even of a record without any part, and a sentence tells."""
+    records.save(record("2.6.0"), tmp_path / "one.json")
+    code, out, _ = command(str(tmp_path), "--out", str(tmp_path / "out"), drawn=True)
+    assert code == 0
+    assert "nothing to compare it with" in " ".join(out.split())
+    assert len(list((tmp_path / "out").iterdir())) == 10
+
+
+def test_a_folder_without_records_is_an_error(command: Call, tmp_path: Path) -> None:
+    """One line says what to do; nothing is written."""
+    code, out, err = command(str(tmp_path), "--out", str(tmp_path / "out"))
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"actbench: error: .* holds no record\. Make one with: .*\n", err)
+    assert not (tmp_path / "out").exists()

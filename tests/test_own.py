@@ -1,0 +1,383 @@
+"""Code of one's own: how it is found, what it must do, and what is said where it does not."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from actbench import activations, initializers, own, targets
+from actbench.errors import ActbenchError
+from actbench.experiments import capacity, sine_regression
+from actbench.own import loading
+
+CODE = '''
+"""Activations, good and bad."""
+import random
+import torch
+from torch import nn
+
+calls = 0
+
+
+def mish(x):
+    """x tanh(softplus(x))."""
+    return x * torch.tanh(torch.nn.functional.softplus(x))
+
+
+class Slope(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(0.25))
+
+    def forward(self, x):
+        return torch.where(x > 0, x, self.a * x)
+
+
+def factory():
+    return nn.PReLU(init=0.25)
+
+
+instance = nn.Softplus()
+
+
+def in_place(x):
+    return x.clamp_(min=0)
+
+
+def sums(x):
+    return x.sum(-1)
+
+
+def doubles(x):
+    return x.double()
+
+
+def logarithm(x):
+    return torch.log(x)
+
+
+def hidden_nan(x):
+    return torch.where(x > 0, torch.sqrt(x), 0 * x)
+
+
+def detached(x):
+    return x.detach()
+
+
+def sign(x):
+    return torch.sign(x)
+
+
+def chance(x):
+    return x * random.random()
+
+
+def prints(x):
+    print("hello")
+    return x
+
+
+def raises(x):
+    return x / 0 if isinstance(x, float) else undefined
+
+
+def softmax(x):
+    return torch.softmax(x, 0)
+
+
+def by_largest(x):
+    return x / x.abs().max()
+
+
+def lists(x):
+    return x.tolist()
+
+
+def two(x, y):
+    return x + y
+
+
+class Random(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.rand(()))
+
+    def forward(self, x):
+        return self.a * x
+
+
+class Unused(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x):
+        return torch.relu(x) + self.a.detach() * x
+
+
+number = 3
+
+
+def wave(x):
+    """sin(x) cubed."""
+    import numpy
+    return numpy.sin(x) ** 3
+
+
+def flat(x):
+    return 0 * x
+
+
+def short(x):
+    return x[1:]
+
+
+def infinite(x):
+    return 1 / (x - x)
+
+
+def wide(layer):
+    layer.weight.normal_(0, (2 / layer.in_features) ** 0.5)
+    layer.bias.fill_(0.5)
+
+
+def unseeded(layer):
+    layer.weight.fill_(random.random())
+
+
+def not_finite(layer):
+    layer.weight.fill_(float("nan"))
+'''
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file of a user's."""
+    path = tmp_path / "mine.py"
+    path.write_text(CODE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Registries and modules are left as they were."""
+    for registry in (activations, targets, initializers):
+        monkeypatch.setattr(registry, "OWN", {})
+    yield
+    for name in [name for name in sys.modules if name.startswith("_actbench_own_")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand"),
+    [
+        ("mish", lambda z: z * math.tanh(math.log1p(math.exp(z)))),
+        ("Slope", lambda z: max(z, 0.25 * z)),
+        ("factory", lambda z: max(z, 0.25 * z)),
+        ("instance", lambda z: math.log1p(math.exp(z))),
+        ("in_place", lambda z: max(z, 0)),
+    ],
+)
+def test_every_form_of_activation_is_taken(file: Path, name: str, by_hand: object) -> None:
+    """A function, a class, a factory, a module and one that works in place are what they say."""
+    found = own.activation(f"{file}:{name}")
+    z = torch.linspace(-3, 3, 7, dtype=torch.float64)
+    with torch.no_grad():
+        value = found.module().double()(z.clone())
+    expected = [by_hand(x) for x in z.tolist()]  # type: ignore[operator]
+    np.testing.assert_allclose(value.numpy(), expected, rtol=1e-12)
+    assert found.module() is not found.module()
+    assert activations.get(f"{file}:{name}") is found
+    assert found.name == name
+
+
+def test_bounds_of_the_derivative_are_found(file: Path) -> None:
+    """Mish's derivative reaches from -0.1125 to 1.0885, where its second derivative is zero."""
+    low, high = own.activation(f"{file}:mish").derivative_bounds
+    assert low == pytest.approx(-0.1125261, abs=1e-6)
+    assert high == pytest.approx(1.0884983, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("sums", "returns shape (7,) for inputs of shape (7, 5), but an activation keeps the"),
+        ("doubles", "returns float64 for inputs of float32, but must keep the type"),
+        ("logarithm", "returns nan at -20 in float32, but must be finite from -20 to 20"),
+        ("hidden_nan", "has a gradient of nan at -20 in float32, but must be finite"),
+        ("detached", "has no gradient: its output does not depend on its input as autograd"),
+        ("sign", "has no gradient by its input: autograd says 0 everywhere"),
+        ("Unused", "has no gradient by a: autograd says 0 everywhere"),
+        ("chance", "is not deterministic: two calls on the same inputs differ by"),
+        ("Random", "starts with other parameters each time it is built; start them at fixed"),
+        ("prints", "prints 'hello' when it is called, which it is many thousand times; remove"),
+        ("raises", "raises NameError: name 'undefined' is not defined on inputs of shape (7, 5)"),
+        ("softmax", "is not elementwise: what it returns for a number depends on the others"),
+        ("by_largest", "is not elementwise"),
+        ("lists", "returns list, but must return a tensor"),
+        ("two", "needs 2 arguments; name a function of one tensor"),
+        ("number", "is int, but must be a function of a tensor"),
+    ],
+)
+def test_what_is_no_activation_is_refused_in_one_line(
+    file: Path, name: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each fault has its own line, which begins with what was named and says what to do."""
+    with pytest.raises(ActbenchError) as caught:
+        own.activation(f"{file}:{name}")
+    assert str(caught.value).startswith(f"{file}:{name} {complaint}")
+    assert "\n" not in str(caught.value)
+    assert capsys.readouterr().out == ""
+    assert f"{file}:{name}" not in activations.OWN
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ("nowhere.py:f", "there is no file 'nowhere.py'; give path/to/file.py:name"),
+        ("no_such_module:f", "there is no module 'no_such_module' for 'no_such_module:f'"),
+        ("math:pie", "unknown name in math 'pie'; known: "),
+        ("math:", "'math:' does not name a function; write path/to/file.py:name or module:name"),
+        ("math:sin(x)", "'math:sin(x)' does not name a function"),
+        ("relux", "unknown activation 'relux'; known: linear, "),
+    ],
+)
+def test_what_is_not_there_is_said(given: str, complaint: str) -> None:
+    """A name that leads nowhere is answered with what was looked for and how to name it."""
+    with pytest.raises(ActbenchError) as caught:
+        own.activation(given)
+    assert str(caught.value).startswith(complaint)
+
+
+@pytest.mark.parametrize(
+    ("code", "complaint"),
+    [
+        ("x = 1 / 0", "raises ZeroDivisionError: division by zero (line 1) when it is loaded"),
+        ("def f(x)\n  return x", "raises SyntaxError: "),
+        ("import sys; sys.exit(3)", "raises SystemExit: 3 (line 1) when it is loaded"),
+        ("print('hello')\ndef f(x): return x", "prints 'hello' when it is loaded"),
+    ],
+)
+def test_a_file_that_fails_is_one_line(tmp_path: Path, code: str, complaint: str) -> None:
+    """What goes wrong while a file is loaded names the file, the reason and the line."""
+    path = tmp_path / "bad.py"
+    path.write_text(code, encoding="utf-8")
+    with pytest.raises(ActbenchError) as caught:
+        own.activation(f"{path}:f")
+    assert str(caught.value).startswith(f"{path} {complaint}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_key_from_a_data_file_runs_nothing(file: Path) -> None:
+    """Registries only look up: a path that nobody loaded is an unknown name."""
+    file.write_text("raise SystemExit('it ran')", encoding="utf-8")
+    for config, setting in (
+        (sine_regression.Config, {"activations": (f"{file}:mish",)}),
+        (sine_regression.Config, {"initializer": f"{file}:wide"}),
+        (capacity.Config, {"targets": (f"{file}:wave",)}),
+    ):
+        with pytest.raises(ActbenchError, match=r"^unknown (activation|initializer|target)"):
+            config(**setting)
+
+
+def test_an_installed_package_offers_activations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in the group of entry points is found by its name, a built-in one comes first."""
+    entries = {
+        "soft": EntryPoint("soft", "torch.nn.functional:softplus", "actbench.activations"),
+        "relu": EntryPoint("relu", "nobody:nothing", "actbench.activations"),
+    }
+    monkeypatch.setattr(loading, "offered", lambda kind: entries)
+    assert own.activation("soft").derivative_bounds[1] == pytest.approx(1)
+    assert own.activation("relu") is activations.ACTIVATIONS["relu"]
+
+
+def test_an_edited_file_is_another_protocol(file: Path) -> None:
+    """The digest of the code is part of the protocol, and a built-in one leaves none there."""
+    key = f"{file}:mish"
+    own.activation(key)
+    first = sine_regression.Config(activations=(key, "relu")).protocol()["own_code"]
+    file.write_text(CODE + "\n# edited\n", encoding="utf-8")
+    own.activation(key)
+    second = sine_regression.Config(activations=(key, "relu")).protocol()["own_code"]
+    assert first.keys() == second.keys() == {key}
+    assert first != second
+    assert "own_code" not in sine_regression.Config(activations=("relu",)).protocol()
+
+
+def test_a_target_of_ones_own_is_learned_like_any_other(file: Path) -> None:
+    """Its points are the function's, with the study's noise."""
+    key = f"{file}:wave"
+    own.target(key)
+    x = np.linspace(-np.pi, np.pi, 12)
+    data = targets.noisy(key, 12)
+    np.testing.assert_allclose(data.clean, np.sin(x) ** 3)
+    noise = targets.noisy("sine", 12).noisy - np.sin(x)
+    np.testing.assert_allclose(data.noisy - data.clean, noise, atol=1e-15)
+    protocol = capacity.Config(targets=[key, "sine"]).protocol()
+    assert protocol["formulas"] == {key: "sin(x) cubed.", "sine": "sin(x)"}
+    assert protocol["own_code"].keys() == {key}
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("flat", "is constant on [-pi, pi]"),
+        ("short", "returns (199,) for an array of shape (200,)"),
+        ("chance", "is not deterministic"),
+        ("prints", "prints when it is called"),
+        ("two", "raises TypeError: "),
+    ],
+)
+def test_what_is_no_target_is_refused(file: Path, name: str, complaint: str) -> None:
+    """Each fault of a target is one line."""
+    with pytest.raises(ActbenchError) as caught:
+        own.target(f"{file}:{name}")
+    assert str(caught.value).startswith(f"{file}:{name} {complaint}")
+
+
+def test_an_initializer_of_ones_own_states_its_variances(file: Path) -> None:
+    """Measured sigma_w^2 and sigma_b^2 are those that its code draws from, 2 and 0.25."""
+    found = own.initializer(f"{file}:wide")
+    assert found.sigma_w2(64, 64) == pytest.approx(2, rel=0.01)
+    assert found.sigma_b2(64) == 0.25
+    layer = torch.nn.Linear(3, 5)
+    found.apply(layer)
+    assert (layer.bias == 0.5).all()
+    assert layer.weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("unseeded", "draws other numbers from the same seed"),
+        ("not_finite", "draws numbers that are not finite"),
+        ("raises", "raises NameError"),
+    ],
+)
+def test_what_is_no_initializer_is_refused(file: Path, name: str, complaint: str) -> None:
+    """Each fault of an initializer is one line."""
+    with pytest.raises(ActbenchError) as caught:
+        own.initializer(f"{file}:{name}")
+    assert str(caught.value).startswith(f"{file}:{name} {complaint}")
+
+
+def test_what_a_users_code_raises_later_is_one_line_too(file: Path) -> None:
+    """An exception out of the user's file is blamed on it; any other stays as it is."""
+    file.write_text(
+        "import torch\n\ndef late(x):\n    if x.abs().max() > 1e3: raise OSError('too far')\n"
+        "    return x\n",
+        encoding="utf-8",
+    )
+    module = own.activation(f"{file}:late").module()
+    said = r"late raises OSError: too far \(line 4\) while"
+    with pytest.raises(ActbenchError, match=said), loading.blaming_own_code():
+        module(torch.full((2,), 1e4))
+    with pytest.raises(KeyError), loading.blaming_own_code():
+        raise KeyError("ours")

@@ -1,0 +1,101 @@
+"""The command `try` and own code on the command line: one line for a mistake, and no traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actbench import activations, initializers, targets
+from actbench.cli import main
+from actbench.session import Job, Session
+
+_FILE = '''
+def act(x):
+    """x + x^3 / 10"""
+    return x + x**3 / 10
+
+def bad(x):
+    return x.sum()
+
+def wave(x):
+    return x**2
+
+def draw(layer):
+    layer.weight.normal_(0, 0.3)
+    layer.bias.zero_()
+'''
+
+
+@pytest.fixture
+def actbench(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Call the command line in a folder with a user's file; returns exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for registry in (activations, targets, initializers):
+        monkeypatch.setattr(registry, "OWN", {})
+    (tmp_path / "mine.py").write_text(_FILE, encoding="utf-8")
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["actbench", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        shown = capsys.readouterr()
+        code = caught.value.code
+        return (code if isinstance(code, int) else 0), shown.out, shown.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "there is nothing to try; name an activation, as in: actbench try my_act"),
+        (("mine.py:bad",), "mine.py:bad returns shape () for inputs of shape (7, 5)"),
+        (("nowhere.py:f",), "there is no file 'nowhere.py'"),
+        (("gelo",), "unknown activation 'gelo'; known: linear"),
+        (("relu", "--target", "mine.py:bad"), "mine.py:bad returns ()"),
+        (("relu", "--initializer", "mine.py:wave"), "mine.py:wave raises TypeError"),
+        (("relu", "--initializer", "hee"), "unknown initializer 'hee'"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    actbench: Callable[..., tuple[int, str, str]], arguments: tuple[str, ...], complaint: str
+) -> None:
+    """Exit code 2, one line that says what to do, and no folder left behind."""
+    code, out, err = actbench("try", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"actbench: error: {complaint}")
+    assert err.count("\n") == 1
+    assert not Path("results").exists()
+
+
+def test_help_says_that_files_run(actbench: Callable[..., tuple[int, str, str]]) -> None:
+    """Whoever reads the help learns that a file is code."""
+    code, out, _ = actbench("try", "--help")
+    assert code == 0
+    said = " ".join(out.replace("│", " ").split())
+    assert "A file runs as code." in said
+    assert "The code that you name is run: try only files that you trust." in said
+
+
+def test_run_takes_own_code_too(
+    actbench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An experiment with an activation, a target and an initializer of one's own says so."""
+    jobs: list[Job] = []
+    monkeypatch.setattr(Session, "execute", lambda session, asked: jobs.extend(asked))
+    own = ("-a", "mine.py:act", "--initializer", "mine.py:draw")
+    code, _, err = actbench("run", "capacity", "--target", "mine.py:wave", *own)
+    assert (code, err) == (0, "")
+    protocol = jobs[0].config.protocol()
+    assert protocol["own_code"].keys() == {"mine.py:act", "mine.py:wave", "mine.py:draw"}
+    assert protocol["targets"] == ["mine.py:wave"]
+    code, _, err = actbench("run", "sine-regression", "--target", "mine.py:wave")
+    assert code == 2
+    assert err.startswith("actbench: error: sine-regression has no setting --target; it takes ")

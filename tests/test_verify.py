@@ -1,0 +1,375 @@
+"""Judging any file of claims: the command, the schema, the page that teaches it, `--claims`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from actbench import claims, claims_schema, evidence, metrics
+from actbench.cli import main
+from actbench.errors import ActbenchError
+from actbench.experiments import closed_forms, signal_propagation
+
+pytest_plugins = ["pytester"]
+
+# The inner runs drop what they loaded, and parts of torch can't be loaded twice in one process.
+LOADED = (closed_forms, signal_propagation)
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = (claims.baselines_folder() / "published.toml", *claims.further_studies())
+PAGE = (ROOT / "docs" / "own_study.md").read_text(encoding="utf-8")
+WHOLE_FILE = re.findall(r"^```toml\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)[-1]
+
+SMALL = """
+study = "A small study"
+[protocol.floors]
+experiment = "closed-forms"
+[protocol.other]
+experiment = "signal-propagation"
+settings = { activations = ["relu"], initializers = ["he_normal"], widths = [2], depth = 2 }
+seeds = 3
+[[claim]]
+id = "best-constant"
+source = "a table"
+statement = "It is 0.4975."
+protocol = "floors"
+metric = { name = "closed_form", quantity = "best_constant_mse", target = "sine_two_periods" }
+published = 0.4975
+quantifier = "exact"
+expected = "reproduced"
+because = "It is what the sum of squares gives."
+relation = { kind = "equals", tolerance = 0.001, reason = "Digits." }
+"""
+
+
+@pytest.fixture
+def verify(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Call ``actbench verify`` in an empty folder; returns exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["actbench", "verify", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        code = caught.value.code
+        shown = capsys.readouterr()
+        return (code if isinstance(code, int) else 0), shown.out, shown.err
+
+    return call
+
+
+def test_the_pages_file_does_what_the_page_says(
+    verify: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """Two claims, judged: one holds, one in direction only; ledger written, data reused."""
+    assert WHOLE_FILE.count("[[claim]]") == 2
+    (tmp_path / "claims.toml").write_text(WHOLE_FILE, encoding="utf-8")
+    code, out, _ = verify("claims.toml", "--threads", "1", "--device", "cpu")
+    last = out.splitlines()[-1]
+    assert (code, last) == (0, "2 claims: 1 reproduced, 1 direction_only; all as expected")
+    assert last in PAGE
+    folder = tmp_path / "results" / "claims"
+    assert {path.name for path in folder.iterdir()} == {
+        "signal_propagation-narrow.nc",
+        "signal_propagation-narrow.nc.sha256",
+        "ledger.json",
+        "ledger.md",
+    }
+    rows = {row["id"]: row for row in json.loads((folder / "ledger.json").read_text())}
+    assert {row["seeds"] for row in rows.values()} == {32}
+    # what the reasons say was measured
+    assert rows["two-units-mostly-die"]["measured"] == pytest.approx(0.62, abs=0.01)
+    assert rows["four-units-are-safe"]["measured"] == pytest.approx(0.11, abs=0.01)
+    assert "noise of standard" not in (folder / "ledger.md").read_text(encoding="utf-8")
+    code, out, _ = verify("claims.toml", "--threads", "1", "--device", "cpu")
+    assert code == 0
+    assert "data reused" in out
+
+
+def test_a_changed_verdict_is_exit_code_1(
+    verify: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """Only what a claim's protocol needs is run, and a flip is named."""
+    flipped = SMALL.replace('"reproduced"', '"not_reproduced"')
+    (tmp_path / "mine.toml").write_text(flipped, encoding="utf-8")
+    code, out, _ = verify("mine.toml", "--out", "here", "--threads", "1", "--device", "cpu")
+    assert (code, out.splitlines()[-1]) == (1, "1 claims: 1 reproduced; CHANGED: best-constant")
+    assert {path.suffix for path in (tmp_path / "here").iterdir()} == {
+        *(".nc", ".sha256", ".json", ".md")
+    }
+    assert not list((tmp_path / "here").glob("signal*"))
+    code, out, _ = verify("mine.toml", "--out", "here", "--threads", "1", "--quiet")
+    assert (code, out) == (1, "")
+
+
+def test_a_dry_run_runs_nothing(
+    verify: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """It says what would run, and writes no folder."""
+    (tmp_path / "mine.toml").write_text(SMALL, encoding="utf-8")
+    code, out, _ = verify("mine.toml", "--dry-run", "--threads", "1", "--device", "cpu")
+    assert (code, out) == (0, "closed-forms: about 0 s, into results/mine/\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
+
+
+# What stands in the file, what it becomes, and the line that is printed after "mine.toml: ".
+MISTAKES = [
+    (
+        'name = "closed_form"',
+        'name = "closed_forms"',
+        "claim 'best-constant', field 'metric': there is no metric 'closed_forms'. Did you mean "
+        "'closed_form'? 'actbench verify --metrics' lists what there is",
+    ),
+    (
+        'name = "closed_form"',
+        'name = "xyz"',
+        "claim 'best-constant', field 'metric': there is no metric 'xyz'. "
+        "'actbench verify --metrics' lists what there is",
+    ),
+    (
+        ', target = "sine_two_periods"',
+        "",
+        "claim 'best-constant', field 'metric': the argument 'target' is missing; closed_form "
+        "takes quantity, target",
+    ),
+    (
+        'target = "sine_two_periods"',
+        'target = "sine_two_periods", depth = 3',
+        "claim 'best-constant', field 'metric': closed_form has no argument 'depth'; closed_form "
+        "takes quantity, target",
+    ),
+    (
+        'target = "sine_two_periods"',
+        "target = 3",
+        "claim 'best-constant', field 'metric': target is 3, but must be a text",
+    ),
+    (
+        'name = "closed_form", quantity = "best_constant_mse", target = "sine_two_periods"',
+        'name = "derivative_at", activation = "rely", z = 1',
+        "claim 'best-constant', field 'metric': there is no activation 'rely'. Did you mean "
+        "'relu'? (known: linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish, selu)",
+    ),
+    (
+        'name = "closed_form", quantity = "best_constant_mse", target = "sine_two_periods"',
+        'name = "final_mse", activation = "os:getcwd"',
+        "claim 'best-constant', field 'metric': there is no activation 'os:getcwd'. Use one of "
+        "these; known: linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish, selu",
+    ),
+    (
+        'name = "closed_form", quantity = "best_constant_mse", target = "sine_two_periods"',
+        'name = "robust_ratio", activation = "relu", initializer = "he_norml", depth = 5',
+        "claim 'best-constant', field 'metric': unknown initializer 'he_norml'; known: "
+        "torch_default, xavier_uniform, xavier_normal, he_uniform, he_normal, lecun_uniform, "
+        "lecun_normal, normal(STD), mean_field(W2,B2). Did you mean 'he_normal'?",
+    ),
+    (
+        'name = "closed_form", quantity = "best_constant_mse", target = "sine_two_periods"',
+        'name = "stability_border", activation = "relu", skip = 0, depth = 5',
+        "claim 'best-constant', field 'metric': 'stability_border' is computed from stability, but "
+        "the claim's protocol runs closed-forms, whose metrics are derivative_min, derivative_max, "
+        "derivative_at, closed_form, document_ratio",
+    ),
+    (
+        'protocol = "floors"',
+        'protocol = "floor"',
+        "claim 'best-constant', field 'protocol': 'floor' is not one of ['floors', 'other']. Add a "
+        "table [protocol.floor], or name one that is there",
+    ),
+    (
+        '"signal-propagation"',
+        '"signal-propagaton"',
+        "protocol 'other', field 'experiment': there is no experiment 'signal-propagaton'. Did you "
+        "mean 'signal-propagation'? (known: sine-regression, gradient-flow, activation-statistics, "
+        "stability, capacity, training-dynamics, activation-derivatives, closed-forms, "
+        "signal-propagation, moment-map)",
+    ),
+    (
+        'activations = ["relu"]',
+        'activations = ["gleu"]',
+        "protocol 'other', field 'settings.activations': there is no activation 'gleu'. Did you "
+        "mean 'gelu'? (known: linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish, selu)",
+    ),
+    (
+        'initializers = ["he_normal"]',
+        'initializers = "normal(0)"',
+        "protocol 'other', field 'settings.initializers': initializer 'normal(0)' has standard "
+        "deviation '0', but it must be a positive number, as in 'normal(0.05)'",
+    ),
+    (
+        'experiment = "closed-forms"',
+        'experiment = "closed-forms"\n[protocol.twice]\nexperiment = "closed-forms"',
+        "protocol 'twice', field 'experiment': 'floors' is closed-forms without settings already. "
+        "Let the claims of both name one protocol, or give this one settings of its own",
+    ),
+    (
+        "depth = 2",
+        "depht = 2",
+        "protocol 'other', field 'settings': signal-propagation has no setting 'depht'; it has "
+        "activations, initializers, widths, depth, networks, features, inputs, points, input_mean, "
+        "input_variances. Did you mean 'depth'?",
+    ),
+    (
+        "depth = 2",
+        "depth = 0",
+        "protocol 'other', field 'settings': depth is 0, but must be a whole number of at least 1",
+    ),
+    (
+        'activations = ["relu"], initializers = ["he_normal"], widths = [2], depth = 2',
+        "widths = 2",
+        "protocol 'other', field 'settings': widths = 2: one of these is of another kind than "
+        "signal-propagation takes ('int' object is not iterable). By default: widths = "
+        "[2, 3, 5, 10]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "text"), MISTAKES)
+def test_a_mistake_is_one_line(
+    verify: Callable[..., tuple[int, str, str]], tmp_path: Path, old: str, new: str, text: str
+) -> None:
+    """File, claim or protocol, field, what was given and what to do; nothing has run."""
+    assert SMALL.count(old) >= 1
+    (tmp_path / "mine.toml").write_text(SMALL.replace(old, new), encoding="utf-8")
+    assert verify("mine.toml") == (2, "", f"actbench: error: mine.toml: {text}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
+
+
+def test_an_activation_that_the_protocol_leaves_out_is_told(tmp_path: Path) -> None:
+    """A claim about an activation that its protocol does not run can't be judged."""
+    path = tmp_path / "mine.toml"
+    path.write_text(WHOLE_FILE.replace("{ widths", '{ activations = ["tanh"], widths'), "utf-8")
+    with pytest.raises(ActbenchError, match=r"activation is 'relu', but .* runs tanh alone. Add"):
+        claims.load(path)
+
+
+def test_no_file_at_all_is_told(verify: Callable[..., tuple[int, str, str]]) -> None:
+    """Without a file, or with one that is not there, it says how to go on."""
+    code, _, err = verify()
+    assert (code, err.startswith("actbench: error: which claims? Name a file")) == (2, True)
+    code, _, err = verify("nowhere.toml")
+    assert (code, "can't read the claims in nowhere.toml" in err) == (2, True)
+    (Path("mine.toml")).write_text(SMALL, encoding="utf-8")
+    assert verify("mine.toml", "--seeds", "0")[0] == 2
+
+
+def test_a_name_with_a_colon_is_not_imported(tmp_path: Path) -> None:
+    """A claims file can't make anything be loaded: the trap would leave a file behind."""
+    trap = tmp_path / "trap.py"
+    trap.write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')\n", encoding="utf-8")
+    path = tmp_path / "mine.toml"
+    for old, new in (
+        ('["relu"]', '["trap:f"]'),
+        ('["he_normal"]', '["trap:f"]'),
+        ('"signal-propagation"', '"trap:f"'),
+        ('name = "closed_form"', 'name = "trap:f"'),
+    ):
+        path.write_text(SMALL.replace(old, new), encoding="utf-8")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(tmp_path)
+            with pytest.raises(ActbenchError, match="trap:f"):
+                claims.load(path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_every_metric_is_listed(verify: Callable[..., tuple[int, str, str]]) -> None:
+    """By experiment, with arguments and definition."""
+    code, out, _ = verify("--metrics")
+    assert code == 0
+    for name in metrics.METRICS:
+        assert re.search(rf"^  {name}\(", out, flags=re.MULTILINE)
+        assert metrics.definition(name) in out
+    assert "signal-propagation\n  born_dead_share(activation, initializer, width, depth)\n" in out
+
+
+def validator() -> jsonschema.Draft202012Validator:
+    """The shipped schema."""
+    path = claims.baselines_folder() / "claims.schema.json"
+    return jsonschema.Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
+
+
+def test_the_shipped_schema_is_the_models(verify: Callable[..., tuple[int, str, str]]) -> None:
+    """To be written anew by: actbench verify --schema > baselines/claims.schema.json."""
+    shipped = (claims.baselines_folder() / "claims.schema.json").read_text(encoding="utf-8")
+    assert verify("--schema") == (0, shipped, "")
+    assert claims_schema.text() == shipped
+    jsonschema.Draft202012Validator.check_schema(json.loads(shipped))
+    described = json.loads(shipped)["$defs"]["Claim"]["properties"]
+    assert all("description" in part for name, part in described.items() if name != "metric")
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_file_is_valid(path: Path) -> None:
+    """By the schema and by the reader, settings included; the page's file too."""
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert list(validator().iter_errors(content)) == []
+    assert list(validator().iter_errors(tomllib.loads(WHOLE_FILE))) == []
+    evidence.check_settings(claims.load(path))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["claim"][0].update(expected="fine"),
+        lambda content: content["claim"][0].update(tolerance=1),
+        lambda content: content["claim"][0]["metric"].update(name="closed_forms"),
+        lambda content: content["claim"][0]["metric"].pop("target"),
+        lambda content: content["claim"][0]["relation"].pop("reason"),
+        lambda content: content["protocol"]["floors"].update(experiment="closed"),
+        lambda content: content.pop("study"),
+    ],
+)
+def test_an_editor_would_mark_a_mistake(change: Callable[[dict[str, Any]], object]) -> None:
+    """The schema can fail: what the reader refuses of these, it refuses too."""
+    content = tomllib.loads(SMALL)
+    assert list(validator().iter_errors(content)) == []
+    change(content)
+    assert list(validator().iter_errors(content)) != []
+
+
+def test_each_further_study_has_claims_enough() -> None:
+    """Two studies with at least eight testable claims each, of the paper's and not ours alone."""
+    assert len(claims.further_studies()) == 2
+    for path in claims.further_studies():
+        file = claims.load(path)
+        judged = [claim for claim in file.claim if claim.relation]
+        assert len([claim for claim in judged if not claim.ours]) >= 8
+
+
+def test_pytest_judges_the_files_it_is_given(pytester: pytest.Pytester) -> None:
+    """One test per claim of each file, nothing else, and a flip fails with what to look at."""
+    (pytester.path / "one.toml").write_text(SMALL, encoding="utf-8")
+    flipped = SMALL.replace('"reproduced"', '"not_reproduced"')
+    (pytester.path / "two.toml").write_text(flipped, encoding="utf-8")
+    pytester.makepyfile(test_else="def test_else(): pass")
+    installed = any(e.name == "actbench" for e in entry_points(group="pytest11"))
+    quiet = (
+        *(() if installed else ("-p", "actbench.pytest_plugin")),
+        *("-p", "no:cacheprovider", "-p", "no:benchmark", "-p", "no:xdist", "--strict-markers"),
+    )
+    files = ("--claims", "one.toml", "--claims", "two.toml", "--threads=1")
+    result = pytester.runpytest_inprocess(*quiet, "-rA", *files)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines_random(
+        [
+            "PASSED one.toml::test_claim[[]best-constant]",
+            "best-constant is reproduced, but not_reproduced was expected.",
+            f"look at:  actbench verify {pytester.path / 'two.toml'}",
+        ]
+    )
+    (pytester.path / "bad.toml").write_text(SMALL.replace("closed_form", "close"), "utf-8")
+    broken = pytester.runpytest_inprocess(*quiet, "--claims", "bad.toml", "test_else.py")
+    assert broken.ret == pytest.ExitCode.USAGE_ERROR
+    broken.stderr.fnmatch_lines(["ERROR: *bad.toml: claim 'best-constant', field 'metric': *"])
