@@ -357,6 +357,8 @@ def test_protocols_that_draw_the_same_are_one(small: schema.Search) -> None:
     (same,) = space.same_drawings(plan, {0}).values()
     assert len(same) == 2 * 2 * 2 * 3  # order, depths, outer_loop, drawn
     assert len({outer.draws for outer in plan.outers}) == len(plan.outers)
+    random = space.lay_out(narrow(small, reset=("per_model",), input=("normal",)))
+    assert len(random.outers) == 3 * len(plan.outers)  # each drawn gives other inputs or weights
 
 
 def test_drawing_leaves_the_users_stream_alone(small: schema.Search) -> None:
@@ -611,6 +613,25 @@ def test_the_protocol_that_was_found_gives_its_numbers_again(
         np.array(repeated.classes[0].values, float),
         np.array(found.classes[0].values, float),
         rtol=1e-5,
+    )
+
+
+def test_a_result_says_whether_it_could_be_chance() -> None:
+    """A rare match is told from one that a space of this size gives anyway, or that is alone."""
+    shares = [0.1, 0.1]
+
+    def sentence(pooled: float, within: float | None, sampled: int = 100) -> str:
+        expected = outcome.Expected(
+            sampled=sampled, shares=shares, pooled=pooled, given_settings=within
+        )
+        return report.chance_sentence(expected, matched=1)
+
+    assert "The match is no accident" in sentence(1e-4, 0.04)
+    assert "may be an accident" in sentence(1e-4, 0.06)
+    assert "may be an accident" in sentence(0.2, None)
+    assert "Too few were sampled of each setting" in sentence(1e-4, None)
+    assert sentence(0.0, 0.0, 1) == (
+        "A sample of 1 is too small to say what chance alone would give."
     )
 
 

@@ -18,6 +18,7 @@ from actbench.recover.outcome import SHOWN, Expected, Found, Result
 RESULT = "search.json"
 PAGE = "search.md"
 PROTOCOL = "protocol.toml"
+_FEWEST_SAMPLED = 20
 
 
 def write(result: Result, folder: Path) -> list[Path]:
@@ -55,7 +56,7 @@ def headline(result: Result) -> str:
         The sentences.
     """
     count = len(result.search["number"])
-    space = f"{result.different:,} different protocols"
+    space = f"{result.different:,} different protocols" if result.different > 1 else "1 protocol"
     if not result.classes:
         allowed = result.search["misses"]
         but = f" but for at most {allowed}" if allowed else ""
@@ -68,10 +69,9 @@ def headline(result: Result) -> str:
     but = f" but for at most {allowed}" if allowed else ""
     classes = len(result.classes)
     sets = "one set" if classes == 1 else f"{classes} sets"
-    return (
-        f"{first} Protocols that give the {count}{but}: {result.matched:,}, with {sets} of values"
-        f"{' or more' if classes == SHOWN else ''}."
-    )
+    more = " or more" if classes == SHOWN else ""
+    give = "protocol gives" if result.matched == 1 else "protocols give"
+    return f"{first} {result.matched:,} {give} the {count}{but}, with {sets}{more} of values."
 
 
 def chance_sentence(expected: Expected, matched: int) -> str:
@@ -84,6 +84,8 @@ def chance_sentence(expected: Expected, matched: int) -> str:
     Returns:
         A few sentences.
     """
+    if expected.sampled < _FEWEST_SAMPLED:
+        return f"A sample of {expected.sampled} is too small to say what chance alone would give."
     pooled = (
         f"By chance alone {expected.pooled:.2g} protocols of this space would match if the numbers "
         "were independent over the whole space"
