@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -101,6 +102,13 @@ def reference_network(architecture: Architecture, initializer: Initializer) -> n
     return nn.Sequential(*modules, layers[-1])
 
 
+@contextmanager
+def random_stream() -> Iterator[None]:
+    """Hold torch's random stream alone for a while, and leave it as it was."""
+    with _RANDOM_STREAM, torch.random.fork_rng(devices=[]):
+        yield
+
+
 def seeded_network(
     architecture: Architecture, initializer: Initializer, seed: int
 ) -> nn.Sequential:
@@ -114,7 +122,7 @@ def seeded_network(
     Returns:
         The network, as ``reference_network`` gives it right after ``torch.manual_seed(seed)``.
     """
-    with _RANDOM_STREAM, torch.random.fork_rng(devices=[]):
+    with random_stream():
         torch.manual_seed(seed)
         return reference_network(architecture, initializer)
 
@@ -284,7 +292,8 @@ class Stack:
         """Compute every member's output.
 
         Args:
-            x: Inputs shared by all members, shape ``(points, 1)``.
+            x: Inputs shared by all members, shape ``(points, 1)``, or of each member, shape
+                ``(member, points, 1)``.
 
         Returns:
             Outputs, shape ``(member, points, 1)``; overwritten by the next call.
@@ -342,7 +351,7 @@ class Stack:
         (Rumelhart, Hinton and Williams 1986, eqs. 4 to 6).
 
         Args:
-            x: The inputs of the last ``forward``, shape ``(points, 1)``.
+            x: The inputs of the last ``forward``.
             output_gradient: Derivative of each member's loss by its output, shape
                 ``(member, points, 1)``.
             observe: Called with each layer's number and its error signal d loss / d z, shape

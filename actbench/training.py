@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -64,6 +64,13 @@ def require_runnable(points: int, dtype: str, threads: int | None, fewest_points
         require_positive_int("threads", threads)
 
 
+class Start(Protocol):
+    """Where the training of one network begins."""
+
+    def network(self, architecture: Architecture) -> nn.Sequential:
+        """Return the network before training, as ``reference_network`` builds it."""
+
+
 @dataclass(frozen=True)
 class Member:
     """What distinguishes one network of a stack from another.
@@ -75,6 +82,17 @@ class Member:
 
     seed: int
     initializer: Initializer
+
+    def network(self, architecture: Architecture) -> nn.Sequential:
+        """Draw the network from the seed alone.
+
+        Args:
+            architecture: Its shape and activation.
+
+        Returns:
+            The network before training.
+        """
+        return seeded_network(architecture, self.initializer, self.seed)
 
 
 @dataclass(frozen=True)
@@ -129,7 +147,7 @@ def _column(values: NDArray[np.float64], schedule: Schedule) -> Tensor:
 
 def train_reference(
     architecture: Architecture,
-    member: Member,
+    member: Start,
     schedule: Schedule,
     x: NDArray[np.float64],
     y: NDArray[np.float64],
@@ -138,7 +156,7 @@ def train_reference(
 
     Args:
         architecture: Shape and activation.
-        member: Seed and initializer.
+        member: Where it begins, such as a seed and an initializer.
         schedule: How to train.
         x: Inputs, shape ``(points,)``.
         y: Targets, shape ``(points,)``.
@@ -146,7 +164,7 @@ def train_reference(
     Returns:
         The training of this one member.
     """
-    network = seeded_network(architecture, member.initializer, member.seed)
+    network = member.network(architecture)
     network.to(schedule.device, DTYPES[schedule.dtype])
     inputs, targets = _column(x, schedule), _column(y, schedule)
     optimizer = torch.optim.Adam(
@@ -232,7 +250,7 @@ def gradient_magnitudes(
 
 def train_stack(
     architecture: Architecture,
-    members: Sequence[Member],
+    members: Sequence[Start],
     schedule: Schedule,
     x: NDArray[np.float64],
     y: NDArray[np.float64],
@@ -245,7 +263,7 @@ def train_stack(
 
     Args:
         architecture: Shape and activation of every member.
-        members: Seed and initializer of each.
+        members: Where each begins, such as a seed and an initializer.
         schedule: How to train.
         x: Inputs, shape ``(points,)``.
         y: Targets, shape ``(points,)``.
@@ -256,7 +274,7 @@ def train_stack(
         The training of all members, in their order.
     """
     inputs, targets = _column(x, schedule), _column(y, schedule)
-    networks = (seeded_network(architecture, m.initializer, m.seed) for m in members)
+    networks = (member.network(architecture) for member in members)
     stack = Stack(
         architecture, networks, len(members), len(x), schedule.device, DTYPES[schedule.dtype]
     )
@@ -340,7 +358,7 @@ def stack_sizes(
 
 def train(
     architecture: Architecture,
-    members: Sequence[Member],
+    members: Sequence[Start],
     schedule: Schedule,
     x: NDArray[np.float64],
     y: NDArray[np.float64],
@@ -358,7 +376,7 @@ def train(
 
     Args:
         architecture: Shape and activation of every member.
-        members: Seed and initializer of each.
+        members: Where each begins, such as a seed and an initializer.
         schedule: How to train.
         x: Inputs, shape ``(points,)``.
         y: Targets, shape ``(points,)``.
@@ -373,7 +391,7 @@ def train(
     """
     sizes = stack_sizes(architecture, len(members), len(x), schedule, threads, memory_budget_bytes)
 
-    def job(part: Sequence[Member], report: Progress) -> Training:
+    def job(part: Sequence[Start], report: Progress) -> Training:
         return train_stack(architecture, part, schedule, x, y, report, recorder)
 
     ends = zip(sizes, accumulate(sizes), strict=True)

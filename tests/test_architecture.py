@@ -28,7 +28,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("robustness_sentence", "clusters"),
     ("console", "figures", "findings", "ledger", "recording"),
     ("card", "drift"),
-    ("results", "report", "doctor", "pytest_record", "activation_suite"),
+    ("results", "report", "recover", "doctor", "pytest_record", "activation_suite"),
     ("history",),
     ("pytest_plugin",),
     ("session", "battery", "pytest_activation", "releases"),
@@ -51,12 +51,13 @@ TORCH_HALF = {
     "networks",
     "own",
     "parallel",
+    "recover",
     "sweeps",
     "timings",
     "training",
 }
 PACKAGES = {"card", "cli", "drift", "figures", "findings", "history", "metrics", "own", "releases"}
-PACKAGES |= {"report", "theory"}
+PACKAGES |= {"recover", "report", "theory"}
 """Packages whose modules may import one another."""
 MEETING = {
     "battery",

@@ -13,6 +13,7 @@ from actbench.cli import (
     history,
     installing,
     reading,
+    recovering,
     studying,
     sweeping,
     tracking,
@@ -59,6 +60,7 @@ app.command(rich_help_panel=_STUDY)(studying.reproduce)
 app.command(rich_help_panel=_STUDY)(studying.run)
 app.command(rich_help_panel=_STUDY)(studying.robustness)
 app.command(rich_help_panel=_OWN)(verifying.verify)
+app.command(rich_help_panel=_OWN)(recovering.recover)
 app.command("try", rich_help_panel=_OWN)(trying.try_)
 app.command(rich_help_panel=_OWN)(sweeping.sweep)
 app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)

@@ -1,0 +1,1 @@
+"""Find the unstated settings that give published numbers to their printed digits."""

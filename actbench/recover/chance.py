@@ -1,0 +1,150 @@
+"""How many protocols of a space would give the numbers by chance alone.
+
+The space itself says how its values are spread: some of its networks are evaluated for every
+number, whether they match or not, and the density of their values at the published one, times the
+width of the printed interval, is the share of protocols that would match by chance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actbench.recover.numbers import Printed
+
+_FEWEST = 4  # values of one setting from which a density can be told at all
+
+
+def share_matching(values: NDArray[np.float64], printed: Printed) -> float:
+    """Estimate which share of protocols gives a number, by the nearest neighbors' density.
+
+    The density of the logarithm of the values at the number is (k - 1) / (2 n r), with r the
+    distance of the k-th nearest of n values (Loftsgaarden and Quesenberry 1965, with k - 1 for an
+    estimate without bias); k is the root of n. It stays above zero where no value matches.
+
+    Args:
+        values: Of protocols chosen at random, any shape; what is not finite never matches.
+        printed: The number.
+
+    Returns:
+        From 0 to 1.
+    """
+    flat = values.ravel()
+    same_sign = flat[np.isfinite(flat) & (flat * printed.value > 0)]
+    low, high = sorted(abs(bound) for bound in printed.interval)
+    center, half = math.log(abs(printed.value)), math.log(high / max(low, 1e-300)) / 2
+    neighbors = max(2, round(math.sqrt(len(same_sign))))
+    if len(same_sign) < neighbors:
+        return 0.0
+    distance = np.partition(np.abs(np.log(np.abs(same_sign)) - center), neighbors - 1)
+    radius = float(distance[neighbors - 1])
+    if radius <= half:
+        return float(printed.matches(flat).mean())
+    return min(1.0, (neighbors - 1) / len(flat) * half / radius)
+
+
+def at_most(misses: int, shares: Sequence[float]) -> float:
+    """Return the probability that independent numbers match, all but a few.
+
+    Args:
+        misses: How many may fail.
+        shares: Probability that each matches.
+
+    Returns:
+        The sum of the first terms of a Poisson binomial distribution.
+    """
+    missing = [1.0] + [0.0] * misses
+    for share in shares:
+        missing = [
+            share * count + (1 - share) * (missing[k - 1] if k else 0.0)
+            for k, count in enumerate(missing)
+        ]
+    return sum(missing)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The sampled protocols of one setting, of which chance alone draws the networks.
+
+    Args:
+        drawings: How many different drawings the space has of it.
+        values: Of those that were sampled, shape ``(number, drawing, reading)``; NaN where a
+            reading was not sampled.
+    """
+
+    drawings: int
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Chance:
+    """How many protocols would match by chance alone.
+
+    Args:
+        sampled: Protocols of which every number was evaluated.
+        shares: Of all protocols, which share gives each number.
+        pooled: Expected matches if the numbers were independent over the whole space.
+        given_settings: Expected matches if they are independent among the networks that one
+            setting draws; ``None`` where too few were sampled per setting.
+    """
+
+    sampled: int
+    shares: tuple[float, ...]
+    pooled: float
+    given_settings: float | None
+
+
+def estimate(
+    groups: Sequence[Group], printed: Sequence[Printed], readings: int, misses: int
+) -> Chance:
+    """Estimate how many protocols would match by chance.
+
+    Numbers of one protocol share its settings, so that they are far from independent over the
+    space: where one is nearly right, so are the others. Within a setting they are different random
+    networks, and independent but for streams that are reset before each.
+
+    Args:
+        groups: What was sampled, by setting.
+        printed: The numbers.
+        readings: How many readings each drawing has.
+        misses: How many numbers may fail.
+
+    Returns:
+        The estimate.
+    """
+    everything = [
+        np.concatenate([g.values[i].ravel() for g in groups]) for i in range(len(printed))
+    ]
+    asked = [values[~np.isnan(values)] for values in everything]
+    shares = [share_matching(v, p) for v, p in zip(asked, printed, strict=True)]
+    drawings = sum(group.drawings for group in groups)
+    whole = all(group.values.shape[1] >= min(_FEWEST, group.drawings) for group in groups)
+    full = whole and not any(np.isnan(group.values).all(axis=(0, 1)).any() for group in groups)
+    return Chance(
+        sampled=max((len(values) for values in asked), default=0),
+        shares=tuple(shares),
+        pooled=drawings * readings * at_most(misses, shares),
+        given_settings=_given_settings(groups, printed, shares, misses) if full else None,
+    )
+
+
+def _given_settings(
+    groups: Sequence[Group],
+    printed: Sequence[Printed],
+    pooled: Sequence[float],
+    misses: int,
+) -> float:
+    expected = 0.0
+    for group in groups:
+        for reading in range(group.values.shape[2]):
+            values = group.values[:, :, reading]
+            shares = [
+                share_matching(values[i], p) if values.shape[1] >= _FEWEST else pooled[i]
+                for i, p in enumerate(printed)
+            ]
+            expected += group.drawings * at_most(misses, shares)
+    return expected
