@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Where the shipped files lie, and writing files whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,13 @@ def prepare_folder(folder: Path) -> None:
             f"can't write to the output folder {str(folder)!r}: {error.strerror or error}. "
             "Choose another with --out"
         ) from error
+
+
+def baselines_folder() -> Path:
+    """Return the folder of stored baselines, in a wheel or in a clone.
+
+    Returns:
+        ``actbench/baselines`` where it was installed with the package, else the clone's.
+    """
+    installed = Path(str(files("actbench"))) / "baselines"
+    return installed if installed.is_dir() else installed.parents[1] / "baselines"

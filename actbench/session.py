@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from actbench import claims, console, evidence, ledger, report
+from actbench import claims, console, report
+from actbench.claims import evidence, ledger
 from actbench.errors import ActbenchError
 from actbench.experiments import EXPERIMENTS, Experiment
 from actbench.experiments import get as get_experiment
@@ -20,7 +21,7 @@ from actbench.results import Outcome, fulfil
 
 if TYPE_CHECKING:
     from actbench.claims import ClaimsFile
-    from actbench.verdicts import Judgment
+    from actbench.claims.verdicts import Judgment
 
 
 _OPTIONS = {

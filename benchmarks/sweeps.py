@@ -21,8 +21,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from actbench import chunks, clusters, environment, grid_files, stores, sweeps
-from actbench.grids import Grid
+from actbench import environment
+from actbench.sweeps import chunks, clusters, grid_files, stores
+from actbench.sweeps import running as sweeps
+from actbench.sweeps.grids import Grid
 
 STUDY = """
 [settings]

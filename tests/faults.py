@@ -23,14 +23,14 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from actbench import activations, claims, datasets, devices, evidence, initializers, measured
-from actbench.claims import Claim
+from actbench import activations, claims, datasets, devices, initializers
+from actbench.claims import Claim, evidence, measured
+from actbench.claims.measured import Difference, Measured
+from actbench.claims.verdicts import Judgment
 from actbench.experiments import activation_derivatives, gradient_flow, sine_regression
-from actbench.measured import Difference, Measured
 from actbench.networks import Architecture
 from actbench.targets import noisy_sine
 from actbench.training import Member, Schedule, train_reference
-from actbench.verdicts import Judgment
 
 TABLE = Path(__file__).parents[1] / "docs" / "planted_faults.md"
 

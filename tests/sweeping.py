@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from actbench import environment, grid_files
-from actbench.grids import Grid
+from actbench import environment
+from actbench.sweeps import grid_files
+from actbench.sweeps.grids import Grid
 
 pytest.importorskip("zarr", reason="sweeps need the extra: pip install 'actbench[scale]'")
 pytest.importorskip("distributed", reason="sweeps need the extra: pip install 'actbench[scale]'")
 
-from actbench import stores
+from actbench.sweeps import stores
 
 TEXT = """
 [settings]

@@ -17,64 +17,97 @@ ROOT = Path(actbench.__file__).parent
 
 LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
-    ("activations", "initializers", "targets", "colors", "files", "seeds", "settings", "stopwatch"),
-    ("axes", "devices", "environment", "experiments", "records", "statistics", "theory"),
-    ("kernels", "datasets", "grids", "parallel", "own"),
-    ("networks", "metrics", "checkpoints", "grid_files", "stores"),
-    ("claim_references",),
+    (
+        "activations",
+        "initializers",
+        "targets",
+        "colors",
+        "files",
+        "seeds",
+        "settings",
+        "stopwatch",
+        "sweeps",
+    ),
+    ("sweeps.axes", "devices", "environment", "experiments", "records", "statistics", "theory"),
+    ("kernels", "datasets", "sweeps.grids", "parallel", "own"),
+    ("claims.claim", "networks", "metrics", "checkpoints", "sweeps.grid_files", "sweeps.stores"),
+    ("claims.references",),
     ("training", "claims"),
-    ("experiments.*", "chunks", "engines", "fingerprints", "verdicts", "measured"),
-    ("evidence", "remote", "robustness", "sweeps", "timings", "claims_schema", "epoch_cost"),
-    ("robustness_sentence", "clusters"),
-    ("console", "figures", "findings", "ledger", "recording"),
+    (
+        "experiments.*",
+        "sweeps.chunks",
+        "engines",
+        "records.fingerprints",
+        "claims.verdicts",
+        "claims.measured",
+    ),
+    (
+        "claims.evidence",
+        "sweeps.remote",
+        "claims.robustness",
+        "sweeps.running",
+        "records.timings",
+        "claims.schema",
+        "own.epoch_cost",
+    ),
+    ("claims.robustness_sentence", "sweeps.clusters"),
+    ("console", "figures", "findings", "claims.ledger", "records.recording"),
     ("card", "drift"),
-    ("results", "report", "recover", "doctor", "pytest_record", "activation_suite"),
+    (
+        "results",
+        "report",
+        "recover",
+        "doctor",
+        "pytest_plugin.record",
+        "pytest_plugin.activation_suite",
+    ),
     ("history",),
     ("pytest_plugin",),
-    ("session", "battery", "pytest_activation", "releases"),
+    ("session", "own.battery", "pytest_plugin.activation", "releases"),
     ("cli",),
     ("__main__",),
 )
-"""A module imports from layers above its own line only; `figures` stands for the whole package,
-`experiments` for the registry alone, `experiments.*` for each experiment."""
+"""A module imports from layers above its own line only. A package stands for those of its modules
+that are not listed themselves; `experiments.*` for each experiment."""
 
 TORCH_HALF = {
-    "activation_suite",
-    "chunks",
-    "clusters",
+    "pytest_plugin.activation_suite",
+    "sweeps.chunks",
+    "sweeps.clusters",
     "devices",
     "engines",
-    "epoch_cost",
+    "own.epoch_cost",
     "experiments.*",
-    "fingerprints",
+    "records.fingerprints",
     "kernels",
     "networks",
     "own",
     "parallel",
     "recover",
-    "sweeps",
-    "timings",
+    "sweeps.running",
+    "records.timings",
     "training",
 }
 PACKAGES = {"card", "cli", "drift", "figures", "findings", "history", "metrics", "own", "releases"}
 PACKAGES |= {"recover", "report", "theory"}
 """Packages whose modules may import one another."""
 MEETING = {
-    "battery",
+    "own.battery",
     "environment",
     "results",
-    "recording",
-    "remote",
-    "robustness",
+    "records.recording",
+    "sweeps.remote",
+    "claims.robustness",
     "doctor",
     "session",
     "cli",
-    "pytest_activation",
+    "pytest_plugin.activation",
     "__main__",
     "",
 }
 """Where the halves meet; every other module belongs to the paper half."""
 
+LISTED = {name for layer in LAYERS for name in layer}
 HEAVY = {"torch", "numpy", "xarray", "scipy", "matplotlib", "pandas", "psutil"}
 
 
@@ -93,7 +126,14 @@ def place(module: str) -> str:
     package, _, rest = module.partition(".")
     if package == "experiments" and rest:
         return "experiments.*"
-    return package
+    return next((name for name in above(module) if name in LISTED), package)
+
+
+def above(module: str) -> Iterator[str]:
+    """Give a module's name and those of the packages that hold it, the nearest first."""
+    while module:
+        yield module
+        module = module.rpartition(".")[0]
 
 
 def is_type_checking(node: ast.AST) -> bool:
@@ -170,7 +210,7 @@ def placed(target: str, rank: Mapping[str, int]) -> str | None:
         return None
     if names[0] == "experiments" and len(names) > 1 and names[1] in EXPERIMENT_MODULES:
         return "experiments.*"
-    return names[0] if names[0] in rank else None
+    return next((name for name in above(".".join(names)) if name in rank), None)
 
 
 EXPERIMENT_MODULES = {path.stem for path in (ROOT / "experiments").glob("[!_]*.py")}
@@ -233,7 +273,11 @@ def test_the_whole_package_is_looked_at() -> None:
         ("figures.new", "from ..networks import Stack", "imports actbench.networks.Stack"),
         ("figures.new", "from .. import kernels", "imports actbench.kernels"),
         ("datasets", "import actbench.devices", "but imports actbench.devices"),
-        ("verdicts", "from actbench.experiments.sine_regression import run", "needs no torch but"),
+        (
+            "claims.verdicts",
+            "from actbench.experiments.sine_regression import run",
+            "needs no torch but",
+        ),
         ("errors", "from actbench.files import write_json", "which does not lie below it"),
         ("targets", "from actbench import activations", "which does not lie below it"),
         ("kernels", "from actbench.networks import Stack", "which does not lie below it"),
@@ -244,21 +288,37 @@ def test_the_whole_package_is_looked_at() -> None:
         ("results", "def f():\n    from actbench.cli import app", "which does not lie below it"),
         ("statistics", "from actbench import metrics", "which does not lie below it"),
         ("metrics", "from actbench.claims import Claim", "which does not lie below it"),
-        ("claims", "def f():\n    from actbench.verdicts import judge", "does not lie below it"),
-        ("measured", "from actbench.evidence import judge_one", "which does not lie below it"),
-        ("measured", "def f():\n    from actbench import networks", "needs no torch but imports"),
-        ("evidence", "import torch", "evidence loads torch on import"),
-        ("evidence", "from actbench.experiments.gradient_flow import run", "needs no torch but"),
         (
-            "evidence",
+            "claims",
+            "def f():\n    from actbench.claims.verdicts import judge",
+            "does not lie below it",
+        ),
+        (
+            "claims.measured",
+            "from actbench.claims.evidence import judge_one",
+            "which does not lie below it",
+        ),
+        (
+            "claims.measured",
+            "def f():\n    from actbench import networks",
+            "needs no torch but imports",
+        ),
+        ("claims.evidence", "import torch", "claims.evidence loads torch on import"),
+        (
+            "claims.evidence",
+            "from actbench.experiments.gradient_flow import run",
+            "needs no torch but",
+        ),
+        (
+            "claims.evidence",
             "def f():\n    from actbench.experiments import closed_forms",
             "needs no torch",
         ),
-        ("ledger", "from actbench.session import Session", "which does not lie below it"),
+        ("claims.ledger", "from actbench.session import Session", "which does not lie below it"),
         ("pytest_plugin", "def f():\n    from actbench import devices", "needs no torch but"),
         ("session", "import torch", "session loads torch on import"),
         ("session", "from actbench.cli import app", "which does not lie below it"),
-        ("robustness", "from actbench.figures import save", "which does not lie below it"),
+        ("claims.robustness", "from actbench.figures import save", "which does not lie below it"),
         ("findings.new", "from actbench.report import write", "which does not lie below it"),
         ("records", "from actbench.drift import Level", "which does not lie below it"),
         ("drift.new", "from actbench.report import write", "which does not lie below it"),
@@ -266,10 +326,18 @@ def test_the_whole_package_is_looked_at() -> None:
         ("report.new", "from actbench.session import Session", "which does not lie below it"),
         ("findings.new", "def f():\n    from actbench import training", "needs no torch but"),
         ("experiments.gradient_flow", "from actbench.experiments import closed_forms", "not lie"),
-        ("grids", "from actbench.stores import Store", "which does not lie below it"),
-        ("stores", "def f():\n    from actbench import chunks", "needs no torch but imports"),
-        ("remote", "import torch", "remote loads torch on import"),
-        ("chunks", "from actbench.sweeps import run_here", "which does not lie below it"),
+        ("sweeps.grids", "from actbench.sweeps.stores import Store", "which does not lie below it"),
+        (
+            "sweeps.stores",
+            "def f():\n    from actbench.sweeps import chunks",
+            "needs no torch but imports",
+        ),
+        ("sweeps.remote", "import torch", "sweeps.remote loads torch on import"),
+        (
+            "sweeps.chunks",
+            "from actbench.sweeps.running import run_here",
+            "which does not lie below it",
+        ),
         ("surprise", "", "surprise has no place: add it to LAYERS"),
     ],
 )
@@ -289,10 +357,16 @@ def test_a_wrong_import_is_found(module: str, source: str, complaint: str) -> No
         ("figures", "from actbench.figures import _marks\nfrom . import _marks as other"),
         ("report.new", "from actbench.report import svg\nfrom actbench import findings, figures"),
         ("cli", "from actbench import __version__\nfrom actbench.experiments import get"),
-        ("evidence", "def f(key):\n    return EXPERIMENTS[key].module().run"),
-        ("ledger", "from actbench.evidence import judge_all\nfrom actbench import measured"),
-        ("robustness", "def f():\n    from actbench.experiments import sine_regression"),
-        ("session", "from actbench import claims, console, evidence, ledger, results"),
+        ("claims.evidence", "def f(key):\n    return EXPERIMENTS[key].module().run"),
+        (
+            "claims.ledger",
+            "from actbench.claims.evidence import judge_all\nfrom actbench.claims import measured",
+        ),
+        ("claims.robustness", "def f():\n    from actbench.experiments import sine_regression"),
+        (
+            "session",
+            "from actbench import claims, console, results\nfrom actbench.claims import ledger",
+        ),
         ("datasets", "import torchlike\nimport json.decoder"),
         ("", "def __getattr__(name):\n    return import_module(f'actbench.{name}')"),
     ],
@@ -306,10 +380,11 @@ def test_the_paper_half_loads_no_torch() -> None:
     """Datasets, claims and figures can be used where torch is not installed."""
     paper = [name for name in sources() if place(name) not in TORCH_HALF | MEETING]
     assert {
-        *("activations", "datasets", "claims", "metrics", "statistics", "verdicts", "measured"),
-        *("evidence", "ledger", "console", "figures", "figures.gradient_flow", "pytest_plugin"),
+        *("activations", "datasets", "claims", "metrics", "statistics", "claims.verdicts"),
+        *("claims.measured", "claims.evidence", "claims.ledger", "console", "figures"),
+        *("figures.gradient_flow", "pytest_plugin"),
     } <= set(paper)
-    code = "\n".join(f"import actbench.{name}" for name in [*paper, "robustness", "session"])
+    code = "\n".join(f"import actbench.{name}" for name in [*paper, "claims.robustness", "session"])
     loaded = loaded_after(code)
     assert "actbench" in loaded
     assert "torch" not in loaded

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actbench import claims, evidence, measured
+from actbench import claims
+from actbench.claims import evidence, measured
 from actbench.errors import ActbenchError
 
 if TYPE_CHECKING:

@@ -18,12 +18,14 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from scipy.special import ndtr
 
-from actbench import activations, battery, epoch_cost, measured, own, theory
+from actbench import activations, own, theory
 from actbench.activations import ACTIVATIONS, Activation
 from actbench.card import Card, comparing, facts, text
 from actbench.card.measures import Part, critical_part, parts
+from actbench.claims import measured
 from actbench.experiments import activation_derivatives
 from actbench.figures import saving
+from actbench.own import battery, epoch_cost
 from actbench.report.card import write
 from actbench.targets import TARGETS
 

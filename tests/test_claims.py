@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from actbench.pytest_plugin import check_expected
 
 if TYPE_CHECKING:
-    from actbench.verdicts import Judgment
+    from actbench.claims.verdicts import Judgment
 
 
 def test_claim(judgment: Judgment) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import xarray as xr
 
-from actbench import claims, evidence, metrics
-from actbench.claims import Claim, Relation, Verdict
+from actbench import claims, metrics
+from actbench.claims import Claim, Relation, Verdict, evidence
+from actbench.claims.verdicts import judge
 from actbench.errors import ActbenchError
 from actbench.experiments import EXPERIMENTS
-from actbench.verdicts import judge
 
 SHIPPED = claims.published()
 TESTABLE = [claim for claim in SHIPPED.claim if claim.expected is not Verdict.NOT_TESTABLE]

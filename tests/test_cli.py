@@ -21,9 +21,10 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from actbench import activations, claims, datasets, doctor, experiments, figures, measured
+from actbench import activations, claims, datasets, doctor, experiments, figures
 from actbench.activations import ACTIVATIONS
 from actbench.checkpoints import Checkpoint
+from actbench.claims import measured
 from actbench.cli import main
 from actbench.doctor import Finding
 from actbench.experiments import EXPERIMENTS, sine_regression

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pytest
 import xarray as xr
 
-from actbench import claims, datasets, initializers, measured, metrics, theory
-from actbench.claims import Claim, Relation, Verdict
+from actbench import claims, datasets, initializers, metrics, theory
+from actbench.claims import Claim, Relation, Verdict, measured
+from actbench.claims.verdicts import Judgment, judge, judge_values
 from actbench.pytest_plugin import NotReproduced, check_expected
-from actbench.verdicts import Judgment, judge, judge_values
 
 FILE = claims.published()
 TESTABLE = [claim for claim in FILE.claim if claim.expected is not Verdict.NOT_TESTABLE]

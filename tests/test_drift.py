@@ -25,13 +25,13 @@ from faults import FAULTS, Fault
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actbench import devices, fingerprints
+from actbench import devices
 from actbench.activations import ACTIVATIONS
 from actbench.drift import LAST_DIGIT_UNITS, Drift, Level, compare, failures
 from actbench.drift.distributions import dtype_of, enough_seeds
 from actbench.drift.levels import relative_difference, same_bits, units_apart
 from actbench.errors import ActbenchError
-from actbench.records import Chain, Record
+from actbench.records import Chain, Record, fingerprints
 
 
 def between(old: Record, new: Record) -> Drift:

@@ -9,9 +9,8 @@ import pytest
 import torch
 from scipy.special import erf
 
-from actbench import fingerprints
-from actbench.fingerprints import step
-from actbench.records import Dtype
+from actbench.records import Dtype, fingerprints
+from actbench.records.fingerprints import step
 
 
 def test_one_bit_changes_the_digest() -> None:

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actbench import grid_files
 from actbench.activations import ACTIVATIONS, FURTHER
-from actbench.axes import AXES
 from actbench.errors import ActbenchError
-from actbench.grids import Column, Grid
 from actbench.initializers import KEYS
+from actbench.sweeps import grid_files
+from actbench.sweeps.axes import AXES
+from actbench.sweeps.grids import Column, Grid
 from actbench.targets import TARGETS
 
 KNOWN_AXES = (

@@ -16,11 +16,11 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from actbench import claims, datasets, evidence, ledger, measured, robustness
-from actbench.claims import ClaimsFile, Verdict
+from actbench import claims, datasets
+from actbench.claims import ClaimsFile, Verdict, evidence, ledger, measured, robustness
+from actbench.claims.verdicts import Judgment
 from actbench.errors import ActbenchError
 from actbench.experiments import closed_forms
-from actbench.verdicts import Judgment
 
 NAN, INF = math.nan, math.inf
 SETTINGS = {"activations": ["relu"], "depth": 2}
@@ -107,7 +107,7 @@ def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of stored measurements with values of the three protocols."""
     folder = tmp_path / "baselines"
     (folder / "measured").mkdir(parents=True)
-    monkeypatch.setattr("actbench.measured.baselines_folder", lambda: folder)
+    monkeypatch.setattr("actbench.claims.measured.baselines_folder", lambda: folder)
     for name in ("trained", "slow"):
         entry = {
             "metric": {"name": "final_mse", "activation": "relu"},

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pytest
 import xarray as xr
 
-from actbench import claims, measured
+from actbench import claims
 from actbench.activations import ACTIVATIONS
-from actbench.claims import ClaimsFile
+from actbench.claims import ClaimsFile, measured
+from actbench.claims.measured import Entry, Measured, compare
 from actbench.errors import ActbenchError
 from actbench.experiments import (
     activation_derivatives,
@@ -23,7 +24,6 @@ from actbench.experiments import (
     gradient_flow,
     sine_regression,
 )
-from actbench.measured import Entry, Measured, compare
 
 EXACT: dict[str, str | int | float] = {"name": "first_gradient", "activation": "relu", "layer": 1}
 DRAWN: dict[str, str | int | float] = {"name": "final_mse", "activation": "relu"}

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from faults import FAULTS, TABLE, Fault, Observation, Report, observe, report, table
 
-from actbench import measured
-from actbench.measured import Measured
+from actbench.claims import measured
+from actbench.claims.measured import Measured
 
 _OPTIMIZERS = [fault for fault in FAULTS if "adam" in fault.name]
 

@@ -13,22 +13,15 @@ import pytest
 import xarray as xr
 from record_factory import a_record
 
-from actbench import (
-    activations,
-    datasets,
-    evidence,
-    measured,
-    own,
-    pytest_activation,
-    records,
-)
-from actbench.claims import Claim, Protocol, Verdict, published
+from actbench import activations, datasets, own, records
+from actbench.claims import Claim, Protocol, Verdict, evidence, measured, published
+from actbench.claims.measured import Entry, Measured
+from actbench.claims.verdicts import Judgment
 from actbench.experiments import closed_forms, sine_regression
-from actbench.measured import Entry, Measured
 from actbench.pytest_plugin import NotReproduced, check_expected
-from actbench.pytest_record import FOLDER, Writer
+from actbench.pytest_plugin import activation as pytest_activation
+from actbench.pytest_plugin.record import FOLDER, Writer
 from actbench.records import Record
-from actbench.verdicts import Judgment
 
 pytest_plugins = ["pytester"]
 
@@ -130,8 +123,8 @@ def suite(
     """A folder with a claims suite, whose baselines are the folder's own."""
     folder = pytester.path
     (folder / "measured").mkdir()
-    monkeypatch.setattr("actbench.claims.baselines_folder", lambda: folder)
-    monkeypatch.setattr("actbench.measured.baselines_folder", lambda: folder)
+    for module in ("files", "claims", "claims.claim", "claims.measured"):
+        monkeypatch.setattr(f"actbench.{module}.baselines_folder", lambda: folder)
     pytester.makepyfile(test_judged=TEST)
     pytester.makeini("[pytest]\nxfail_strict = true\nfilterwarnings = error\n")
     return pytester, folder
@@ -251,11 +244,13 @@ def test_workers_share_what_one_of_them_computed(pytester: pytest.Pytester) -> N
     pytester.makeconftest(
         """
         from pathlib import Path
-        import actbench.claims, actbench.measured
+        from actbench import claims, files
+        from actbench.claims import claim, measured
         from actbench.experiments import closed_forms
 
         HERE = Path(__file__).parent
-        actbench.claims.baselines_folder = actbench.measured.baselines_folder = lambda: HERE
+        for module in (files, claims, claim, measured):
+            module.baselines_folder = lambda: HERE
         run = closed_forms.run
 
         def counted(config, progress=lambda done: None):
@@ -377,7 +372,7 @@ def test_a_record_is_made_of_what_the_session_trained(
         given.update(arguments)
         return a_record()
 
-    monkeypatch.setattr("actbench.recording.make", make)
+    monkeypatch.setattr("actbench.records.recording.make", make)
     result = run(pytester, "--record=new/r.json")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["record written to new/r.json: 1 claims measured"])

@@ -23,7 +23,18 @@ from actbench import initializers, targets
 from actbench.activations import ACTIVATIONS
 from actbench.cli import main
 from actbench.errors import ActbenchError
-from actbench.recover import chance, folder, outcome, report, schema, search, space, streams
+from actbench.recover import (
+    chance,
+    folder,
+    outcome,
+    report,
+    sampling,
+    schema,
+    search,
+    sifting,
+    space,
+    streams,
+)
 from actbench.recover.numbers import Printed
 
 EIGHT = tuple(ACTIVATIONS)
@@ -338,12 +349,12 @@ def test_protocols_follow_a_plain_script(small: schema.Search) -> None:
     """Whatever is chosen on each axis, the search computes what a plain loop does."""
     plan = space.lay_out(small)
     generator = np.random.default_rng(5)
-    which = search.evaluator(plan)
+    which = sifting.evaluator(plan)
     for outer in generator.choice(len(plan.outers), 25, replace=False).tolist():
         reading = int(generator.integers(len(plan.readings)))
         needed = np.zeros((1, len(plan.readings)), dtype=bool)
         needed[0, reading] = True
-        found = [search.table(plan, which, n, [outer], needed)[0][0, reading] for n in range(3)]
+        found = [sifting.table(plan, which, n, [outer], needed)[0][0, reading] for n in range(3)]
         wanted = script(plan.protocol(outer, reading), small)
         np.testing.assert_allclose(found, wanted, rtol=2e-4)
 
@@ -376,7 +387,7 @@ def test_trained_losses_follow_a_plain_loop(tmp_path: Path) -> None:
     plan = space.lay_out(wanted)
     everything = np.ones((len(plan.outers), len(plan.readings)), dtype=bool)
     outers = range(len(plan.outers))
-    found, _ = search.table(plan, search.evaluator(plan), 1, outers, everything)
+    found, _ = sifting.table(plan, sifting.evaluator(plan), 1, outers, everything)
     for outer, reading in ((0, 5), (1, 22), (1, 47), (0, 36)):
         p = plan.protocol(outer, reading)
         with torch.random.fork_rng(devices=[]):
@@ -492,18 +503,18 @@ def test_the_published_ratios_are_found_in_a_part_of_the_shipped_space() -> None
 def test_the_cheapest_number_comes_first(small: schema.Search) -> None:
     """Of equally rare numbers, the one that the stream reaches first is looked at first."""
     plan = space.lay_out(narrow(small, order=(("linear", "sigmoid", "relu"),), reset=("once",)))
-    printed = search.printed_numbers(small)
+    printed = sifting.printed_numbers(small)
     rare = np.full((3, 4, 4), 77.0)
-    assert search.best_order(plan, rare, printed) == (0, 1, 2)
+    assert sampling.best_order(plan, rare, printed) == (0, 1, 2)
     rare[0] = 1.0  # every protocol gives the first: it rules out none
-    assert search.best_order(plan, rare, printed) == (1, 2, 0)
+    assert sampling.best_order(plan, rare, printed) == (1, 2, 0)
 
 
 def test_the_best_are_ranked_first() -> None:
     """Numbers that match count more than digits, digits more than distance."""
     printed = [Printed("1.00"), Printed("2.00")]
     values = np.array([[1.4, 2.4], [1.0, 9.0], [1.0, 2.04], [1.0, 2.01], [1.0, 2.0], [1.0, 2.0]])
-    assert search.ranking(values, printed).tolist() == [4, 5, 3, 2, 1, 0]
+    assert sifting.ranking(values, printed).tolist() == [4, 5, 3, 2, 1, 0]
 
 
 # Chance
@@ -678,8 +689,8 @@ def test_the_command_searches_trainings(
     wanted = read(TRAINED, tmp_path)
     plan = space.lay_out(wanted)
     everything = np.ones((len(plan.outers), len(plan.readings)), dtype=bool)
-    which, outers = search.evaluator(plan), range(len(plan.outers))
-    values = [search.table(plan, which, n, outers, everything)[0][1, 30] for n in (0, 1)]
+    which, outers = sifting.evaluator(plan), range(len(plan.outers))
+    values = [sifting.table(plan, which, n, outers, everything)[0][1, 30] for n in (0, 1)]
     text = TRAINED
     for value in values:
         text = text.replace('"1.0"', f'"{value:.4e}"', 1)

@@ -23,12 +23,12 @@ from matplotlib.figure import Figure
 
 from actbench import claims, datasets, figures, report
 from actbench.claims import ClaimsFile, Verdict
+from actbench.claims.verdicts import Judgment
 from actbench.cli import main
 from actbench.errors import ActbenchError
 from actbench.experiments import EXPERIMENTS
 from actbench.findings.captions import caption
 from actbench.report import svg
-from actbench.verdicts import Judgment
 
 NASTY = "<script>alert(1)</script> & \"quoted\" 'so' | cut *bold* `code` [a](http://b) onload=x"
 VOID = {"meta", "link", "br", "img", "input"}

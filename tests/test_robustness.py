@@ -13,12 +13,11 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 
-from actbench import robustness
-from actbench.claims import Claim, Relation, Verdict, published
+from actbench.claims import Claim, Relation, Verdict, published, robustness
+from actbench.claims.robustness import Cell, Grid, Robustness, Setting, metric_key
+from actbench.claims.robustness_sentence import sentence
 from actbench.errors import ActbenchError
 from actbench.figures.robustness import claim_map, draw_all, escape_epochs
-from actbench.robustness import Cell, Grid, Robustness, Setting, metric_key
-from actbench.robustness_sentence import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -322,8 +321,8 @@ def test_pictures_are_small_and_named_after_their_claims(tmp_path: Path) -> None
 def test_reading_loads_no_torch() -> None:
     """A ledger with its sentences needs no torch."""
     code = (
-        "import sys; from actbench import claims, robustness as r; "
-        "from actbench.robustness_sentence import sentence; m = r.load(); "
+        "import sys; from actbench import claims; from actbench.claims import robustness as r; "
+        "from actbench.claims.robustness_sentence import sentence; m = r.load(); "
         "print(*(sentence(m, c) for c in r.mapped_claims(claims.published())), sep='\\n'); "
         "sys.exit('torch' in sys.modules)"
     )

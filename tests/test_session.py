@@ -14,13 +14,13 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from actbench import claims, figures, measured
-from actbench.claims import Verdict
+from actbench import claims, figures
+from actbench.claims import Verdict, measured
+from actbench.claims.verdicts import Judgment
 from actbench.errors import ActbenchError
 from actbench.experiments import EXPERIMENTS, gradient_flow, sine_regression
 from actbench.results import Outcome
 from actbench.session import Job, Session, ledger_of, make_config, study_jobs
-from actbench.verdicts import Judgment
 
 SINE, FLOW = EXPERIMENTS["sine-regression"], EXPERIMENTS["gradient-flow"]
 TINY = sine_regression.Config(

@@ -12,7 +12,8 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from actbench import claims, evidence, initializers, measured, theory
+from actbench import claims, initializers, theory
+from actbench.claims import evidence, measured
 from actbench.errors import ActbenchError
 from actbench.experiments import signal_propagation
 from actbench.experiments.signal_propagation import Config, drawn_layers, run

@@ -9,7 +9,7 @@ from actbench.pytest_plugin import check_expected
 
 if TYPE_CHECKING:
     from actbench.claims import ClaimsFile
-    from actbench.verdicts import Judgment
+    from actbench.claims.verdicts import Judgment
 
 CLAIMS_FILES = further_studies()
 

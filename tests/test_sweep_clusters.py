@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from sweeping import TEXT, assert_same, new_store, nothing, silent, small_grid
 
-from actbench import clusters, environment, sweeps
+from actbench import environment
 from actbench.errors import ActbenchError
-from actbench.stores import Store
+from actbench.sweeps import clusters
+from actbench.sweeps import running as sweeps
+from actbench.sweeps.stores import Store
 
 # More chunks than are handed out at a time, so that something is left to do after each accident.
 MANY = TEXT.replace("seed = 5", "seed = 10")
@@ -260,7 +262,7 @@ import sys
 from pathlib import Path
 from sweeping import new_store, small_grid
 from test_sweep_clusters import MANY
-from actbench import clusters, sweeps
+from actbench.sweeps import clusters, running as sweeps
 
 store = new_store(Path(sys.argv[1]), small_grid(MANY), 2)
 tell = lambda done: print(done, flush=True)
@@ -299,7 +301,7 @@ def test_a_client_that_is_killed_is_resumed(
 
 POISON = """
 import os
-from actbench import chunks
+from actbench.sweeps import chunks
 
 if chunks.train_chunk.__name__ == "train_chunk":  # Dask loads this twice
     train = chunks.train_chunk

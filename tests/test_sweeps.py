@@ -14,11 +14,13 @@ import pytest
 from filelock import FileLock
 from sweeping import CHUNK, TEXT, assert_same, bits, load, new_store, nothing, silent, small_grid
 
-from actbench import chunks, clusters, initializers, parallel, stores, sweeps, targets, training
+from actbench import initializers, parallel, targets, training
 from actbench.activations import get as activation
 from actbench.cli import main
 from actbench.experiments import sine_regression
 from actbench.networks import Architecture
+from actbench.sweeps import chunks, clusters, stores
+from actbench.sweeps import running as sweeps
 from actbench.training import Member, Schedule, train_reference
 
 

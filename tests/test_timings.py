@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from actbench import timings
+from actbench.records import timings
 from actbench.stopwatch import Stopwatch
 
 CPU = torch.device("cpu")

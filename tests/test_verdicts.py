@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from actbench import claims as claims_module
 from actbench.claims import Claim, Verdict
-from actbench.verdicts import Judgment, judge, judge_values
+from actbench.claims.verdicts import Judgment, judge, judge_values
 
 # At this level a median needs 11 seeds, and 95 % of all seeds need 149 that agree.
 ALPHA = 1e-3

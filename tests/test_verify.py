@@ -14,10 +14,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from actbench import claims, claims_schema, evidence, metrics
+from actbench import claims, metrics
+from actbench.claims import evidence
+from actbench.claims import schema as claims_schema
 from actbench.cli import main
 from actbench.errors import ActbenchError
 from actbench.experiments import closed_forms, signal_propagation
+from actbench.files import baselines_folder
 
 pytest_plugins = ["pytester"]
 
@@ -25,7 +28,7 @@ pytest_plugins = ["pytester"]
 LOADED = (closed_forms, signal_propagation)
 
 ROOT = Path(__file__).parents[1]
-SHIPPED = (claims.baselines_folder() / "published.toml", *claims.further_studies())
+SHIPPED = (baselines_folder() / "published.toml", *claims.further_studies())
 PAGE = (ROOT / "docs" / "own_study.md").read_text(encoding="utf-8")
 WHOLE_FILE = re.findall(r"^```toml\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)[-1]
 
@@ -296,13 +299,13 @@ def test_every_metric_is_listed(verify: Callable[..., tuple[int, str, str]]) -> 
 
 def validator() -> jsonschema.Draft202012Validator:
     """The shipped schema."""
-    path = claims.baselines_folder() / "claims.schema.json"
+    path = baselines_folder() / "claims.schema.json"
     return jsonschema.Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
 
 
 def test_the_shipped_schema_is_the_models(verify: Callable[..., tuple[int, str, str]]) -> None:
     """To be written anew by: actbench verify --schema > baselines/claims.schema.json."""
-    shipped = (claims.baselines_folder() / "claims.schema.json").read_text(encoding="utf-8")
+    shipped = (baselines_folder() / "claims.schema.json").read_text(encoding="utf-8")
     assert verify("--schema") == (0, shipped, "")
     assert claims_schema.text() == shipped
     jsonschema.Draft202012Validator.check_schema(json.loads(shipped))

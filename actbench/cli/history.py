@@ -43,9 +43,10 @@ def history(
 
         from actbench import claims, console, records
         from actbench import history as histories
+        from actbench.files import baselines_folder
         from actbench.history import page
 
-        where = claims.baselines_folder() / "records" if folder is None else folder
+        where = baselines_folder() / "records" if folder is None else folder
         found, refused = records.load_folder(where)
         gathered = histories.of(found, claims.published(), refused)
         written = page.write(gathered, out)

@@ -67,8 +67,7 @@ def claims(
     if context.invoked_subcommand is not None:
         context.obj = out
         return
-    from actbench import ledger
-    from actbench.claims import Verdict, published
+    from actbench.claims import Verdict, ledger, published
 
     with interruptible():
         if form not in ledger.FORMATS:
@@ -116,8 +115,7 @@ def claims_show(
     ] = None,
 ) -> None:
     """Print one claim with its source, protocol and evidence, and how to rerun just it."""
-    from actbench import ledger
-    from actbench.claims import published
+    from actbench.claims import ledger, published
 
     with interruptible():
         file = published()
@@ -138,7 +136,7 @@ def report(out: Out = Path("results"), quiet: Quiet = False) -> None:
     Example: actbench run sine-regression --out mine && actbench report --out mine
     """
     with interruptible():
-        from actbench import ledger
+        from actbench.claims import ledger
         from actbench.session import Session, ledger_of
 
         judgments = ledger_of(out)

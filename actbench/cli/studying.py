@@ -197,10 +197,10 @@ def robustness(
     An interrupted measurement goes on where it stopped when the command is given again.
     """
     with interruptible():
-        from actbench import robustness as maps
         from actbench.claims import published
+        from actbench.claims import robustness as maps
+        from actbench.claims.robustness_sentence import sentence
         from actbench.console import progress_bar
-        from actbench.robustness_sentence import sentence
 
         claims_file, path = published(), file or maps.path_of()
         if measure:

@@ -20,10 +20,10 @@ from actbench.cli.options import EXIT_CHANGED, DryRun, Out, Quiet, Threads, inte
 from actbench.errors import ActbenchError, require_positive_int
 
 if TYPE_CHECKING:
-    from actbench.grids import Grid
     from actbench.parallel import Progress
-    from actbench.stores import Store
-    from actbench.sweeps import Failures, Plan
+    from actbench.sweeps.grids import Grid
+    from actbench.sweeps.running import Failures, Plan
+    from actbench.sweeps.stores import Store
 
 _INSTALL = "pip install 'actbench[scale]'"
 
@@ -84,7 +84,8 @@ def sweep(
             if count is not None:
                 require_positive_int(name, count)
         _require_installed()
-        from actbench import chunks, devices, grid_files
+        from actbench import devices
+        from actbench.sweeps import chunks, grid_files
 
         asked = grid_files.load(grid)
         run = _Run(
@@ -139,7 +140,7 @@ class _Run:
 
     @functools.cached_property
     def _plan(self) -> Plan:
-        from actbench.sweeps import plan
+        from actbench.sweeps.running import plan
 
         return plan(self.grid, self.chunk, time.perf_counter)
 
@@ -155,7 +156,7 @@ class _Run:
     def require_scheduler(self) -> None:
         """Find out whether the scheduler answers before anything is made."""
         if self.scheduler is not None:
-            from actbench.clusters import require_reachable
+            from actbench.sweeps.clusters import require_reachable
 
             require_reachable(self.scheduler)
 
@@ -187,7 +188,8 @@ class _Run:
         Returns:
             Whether every member was trained.
         """
-        from actbench import console, sweeps
+        from actbench import console
+        from actbench.sweeps import running as sweeps
 
         store = self._store(yes=yes, overwrite=overwrite)
         numbers, failed = sweeps.missing(store, retry=retry)
@@ -204,7 +206,8 @@ class _Run:
         return not failed and not failures.members and not failures.chunks
 
     def _store(self, *, yes: bool, overwrite: bool) -> Store:
-        from actbench import environment, stores
+        from actbench import environment
+        from actbench.sweeps import stores
 
         if overwrite:
             stores.remove_other(self.path, self.grid)
@@ -220,8 +223,8 @@ class _Run:
 
     def _require_consent(self, yes: bool) -> None:
         """Ask before much is begun, and refuse what the disk can't hold."""
-        from actbench.stores import bytes_per_member
-        from actbench.sweeps import ASK_ABOVE
+        from actbench.sweeps.running import ASK_ABOVE
+        from actbench.sweeps.stores import bytes_per_member
 
         if self.grid.size <= ASK_ABOVE:
             return
@@ -240,7 +243,8 @@ class _Run:
     def _train(
         self, store: Store, numbers: list[int], progress: Progress, failures: Failures
     ) -> None:
-        from actbench import clusters, sweeps
+        from actbench.sweeps import clusters
+        from actbench.sweeps import running as sweeps
 
         if self.scheduler is not None:
             clusters.run(store, numbers, self.scheduler, progress, failures)

@@ -71,8 +71,9 @@ def record(
             )
             return
         prepare_folder(path.parent)
-        from actbench import recording, records
+        from actbench import records
         from actbench.console import progress_bar
+        from actbench.records import recording
 
         bar = partial(progress_bar, Console(stderr=True, quiet=quiet))
         made = recording.make(seeds, device, threads, only or PARTS, bar)

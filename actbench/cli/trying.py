@@ -82,8 +82,8 @@ def try_(
     Example: actbench try my_activations.py:mine
     """
     with interruptible():
-        from actbench.battery import Battery, measure_eight
         from actbench.console import progress_bar
+        from actbench.own.battery import Battery, measure_eight
 
         screen = Console(quiet=quiet)
         bar = partial(progress_bar, Console(stderr=True, quiet=quiet))

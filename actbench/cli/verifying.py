@@ -66,8 +66,7 @@ def verify(
                 "docs/own_study.md shows how to write one"
             )
         require_positive_int("--seeds", seeds)
-        from actbench import evidence, ledger
-        from actbench.claims import load
+        from actbench.claims import evidence, ledger, load
         from actbench.session import Session, jobs_of
 
         claims = load(file)
@@ -84,7 +83,7 @@ def verify(
 
 
 def _schema() -> str:
-    from actbench.claims_schema import text
+    from actbench.claims.schema import text
 
     return text()
 

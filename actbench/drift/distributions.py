@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from actbench.claims.measured import FALSE_ALARM, metric_title
 from actbench.drift.levels import LAST_DIGIT_UNITS, Level, Number, same_bits, worst
-from actbench.measured import FALSE_ALARM, metric_title
 from actbench.records import Distribution, Dtype, Record
 from actbench.statistics import same_distribution
 

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
+from actbench.claims.robustness import mapped_claims
+from actbench.claims.robustness_sentence import sentence
 from actbench.figures._marks import SMALL
 from actbench.files import prepare_folder, write_atomic
-from actbench.robustness import mapped_claims
-from actbench.robustness_sentence import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from actbench.claims import Claim, ClaimsFile
-    from actbench.robustness import Grid, Outcome, Robustness, Setting
+    from actbench.claims.robustness import Grid, Outcome, Robustness, Setting
 
 _COLORS: Final = "cividis"  # told apart by color-blind readers, and in gray
 _NOTE: Final = "share of seeds inside, median of the metric; bold: holds; frame: the stated setting"

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from actbench.errors import ActbenchError, require_schema
 from actbench.recover.chance import Chance
 from actbench.recover.numbers import Printed
-from actbench.recover.search import Searched, printed_numbers
+from actbench.recover.search import Searched
+from actbench.recover.sifting import printed_numbers
 from actbench.recover.space import Plan, same_drawings
 
 SCHEMA_VERSION = 1

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from actbench import activations, initializers
-from actbench.claims import baselines_folder
 from actbench.errors import ActbenchError, unknown_name
+from actbench.files import baselines_folder
 from actbench.recover.numbers import Printed
 
 SCHEMA_VERSION = 1

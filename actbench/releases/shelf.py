@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from actbench.claims import baselines_folder
 from actbench.environment import cpu_model
 from actbench.errors import ActbenchError
+from actbench.files import baselines_folder
 from actbench.records import Record, load_folder
 
 _Value = TypeVar("_Value")

@@ -13,7 +13,7 @@ from actbench.report import content, entries, parts, rendering
 from actbench.report.glossary import GLOSSARY
 
 if TYPE_CHECKING:
-    from actbench.verdicts import Judgment
+    from actbench.claims.verdicts import Judgment
 
 FILES = ("report.html", "report.md")
 

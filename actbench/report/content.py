@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actbench import datasets, findings, ledger
-from actbench.claims import ClaimsFile, Verdict
+from actbench import datasets, findings
+from actbench.claims import ClaimsFile, Verdict, ledger
+from actbench.claims.evidence import file_name
 from actbench.errors import ActbenchError
-from actbench.evidence import file_name
 from actbench.experiments import EXPERIMENTS
 from actbench.figures import ANIMATIONS, FIGURES
 from actbench.findings.captions import caption
@@ -21,7 +21,7 @@ from actbench.report.parts import Animation, Content, Contrast, Drawing, Section
 if TYPE_CHECKING:
     import xarray as xr
 
-    from actbench.verdicts import Judgment
+    from actbench.claims.verdicts import Judgment
 
 _CONTRAST = "theory_error_signals"
 _CONTRAST_OTHERWISE = "exp1_gradient_flow"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from actbench import measured, metrics
-from actbench.claims import Claim, ClaimsFile, Protocol, Relation, Verdict
+from actbench import metrics
+from actbench.claims import Claim, ClaimsFile, Protocol, Relation, Verdict, measured
+from actbench.claims.verdicts import Judgment
 from actbench.findings.wording import number, plural, settings, words
-from actbench.verdicts import Judgment
 
 MEANING = {
     Verdict.REPRODUCED: "the claim holds as worded, with its whole interval where it has one",

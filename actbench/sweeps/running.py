@@ -8,11 +8,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from actbench.axes import Value
-from actbench.chunks import train_chunk
-from actbench.grids import Column, Grid
 from actbench.parallel import Progress, side_by_side
-from actbench.stores import FAILED, MISSING, Store, bytes_per_member
+from actbench.sweeps.axes import Value
+from actbench.sweeps.chunks import train_chunk
+from actbench.sweeps.grids import Column, Grid
+from actbench.sweeps.stores import FAILED, MISSING, Store, bytes_per_member
 
 ASK_ABOVE = 10**6
 """Members above which a sweep is started only when its cost was accepted."""

@@ -11,12 +11,12 @@ import psutil
 import torch
 
 from actbench import activations, initializers, targets
-from actbench.axes import INSIDE_A_STACK, Value
 from actbench.errors import ActbenchError, one_line
 from actbench.experiments._losses import first_non_finite, mean_square_error
-from actbench.grids import Column, Grid
 from actbench.networks import Architecture, bytes_per_member
-from actbench.stores import FAILED, NOT_TRAINED, TRAINED
+from actbench.sweeps.axes import INSIDE_A_STACK, Value
+from actbench.sweeps.grids import Column, Grid
+from actbench.sweeps.stores import FAILED, NOT_TRAINED, TRAINED
 from actbench.targets import Target
 from actbench.training import DTYPES, Member, Progress, Schedule, Training, train
 

@@ -1,12 +1,10 @@
-"""Claims as data: the schema of a claims file, and reading one."""
+"""A claim as data: what the study says, how it is decided, which verdict is expected."""
 
 from __future__ import annotations
 
 import math
-import tomllib
 from difflib import get_close_matches
 from enum import StrEnum
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,11 +13,11 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    ValidationError,
     model_validator,
 )
 
 from actbench.errors import ActbenchError
+from actbench.files import baselines_folder
 
 _FROZEN = ConfigDict(extra="forbid", frozen=True)
 
@@ -253,89 +251,3 @@ class ClaimsFile(BaseModel):
         raise ActbenchError(
             f"no claim has the id {claim_id!r}. {hint}'actbench claims' lists all {len(self.claim)}"
         )
-
-
-def final_loss_claims(claims: ClaimsFile) -> dict[str, Claim]:
-    """Pick the claims about final losses that the study states first, by activation.
-
-    Args:
-        claims: The study's claims.
-
-    Returns:
-        Activation key to the first claim in the file about its ``final_mse``.
-    """
-    chosen: dict[str, Claim] = {}
-    for claim in claims.claim:
-        if claim.metric.get("name") == "final_mse" and claim.activation and claim.published:
-            chosen.setdefault(claim.activation, claim)
-    return chosen
-
-
-def baselines_folder() -> Path:
-    """Return the folder of stored baselines, in a wheel or in a clone.
-
-    Returns:
-        ``actbench/baselines`` where it was installed with the package, else the clone's.
-    """
-    installed = Path(str(files("actbench"))) / "baselines"
-    return installed if installed.is_dir() else installed.parents[1] / "baselines"
-
-
-def load(path: Path) -> ClaimsFile:
-    """Read and validate a file of claims.
-
-    Args:
-        path: A TOML file with ``study``, tables ``[protocol.NAME]`` and tables ``[[claim]]``.
-
-    Returns:
-        Its content.
-
-    Raises:
-        ActbenchError: The file can't be read, or something in it is wrong; names file, claim and
-            field.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ActbenchError(f"can't read the claims in {path}: {error}") from error
-    try:
-        loaded = ClaimsFile.model_validate(content)
-    except ValidationError as error:
-        raise ActbenchError(f"{path}: {_first_problem(error, content)}") from error
-    from actbench.claim_references import problems
-
-    for problem in problems(loaded):
-        raise ActbenchError(f"{path}: {problem}")
-    loaded._path = path
-    return loaded
-
-
-def _first_problem(error: ValidationError, content: dict[str, Any]) -> str:
-    first = error.errors()[0]
-    loc = list(first["loc"])
-    where = ""
-    if loc[:1] == ["claim"] and len(loc) > 1 and isinstance(loc[1], int):
-        table = content["claim"][loc[1]]
-        named = table.get("id") if isinstance(table, dict) else None
-        where = f"claim {named or f'number {loc[1] + 1}'!r}, "
-        loc = loc[2:]
-    field = ".".join(str(part) for part in loc)
-    return f"{where}field {field!r}: {first['msg']}" if field else f"{where}{first['msg']}"
-
-
-def published() -> ClaimsFile:
-    """Return the study's claims, as shipped with the package.
-
-    Returns:
-        The content of ``baselines/published.toml``.
-    """
-    return load(baselines_folder() / "published.toml")
-
-
-def further_studies() -> tuple[Path, ...]:
-    """Return the claims files of other studies that are shipped with the package.
-
-    Returns:
-        Their paths, sorted by name.
-    """
-    return tuple(sorted((baselines_folder() / "studies").glob("*.toml")))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from actbench import environment
 from actbench.errors import ActbenchError, one_line
-from actbench.grids import Column, Grid
+from actbench.sweeps.grids import Column, Grid
 
 
 def train_remotely(
@@ -31,7 +31,7 @@ def train_remotely(
     """
     require_versions("a worker", environment.versions(), expected)
     try:
-        from actbench.chunks import train_chunk
+        from actbench.sweeps.chunks import train_chunk
 
         return train_chunk(grid, start, stop)
     except Exception as error:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from actbench.claims import Claim, ClaimsFile
-    from actbench.verdicts import Judgment
+    from actbench.claims.verdicts import Judgment
 
-pytest_plugins = ["actbench.pytest_activation"]  # --activation
+pytest_plugins = ["actbench.pytest_plugin.activation"]  # --activation
 
 _CLAIMS = pytest.StashKey[dict[Path, "ClaimsFile"]]()
 _ASKED = pytest.StashKey[list[Path]]()
@@ -91,15 +91,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "claim: a documented claim of the study, judged")
     config.addinivalue_line("markers", "slow: trains for minutes; needs --slow")
     if config.getoption("--record") is not None:
-        from actbench.pytest_record import Writer
+        from actbench.pytest_plugin.record import Writer
 
         config.pluginmanager.register(Writer(config.getoption("--record"), claims_of(config)))
 
 
 def _checked(config: pytest.Config, path: Path) -> None:
     """Read a file of --claims and check its settings, before anything is collected."""
+    from actbench.claims.evidence import check_settings
     from actbench.errors import ActbenchError
-    from actbench.evidence import check_settings
 
     try:
         check_settings(claims_of(config, path))
@@ -118,9 +118,10 @@ def claims_of(config: pytest.Config, path: Path | None = None) -> ClaimsFile:
         Its content.
     """
     from actbench import claims
+    from actbench.files import baselines_folder
 
     known = config.stash.setdefault(_CLAIMS, {})
-    wanted = path or claims.baselines_folder() / "published.toml"
+    wanted = path or baselines_folder() / "published.toml"
     if wanted not in known:
         known[wanted] = claims.load(wanted)
     return known[wanted]
@@ -195,8 +196,8 @@ def _marks(claims: ClaimsFile, claim: Claim) -> list[pytest.MarkDecorator]:
 
 def _reason(claims: ClaimsFile, claim: Claim) -> str:
     """Published, measured and why; measured from the store, as nothing has run yet."""
+    from actbench.claims.evidence import judge_one
     from actbench.errors import ActbenchError
-    from actbench.evidence import judge_one
 
     try:
         stored = judge_one(claims, claim, lambda protocol: None).sentence
@@ -244,9 +245,10 @@ def protocol_dataset(
     """
     from filelock import FileLock
 
-    from actbench import datasets, evidence, measured
+    from actbench import datasets
+    from actbench.claims import evidence, measured
     from actbench.experiments import get as get_experiment
-    from actbench.pytest_record import FOLDER, shared_path
+    from actbench.pytest_plugin.record import FOLDER, shared_path
 
     folder = tmp_path_factory.getbasetemp()
     threads = pytestconfig.getoption("--threads")
@@ -293,7 +295,7 @@ def judgment(
     training_device: str,
 ) -> Judgment:
     """The verdict on the test's claim, noted for the summary and for JUnit files."""
-    from actbench.evidence import judge_one
+    from actbench.claims.evidence import judge_one
 
     def dataset_of(protocol: str) -> Any:
         return protocol_dataset(protocol, training_device)

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench.axes import AXES, Common, Value
+from actbench.sweeps.axes import AXES, Common, Value
 
 SCHEMA_VERSION = 1
 """Of the order of the points and of how they are drawn; part of a grid's identity."""

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE
 from rich.table import Table
 
-from actbench import measured, metrics, robustness
-from actbench.claims import ClaimsFile, Relation, Verdict
-from actbench.evidence import file_name, judge_all, stored_dataset
+from actbench import metrics
+from actbench.claims import measured, robustness
+from actbench.claims.claim import ClaimsFile, Relation, Verdict
+from actbench.claims.evidence import file_name, judge_all, stored_dataset
+from actbench.claims.robustness_sentence import sentence
 from actbench.files import strict_json
-from actbench.robustness_sentence import sentence
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from actbench.claims import Claim
-    from actbench.verdicts import Judgment
+    from actbench.claims.claim import Claim
+    from actbench.claims.verdicts import Judgment
 
 _WIDE = 120
 

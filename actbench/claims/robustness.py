@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from actbench import metrics
-from actbench.claims import Claim, ClaimsFile, Relation, baselines_folder
+from actbench.claims.claim import Claim, ClaimsFile, Relation
+from actbench.claims.verdicts import judge_values
 from actbench.errors import ActbenchError, require_schema
-from actbench.files import prepare_folder, write_json
-from actbench.verdicts import judge_values
+from actbench.files import baselines_folder, prepare_folder, write_json
 
 SCHEMA_VERSION = 1
 PROTOCOL = "stated"

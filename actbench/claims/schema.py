@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from actbench import experiments, metrics
-from actbench.claims import Claim, ClaimsFile, Protocol, Relation
+from actbench.claims.claim import Claim, ClaimsFile, Protocol, Relation
 from actbench.files import strict_json
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
-from actbench.claims import Claim, Verdict
-from actbench.robustness import Grid, Outcome, Robustness, Setting
+from actbench.claims.claim import Claim, Verdict
+from actbench.claims.robustness import Grid, Outcome, Robustness, Setting
 
 _PARTS = 5  # of a sentence; what is left is counted
 

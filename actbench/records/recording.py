@@ -9,25 +9,17 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from actbench import (
-    claims,
-    datasets,
-    devices,
-    environment,
-    evidence,
-    fingerprints,
-    measured,
-    records,
-    timings,
-)
+from actbench import claims, datasets, devices, environment, records
+from actbench.claims import evidence, measured
 from actbench.errors import unknown_name
 from actbench.experiments import EXPERIMENTS
-from actbench.records import PARTS
+from actbench.files import baselines_folder
+from actbench.records import PARTS, fingerprints, timings
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from actbench.verdicts import Judgment
+    from actbench.claims.verdicts import Judgment
 
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Called with what begins and its number of steps; gives what is told about steps done."""
@@ -90,7 +82,7 @@ def make(
         if part not in PARTS:
             raise unknown_name("part of a record", part, PARTS)
     place = devices.choose(device)
-    file, path = claims.published(), claims.baselines_folder() / "published.toml"
+    file, path = claims.published(), baselines_folder() / "published.toml"
     data: Mapping[str, xr.Dataset] = {}
     chains: list[records.Chain] = []
     durations = None

@@ -73,7 +73,8 @@ class Writer:
             if folder is not None:
                 config.workeroutput[_SENT] = str(folder)  # type: ignore[attr-defined]
             return
-        from actbench import recording, records
+        from actbench import records
+        from actbench.records import recording
 
         device = (config.getoption("--device") or ["cpu"])[0]
         fast = [n for n, protocol in self._claims.protocol.items() if not protocol.slow]

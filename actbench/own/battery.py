@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from actbench import card, datasets, measured, metrics
+from actbench import card, datasets, metrics
 from actbench.activations import ACTIVATIONS, Activation
 from actbench.card import facts
 from actbench.card.comparing import Values
 from actbench.card.measures import TRAINED_BY, Part, critical_part, parts
-from actbench.claims import baselines_folder
+from actbench.claims import measured
 from actbench.experiments import EXPERIMENTS
-from actbench.files import prepare_folder
+from actbench.files import baselines_folder, prepare_folder
 from actbench.findings.wording import settings as settings_in_words
 from actbench.results import fulfil
 from actbench.targets import TargetFunction
@@ -170,7 +170,7 @@ class Battery:
         )
 
     def _cost(self) -> tuple[str, dict[str, Values]]:
-        from actbench import epoch_cost
+        from actbench.own import epoch_cost
 
         config = epoch_cost.Config(tuple(dict.fromkeys((self._key, *ACTIVATIONS))))
         with self.bar("cost", config.steps) as progress:

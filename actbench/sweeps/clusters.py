@@ -15,16 +15,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from actbench import environment, remote
+from actbench import environment
 from actbench.errors import ActbenchError, one_line
-from actbench.sweeps import Failures, finish, steps
+from actbench.sweeps import remote
+from actbench.sweeps.running import Failures, finish, steps
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-    from actbench.grids import Column
     from actbench.parallel import Progress
-    from actbench.stores import Store
+    from actbench.sweeps.grids import Column
+    from actbench.sweeps.stores import Store
 
 REACH_S = 10.0
 """How long a scheduler may take to answer at first."""

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from actbench import metrics
-from actbench.claims import Claim, Relation, Verdict
+from actbench.claims.claim import Claim, Relation, Verdict
 from actbench.statistics import (
     median_interval,
     proportion_interval,

@@ -31,11 +31,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from actbench.axes import AXES, Common, Value, axis
 from actbench.errors import ActbenchError, require_positive_int, unknown_name
-from actbench.grids import Between, Block, Choice, Drawn, Grid, Listed
 from actbench.seeds import FIRST_SEED, LARGEST_SEED
 from actbench.settings import each_once
+from actbench.sweeps.axes import AXES, Common, Value, axis
+from actbench.sweeps.grids import Between, Block, Choice, Drawn, Grid, Listed
 
 _TABLES = ("settings", "grid", "zip", "random")
 _COMMON = tuple(field.name for field in dataclasses.fields(Common))

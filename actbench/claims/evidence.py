@@ -7,11 +7,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actbench import datasets, measured
-from actbench.claims import Claim, ClaimsFile, Protocol
+from actbench import datasets
+from actbench.claims import measured
+from actbench.claims.claim import Claim, ClaimsFile, Protocol
+from actbench.claims.verdicts import Judgment, judge, judge_values
 from actbench.errors import ActbenchError
 from actbench.experiments import get as get_experiment
-from actbench.verdicts import Judgment, judge, judge_values
 
 if TYPE_CHECKING:
     import xarray as xr

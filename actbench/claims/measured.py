@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from actbench import datasets, metrics
 from actbench.activations import ACTIVATIONS
-from actbench.claims import ClaimsFile, baselines_folder
+from actbench.claims.claim import ClaimsFile
 from actbench.errors import ActbenchError, require_schema
-from actbench.files import write_json
+from actbench.files import baselines_folder, write_json
 from actbench.statistics import same_distribution
 
 SCHEMA_VERSION = 1

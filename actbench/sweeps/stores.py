@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench.axes import AXES
 from actbench.datasets import DEFINITIONS
 from actbench.environment import VERSIONS
 from actbench.errors import ActbenchError, require_schema
 from actbench.files import prepare_folder
-from actbench.grids import Column, Grid
+from actbench.sweeps.axes import AXES
+from actbench.sweeps.grids import Column, Grid
 
 if TYPE_CHECKING:
     import zarr
