@@ -2,7 +2,8 @@
 
 Three questions, each by real Dask workers on this machine:
 
-- efficiency: the time of one worker over twice that of two, in interleaved rounds
+- efficiency: the time of one worker over twice that of two, in interleaved rounds, and the same of
+  plain processes without a scheduler
 - overhead: the share of the workers' time in which they did not train, at the default chunk
 - memory: the peak of client and worker from 10^3 members to 10^5, at chunks of one size
 """
@@ -11,15 +12,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import torch
 
 from actbench import environment
 from actbench.sweeps import chunks, clusters, grid_files, stores
@@ -73,26 +78,44 @@ def _warm_up(folder: Path, address: str) -> None:
 
 
 def efficiency(folder: Path, grid: Grid, rounds: int) -> None:
-    """Time one and two workers in turn.
+    """Time one and two workers in turn, beside plain processes that train the same chunks.
+
+    What plain processes lose is the machine's: its cores share caches, memory and clock.
 
     Args:
         folder: For the stores.
         grid: What they train.
         rounds: How often.
     """
-    times: dict[int, list[float]] = {1: [], 2: []}
+    sweep: dict[int, list[float]] = {1: [], 2: []}
+    plain: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(rounds):
-        for count, found in times.items():
+        for count in (1, 2):
             with clusters.local_workers(count) as address:
                 _warm_up(folder, address)
-                found.append(_run(_store(folder, grid), address))
-    share = [one / (2 * two) for one, two in zip(times[1], times[2], strict=True)]
+                sweep[count].append(_run(_store(folder, grid), address))
+            plain[count].append(_plain_seconds(grid, count))
     store = _store(folder, grid)
-    print(
-        f"{grid.size} members, {store.chunks} chunks of {store.chunk}: 1 worker "
-        f"{median(times[1]):.1f} s, 2 workers {median(times[2]):.1f} s; efficiency "
-        f"{median(share):.3f} (rounds: {', '.join(f'{s:.3f}' for s in share)})"
-    )
+    print(f"{grid.size} members, {store.chunks} chunks of {store.chunk}")
+    for name, times in (("sweep", sweep), ("plain processes", plain)):
+        shares = [one / (2 * two) for one, two in zip(times[1], times[2], strict=True)]
+        print(
+            f"{name}: 1 worker {median(times[1]):.1f} s, 2 workers {median(times[2]):.1f} s; "
+            f"efficiency {median(shares):.3f} (rounds: {', '.join(f'{s:.3f}' for s in shares)})"
+        )
+
+
+def _plain_seconds(grid: Grid, count: int) -> float:
+    size = chunks.default_chunk(grid)
+    starts = range(0, grid.size, size)
+    spawning = multiprocessing.get_context("spawn")  # a forked torch may wait for lost threads
+    with ProcessPoolExecutor(count, spawning, torch.set_num_threads, (1,)) as pool:
+        tiny = _grid(STUDY, epochs=2, seeds=1)
+        list(pool.map(chunks.train_chunk, [tiny] * count, [0] * count, [2] * count))
+        start = time.perf_counter()
+        ends = [min(first + size, grid.size) for first in starts]
+        list(pool.map(chunks.train_chunk, [grid] * len(ends), starts, ends))
+        return time.perf_counter() - start
 
 
 def overhead(folder: Path, grid: Grid, rounds: int, workers: int) -> None:

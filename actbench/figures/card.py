@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from actbench.colors import style_of
 from actbench.figures._marks import SMALL, safe
@@ -134,6 +134,10 @@ def _measure(axes: Axes, title: str, row: Row, own: str, *, named: bool) -> None
     axes.set_ylim(len(keys) - 0.5, -0.5)
     if high > 10 * low:
         axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            formatter(StrMethodFormatter("{x:g}"))
     axes.tick_params(axis="x", which="both", labelsize=7)
     label = row.label if len(row.label) < 34 else f"{row.label[:32]}…"
     axes.set_title(f"{title}\n{label}", fontsize=SMALL)
