@@ -14,7 +14,7 @@ from torch import nn
 
 from actbench import activations, datasets, environment, settings
 from actbench.errors import require_positive_int
-from actbench.experiments._own_code import own_code
+from actbench.experiments._protocol import own_code
 
 # Rounding of the difference is then 1e-11 of the value.
 _STEP = 1e-5

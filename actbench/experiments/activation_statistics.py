@@ -32,7 +32,7 @@ from actbench.checkpoints import Checkpoint, compute_now
 from actbench.errors import require_positive_int, unknown_name
 from actbench.experiments._layer_statistics import LEVELS, statistics
 from actbench.experiments._losses import mean_square_error
-from actbench.experiments._own_code import own_code
+from actbench.experiments._protocol import protocol_of
 from actbench.networks import Architecture, Stack, seeded_network
 from actbench.training import DTYPES, Member, Schedule, Training, require_runnable, train
 
@@ -136,10 +136,7 @@ class Config:
         Returns:
             Names and values that JSON can hold.
         """
-        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        listed = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
-        return {
-            **listed,
+        fixed = {
             "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch",
             "objective": "mean squared error on the noisy targets",
             "random_state": "reset to the member's seed before each network",
@@ -148,8 +145,8 @@ class Config:
             "near_zero": "absolute value below epsilon",
             "saturated": "|derivative| of the activation below saturation x its largest value",
             "dead": "output exactly zero on every input",
-            **own_code(self),
         }
+        return protocol_of(self, fixed)
 
 
 def _members(keys: Sequence[str], chosen: Sequence[int]) -> tuple[Member, ...]:

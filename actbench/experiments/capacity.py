@@ -26,7 +26,7 @@ from actbench import (
 from actbench.checkpoints import Checkpoint, compute_now
 from actbench.errors import ActbenchError, require_positive_int
 from actbench.experiments._losses import first_non_finite, mean_square_error
-from actbench.experiments._own_code import own_code
+from actbench.experiments._protocol import protocol_of
 from actbench.experiments._smoothers import FEWEST_POINTS, REFERENCES, KernelRidge, fit_all
 from actbench.networks import Architecture
 from actbench.parallel import side_by_side
@@ -129,16 +129,14 @@ class Config:
             Names and values that JSON can hold. ``device`` and ``threads`` are as asked for; what
             was used stands in the dataset's environment.
         """
-        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {
-            **{k: list(v) if isinstance(v, tuple) else v for k, v in given.items()},
+        fixed = {
             "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch, no weight decay",
             "objective": "mean squared error on the noisy targets",
             "random_state": "reset to the member's seed before each network",
             "formulas": {key: targets.get(key).formula for key in self.targets},
             "references": dict(REFERENCES),
-            **own_code(self),
         }
+        return protocol_of(self, fixed)
 
 
 def run(

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from actbench import activations, datasets, devices, environment, initializers, seeds, settings
 from actbench.errors import ActbenchError, require_positive_int
 from actbench.experiments import _passes
-from actbench.experiments._own_code import own_code
+from actbench.experiments._protocol import protocol_of
 from actbench.networks import Architecture, linear_layers, reference_network
 
 _RECOVERED_BATCH = 32
@@ -118,11 +118,7 @@ class Config:
         Returns:
             Names and values that JSON can hold.
         """
-        names = [name for name in self.__dataclass_fields__ if name != "device"]
-        given = {name: getattr(self, name) for name in names}
-        listed = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
-        return {
-            **listed,
+        fixed = {
             "objective": "mean of the outputs, one backward pass, no update",
             "recovered": "one reset of the random state; per depth and activation: all linear "
             "layers, then Xavier-uniform weights and zero biases layer by layer, then 32 inputs "
@@ -132,8 +128,8 @@ class Config:
             "spread": "as robust, but float32, one input at 1, and fewer networks beyond width 192",
             "spread_depth": SPREAD_DEPTH,
             "spread_initializer": SPREAD_INITIALIZER,
-            **own_code(self),
         }
+        return protocol_of(self, fixed, leave_out=("device",))
 
 
 def _seeds(config: Config) -> tuple[int, ...]:

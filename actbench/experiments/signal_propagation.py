@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from actbench import activations, datasets, devices, environment, initializers, seeds, settings
 from actbench.errors import ActbenchError, require_positive_int
+from actbench.experiments._protocol import protocol_of
 from actbench.initializers import Initializer
 
 # Numbers of one layer's activity held at a time: few enough to stay near the processor.
@@ -107,13 +108,11 @@ class Config:
         Returns:
             Names and values that JSON can hold.
         """
-        names = [name for name in self.__dataclass_fields__ if name != "device"]
-        given = {name: getattr(self, name) for name in names}
-        return {
-            **{k: list(v) if isinstance(v, tuple) else v for k, v in given.items()},
+        fixed = {
             "draw": "random state reset to the seed for each initializer and width; all weights "
             "of one layer of some networks at once; float32",
         }
+        return protocol_of(self, fixed, leave_out=("device",))
 
 
 def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> xr.Dataset:

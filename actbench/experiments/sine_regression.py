@@ -24,7 +24,7 @@ from actbench import (
 from actbench.checkpoints import Checkpoint, compute_now
 from actbench.errors import require_positive_int
 from actbench.experiments._losses import first_non_finite, mean_square_error
-from actbench.experiments._own_code import own_code
+from actbench.experiments._protocol import protocol_of
 from actbench.networks import Architecture
 from actbench.training import Member, Schedule, Training, require_runnable, train
 
@@ -113,19 +113,15 @@ class Config:
             Names and values that JSON can hold. ``device`` and ``threads`` are as asked for; what
             was used stands in the dataset's environment.
         """
-        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {
-            **given,
-            "activations": list(self.activations),
-            "seeds": list(seeds.expand(self.seeds)),
+        fixed = {
             "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch",
             "objective": "mean squared error on the noisy targets",
             "random_state": "reset to the member's seed before each network",
             "construction": "all linear layers from input to output, then the initializer",
             "inputs": "evenly spaced on [-pi, pi], not scaled",
             "gradient_magnitude": "mean absolute value over one weight matrix, biases left out",
-            **own_code(self),
         }
+        return protocol_of(self, fixed)
 
 
 def run(

@@ -26,7 +26,7 @@ from actbench import (
 from actbench.checkpoints import Checkpoint, compute_now
 from actbench.errors import require_positive_int
 from actbench.experiments._losses import first_non_finite, mean_square_error
-from actbench.experiments._own_code import own_code
+from actbench.experiments._protocol import protocol_of
 from actbench.networks import Architecture, Stack
 from actbench.training import (
     Member,
@@ -106,18 +106,14 @@ class Config:
         Returns:
             Names and values that JSON can hold.
         """
-        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {
-            **given,
-            "activations": list(self.activations),
-            "seeds": list(seeds.expand(self.seeds)),
+        fixed = {
             "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch",
             "objective": "mean squared error on the noisy targets",
             "random_state": "reset to the member's seed before each network",
             "recorded": "before the update of that epoch; the last, after the last update",
             "rms": "root of the mean square over the inputs and the units of one layer",
-            **own_code(self),
         }
+        return protocol_of(self, fixed)
 
 
 def run(

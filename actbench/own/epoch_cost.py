@@ -14,7 +14,7 @@ import xarray as xr
 
 from actbench import datasets, devices, environment
 from actbench.engines import PlainLoop
-from actbench.experiments._own_code import own_code
+from actbench.experiments._protocol import own_code
 from actbench.stopwatch import Stopwatch
 
 CONTROL = "relu"

@@ -1,8 +1,9 @@
-"""Which version of a user's own code a run rests on, as part of its protocol."""
+"""A protocol: every setting of a run, and which version of a user's own code it rests on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from actbench import activations, initializers, targets
@@ -35,3 +36,21 @@ def own_code(config: object) -> dict[str, dict[str, str]]:
             if source:
                 digests[key] = source
     return {"own_code": digests} if digests else {}
+
+
+def protocol_of(
+    config: Any, fixed: Mapping[str, Any], leave_out: Iterable[str] = ()
+) -> dict[str, Any]:
+    """List every setting of a configuration, with those that no argument changes.
+
+    Args:
+        config: A data class.
+        fixed: What no argument changes.
+        leave_out: Fields on which no number depends.
+
+    Returns:
+        Names and values that JSON can hold; then the digests of the user's own code, if any.
+    """
+    given = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in leave_out}
+    listed = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
+    return {**listed, **fixed, **own_code(config)}
