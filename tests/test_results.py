@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from actbench import datasets, figures
 from actbench.errors import ActbenchError
-from actbench.experiments import EXPERIMENTS, get, sine_regression
+from actbench.experiments import EXPERIMENTS, FURTHER, get, sine_regression
 from actbench.experiments.sine_regression import Config
 from actbench.results import Outcome, default_name, fulfil
 
@@ -134,15 +134,42 @@ def test_a_variant_is_reused_and_its_settings_are_guarded(
 
 
 UNTRAINED = [key for key in EXPERIMENTS if "device" not in get(key).module().Config().protocol()]
+ONE = {"activations": ("relu",), "seeds": 1, "epochs": 2, "width": 4, "points": 6}
 SMALL: dict[str, dict[str, object]] = {
+    "sine-regression": {**ONE, "depth": 2},
     "gradient-flow": {
         "depths": (2,),
         "robust_depths": (2,),
         "seeds": 2,
         "initializers": ("he_normal",),
-        "threads": 1,
-    }
+    },
+    "activation-statistics": {**ONE, "depth": 2},
+    "stability": {**ONE, "depths": (2,), "learning_rates": (0.1,)},
+    "capacity": {
+        **{name: value for name, value in ONE.items() if name != "width"},
+        "targets": ("step",),
+        "depths": (2,),
+        "widths": (4,),
+    },
+    "training-dynamics": {**ONE, "depth": 2},
+    "signal-propagation": {"widths": (2,), "depth": 2, "networks": 4, "points": 4, "seeds": 2},
 }
+
+
+@pytest.mark.parametrize("key", [*EXPERIMENTS, *FURTHER])
+def test_the_same_command_reuses_on_a_machine_of_several_cores(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody asked for, such as the number of threads, is the same the second time."""
+    monkeypatch.setitem(figures.FIGURES, key, {})
+    monkeypatch.setitem(figures.ANIMATIONS, key, {})
+    monkeypatch.setattr("actbench.devices.default_threads", lambda: 2)
+    experiment = get(key)
+    outcomes = [
+        fulfil(experiment, experiment.module().Config(**SMALL.get(key, {}), device="cpu"), tmp_path)
+        for _ in range(2)
+    ]
+    assert [outcome.reused for outcome in outcomes] == [False, True]
 
 
 @pytest.mark.parametrize("key", UNTRAINED)

@@ -129,7 +129,7 @@ class Config:
             "spread_depth": SPREAD_DEPTH,
             "spread_initializer": SPREAD_INITIALIZER,
         }
-        return protocol_of(self, fixed, leave_out=("device",))
+        return protocol_of(self, fixed, leave_out=("device", "threads"))
 
 
 def _seeds(config: Config) -> tuple[int, ...]:

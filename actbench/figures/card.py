@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from actbench.colors import style_of
@@ -93,18 +94,36 @@ def draw_measures(rows: Sequence[tuple[str, Row]], own: str) -> Figure:
         The figure.
     """
     down = math.ceil(len(rows) / _COLUMNS)
-    height = 2.7 * down
+    height = 2.7 * down + 0.35
     # Margins by hand: to lay out so many logarithmic axes takes longer than to draw them.
     figure = Figure(figsize=(12, height))
     figure.subplots_adjust(
-        left=0.075, right=0.99, top=1 - 0.55 / height, bottom=0.35 / height, hspace=0.45, wspace=0.1
+        left=0.075, right=0.99, top=1 - 0.9 / height, bottom=0.35 / height, hspace=0.45, wspace=0.1
     )
     panels = figure.subplots(down, _COLUMNS, squeeze=False).ravel()
     for number, (axes, (title, row)) in enumerate(zip(panels, rows, strict=False)):
         _measure(axes, title, row, own, named=number % _COLUMNS == 0)
     for axes in panels[len(rows) :]:
         axes.set_axis_off()
+    _key(figure, style_of(own).name)
     return figure
+
+
+def _key(figure: Figure, own: str) -> None:
+    colors = {own: _OWN, **{f"{own} {outcome}": color for outcome, color in _OUTCOME.items()}}
+    handles = [
+        Line2D([], [], color=color, marker="D" if name == own else "o", linewidth=2.5, label=name)
+        for name, color in colors.items()
+    ]
+    figure.legend(
+        handles=handles,
+        loc="upper center",
+        ncols=len(handles),
+        frameon=False,
+        fontsize=SMALL,
+        title="median and 99 % interval; further left is better",
+        title_fontsize=SMALL,
+    )
 
 
 def _measure(axes: Axes, title: str, row: Row, own: str, *, named: bool) -> None:
