@@ -21,6 +21,7 @@ __all__ = [
     "figures",
     "initializers",
     "networks",
+    "stacks",
     "targets",
     "training",
 ]

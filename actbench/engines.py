@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from actbench import activations, initializers, targets
-from actbench.networks import Architecture, Stack, seeded_network
+from actbench.networks import Architecture, seeded_network
 from actbench.seeds import FIRST_SEED
+from actbench.stacks import Stack
 from actbench.training import DTYPES, Schedule, stack_sizes
 
 POINTS = 200

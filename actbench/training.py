@@ -16,14 +16,9 @@ from torch import Tensor, nn
 
 from actbench.errors import ActbenchError, require_positive_int, unknown_name
 from actbench.initializers import Initializer
-from actbench.networks import (
-    Architecture,
-    Stack,
-    bytes_per_member,
-    linear_layers,
-    seeded_network,
-)
+from actbench.networks import Architecture, linear_layers, seeded_network
 from actbench.parallel import side_by_side
+from actbench.stacks import Stack, bytes_per_member
 
 Progress = Callable[[int], None]
 """Called with the number of epochs x members done since the last call."""

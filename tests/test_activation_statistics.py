@@ -22,7 +22,8 @@ from actbench.errors import ActbenchError
 from actbench.experiments import activation_statistics
 from actbench.experiments._layer_statistics import LEVELS, statistics
 from actbench.experiments.activation_statistics import Config, run, study_files
-from actbench.networks import Architecture, Stack
+from actbench.networks import Architecture
+from actbench.stacks import Stack
 
 Array = npt.NDArray[np.float64]
 DEPTH, WIDTH, POINTS, EPOCHS = 3, 8, 30, 12

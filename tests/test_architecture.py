@@ -31,7 +31,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("sweeps.axes", "devices", "environment", "experiments", "records", "statistics", "theory"),
     ("kernels", "datasets", "sweeps.grids", "parallel", "own"),
     ("claims.claim", "networks", "metrics", "checkpoints", "sweeps.grid_files", "sweeps.stores"),
-    ("claims.references",),
+    ("claims.references", "stacks"),
     ("training", "claims"),
     (
         "experiments.*",
@@ -81,6 +81,7 @@ TORCH_HALF = {
     "records.fingerprints",
     "kernels",
     "networks",
+    "stacks",
     "own",
     "parallel",
     "recover",
@@ -254,7 +255,7 @@ def test_the_whole_package_is_looked_at() -> None:
     assert {"", "errors", "cli", "experiments", "experiments.sine_regression"} <= found.keys()
     assert {place(name) for name in found} >= TORCH_HALF
     read = [target for target, _ in imports(ast.parse(found["training"]), "actbench")]
-    assert "actbench.networks.Stack" in read
+    assert "actbench.stacks.Stack" in read
     assert "torch" in read
 
 
@@ -270,7 +271,7 @@ def test_the_whole_package_is_looked_at() -> None:
         ("", "import torch", " loads torch on import"),
         ("cli", "from torch import nn", "cli loads torch on import"),
         ("claims", "def f():\n    from actbench import training", "but imports actbench.training"),
-        ("figures.new", "from ..networks import Stack", "imports actbench.networks.Stack"),
+        ("figures.new", "from ..stacks import Stack", "imports actbench.stacks.Stack"),
         ("figures.new", "from .. import kernels", "imports actbench.kernels"),
         ("datasets", "import actbench.devices", "but imports actbench.devices"),
         (
@@ -280,7 +281,7 @@ def test_the_whole_package_is_looked_at() -> None:
         ),
         ("errors", "from actbench.files import write_json", "which does not lie below it"),
         ("targets", "from actbench import activations", "which does not lie below it"),
-        ("kernels", "from actbench.networks import Stack", "which does not lie below it"),
+        ("kernels", "from actbench.stacks import Stack", "which does not lie below it"),
         ("networks", "from actbench import training", "which does not lie below it"),
         ("training", "import actbench.experiments.sine_regression", "does not lie below it"),
         ("experiments.new", "from actbench.experiments import sine_regression", "does not lie"),
@@ -353,7 +354,7 @@ def test_a_wrong_import_is_found(module: str, source: str, complaint: str) -> No
         ("colors", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch"),
         ("claims", "import typing\nif typing.TYPE_CHECKING:\n    from actbench import training"),
         ("initializers", "def draw():\n    from torch.nn import init"),
-        ("networks", "import torch\nfrom actbench import kernels"),
+        ("stacks", "import torch\nfrom actbench import kernels, networks"),
         ("figures", "from actbench.figures import _marks\nfrom . import _marks as other"),
         ("report.new", "from actbench.report import svg\nfrom actbench import findings, figures"),
         ("cli", "from actbench import __version__\nfrom actbench.experiments import get"),

@@ -23,7 +23,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 from actbench import initializers, targets
 from actbench.engines import PlainLoop, StackOf, flop_per_epoch, study_architecture
-from actbench.networks import Stack
+from actbench.stacks import Stack
 from actbench.stopwatch import Stopwatch, synchronizer
 from actbench.training import Member, Schedule, stack_sizes, train, train_reference
 from benchmarks import (

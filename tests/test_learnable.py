@@ -14,7 +14,8 @@ from actbench.activations import Activation
 from actbench.devices import using_threads
 from actbench.experiments import _passes
 from actbench.initializers import get as initializer
-from actbench.networks import Architecture, Stack, activation_modules, seeded_network
+from actbench.networks import Architecture, activation_modules, seeded_network
+from actbench.stacks import Stack
 from actbench.targets import noisy_sine
 from actbench.training import Member, Schedule, train_reference, train_stack
 

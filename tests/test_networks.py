@@ -13,14 +13,8 @@ from torch import Tensor, nn
 from actbench.activations import ACTIVATIONS
 from actbench.initializers import Initializer
 from actbench.initializers import get as initializer
-from actbench.networks import (
-    Architecture,
-    Stack,
-    bytes_per_member,
-    linear_layers,
-    reference_network,
-    seeded_network,
-)
+from actbench.networks import Architecture, linear_layers, reference_network, seeded_network
+from actbench.stacks import Stack, bytes_per_member
 
 CPU = torch.device("cpu")
 SMALL = {"depth": 3, "width": 6}

@@ -14,7 +14,8 @@ from torch import nn
 from actbench.activations import ACTIVATIONS, Activation
 from actbench.devices import using_threads
 from actbench.initializers import get as initializer
-from actbench.networks import Architecture, bytes_per_member, linear_layers, seeded_network
+from actbench.networks import Architecture, linear_layers, seeded_network
+from actbench.stacks import bytes_per_member
 from actbench.targets import noisy_sine
 from actbench.training import (
     Member,

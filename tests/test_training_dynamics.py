@@ -21,7 +21,8 @@ from actbench.activations import ACTIVATIONS
 from actbench.errors import ActbenchError
 from actbench.experiments import sine_regression, training_dynamics
 from actbench.experiments.training_dynamics import Config, look, run, study_files
-from actbench.networks import Architecture, Stack, seeded_network
+from actbench.networks import Architecture, seeded_network
+from actbench.stacks import Stack
 from actbench.targets import noisy_sine
 from actbench.training import Member, Schedule, train
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from actbench.activations import Activation
-from actbench.networks import Stack
+from actbench.stacks import Stack
 
 LEVELS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 """Probabilities of the quantiles."""

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from actbench import activations, initializers
 from actbench.initializers import Initializer
-from actbench.networks import Architecture, Stack, seeded_network
+from actbench.networks import Architecture, seeded_network
+from actbench.stacks import Stack
 
 _STACK_MEMBERS = 50
 # More than fits near the processor is slower than the same in smaller stacks.

@@ -33,7 +33,8 @@ from actbench.errors import require_positive_int, unknown_name
 from actbench.experiments._layer_statistics import LEVELS, statistics
 from actbench.experiments._losses import mean_square_error
 from actbench.experiments._protocol import protocol_of
-from actbench.networks import Architecture, Stack, seeded_network
+from actbench.networks import Architecture, seeded_network
+from actbench.stacks import Stack
 from actbench.training import DTYPES, Member, Schedule, Training, require_runnable, train
 
 STAGES = ("initial", "trained")

@@ -27,7 +27,8 @@ from actbench.checkpoints import Checkpoint, compute_now
 from actbench.errors import require_positive_int
 from actbench.experiments._losses import first_non_finite, mean_square_error
 from actbench.experiments._protocol import protocol_of
-from actbench.networks import Architecture, Stack
+from actbench.networks import Architecture
+from actbench.stacks import Stack
 from actbench.training import (
     Member,
     Schedule,

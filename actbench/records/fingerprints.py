@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from actbench import activations, initializers, targets
 from actbench.activations import ACTIVATIONS
-from actbench.networks import Architecture, Stack, linear_layers, seeded_network
+from actbench.networks import Architecture, linear_layers, seeded_network
 from actbench.parallel import side_by_side
 from actbench.records import Chain, Dtype, Step
 from actbench.seeds import FIRST_SEED
+from actbench.stacks import Stack
 from actbench.training import DTYPES, Member, Schedule, train_stack
 
 REFERENCE_EPOCHS = (0, 1, 2, 3, 5, 10, 20, 30, 50, 70, 99)

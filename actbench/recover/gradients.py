@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actbench import activations, targets
-from actbench.networks import Architecture, Stack
+from actbench.networks import Architecture
 from actbench.recover.schema import GradientSearch
 from actbench.recover.space import Draw, Plan
 from actbench.recover.streams import Streams
+from actbench.stacks import Stack
 
 _STACK_MEMBERS = 96
 

@@ -13,7 +13,8 @@ import torch
 from actbench import activations, initializers, targets
 from actbench.errors import ActbenchError, one_line
 from actbench.experiments._losses import first_non_finite, mean_square_error
-from actbench.networks import Architecture, bytes_per_member
+from actbench.networks import Architecture
+from actbench.stacks import bytes_per_member
 from actbench.sweeps.axes import INSIDE_A_STACK, Value
 from actbench.sweeps.grids import Column, Grid
 from actbench.sweeps.stores import FAILED, NOT_TRAINED, TRAINED
