@@ -23,6 +23,7 @@ from actbench import initializers, targets
 from actbench.activations import ACTIVATIONS
 from actbench.cli import main
 from actbench.errors import ActbenchError
+from actbench.figures.recover import draw_search
 from actbench.recover import (
     chance,
     folder,
@@ -589,7 +590,7 @@ def test_an_interrupted_search_goes_on(small: schema.Search, tmp_path: Path) -> 
     assert again.notes == ["went on after an interrupted search: 1 part was there already"]
     assert again.result == whole.result
     assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == sorted(
-        [report.PAGE, report.PROTOCOL, report.RESULT]
+        [report.PAGE, report.PROTOCOL, report.RESULT, "search.png", "search.svg"]
     )
 
 
@@ -633,7 +634,7 @@ def test_a_result_says_whether_it_could_be_chance() -> None:
 
     def sentence(pooled: float, within: float | None, sampled: int = 100) -> str:
         expected = outcome.Expected(
-            sampled=sampled, shares=shares, pooled=pooled, given_settings=within
+            sampled=sampled, shares=shares, pooled=pooled, given_settings=within, spreads=[]
         )
         return report.chance_sentence(expected, matched=1)
 
@@ -644,6 +645,24 @@ def test_a_result_says_whether_it_could_be_chance() -> None:
     assert sentence(0.0, 0.0, 1) == (
         "A sample of 1 is too small to say what chance alone would give."
     )
+
+
+def test_the_figure_shows_every_number_among_the_samples(small: schema.Search) -> None:
+    """A panel per number, its published value in sight, the found value on it, all counted."""
+    wanted, _ = planted(small)
+    wanted = narrow(wanted, drawn=("once",))
+    result = outcome.summarize(search.run(space.lay_out(wanted)), {})
+    figure = draw_search(result)
+    panels = figure.axes
+    assert [axes.get_ylabel().split("\n")[1] for axes in panels] == [
+        number.published for number in wanted.number
+    ]
+    for axes, number, spread in zip(panels, wanted.number, result.chance.spreads, strict=True):
+        low, high = axes.get_xlim()
+        assert low < number.printed.value < high
+        published = np.asarray(axes.lines[0].get_xdata())
+        assert published[0] == number.printed.value
+        assert 0.9 * result.chance.sampled <= sum(spread.counts) <= result.chance.sampled
 
 
 def test_nothing_found_leaves_no_protocol(small: schema.Search, tmp_path: Path) -> None:

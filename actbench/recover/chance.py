@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from actbench.recover.numbers import Printed
 
+_STEPS = 60
+_MARGIN = 1.2
 _FEWEST = 4  # values of one setting from which a density can be told at all
 
 
@@ -81,6 +83,40 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How the values of a sample are spread, as a histogram in equal steps of the logarithm.
+
+    Args:
+        low: Where it begins, above 0.
+        high: Where it ends.
+        counts: Values in each step; those of the published number's sign, by their size.
+    """
+
+    low: float
+    high: float
+    counts: tuple[int, ...]
+
+
+def spread(values: NDArray[np.float64], printed: Printed) -> Spread:
+    """Count a sample's values around a published number.
+
+    Args:
+        values: Any shape.
+        printed: The number; the histogram reaches to it in any case.
+
+    Returns:
+        The histogram; the outermost thousandths of the values may lie beyond it.
+    """
+    flat = values.ravel()
+    sizes = np.abs(flat[np.isfinite(flat) & (flat * printed.value > 0)])
+    ends = np.quantile(sizes, (0.001, 0.999)) if len(sizes) else np.array([])
+    reach = [*ends.tolist(), abs(printed.value)]
+    low, high = min(reach) / _MARGIN, max(reach) * _MARGIN
+    counts, _ = np.histogram(sizes, np.geomspace(low, high, _STEPS + 1))
+    return Spread(low, high, tuple(counts.tolist()))
+
+
+@dataclass(frozen=True)
 class Chance:
     """How many protocols would match by chance alone.
 
@@ -90,12 +126,14 @@ class Chance:
         pooled: Expected matches if the numbers were independent over the whole space.
         given_settings: Expected matches if they are independent among the networks that one
             setting draws; ``None`` where too few were sampled per setting.
+        spreads: How the sample's values of each number are spread.
     """
 
     sampled: int
     shares: tuple[float, ...]
     pooled: float
     given_settings: float | None
+    spreads: tuple[Spread, ...]
 
 
 def estimate(
@@ -129,6 +167,7 @@ def estimate(
         shares=tuple(shares),
         pooled=drawings * readings * at_most(misses, shares),
         given_settings=_given_settings(groups, printed, shares, misses) if full else None,
+        spreads=tuple(spread(v, p) for v, p in zip(asked, printed, strict=True)),
     )
 
 

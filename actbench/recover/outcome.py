@@ -63,6 +63,22 @@ class Nearest(BaseModel):
     digits: int
 
 
+class Spread(BaseModel):
+    """A histogram of the sample's values of one number, in equal steps of the logarithm.
+
+    Args:
+        low: Where it begins.
+        high: Where it ends.
+        counts: Values in each step.
+    """
+
+    model_config = _MODEL
+
+    low: float
+    high: float
+    counts: list[int]
+
+
 class Expected(BaseModel):
     """How many protocols chance alone would let match.
 
@@ -71,6 +87,7 @@ class Expected(BaseModel):
         shares: Share of the space that gives each number.
         pooled: Matches expected if the numbers were independent over the whole space.
         given_settings: Matches expected if they are so among the networks of one setting.
+        spreads: How the sample's values of each number are spread.
     """
 
     model_config = _MODEL
@@ -79,6 +96,7 @@ class Expected(BaseModel):
     shares: list[float]
     pooled: float
     given_settings: float | None
+    spreads: list[Spread]
 
     @property
     def largest(self) -> float:
@@ -163,6 +181,10 @@ def _expected(chance: Chance) -> Expected:
         shares=list(chance.shares),
         pooled=chance.pooled,
         given_settings=chance.given_settings,
+        spreads=[
+            Spread(low=spread.low, high=spread.high, counts=list(spread.counts))
+            for spread in chance.spreads
+        ],
     )
 
 

@@ -12,17 +12,20 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from actbench.figures.recover import draw_search
+from actbench.figures.saving import save
 from actbench.files import write_atomic, write_json
 from actbench.recover.outcome import SHOWN, Expected, Found, Result
 
 RESULT = "search.json"
+_FIGURE = "search"
 PAGE = "search.md"
 PROTOCOL = "protocol.toml"
 _FEWEST_SAMPLED = 20
 
 
 def write(result: Result, folder: Path) -> list[Path]:
-    """Write a result into a folder: everything as JSON, a page, and the protocol if one was found.
+    """Write a result into a folder: figure, page, everything as JSON, the protocol if there is one.
 
     Args:
         result: What was found.
@@ -34,8 +37,8 @@ def write(result: Result, folder: Path) -> list[Path]:
     Raises:
         ActbenchError: The folder can't be written.
     """
-    written = [folder / PAGE]
-    write_atomic(written[0], markdown(result).encode())
+    written = [*save(draw_search(result), folder, _FIGURE), folder / PAGE]
+    write_atomic(written[-1], markdown(result).encode())
     protocol = folder / PROTOCOL
     if result.classes:
         write_atomic(protocol, protocol_file(result, result.classes[0]).encode())
@@ -219,7 +222,12 @@ def markdown(result: Result) -> str:
         The page.
     """
     lines = [f"# {result.search['title']}", "", f"Source: {result.search['source']}.", ""]
-    lines += [headline(result), ""]
+    lines += [
+        headline(result),
+        "",
+        f"![Published numbers among those of the space]({_FIGURE}.png)",
+        "",
+    ]
     heading: tuple[str, ...]
     for place, found in enumerate(result.classes, start=1):
         lines += [f"## Protocol {place}", ""]
