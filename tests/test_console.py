@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -82,6 +83,7 @@ def outcome(
             "recorded_epoch": [0, 1],
             "layer": np.arange(1, len(column) + 1),
         },
+        attrs={"protocol": json.dumps({"epochs": 500, "depth": 10, "initializer": "he_normal"})},
     )
 
 
@@ -273,6 +275,16 @@ def test_what_does_not_reproduce_is_said_in_a_sentence() -> None:
     assert against_published(outcome(), about(*STUDY)) == [
         "sigmoid: the published 0.51815 does not reproduce; the median is 0.07838, and 0 of 3 "
         "seeds end near the published value."
+    ]
+
+
+def test_other_settings_are_no_evidence_against_the_study() -> None:
+    """What a shorter or shallower training ends at says nothing about a published loss."""
+    dataset = outcome(("sigmoid",))
+    dataset.attrs["protocol"] = json.dumps({"epochs": 20, "depth": 10, "width": 8})
+    assert against_published(dataset, about("sigmoid")) == [
+        "Other settings than the study's (epochs 20 instead of 500 and width 8 instead of 64), so "
+        "its losses say nothing here."
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -54,6 +55,7 @@ def trained(
             "layer": [1, 2],
             "x": x,
         },
+        attrs={"protocol": json.dumps({"epochs": 500, "depth": 10})},
     )
 
 

@@ -247,8 +247,9 @@ def test_the_plan_counts_chunks_bytes_and_hours() -> None:
     assert made.seconds_per_member == pytest.approx(360)
     assert made.core_hours == pytest.approx(1000)
     assert made.sentence(10) == (
-        "10,000 members in 100 chunks of 100; at most 450 kB in 600 files; about 100.0 hours on 10 "
-        "cores like this one (1,000.0 core-hours)"
+        "10,000 members in 100 chunks of 100; at most 450 kB of results in 600 files, "
+        "beside some 20 kB that describe them; about 100.0 hours on 10 cores like this one "
+        "(1,000.0 core-hours)"
     )
 
 
@@ -309,7 +310,7 @@ def test_a_dry_run_says_the_cost_and_makes_nothing(actbench: Call, tmp_path: Pat
     """Members, chunks, bytes and time, before anything is begun."""
     code, out, _ = actbench("--dry-run", *ONE)
     assert code == 0
-    assert "20 members in 7 chunks of 3; at most 2 kB in 42 files; about " in out
+    assert "20 members in 7 chunks of 3; at most 2 kB of results in 42 files, beside " in out
     assert [p.name for p in tmp_path.iterdir()] == ["grid.toml"]
 
 

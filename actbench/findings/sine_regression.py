@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from actbench.claims import Claim, final_loss_claims, published
+from actbench.datasets import protocol_of
 from actbench.findings.wording import by_activation, listed, name, number, plural
 from actbench.metrics.sine_regression import (
     escape_epoch,
@@ -19,6 +20,15 @@ from actbench.statistics import quantiles
 if TYPE_CHECKING:
     import xarray as xr
 
+_STATED = {
+    "epochs": 500,
+    "learning_rate": 1e-3,
+    "depth": 10,
+    "width": 64,
+    "points": 200,
+    "noise_std": 0.1,
+}
+"""What the study says of its protocol."""
 _LONG_PLATEAU = 50  # epochs; the networks that fit the sine leave it within about 30
 
 
@@ -137,7 +147,11 @@ def against_published(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> list[
         One sentence for each finding; empty where all is as published.
     """
     sentences = []
-    for key in dataset["activation"].to_numpy():
+    if other := _other_than_stated(dataset):
+        sentences.append(
+            f"Other settings than the study's ({other}), so its losses say nothing here."
+        )
+    for key in dataset["activation"].to_numpy() if not other else ():
         values = dataset["final_mse"].sel(activation=key).to_numpy()
         claim, median = claims.get(str(key)), quantiles(values)[1]
         if claim is not None and claim.published and not _holds(claim, median):
@@ -154,6 +168,15 @@ def against_published(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> list[
                 f"epoch {epochs[epochs >= 0].min()}."
             )
     return sentences
+
+
+def _other_than_stated(dataset: xr.Dataset) -> str:
+    protocol = protocol_of(dataset)
+    return listed(
+        f"{name} {protocol[name]} instead of {stated}"
+        for name, stated in _STATED.items()
+        if protocol.get(name, stated) != stated
+    )
 
 
 def _holds(claim: Claim, value: float) -> bool:

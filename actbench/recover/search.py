@@ -24,7 +24,7 @@ from actbench.recover.space import Plan
 
 # Drawings per part: enough to fill a stack, few enough to lose little when interrupted.
 _CHUNK_DRAWINGS = {"gradient_ratio": 48, "final_loss": 16}
-_TIMED_PARTS = 3
+_TIMED_PARTS = 5
 
 
 @dataclass(frozen=True)
@@ -183,12 +183,9 @@ def estimated_seconds(plan: Plan) -> float:
     table(plan, evaluator(plan), 0, [0], needed)  # the first use of torch loads modules for seconds
     start = time.perf_counter()
     if isinstance(plan.search, GradientSearch):
-        parts = chunks(plan, len(plan.outers))
-        some = parts[:: max(1, len(parts) // _TIMED_PARTS)]
-        for part in some:
-            sift(plan, part, range(len(plan.search.number)), evaluator(plan))
-        per_drawing = (time.perf_counter() - start) / sum(len(part) for part in some)
-        return per_drawing * steps(plan)
+        # A drawing of the sample gives every number, one of the space what pruning leaves.
+        per_drawing = [_seconds_per_drawing(plan, prune=prune) for prune in (False, True)]
+        return per_drawing[0] * len(choose_sample(plan).outers) + per_drawing[1] * len(plan.outers)
     few = range(min(8, len(plan.outers)))
     table(plan, evaluator(plan), 0, few, np.repeat(needed, len(few), axis=0))
     per_training = (time.perf_counter() - start) / len(few)
@@ -196,3 +193,12 @@ def estimated_seconds(plan: Plan) -> float:
     readings = len(plan.readings) // len(plan.search.axes["read"])
     trained = different * readings * (1 + plan.search.misses)
     return per_training * (trained + plan.search.sample * len(plan.search.number))
+
+
+def _seconds_per_drawing(plan: Plan, *, prune: bool) -> float:
+    parts = chunks(plan, len(plan.outers))
+    some = parts[:: max(1, len(parts) // _TIMED_PARTS)]
+    start = time.perf_counter()
+    for part in some:
+        sift(plan, part, range(len(plan.search.number)), evaluator(plan), prune=prune)
+    return (time.perf_counter() - start) / sum(len(part) for part in some)
