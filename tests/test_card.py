@@ -216,7 +216,7 @@ def test_a_function_without_a_critical_point_has_none() -> None:
 
 
 def _mish(z: comparing.Values) -> comparing.Values:
-    return z * np.tanh(np.logaddexp(0, z))
+    return np.asarray(z * np.tanh(np.logaddexp(0, z)))
 
 
 def _card_with(*fields: facts.Field) -> Card:
@@ -228,7 +228,7 @@ def test_chi_of_a_fixed_point_that_is_not_reached_is_marked() -> None:
 
     def slope(z: comparing.Values) -> comparing.Values:
         tanh = np.tanh(np.logaddexp(0, z))
-        return tanh + z * (1 - tanh**2) / (1 + np.exp(-z))
+        return np.asarray(tanh + z * (1 - tanh**2) / (1 + np.exp(-z)))
 
     formula = theory.Formula(_mish, slope)
     near, away = facts.fields(formula, ["xavier_uniform", "he_normal"], lambda key: None)

@@ -74,7 +74,7 @@ def _facts(card: Card) -> Table:
 def _fields(card: Card) -> Table:
     title = (
         "Mean-field theory, hidden layers of 64 units. chi multiplies the squared error signal per "
-        f"layer; predicted and measured are its decades per layer, {SIGN}"
+        f"layer; predicted and measured: decades per layer, {SIGN}"
     )
     table = Table(title=title, title_justify="left", box=SIMPLE)
     table.add_column("start", overflow="fold")
