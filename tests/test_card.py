@@ -215,6 +215,71 @@ def test_a_function_without_a_critical_point_has_none() -> None:
     assert text.field_values(field)[3:] == ("-", "-")
 
 
+def _mish(z: comparing.Values) -> comparing.Values:
+    return np.asarray(z * np.tanh(np.logaddexp(0, z)))
+
+
+def _card_with(*fields: facts.Field) -> Card:
+    return Card("m", "m", "", "", {}, (), fields, None, False, (), ALPHA, ())
+
+
+def test_chi_of_a_fixed_point_that_is_not_reached_is_marked() -> None:
+    """From he_normal mish keeps q above 5 for 50 layers, where chi of q* = 0 says nothing."""
+
+    def slope(z: comparing.Values) -> comparing.Values:
+        tanh = np.tanh(np.logaddexp(0, z))
+        return np.asarray(tanh + z * (1 - tanh**2) / (1 + np.exp(-z)))
+
+    formula = theory.Formula(_mish, slope)
+    near, away = facts.fields(formula, ["xavier_uniform", "he_normal"], lambda key: None)
+    assert not near.away
+    assert away.away
+    # At 0 mish has the slope 3/5, and he_normal has sigma_w^2 = 2.
+    assert away.limit == pytest.approx(-math.log10(2 * 0.36) / 2)
+    q = 2 * np.linspace(-np.pi, np.pi, 10) ** 2  # of the first layer: one input, variance 2
+    for layer in range(2, 51):
+        q = np.array([theory.next_q(formula, one, 2.0, 0.0) for one in q])
+        if layer == 10:
+            ten = q.mean()
+    assert away.q_of_layers == pytest.approx((ten, q.mean()))
+    said = text.notes(_card_with(near, away))
+    assert text.field_values(away)[2] == "0.72*"
+    assert text.field_values(near)[2] == "0.36"
+    assert "more than 0.001 from -log10(chi) / 2" in said[0]
+    assert len(said) == 2
+    assert said[1].startswith("he_normal: chi alone would give 0.0713, at q* = 0, which this")
+    assert "does not reach within 50 layers (q is 7.38 in layer 10, 5.09" in said[1]
+    assert text.notes(_card_with(near)) == []
+
+
+def test_a_row_without_a_fixed_point_says_so() -> None:
+    """Dashes beside a prediction have their sentence, and no mark."""
+    lost = facts.Field("he_normal", 2.0, 0.0, None, None, None, 0.1, 0.1)
+    assert text.field_values(lost) == ("-", "-", "-", "0.1", "0.1")
+    (said,) = text.notes(_card_with(lost))
+    assert said.startswith("No fixed point of q and c was found from he_normal, hence no chi")
+
+
+def test_settings_that_are_stated_in_words_are_those_that_run() -> None:
+    """The words of a part follow its configuration, and say how to read a 0."""
+    (part,) = (part for part in parts() if part.name == "stability")
+    one = battery.Battery(ACTIVATIONS["relu"], Path("unused"), no_bar, threads=1)
+    config = one._config(part, ["relu"], part.seeds[0])
+    rates = config.learning_rates
+    assert (len(rates), min(rates), max(rates)) == (9, 1e-4, 1)
+    assert (tuple(config.skip), config.epochs) == ((False,), 120)
+    said = battery._in_words(part)
+    assert "nine learning rates from 1e-4 to 1, no skip connections, 120 epochs. 0: no" in said
+    assert "a median may lie between two rates" in said
+
+
+def test_a_limit_of_zero_is_written_as_such() -> None:
+    """The tail of a sigmoid is about 0, not a number of 18 zeros; ReLU's 0 is exactly 0."""
+    assert _facts("sigmoid")["range"].text.startswith("from about 0 (at -40) to 1 (at ")
+    assert "beyond, about 0 at -400 and 1 at 400" in _facts("sigmoid")["range"].evidence
+    assert _facts("relu")["range"].text.startswith("from 0 (")
+
+
 def test_a_clear_difference_can_decide_at_the_seeds_of_every_part() -> None:
     """Where all of one lie below all of the others, the test's p is below a card's level."""
     listed = parts("he_uniform", [TARGETS["sine"]] * 8)
@@ -344,7 +409,17 @@ def _check_pages(
     shown = console.export_text()
     assert "finite differences" in shown
     assert 'mean_field(2,0)"' in shown
-    assert text.summary(card) in " ".join(shown.split())
+    said = " ".join(shown.split())
+    assert text.summary(card) in said
+    for sentence in (text.SIGN, text.PLACES):
+        assert sentence in said
+        assert sentence in " ".join(page.split())
+    for where in (said, page):
+        assert "each network's drift without its sign" in where.replace("&#39;", "'")
+    lines = [line.strip() for line in shown.splitlines()]
+    for title in ("Stability:", "Capacity:", "Cost of"):
+        (at,) = (n for n, line in enumerate(lines) if line.startswith(title))
+        assert lines[at - 1] == ""
 
 
 def open_null() -> io.StringIO:

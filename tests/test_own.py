@@ -79,6 +79,24 @@ def chance(x):
     return x * random.random()
 
 
+def leaves(x):
+    raise SystemExit(3)
+
+
+def leaves_far(x):
+    if x.abs().max() > 30:
+        raise SystemExit(0)
+    return x
+
+
+def leaves_when_made():
+    raise SystemExit(3)
+
+
+def interrupted(x):
+    raise KeyboardInterrupt
+
+
 def prints(x):
     print("hello")
     return x
@@ -223,6 +241,9 @@ def test_bounds_of_the_derivative_are_found(file: Path) -> None:
         ("by_largest", "is not elementwise"),
         ("lists", "returns list, but must return a tensor"),
         ("two", "needs 2 arguments; name a function of one tensor"),
+        ("leaves", "raises SystemExit: 3 on inputs of shape (7, 5)"),
+        ("leaves_far", "raises SystemExit: 0 (line 69) when it is checked; mend it"),
+        ("leaves_when_made", "raises SystemExit: 3 when its module is made"),
         ("number", "is int, but must be a function of a tensor"),
     ],
 )
@@ -236,6 +257,18 @@ def test_what_is_no_activation_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
     assert capsys.readouterr().out == ""
     assert f"{file}:{name}" not in activations.OWN
+
+
+def test_an_interruption_is_not_blamed_on_the_code(file: Path) -> None:
+    """Ctrl-C while a user's code runs stays an interruption."""
+    with pytest.raises(KeyboardInterrupt):
+        own.activation(f"{file}:interrupted")
+
+
+def test_a_built_in_activation_beside_the_eight_is_taken() -> None:
+    """SELU, which other commands know, is known here by the same name."""
+    assert own.activation("selu") is activations.FURTHER["selu"]
+    assert own.candidate("selu").key == "selu"
 
 
 @pytest.mark.parametrize(
@@ -378,6 +411,10 @@ def test_what_a_users_code_raises_later_is_one_line_too(file: Path) -> None:
     module = own.activation(f"{file}:late").module()
     said = r"late raises OSError: too far \(line 4\) while"
     with pytest.raises(ActbenchError, match=said), loading.blaming_own_code():
+        module(torch.full((2,), 1e4))
+    file.write_text(file.read_text().replace("raise OSError('too far')", "raise SystemExit(3)"))
+    module = own.activation(f"{file}:late").module()
+    with pytest.raises(ActbenchError, match="SystemExit: 3"), loading.blaming_own_code():
         module(torch.full((2,), 1e4))
     with pytest.raises(KeyError), loading.blaming_own_code():
         raise KeyError("ours")

@@ -434,7 +434,7 @@ def test_activation_adds_a_test_per_property(
     )
     wanted = "slope or other or requirement or finite_differences"
     result = run(pytester, "--activation=mine.py:good", "-v", "-k", wanted)
-    result.assert_outcomes(passed=9, deselected=3)
+    result.assert_outcomes(passed=9, deselected=3)  # ten of them the suite's, as the docs say
     result.stdout.fnmatch_lines(["*::test_requirement[[]mine.py:good-is_elementwise[]] PASSED*"])
     result = run(pytester, "--activation=mine.py:bad", "-k", "requirement or slope")
     result.assert_outcomes(passed=5, failed=1, errors=1, deselected=5)

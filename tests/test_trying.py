@@ -20,6 +20,12 @@ def act(x):
 def bad(x):
     return x.sum()
 
+def leaves(x):
+    raise SystemExit(0)
+
+def interrupted(x):
+    raise KeyboardInterrupt
+
 def wave(x):
     return x**2
 
@@ -57,6 +63,7 @@ def actbench(
     [
         ((), "there is nothing to try; name an activation, as in: actbench try my_act"),
         (("mine.py:bad",), "mine.py:bad returns shape () for inputs of shape (7, 5)"),
+        (("mine.py:leaves",), "mine.py:leaves raises SystemExit: 0 on inputs of shape (7, 5)"),
         (("nowhere.py:f",), "there is no file 'nowhere.py'"),
         (("gelo",), "unknown activation 'gelo'; known: linear"),
         (("relu", "--target", "mine.py:bad"), "mine.py:bad returns ()"),
@@ -73,6 +80,15 @@ def test_a_mistake_is_one_line(
     assert err.startswith(f"actbench: error: {complaint}")
     assert err.count("\n") == 1
     assert not Path("results").exists()
+
+
+def test_an_interruption_in_own_code_ends_with_its_own_exit_code(
+    actbench: Callable[..., tuple[int, str, str]],
+) -> None:
+    """Ctrl-C is no mistake of the code that happens to run."""
+    code, _, err = actbench("try", "mine.py:interrupted")
+    assert code == 130
+    assert err.strip().startswith("actbench: interrupted")
 
 
 def test_help_says_that_files_run(actbench: Callable[..., tuple[int, str, str]]) -> None:

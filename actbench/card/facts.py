@@ -23,6 +23,10 @@ _MOST_KINKS = 4
 _WIDTH = 64  # of the networks that are measured
 _POINTS = 10  # and their inputs
 _SETTLED = 1e-3
+_TINY = 1e-9  # below it a number of the range is the rounding of a limit
+_FIRST, _LAST, _DEPTH = 10, 40, 50
+NEAR = 0.001
+"""Decades per layer by which a prediction may differ from that of chi; 7 % over 30 layers."""
 _FAILURES = (ActbenchError, ArithmeticError, ValueError)
 """What root finding says of a function that has no root; a user's function may have none."""
 
@@ -58,6 +62,7 @@ class Field:
         predicted: Decades per layer by which the error signal shrinks toward the input, layers 10
             to 40 of 50, by following q from the inputs; ``None`` where it is not finite.
         measured: The same in networks of depth 50, pooled; ``None`` where not measured.
+        q_of_layers: q in layers 10 and 50, which the prediction follows.
     """
 
     initializer: str
@@ -68,6 +73,22 @@ class Field:
     chi: float | None
     predicted: float | None
     measured: float | None
+    q_of_layers: tuple[float, float] | None = None
+
+    @property
+    def limit(self) -> float | None:
+        """What the prediction would be if q were q* in every layer, in decades per layer.
+
+        The squared error signal is multiplied by chi (Schoenholz et al. 2017, section 4).
+        """
+        return -math.log10(self.chi) / 2 if self.chi else None
+
+    @property
+    def away(self) -> bool:
+        """Whether chi does not describe networks of this depth, as q is not at q* in them."""
+        if self.limit is None or self.predicted is None:
+            return False
+        return abs(self.predicted - self.limit) > NEAR
 
 
 def of_function(formula: theory.Formula, derivatives: xr.Dataset) -> list[Fact]:
@@ -129,25 +150,28 @@ def _kinks(slope: NDArray[np.float64], z: NDArray[np.float64]) -> Fact:
 def _range(value: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Fact:
     (low, at_low), (high, at_high) = theory.extremes(value, _REACH)
     far = value(np.array([-_FAR, _FAR]))
-    text = f"from {number(low)} (at {number(at_low)}) to {number(high)} (at {number(at_high)})"
-    how = (
-        f"8,001 points of [-{_REACH:g}, {_REACH:g}], refined between them; beyond, "
-        f"{number(far[0])} at -{_FAR:g} and {number(far[1])} at {_FAR:g}"
-    )
-    return Fact("range", text, how, good=bool(np.isfinite(far).all()))
+    text = f"from {_about(low)} (at {number(at_low)}) to {_about(high)} (at {number(at_high)})"
+    return Fact("range", text, _searched(far), good=bool(np.isfinite(far).all()))
 
 
 def _bounds(derivative: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Fact:
     (low, at_low), (high, at_high) = theory.extremes(derivative, _REACH)
     far = derivative(np.array([-_FAR, _FAR]))
     text = (
-        f"from {number(low, 4)} (at {number(at_low)}) to {number(high, 4)} (at {number(at_high)})"
+        f"from {_about(low, 4)} (at {number(at_low)}) to {_about(high, 4)} (at {number(at_high)})"
     )
-    how = (
+    return Fact("derivative", text, _searched(far), good=bool(np.isfinite(far).all()))
+
+
+def _searched(far: NDArray[np.float64]) -> str:
+    return (
         f"8,001 points of [-{_REACH:g}, {_REACH:g}], refined between them; beyond, "
-        f"{number(far[0])} at -{_FAR:g} and {number(far[1])} at {_FAR:g}"
+        f"{_about(far[0])} at -{_FAR:g} and {_about(far[1])} at {_FAR:g}"
     )
-    return Fact("derivative", text, how, good=bool(np.isfinite(far).all()))
+
+
+def _about(value: float, digits: int = 3) -> str:
+    return "about 0" if 0 < abs(value) < _TINY else number(value, digits)
 
 
 def fields(
@@ -168,6 +192,7 @@ def fields(
         initializer = initializers.get(key)
         w2, b2 = initializer.sigma_w2(_WIDTH, _WIDTH), initializer.sigma_b2(_WIDTH)
         point = _fixed_point(formula, w2, b2)
+        predicted, q_of_layers = _predicted(formula, initializer)
         found.append(
             Field(
                 initializer=key,
@@ -176,19 +201,25 @@ def fields(
                 q=None if point is None else point.q,
                 c=None if point is None else point.c,
                 chi=None if point is None else point.chi,
-                predicted=_predicted(formula, initializer),
+                predicted=predicted,
                 measured=measured(key),
+                q_of_layers=q_of_layers,
             )
         )
     return found
 
 
-def _predicted(formula: theory.Formula, initializer: Initializer) -> float | None:
+def _predicted(
+    formula: theory.Formula, initializer: Initializer
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Decades per layer, and q in layer 10 and in the last."""
     x = np.linspace(-np.pi, np.pi, _POINTS)
     with np.errstate(all="ignore"):
-        signal = theory.predict(formula, initializer, x, depth=50, width=_WIDTH).error_signal_rms
-        slope = theory.decades_per_layer(signal, 10, 40)
-    return slope if math.isfinite(slope) else None
+        found = theory.predict(formula, initializer, x, depth=_DEPTH, width=_WIDTH)
+        slope = theory.decades_per_layer(found.error_signal_rms, _FIRST, _LAST)
+    if not math.isfinite(slope):
+        return None, None
+    return slope, (float(found.q[_FIRST - 1]), float(found.q[_DEPTH - 1]))
 
 
 def _fixed_point(formula: theory.Formula, w2: float, b2: float) -> theory.FixedPoint | None:

@@ -55,6 +55,8 @@ class Part:
         settings: Settings that differ from the experiment's defaults.
         measures: What is compared.
         seeds: How many the activation that is tried has, and each of the eight that are stored.
+        further: Settings to state that are the experiment's defaults, in words.
+        note: How to read its numbers, as a sentence without its full stop.
     """
 
     name: str
@@ -63,6 +65,8 @@ class Part:
     settings: Mapping[str, Any]
     measures: tuple[Measure, ...] = ()
     seeds: tuple[int, int] = _SEEDS
+    further: tuple[str, ...] = ()
+    note: str = ""
 
 
 def parts(initializer: str = TRAINED_BY, own_targets: Sequence[TargetFunction] = ()) -> list[Part]:
@@ -90,6 +94,9 @@ def parts(initializer: str = TRAINED_BY, own_targets: Sequence[TargetFunction] =
                 for key in flow
             ),
             _FLOW_SEEDS,
+            note="These are sizes, of growth as of shrinking: each network's drift without its "
+            "sign, and their median; the table of mean-field theory has the sign, of all networks "
+            "pooled",
         ),
         Part(
             "stability",
@@ -104,6 +111,8 @@ def parts(initializer: str = TRAINED_BY, own_targets: Sequence[TargetFunction] =
                 )
                 for depth in _STABILITY_DEPTHS
             ),
+            further=("nine learning rates from 1e-4 to 1", "no skip connections", "120 epochs"),
+            note="0: no rate converged; a median may lie between two rates that were tried",
         ),
         _capacity("capacity", tuple(TARGETS.values()), trained),
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.box import SIMPLE
 from rich.console import RenderableType
 from rich.table import Table
@@ -9,11 +11,18 @@ from rich.text import Text
 
 from actbench.card import Card, Group
 from actbench.card.comparing import Estimate, Row
-from actbench.card.facts import Field, initializer_of
+from actbench.card.facts import NEAR, Field, initializer_of
 from actbench.colors import ACTIVATION_STYLES
 from actbench.findings.wording import listed, number, plural
 
 _NONE = "-"
+_MARK = "*"
+SIGN = "positive: the error signal shrinks toward the input"
+"""What the sign of decades per layer means, wherever they stand with one."""
+PLACES = (
+    "Place ranks medians, also where nothing can be told apart; it ties with all that are named "
+    "neither under wins nor under loses."
+)
 
 
 def show(card: Card, width: int) -> list[RenderableType]:
@@ -26,9 +35,12 @@ def show(card: Card, width: int) -> list[RenderableType]:
     Returns:
         What to print, in order.
     """
-    parts: list[RenderableType] = [_heading(card), _facts(card), _fields(card)]
-    parts += [Text(f"Critical initialization: {critical_in_words(card)}"), Text()]
-    parts += [_comparisons(group, width) for group in card.groups]
+    parts: list[RenderableType] = [_heading(card), _facts(card), Text(), _fields(card)]
+    parts += [Text(note) for note in notes(card)]
+    parts += [Text(f"Critical initialization: {critical_in_words(card)}")]
+    parts += [Text(), Text(PLACES), Text()]
+    for group in card.groups:
+        parts += [_comparisons(group, width), Text()]
     return [*parts, Text(summary(card), style="bold")]
 
 
@@ -60,7 +72,10 @@ def _facts(card: Card) -> Table:
 
 
 def _fields(card: Card) -> Table:
-    title = "Mean-field theory, hidden layers of 64 units; error signal in decades per layer"
+    title = (
+        "Mean-field theory, hidden layers of 64 units. chi multiplies the squared error signal per "
+        f"layer; predicted and measured: decades per layer, {SIGN}"
+    )
     table = Table(title=title, title_justify="left", box=SIMPLE)
     table.add_column("start", overflow="fold")
     for heading in ("q*", "c*", "chi", "predicted", "measured"):
@@ -81,7 +96,49 @@ def field_values(field: Field) -> tuple[str, ...]:
     """
     values = (field.q, field.c, field.chi, field.predicted, field.measured)
     # Rounding of the quadrature is no drift.
-    return tuple(_NONE if v is None else number(0.0 if abs(v) < 1e-9 else v, 3) for v in values)
+    q, c, chi, *decades = (
+        _NONE if v is None else number(0.0 if abs(v) < 1e-9 else v, 3) for v in values
+    )
+    return (q, c, chi + _MARK if field.away else chi, *decades)
+
+
+def notes(card: Card) -> list[str]:
+    """Say where the numbers of mean-field theory do not follow from one another, and why.
+
+    Args:
+        card: The card.
+
+    Returns:
+        Sentences, of the marked initializations first; none where every row speaks for itself.
+    """
+    away = [_away_in_words(field) for field in card.fields if field.away]
+    said = [
+        f"{_MARK} chi belongs to q*; the prediction follows q from layer to layer, and differs by "
+        f"more than {NEAR:g} from -log10(chi) / 2:",
+        *away,
+    ]
+    unsettled = [f for f in card.fields if f.chi is None and f.predicted is not None]
+    lost = (
+        "No fixed point of q and c was found from "
+        f"{listed(f.initializer for f in unsettled)}, hence no chi; the prediction follows q from "
+        "layer to layer and needs none."
+    )
+    return (said if away else []) + ([lost] if unsettled else [])
+
+
+def _away_in_words(field: Field) -> str:
+    limit = field.limit or 0.0
+    text = f"{field.initializer}: chi alone would give {number(limit if abs(limit) > 1e-6 else 0)}"
+    if field.q is None or field.q_of_layers is None:
+        return f"{text}."
+    first, last = field.q_of_layers
+    reached = math.isclose(last, field.q, rel_tol=0.01)
+    how = "reaches late" if reached else "does not reach within 50 layers"
+    where = f"q* = {number(field.q)}" if math.isfinite(field.q) else "an infinite q*"
+    return (
+        f"{text}, at {where}, which this network {how} (q is {number(first)} in layer 10, "
+        f"{number(last)} in layer 50)."
+    )
 
 
 def critical_in_words(card: Card) -> str:
@@ -110,7 +167,7 @@ def critical_in_words(card: Card) -> str:
 def _comparisons(group: Group, width: int) -> Table:
     table = Table(
         title=group.title,
-        caption=group.protocol,
+        caption=f"{group.protocol}. {direction(group)}",
         title_justify="left",
         caption_justify="left",
         box=SIMPLE,
@@ -130,6 +187,18 @@ def _comparisons(group: Group, width: int) -> Table:
             others(row, "loses"),
         )
     return table
+
+
+def direction(group: Group) -> str:
+    """Say which values of a group are better.
+
+    Args:
+        group: Its rows are better in the same direction.
+
+    Returns:
+        A sentence.
+    """
+    return f"The {'smaller' if group.rows[0].better == 'low' else 'larger'}, the better."
 
 
 def estimate_in_words(estimate: Estimate) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from actbench.activations import ACTIVATIONS
+from actbench.activations import ACTIVATIONS, FURTHER
 from actbench.cli.options import (
     Device,
     Out,
@@ -24,15 +24,16 @@ from actbench.initializers import KEYS as INITIALIZER_KEYS
 
 
 def _complete_activation(incomplete: str) -> list[str]:
-    return [key for key in (*ACTIVATIONS, *offered("activation")) if key.startswith(incomplete)]
+    known = (*ACTIVATIONS, *FURTHER, *offered("activation"))
+    return [key for key in known if key.startswith(incomplete)]
 
 
 def try_(
     activation: Annotated[
         str | None,
         typer.Argument(
-            help="Your activation: path/to/file.py:name, module:name, or what a package offers. "
-            "[bold]A file runs as code.[/]",
+            help="Your activation: path/to/file.py:name, module:name, or what a package offers; or "
+            "a built-in one, such as selu. [bold]A file runs as code.[/]",
             autocompletion=_complete_activation,
         ),
     ] = None,

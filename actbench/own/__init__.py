@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
@@ -22,7 +22,15 @@ from actbench.activations import Activation
 from actbench.errors import ActbenchError
 from actbench.initializers import Initializer
 from actbench.own.checks import CHECKS, Candidate
-from actbench.own.loading import Loaded, in_one_line, listening, load, offered
+from actbench.own.loading import (
+    RAISED,
+    Loaded,
+    blaming_own_code,
+    in_one_line,
+    listening,
+    load,
+    offered,
+)
 from actbench.targets import TargetFunction
 from actbench.theory import Formula, derivative_bounds
 
@@ -38,6 +46,7 @@ __all__ = [
 ]
 
 _LAYERS_DRAWN = 64
+_BUILT_IN: Mapping[str, Activation] = {**activations.ACTIVATIONS, **activations.FURTHER}
 
 
 class _Function(nn.Module):
@@ -55,9 +64,10 @@ def activation(given: str) -> Activation:
     """Return a built-in activation, or load, check and register one of the user's.
 
     Args:
-        given: A key of the registry, ``path/to/file.py:name``, ``module:name``, or the name of an
-            entry point in the group ``actbench.activations``. What is named is a function of a
-            tensor, a class or function that makes an ``nn.Module`` without arguments, or a module.
+        given: A built-in key (of the eight, or ``"selu"``), ``path/to/file.py:name``,
+            ``module:name``, or the name of an entry point in the group ``actbench.activations``.
+            What is named is a function of a tensor, a class or function that makes an
+            ``nn.Module`` without arguments, or a module.
 
     Returns:
         The activation, which ``activations.get`` finds from now on.
@@ -65,17 +75,19 @@ def activation(given: str) -> Activation:
     Raises:
         ActbenchError: It can't be loaded, or fails one of ``CHECKS``.
     """
-    if given in activations.ACTIVATIONS:
+    if given in _BUILT_IN:
         return activations.get(given)
-    loaded = load("activation", given, activations.ACTIVATIONS)
+    loaded = load("activation", given, _BUILT_IN)
     unchecked = _candidate(loaded)
-    for check in CHECKS.values():
-        check(unchecked)
+    with blaming_own_code("when it is checked"):
+        for check in CHECKS.values():
+            check(unchecked)
+        bounds = derivative_bounds(formula(unchecked.build))
     found = Activation(
         key=loaded.key,
         name=loaded.name,
         formula=loaded.summary or "its code",
-        derivative_bounds=derivative_bounds(formula(unchecked.build)),
+        derivative_bounds=bounds,
         paper="none",
         module_name="",
         factory=unchecked.build,
@@ -97,9 +109,9 @@ def candidate(given: str) -> Candidate:
     Raises:
         ActbenchError: It can't be loaded.
     """
-    if given in activations.ACTIVATIONS:
+    if given in _BUILT_IN:
         return Candidate(given, activations.get(given).module)
-    return _candidate(load("activation", given, activations.ACTIVATIONS))
+    return _candidate(load("activation", given, _BUILT_IN))
 
 
 def _candidate(loaded: Loaded) -> Candidate:
@@ -137,7 +149,7 @@ def _made(loaded: Loaded) -> nn.Module | None:
     try:
         with listening() as printed:
             module = loaded.thing()
-    except Exception as error:
+    except RAISED as error:
         raise ActbenchError(
             f"{loaded.key} raises {in_one_line(error)} when its module is made; mend it"
         ) from error
@@ -280,7 +292,7 @@ def _called(loaded: Loaded, given: object) -> Any:
     try:
         with listening() as printed:
             result = loaded.thing(given)
-    except Exception as error:
+    except RAISED as error:
         raise ActbenchError(f"{loaded.key} raises {in_one_line(error)}; mend it") from error
     if printed.getvalue():
         raise ActbenchError(f"{loaded.key} prints when it is called; remove the print")

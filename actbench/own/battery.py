@@ -260,9 +260,12 @@ def _in_words(part: Part) -> str:
     }
     if part.experiment == "gradient-flow":
         said = {"depth": 50, "width": 64, "layers": "10 to 40", "inputs": 10}
-    if part.experiment == "stability":
-        said |= {"skip connections": "none", "epochs": 120, "learning rates": "9, 1e-4 to 1"}
-    return f"{own} seeds of yours, {stored} of each of the eight; {settings_in_words(said)}"
+    further = "".join(f", {words}" for words in part.further)
+    note = f". {part.note}" if part.note else ""
+    return (
+        f"{own} seeds of yours, {stored} of each of the eight; {settings_in_words(said)}{further}"
+        f"{note}"
+    )
 
 
 def _environment(found: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from actbench.errors import ActbenchError
-from actbench.own.loading import in_one_line, listening
+from actbench.own.loading import RAISED, in_one_line, listening
 
 _REACH = 20.0
 _SHAPE = (7, 5)
@@ -46,7 +46,7 @@ class Candidate:
             with listening() as printed:
                 # A copy, so that one that works in place does no harm.
                 value = module(z.clone())
-        except Exception as error:
+        except RAISED as error:
             raise ActbenchError(
                 f"{self.key} raises {in_one_line(error)} on inputs of shape {tuple(z.shape)} and "
                 f"{_name(z.dtype)}; it must work elementwise on a tensor of any shape"

@@ -25,6 +25,9 @@ from actbench.errors import ActbenchError, unknown_name
 _FILES: dict[str, str] = {}
 """Files of the user's that ran in this process, to the key under which."""
 
+RAISED = (Exception, SystemExit)
+"""What ends a user's code and is theirs to mend: ``sys.exit`` too, but not an interruption."""
+
 GROUPS: Mapping[str, str] = {
     "activation": "actbench.activations",
     "target": "actbench.targets",
@@ -131,21 +134,24 @@ def in_one_line(error: BaseException, file: str | None = None) -> str:
 
 
 @contextmanager
-def blaming_own_code() -> Iterator[None]:
+def blaming_own_code(when: str = "while networks are trained") -> Iterator[None]:
     """Turn what a user's code raises in the block into one line that says so.
+
+    Args:
+        when: What is being done with it.
 
     Raises:
         ActbenchError: An exception came out of a file that ``load`` has run.
     """
     try:
         yield
-    except Exception as error:
+    except RAISED as error:
         frames = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
         file = next((file for file in _FILES if file in frames), None)
         if file is None or isinstance(error, ActbenchError):
             raise
         raise ActbenchError(
-            f"{_FILES[file]} raises {in_one_line(error, file)} while networks are trained; mend it"
+            f"{_FILES[file]} raises {in_one_line(error, file)} {when}; mend it"
         ) from error
 
 
@@ -168,7 +174,7 @@ def _executed(spec: ModuleSpec, shown: str, file: str) -> ModuleType:
         with listening() as printed:
             assert spec.loader is not None  # noqa: S101 - for the type checker; seen by the caller
             spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except RAISED as error:
         del sys.modules[spec.name]
         raise ActbenchError(
             f"{shown} raises {in_one_line(error, file)} when it is loaded; mend it, or move what "
@@ -191,7 +197,7 @@ def _imported(given: str, name: str) -> ModuleType:
             f"there is no module {name!r} for {given!r}, neither installed nor in this folder; "
             "install it, or give path/to/file.py:name"
         ) from error
-    except (Exception, SystemExit) as error:
+    except RAISED as error:
         raise ActbenchError(
             f"module {name!r} raises {in_one_line(error)} when it is loaded; mend it"
         ) from error

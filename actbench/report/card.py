@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 
 from actbench.card import Card
 from actbench.card.comparing import COST_MARGIN, INTERVAL_LEVEL, LEVEL, METHOD
-from actbench.card.text import critical_in_words, estimate_in_words, field_values, others, summary
+from actbench.card.text import (
+    PLACES,
+    SIGN,
+    critical_in_words,
+    direction,
+    estimate_in_words,
+    field_values,
+    notes,
+    others,
+    summary,
+)
 from actbench.colors import style_of
 from actbench.figures import card as figures
 from actbench.figures.saving import save
@@ -76,8 +86,12 @@ def html(card: Card, drawings: list[Drawing]) -> str:
         "summary": summary(card),
         "critical": critical_in_words(card),
         "against": card.against(),
-        "name_of": lambda key: style_of(key).name,
+        "name_of": lambda key: card.name if key == card.activation else style_of(key).name,
         "field_values": field_values,
+        "notes": notes(card),
+        "sign": SIGN,
+        "places": PLACES,
+        "direction": direction,
         "estimate": estimate_in_words,
         "others": others,
         "method": METHOD,
