@@ -6,6 +6,7 @@ import json
 import math
 import os
 import tempfile
+import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.resources import files
@@ -75,6 +76,30 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
+
+
+def read_toml(path: Path, what: str, hint: str) -> dict[str, Any]:
+    """Read a TOML file; nothing in it is executed.
+
+    Args:
+        path: The file.
+        what: What it holds, such as ``"the grid"``.
+        hint: What to do where there is no such file, a sentence without its period.
+
+    Returns:
+        Its tables.
+
+    Raises:
+        ActbenchError: It is not there, can't be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ActbenchError(f"there is no file {path}. {hint}") from error
+    except OSError as error:
+        raise ActbenchError(f"can't read {what} in {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ActbenchError(f"can't read {what} in {path}: {error}") from error
 
 
 def prepare_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ from actbench.experiments import get as get_experiment
 from actbench.files import write_atomic
 from actbench.findings.sine_regression import against_published
 from actbench.results import Outcome, fulfil
+from actbench.stopwatch import duration
 
 if TYPE_CHECKING:
     from actbench.claims import ClaimsFile
@@ -93,15 +94,13 @@ def jobs_of(file: ClaimsFile, seeds: int, device: str, threads: int | None) -> l
         threads: CPU threads.
 
     Returns:
-        One job per protocol that a claim names.
+        One job per protocol: a file has none that no claim names.
     """
-    named = {claim.protocol for claim in file.claim}
     jobs = []
     for name, protocol in file.protocol.items():
-        if name in named:
-            config = evidence.config_for(protocol, seeds, device, threads)
-            variant = evidence.file_name(name, protocol) if protocol.settings else None
-            jobs.append(Job(get_experiment(protocol.experiment), config, variant))
+        config = evidence.config_for(protocol, seeds, device, threads)
+        variant = evidence.file_name(name, protocol) if protocol.settings else None
+        jobs.append(Job(get_experiment(protocol.experiment), config, variant))
     return jobs
 
 
@@ -228,7 +227,7 @@ class Session:
             module.run(small)
             per_step = (time.perf_counter() - start) / max(1, small.steps)
             self._console.print(
-                f"{job.name or job.experiment.key}: about {per_step * job.config.steps:.0f} s, "
+                f"{job.name or job.experiment.key}: about {duration(per_step * job.config.steps)}, "
                 f"into {self.out}/",
                 highlight=False,
             )

@@ -1,4 +1,4 @@
-"""A clock that waits for the accelerator before it is read."""
+"""A clock that waits for the accelerator before it is read, and durations in words."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+
+def duration(seconds: float) -> str:
+    """Say a duration as a person would.
+
+    Args:
+        seconds: The duration.
+
+    Returns:
+        Such as ``"12 s"`` or, from an hour on, ``"1.5 hours"``.
+    """
+    hours = seconds / 3600
+    return f"{hours:,.1f} hours" if hours >= 1 else f"{seconds:,.0f} s"
 
 
 def _nothing_to_wait_for() -> None:

@@ -31,8 +31,9 @@ LAYERS: Sequence[Sequence[str]] = (
     ("sweeps.axes", "devices", "environment", "experiments", "records", "statistics", "theory"),
     ("kernels", "datasets", "sweeps.grids", "parallel", "own"),
     ("claims.claim", "networks", "metrics", "checkpoints", "sweeps.grid_files", "sweeps.stores"),
-    ("claims.references", "stacks"),
-    ("training", "claims"),
+    ("claims.references", "claims.coordinates", "stacks"),
+    ("training", "claims.shape"),
+    ("claims",),
     (
         "experiments.*",
         "sweeps.chunks",

@@ -115,39 +115,80 @@ BAD = [
         r"claim 'first', field 'protocol': 'other' is not one of \['main",
     ),
     ("claim.0.relation.tolerance", None, r"claim 'first', field 'relation': .*needs a tolerance"),
-    ("claim.0.relation.tolerance", 0.0, r"claim 'first', field 'relation.tolerance': .*greater"),
+    (
+        "claim.0.relation.tolerance",
+        0.0,
+        r"claim 'first', field 'relation.tolerance' is 0.0, but must be above 0$",
+    ),
     ("claim.0.relation.tolerance", math.inf, r"claim 'first', field 'relation.tolerance'"),
     ("claim.0.relation.kind", "above", r"claim 'first', field 'relation': .*take none"),
-    ("claim.0.relation.kind", "near", r"claim 'first', field 'relation.kind': .*'equals'"),
+    (
+        "claim.0.relation.kind",
+        "near",
+        r"field 'relation.kind' is 'near', but must be 'equals', 'above'",
+    ),
     ("claim.0.relation.reason", "", r"claim 'first', field 'relation.reason'"),
     ("claim.0.relation.value", math.nan, r"claim 'first', field 'relation.value'"),
-    ("claim.0.published", None, r"claim 'first', .*needs a value, its own or the published"),
-    ("claim.0.direction", {"kind": "above", "reason": "r"}, r"claim 'first', .*needs a value"),
-    ("claim.0.published", math.inf, r"claim 'first', field 'published': .*finite"),
-    ("claim.0.expected", "fine", r"claim 'first', field 'expected': .*'reproduced'"),
-    ("claim.0.expected", None, r"claim 'first', field 'expected': Field required"),
+    ("claim.0.published", None, r"claim 'first': a relation needs a value, its own or the publ"),
+    ("claim.0.direction", {"kind": "above", "reason": "r"}, r"claim 'first': .*needs a value"),
+    (
+        "claim.0.published",
+        math.inf,
+        r"claim 'first', field 'published' is inf, but must be a finite number$",
+    ),
+    (
+        "claim.0.expected",
+        "fine",
+        r"claim 'first', field 'expected' is 'fine', but must be 'reproduced', 'd",
+    ),
+    ("claim.0.expected", None, r"claim 'first', field 'expected' is missing; add it$"),
     ("claim.0.because", "", r"claim 'first', field 'because'"),
-    ("claim.0.share", 1.0, r"claim 'first', field 'share': .*less than 1"),
+    ("claim.0.share", 1.0, r"claim 'first', field 'share' is 1.0, but must be below 1$"),
     ("claim.0.quantifier", "some", r"claim 'first', field 'quantifier'"),
-    ("claim.0.metric", None, r"claim 'first', .*a testable claim needs a protocol, a metric"),
-    ("claim.0.relation", None, r"claim 'first', .*a testable claim needs"),
-    ("claim.0.tolerance", 1.0, r"claim 'first', field 'tolerance': Extra inputs"),
-    ("claim.0.relation.tol", 1.0, r"claim 'first', field 'relation.tol': Extra inputs"),
-    ("claim.0.id", None, r"claim 'number 1', field 'id': Field required"),
+    ("claim.0.metric", None, r"claim 'first': a testable claim needs a protocol, a metric"),
+    ("claim.0.relation", None, r"claim 'first': a testable claim needs"),
+    ("claim.0.tolerance", 1.0, r"claim 'first', unknown field 'tolerance'; known: id, source"),
+    (
+        "claim.0.relation.tol",
+        1.0,
+        r"claim 'first', relation, unknown field 'tol'; .*mean 'tolerance'\?",
+    ),
+    ("claim.0.id", None, r"claim 'number 1', field 'id' is missing; add it$"),
     ("claim.0.id", "Not Kebab", r"claim 'Not Kebab', field 'id'"),
     ("claim.0.id", "second", r"claim 'second', field 'id': stands there twice"),
-    ("claim.1.metric", {"name": "final_mse"}, r"claim 'second', .*not_testable has no protocol"),
-    ("claim.1.protocol", "main", r"claim 'second', .*not_testable has no protocol"),
-    ("claim", None, r"field 'claim': Field required"),
-    ("study", None, r"field 'study': Field required"),
-    ("colour", "red", r"field 'colour': Extra inputs"),
+    ("claim.1.metric", {"name": "final_mse"}, r"claim 'second': .*not_testable has no protocol"),
+    ("claim.1.protocol", "main", r"claim 'second': .*not_testable has no protocol"),
+    ("claim", None, r"toml: field 'claim' is missing; add it$"),
+    ("study", None, r"toml: field 'study' is missing; add it$"),
+    ("colour", "red", r"toml: unknown field 'colour'; known: study, protocol, claim.$"),
     (
         "protocol.main.experiment",
         "sine",
         r"protocol 'main', field 'experiment': there is no.*'sine'",
     ),
-    ("protocol.main.seeds", 0, r"field 'protocol.main.seeds'"),
-    ("protocol.main.depth", 5, r"field 'protocol.main.depth': Extra inputs"),
+    ("protocol.main.seeds", 0, r"protocol 'main', field 'seeds' is 0, but must be at least 1$"),
+    # Of its TOML type, and no other that looks like it.
+    ("claim.0.relation.value", "0.2", r"field 'relation.value' is '0.2', but must be a number$"),
+    ("claim.0.relation.tolerance", True, r"'relation.tolerance' is true, but must be a number$"),
+    ("claim.0.published", "0.5", r"field 'published' is '0.5', but must be a number$"),
+    ("claim.0.share", "0.9", r"field 'share' is '0.9', but must be a number$"),
+    ("claim.0.ours", "yes", r"field 'ours' is 'yes', but must be true or false$"),
+    ("claim.0.ours", 1, r"field 'ours' is 1, but must be true or false$"),
+    ("claim.0.relation.relative", 0, r"field 'relation.relative' is 0, but must be true or false"),
+    ("claim.0.metric.target", ["x"], r"field 'metric': target is \['x'\], but must be a text$"),
+    ("claim.0.metric.name", ["x"], r"field 'metric': there is no metric"),
+    ("claim.0.relation", 3, r"claim 'first', field 'relation' is 3, but must be a table$"),
+    ("protocol.main.seeds", "16", r"field 'seeds' is '16', but must be a whole number$"),
+    ("protocol.main.seeds", 16.0, r"field 'seeds' is 16.0, but must be a whole number$"),
+    ("protocol.main.slow", "true", r"field 'slow' is 'true', but must be true or false$"),
+    ("protocol.main.settings", 3, r"protocol 'main', field 'settings' is 3, but must be a table$"),
+    # A name with a slip is told as such, not as the lack of the right one.
+    (
+        "protocol.short",
+        {"experiment": "closed-forms", "settings": {"points": 9}},
+        r"toml: protocol 'short' is used by no claim; use it in a claim or remove it$",
+    ),
+    ("protocol.main.depth", 5, r"protocol 'main', unknown field 'depth'; known: exp"),
 ]
 
 
@@ -160,10 +201,42 @@ def test_a_mistake_is_named(place: str, value: object, text: str, tmp_path: Path
     assert str(error.value).startswith(f"{path}: ")
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "place"),
+    [
+        ("claim.0.because", "becuase", "claim 'first', "),
+        ("claim.0.relation.reason", "raeson", "claim 'first', relation, "),
+        ("claim.1.expected", "expect", "claim 'second', "),
+        ("protocol.main.experiment", "experimnet", "protocol 'main', "),
+        ("study", "sudy", ""),
+    ],
+)
+def test_a_slip_in_a_fields_name_is_named(
+    right: str, wrong: str, place: str, tmp_path: Path
+) -> None:
+    """Not that the right one is missing: the slip, with the name that is meant."""
+    parent, _, name = right.rpartition(".")
+    slipped = change(change(good(), right, None), f"{parent}.{wrong}" if parent else wrong, "it")
+    path = write(tmp_path / "claims.toml", slipped)
+    with pytest.raises(ActbenchError) as caught:
+        claims.load(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: {place}unknown field {wrong!r}; known: ")
+    assert text.endswith(f"Did you mean {name!r}?")
+
+
+def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
+    """Strict types refuse texts, not ``value = 1``."""
+    path = write(tmp_path / "claims.toml", change(good(), "claim.0.relation.value", 1))
+    relation = claims.load(path).claim[0].relation
+    assert relation is not None
+    assert relation.bounds == pytest.approx((0.9, 1.1))
+
+
 def test_a_relative_tolerance_needs_something_to_be_relative_to(tmp_path: Path) -> None:
     """A share of 0 is no tolerance: nothing could be judged, and no margin be given."""
     zero = change(change(good(), "claim.0.published", 0.0), "claim.0.relation.relative", True)
-    with pytest.raises(ActbenchError, match=r"claim 'first', .*can't be relative to a value of 0"):
+    with pytest.raises(ActbenchError, match=r"claim 'first': .*can't be relative to a value of 0"):
         claims.load(write(tmp_path / "claims.toml", zero))
 
 
@@ -172,9 +245,15 @@ def test_a_relative_tolerance_needs_something_to_be_relative_to(tmp_path: Path) 
     [
         (b"[[claim]]\nid = relu\n", "line 2"),
         (b"\xff\xfe\x00", "utf-8"),
-        (b"study = 's'\nclaim = [3]\n[protocol]\n", "claim 'number 1', Input should be"),
-        (b"study = 's'\nclaim = []\n[protocol]\n", "field 'claim': Tuple should have at least 1"),
-        (b"study = 's'\n[claim]\nid = 'a'\n[protocol]\n", "field 'claim'"),
+        (b"study = 's'\nclaim = [3]\n[protocol]\n", "claim 'number 1' is 3, but must be a table$"),
+        (
+            b"study = 's'\nclaim = []\n[protocol]\n",
+            r"field 'claim' is \[\], but must be one table \[\[claim\]\] at least",
+        ),
+        (
+            b"study = 's'\n[claim]\nid = 'a'\n[protocol]\n",
+            r"field 'claim' is .*, with two brackets$",
+        ),
     ],
 )
 def test_what_is_no_file_of_claims_is_told(content: bytes, text: str, tmp_path: Path) -> None:
@@ -187,9 +266,15 @@ def test_what_is_no_file_of_claims_is_told(content: bytes, text: str, tmp_path: 
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    """A file that is not there is named."""
-    with pytest.raises(ActbenchError, match=r"can't read the claims in .*nowhere\.toml"):
+    """A file that is not there is named once, with what to do; a folder is none."""
+    with pytest.raises(ActbenchError) as caught:
         claims.load(tmp_path / "nowhere.toml")
+    assert str(caught.value) == (
+        f"there is no file {tmp_path / 'nowhere.toml'}. docs/own_study.md shows how to write one"
+    )
+    with pytest.raises(ActbenchError) as caught:
+        claims.load(tmp_path)
+    assert str(caught.value) == f"can't read the claims in {tmp_path}: Is a directory"
 
 
 @pytest.mark.parametrize(

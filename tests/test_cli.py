@@ -30,6 +30,7 @@ from actbench.doctor import Finding
 from actbench.experiments import EXPERIMENTS, sine_regression
 from actbench.initializers import KEYS
 from actbench.session import Job, Session, study_jobs
+from actbench.stopwatch import duration
 
 TINY = (
     *("--depth", "2", "--width", "8", "--epochs", "3", "--seeds", "2"),
@@ -404,7 +405,9 @@ def test_a_dry_run_writes_nothing(
         monkeypatch.setattr(experiment.module(), "run", work)
     monkeypatch.setattr("actbench.session.time", SimpleNamespace(perf_counter=lambda: clock[0]))
     ended = actbench(*arguments, "--dry-run", "--out", "mine")
-    expected = [f"{name}: about {2 * count} s, into mine/" for name, count in steps.items()]
+    expected = [
+        f"{name}: about {duration(2.0 * count)}, into mine/" for name, count in steps.items()
+    ]
     assert (ended.code, ended.err) == (0, "")
     said = ended.out.splitlines()
     assert said[-len(expected) :] == expected
@@ -686,7 +689,9 @@ def test_reproduce_says_what_changed(
     tiny_study.write_text(changed, encoding="utf-8")
     ended = actbench(*REPRODUCE)
     assert ended.code == 1
-    assert squeezed(ended.out).endswith("1 not_testable; CHANGED: the-line-is-perfect")
+    assert squeezed(ended.out).endswith(
+        "1 not_testable; not as expected: the-line-is-perfect (not_reproduced; expected reproduced)"
+    )
     rows = json.loads((tmp_path / "results" / "ledger.json").read_bytes())
     wrong = [row["id"] for row in rows if row["verdict"] != row["expected"]]
     assert wrong == ["the-line-is-perfect"]
@@ -908,8 +913,8 @@ def test_a_changed_verdict_is_told_by_the_exit_code(
     monkeypatch.setattr(claims, "published", lambda: changed)
     table = actbench("claims")
     assert (table.code, table.err) == (1, "")
-    assert table.out.splitlines()[-1].endswith("; CHANGED: relu-final-mse")
-    assert table.out.count("expected not_reproduced") == 1
+    assert table.out.splitlines()[-1].endswith("(reproduced; expected not_reproduced)")
+    assert table.out.count("expected not_reproduced") == 2  # in its row, and in the tally
     assert actbench("claims", "--format", "json").code == 1
     assert actbench("claims", "--format", "markdown", "--experiment", "closed-forms").code == 1
 

@@ -215,12 +215,14 @@ def test_a_mistake_is_one_line(tmp_path: Path, text: str, complaint: str) -> Non
     assert str(caught.value) == f"{path}: {complaint}"
 
 
-@pytest.mark.parametrize("content", [b"[grid", b"\xff\xfe", b"a = " + b"[" * 20_000, None])
-def test_a_file_that_is_none_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize("content", [b"[grid", b"\xff\xfe", b"a = " + b"[" * 20_000])
+def test_a_file_that_is_none_is_one_line(tmp_path: Path, content: bytes) -> None:
     """Neither a broken file nor a missing one shows more than a line."""
     path = tmp_path / "grid.toml"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(ActbenchError, match=r"^can't read the grid .*grid\.toml: ") as caught:
+    path.write_bytes(content)
+    with pytest.raises(ActbenchError, match=r"^can't read the grid in .*grid\.toml: ") as caught:
         grid_files.load(path)
     assert "\n" not in str(caught.value)
+    path.unlink()
+    with pytest.raises(ActbenchError, match=r"^there is no file .*grid\.toml\. docs/sweeps\.md"):
+        grid_files.load(path)

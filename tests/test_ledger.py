@@ -244,14 +244,16 @@ def test_a_pinned_verdict_is_no_change() -> None:
         ),
         (
             [{}, {"verdict": "direction_only", "content": claim("b")}],
-            "2 claims: 1 reproduced, 1 direction_only; CHANGED: b",
+            "2 claims: 1 reproduced, 1 direction_only; not as expected: b (direction_only; "
+            "expected reproduced)",
         ),
         (
             [
                 {"verdict": "not_reproduced", "content": claim("b")},
                 {"verdict": "inconclusive", "content": claim("c")},
             ],
-            "2 claims: 1 not_reproduced, 1 inconclusive; CHANGED: b, c",
+            "2 claims: 1 not_reproduced, 1 inconclusive; not as expected: "
+            "b (not_reproduced; expected reproduced), c (inconclusive; expected reproduced)",
         ),
         (
             [{}, UNDECIDED],
@@ -259,7 +261,8 @@ def test_a_pinned_verdict_is_no_change() -> None:
         ),
         (
             [UNDECIDED, UNDECIDED, {"verdict": "not_reproduced", "content": claim("b")}],
-            "3 claims: 1 not_reproduced, 2 inconclusive; 2 need more seeds; CHANGED: b",
+            "3 claims: 1 not_reproduced, 2 inconclusive; 2 need more seeds; not as expected: b "
+            "(not_reproduced; expected reproduced)",
         ),
         (
             [{"verdict": "not_testable", "content": NOT_TESTABLE}],
@@ -282,6 +285,24 @@ def test_the_wide_table_has_a_column_per_number() -> None:
     assert heading == ["claim", "published", "measured", "margin", "verdict"]
     (cells,) = [line.split() for line in lines if "a-claim" in line]
     assert cells == ["a-claim", "0.5", "0.5123", "2", "tol", "reproduced"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_an_undecided_claim_shows_its_interval(width: int) -> None:
+    """A value beside its margin looks decided; the interval across the bound shows why it is not.
+
+    A share of seeds stands with an interval of shares.
+    """
+    median = judgment("inconclusive", measured=0.209, interval=(0.198, 0.22), margin=1.01)
+    shown = " ".join(" ".join(rendered(ledger.table([median], width), width)).split())
+    assert "0.209 (between 0.198 and 0.22)" in shown
+    share = judgment(
+        "inconclusive", claim(quantifier="every"), measured=0.94, interval=(0.875, 0.981)
+    )
+    shown = " ".join(" ".join(rendered(ledger.table([share], width), width)).split())
+    assert "94% of seeds (between 87.5% and 98.1%)" in shown
+    decided = judgment(measured=0.209, interval=(0.198, 0.22))
+    assert not any("between" in line for line in rendered(ledger.table([decided], width), width))
 
 
 def test_the_narrow_table_has_two_lines_per_claim() -> None:

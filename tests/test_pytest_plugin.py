@@ -33,18 +33,24 @@ def test_claim(judgment):
     check_expected(judgment)
 """
 
-HEAD = """
-study = "A small study"
-[protocol.closed]
-experiment = "closed-forms"
-[protocol.trained]
-experiment = "sine-regression"
+PROTOCOLS = {
+    "closed": 'experiment = "closed-forms"',
+    "trained": """experiment = "sine-regression"
 settings = { activations = ["linear"], depth = 1, width = 2, points = 4, epochs = 1 }  # SETTINGS
-[protocol.long]
-experiment = "closed-forms"
+""",
+    "long": """experiment = "closed-forms"
 settings = { points = 50 }
 slow = true
-"""
+""",
+}
+
+
+def study(text: str) -> str:
+    """A file of these claims, with the protocols that they name."""
+    used = [name for name in PROTOCOLS if f'protocol = "{name}"' in text]
+    tables = (f"[protocol.{name}]\n{PROTOCOLS[name]}\n" for name in used)
+    return 'study = "A small study"\n' + "".join(tables) + text
+
 
 CONSTANT = '{ name = "closed_form", quantity = "best_constant_mse", target = "sine_two_periods" }'
 NOWHERE = '{ name = "closed_form", quantity = "best_constant_mse", target = "nowhere" }'
@@ -146,16 +152,19 @@ def test_each_verdict_has_its_outcome(suite: tuple[pytest.Pytester, Path]) -> No
     """Pass, strict xfail, flip, contradiction, skip and error in one run, with what JUnit gets."""
     pytester, folder = suite
     (folder / "published.toml").write_text(
-        HEAD
-        + claim("holds", 0.4975, "reproduced")
-        + claim("fails-as-pinned", 0.6, "not_reproduced")
-        + claim("flipped", 0.4975, "not_reproduced")
-        + claim("broken", 0.6, "reproduced")
-        + claim("error-in-code", 0.6, "not_reproduced", metric=NOWHERE)
-        + claim("few", 0.5, "reproduced", protocol="trained", metric=FINAL_MSE, quantifier="median")
-        + claim("stored", 0.7, "reproduced", protocol="long")
-        + ABOVE
-        + UNTESTABLE,
+        study(
+            claim("holds", 0.4975, "reproduced")
+            + claim("fails-as-pinned", 0.6, "not_reproduced")
+            + claim("flipped", 0.4975, "not_reproduced")
+            + claim("broken", 0.6, "reproduced")
+            + claim("error-in-code", 0.6, "not_reproduced", metric=NOWHERE)
+            + claim(
+                "few", 0.5, "reproduced", protocol="trained", metric=FINAL_MSE, quantifier="median"
+            )
+            + claim("stored", 0.7, "reproduced", protocol="long")
+            + ABOVE
+            + UNTESTABLE
+        ),
         encoding="utf-8",
     )
     entry = Entry(metric=_metric(), definition="d", exact=True, values=[0.7])
@@ -209,10 +218,16 @@ def test_results_are_judged_without_training(
     """With --from-results what lies in the folder decides, and nothing is run."""
     pytester, folder = suite
     (folder / "published.toml").write_text(
-        HEAD
-        + claim("now-holds", 0.6, "reproduced")
-        + claim(
-            "enough", 0.25, "reproduced", protocol="trained", metric=FINAL_MSE, quantifier="median"
+        study(
+            claim("now-holds", 0.6, "reproduced")
+            + claim(
+                "enough",
+                0.25,
+                "reproduced",
+                protocol="trained",
+                metric=FINAL_MSE,
+                quantifier="median",
+            )
         ),
         encoding="utf-8",
     )
@@ -240,7 +255,7 @@ def test_workers_share_what_one_of_them_computed(pytester: pytest.Pytester) -> N
     """Two workers judge claims of one protocol, and its experiment runs once, on one thread."""
     folder = pytester.path
     claims = [claim(f"c{n}", 0.4975, "reproduced") for n in range(8)]
-    (folder / "published.toml").write_text(HEAD + "".join(claims), encoding="utf-8")
+    (folder / "published.toml").write_text(study("".join(claims)), encoding="utf-8")
     pytester.makeconftest(
         """
         from pathlib import Path
@@ -272,7 +287,7 @@ def test_each_claim_is_judged_on_each_device(suite: tuple[pytest.Pytester, Path]
     """Two devices make two tests per claim, named after claim and device; one names the claim."""
     pytester, folder = suite
     (folder / "published.toml").write_text(
-        HEAD + claim("holds", 0.4975, "reproduced"), encoding="utf-8"
+        study(claim("holds", 0.4975, "reproduced")), encoding="utf-8"
     )
     devices = ("--device=cpu", "--device=auto", "--device=cpu")
     result = run(pytester, *devices)
@@ -365,7 +380,7 @@ def test_a_record_is_made_of_what_the_session_trained(
 ) -> None:
     """--record writes the file from the session's datasets; without it nothing is written."""
     pytester, folder = suite
-    (folder / "published.toml").write_text(HEAD + claim("holds", 0.4975, "reproduced"))
+    (folder / "published.toml").write_text(study(claim("holds", 0.4975, "reproduced")))
     given: dict[str, Any] = {}
 
     def make(**arguments: Any) -> Record:
@@ -384,7 +399,7 @@ def test_a_record_is_made_of_what_the_session_trained(
 def test_an_earlier_record_is_not_touched(suite: tuple[pytest.Pytester, Path]) -> None:
     """A file that is there stops the session before anything is trained, in one line."""
     pytester, folder = suite
-    (folder / "published.toml").write_text(HEAD + claim("holds", 0.4975, "reproduced"))
+    (folder / "published.toml").write_text(study(claim("holds", 0.4975, "reproduced")))
     (folder / "r.json").write_text("precious")
     result = run(pytester, "--record=r.json")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -740,5 +740,7 @@ def test_the_command_says_what_it_would_do(call: Callable[..., tuple[int, str, s
     assert [path.name for path in Path().iterdir()] == ["small.toml"]
     code, out, err = call("gradient_ratio")
     assert (code, out) == (2, "")
-    assert err.startswith("actbench: error: can't read the search in gradient_ratio: ")
+    assert err.startswith(
+        "actbench: error: there is no file gradient_ratio. Shipped searches are named "
+    )
     assert err.count("\n") == 1

@@ -36,10 +36,6 @@ SMALL = """
 study = "A small study"
 [protocol.floors]
 experiment = "closed-forms"
-[protocol.other]
-experiment = "signal-propagation"
-settings = { activations = ["relu"], initializers = ["he_normal"], widths = [2], depth = 2 }
-seeds = 3
 [[claim]]
 id = "best-constant"
 source = "a table"
@@ -52,6 +48,26 @@ expected = "reproduced"
 because = "It is what the sum of squares gives."
 relation = { kind = "equals", tolerance = 0.001, reason = "Digits." }
 """
+
+WITH_NETWORKS = (
+    SMALL
+    + """
+[protocol.other]
+experiment = "signal-propagation"
+settings = { activations = ["relu"], initializers = ["he_normal"], widths = [2], depth = 2 }
+seeds = 3
+[[claim]]
+id = "few-die"
+source = "a table"
+statement = "Few die."
+protocol = "other"
+metric = { name = "born_dead_share", activation = "relu", initializer = "he_normal", \
+width = 2, depth = 1 }
+expected = "reproduced"
+because = "One layer seldom does."
+relation = { kind = "below", value = 0.9, reason = "What few means at least." }
+"""
+)
 
 
 @pytest.fixture
@@ -102,18 +118,22 @@ def test_the_pages_file_does_what_the_page_says(
     assert "data reused" in out
 
 
-def test_a_changed_verdict_is_exit_code_1(
+TALLY_OF_A_FLIP = (
+    "1 claims: 1 reproduced; not as expected: best-constant (reproduced; expected not_reproduced)"
+)
+
+
+def test_another_verdict_is_exit_code_1(
     verify: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
-    """Only what a claim's protocol needs is run, and a flip is named."""
+    """What was found and what was expected is named; on a first run nothing has changed."""
     flipped = SMALL.replace('"reproduced"', '"not_reproduced"')
     (tmp_path / "mine.toml").write_text(flipped, encoding="utf-8")
     code, out, _ = verify("mine.toml", "--out", "here", "--threads", "1", "--device", "cpu")
-    assert (code, out.splitlines()[-1]) == (1, "1 claims: 1 reproduced; CHANGED: best-constant")
+    assert (code, out.splitlines()[-1]) == (1, TALLY_OF_A_FLIP)
     assert {path.suffix for path in (tmp_path / "here").iterdir()} == {
         *(".nc", ".sha256", ".json", ".md")
     }
-    assert not list((tmp_path / "here").glob("signal*"))
     code, out, _ = verify("mine.toml", "--out", "here", "--threads", "1", "--quiet")
     assert (code, out) == (1, "")
 
@@ -130,6 +150,18 @@ def test_a_dry_run_runs_nothing(
 
 # What stands in the file, what it becomes, and the line that is printed after "mine.toml: ".
 MISTAKES = [
+    (
+        "width = 2, depth = 1",
+        "width = 5, depth = 1",
+        "claim 'few-die', field 'metric': width is 5, but the claim's protocol has 2; change its "
+        "setting 'widths', or name one that it has",
+    ),
+    (
+        "width = 2, depth = 1",
+        "width = 2, depth = 3",
+        "claim 'few-die', field 'metric': depth is 3, but the claim's protocol has 1 to 2; change "
+        "its setting 'depth', or name one that it has",
+    ),
     (
         'name = "closed_form"',
         'name = "closed_forms"',
@@ -244,8 +276,8 @@ def test_a_mistake_is_one_line(
     verify: Callable[..., tuple[int, str, str]], tmp_path: Path, old: str, new: str, text: str
 ) -> None:
     """File, claim or protocol, field, what was given and what to do; nothing has run."""
-    assert SMALL.count(old) >= 1
-    (tmp_path / "mine.toml").write_text(SMALL.replace(old, new), encoding="utf-8")
+    assert WITH_NETWORKS.count(old) >= 1
+    (tmp_path / "mine.toml").write_text(WITH_NETWORKS.replace(old, new), encoding="utf-8")
     assert verify("mine.toml") == (2, "", f"actbench: error: mine.toml: {text}\n")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
 
@@ -254,8 +286,12 @@ def test_an_activation_that_the_protocol_leaves_out_is_told(tmp_path: Path) -> N
     """A claim about an activation that its protocol does not run can't be judged."""
     path = tmp_path / "mine.toml"
     path.write_text(WHOLE_FILE.replace("{ widths", '{ activations = ["tanh"], widths'), "utf-8")
-    with pytest.raises(ActbenchError, match=r"activation is 'relu', but .* runs tanh alone. Add"):
-        claims.load(path)
+    with pytest.raises(ActbenchError) as caught:
+        evidence.check_settings(claims.load(path))
+    assert str(caught.value) == (
+        f"{path}: claim 'two-units-mostly-die', field 'metric': activation is 'relu', but the "
+        "claim's protocol has tanh; change its setting 'activations', or name one that it has"
+    )
 
 
 def test_no_file_at_all_is_told(verify: Callable[..., tuple[int, str, str]]) -> None:
@@ -263,7 +299,7 @@ def test_no_file_at_all_is_told(verify: Callable[..., tuple[int, str, str]]) -> 
     code, _, err = verify()
     assert (code, err.startswith("actbench: error: which claims? Name a file")) == (2, True)
     code, _, err = verify("nowhere.toml")
-    assert (code, "can't read the claims in nowhere.toml" in err) == (2, True)
+    assert (code, "there is no file nowhere.toml. docs/own_study.md shows" in err) == (2, True)
     (Path("mine.toml")).write_text(SMALL, encoding="utf-8")
     assert verify("mine.toml", "--seeds", "0")[0] == 2
 
@@ -279,7 +315,7 @@ def test_a_name_with_a_colon_is_not_imported(tmp_path: Path) -> None:
         ('"signal-propagation"', '"trap:f"'),
         ('name = "closed_form"', 'name = "trap:f"'),
     ):
-        path.write_text(SMALL.replace(old, new), encoding="utf-8")
+        path.write_text(WITH_NETWORKS.replace(old, new), encoding="utf-8")
         with pytest.MonkeyPatch.context() as patch:
             patch.syspath_prepend(tmp_path)
             with pytest.raises(ActbenchError, match="trap:f"):

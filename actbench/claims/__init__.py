@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from actbench.claims.claim import Claim, ClaimsFile, Protocol, Relation, Verdict
+from actbench.claims.shape import first_problem
 from actbench.errors import ActbenchError
-from actbench.files import baselines_folder
+from actbench.files import baselines_folder, read_toml
 
 __all__ = [
     "Claim",
@@ -54,33 +53,17 @@ def load(path: Path) -> ClaimsFile:
         ActbenchError: The file can't be read, or something in it is wrong; names file, claim and
             field.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ActbenchError(f"can't read the claims in {path}: {error}") from error
+    content = read_toml(path, "the claims", "docs/own_study.md shows how to write one")
     try:
         loaded = ClaimsFile.model_validate(content)
     except ValidationError as error:
-        raise ActbenchError(f"{path}: {_first_problem(error, content)}") from error
+        raise ActbenchError(f"{path}: {first_problem(error, content)}") from error
     from actbench.claims.references import problems
 
     for problem in problems(loaded):
         raise ActbenchError(f"{path}: {problem}")
     loaded._path = path
     return loaded
-
-
-def _first_problem(error: ValidationError, content: dict[str, Any]) -> str:
-    first = error.errors()[0]
-    loc = list(first["loc"])
-    where = ""
-    if loc[:1] == ["claim"] and len(loc) > 1 and isinstance(loc[1], int):
-        table = content["claim"][loc[1]]
-        named = table.get("id") if isinstance(table, dict) else None
-        where = f"claim {named or f'number {loc[1] + 1}'!r}, "
-        loc = loc[2:]
-    field = ".".join(str(part) for part in loc)
-    return f"{where}field {field!r}: {first['msg']}" if field else f"{where}{first['msg']}"
 
 
 def published() -> ClaimsFile:

@@ -6,13 +6,14 @@ import math
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     PrivateAttr,
+    Strict,
     model_validator,
 )
 
@@ -20,6 +21,11 @@ from actbench.errors import ActbenchError
 from actbench.files import baselines_folder
 
 _FROZEN = ConfigDict(extra="forbid", frozen=True)
+
+# Of their TOML type: a text is no number, though it may look like one. A whole number is a number.
+_Number: TypeAlias = Annotated[float, Strict()]
+_Whole: TypeAlias = Annotated[int, Strict()]
+_Flag: TypeAlias = Annotated[bool, Strict()]
 
 
 class Verdict(StrEnum):
@@ -46,9 +52,9 @@ class Relation(BaseModel):
     model_config = _FROZEN
 
     kind: Literal["equals", "above", "below"]
-    value: float | None = Field(default=None, allow_inf_nan=False)
-    tolerance: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    relative: bool = False
+    value: _Number | None = Field(default=None, allow_inf_nan=False)
+    tolerance: _Number | None = Field(default=None, gt=0, allow_inf_nan=False)
+    relative: _Flag = False
     reason: str = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -106,8 +112,8 @@ class Protocol(BaseModel):
 
     experiment: str
     settings: dict[str, Any] = Field(default_factory=dict)
-    seeds: int | None = Field(default=None, ge=1)
-    slow: bool = False
+    seeds: _Whole | None = Field(default=None, ge=1)
+    slow: _Flag = False
 
 
 class Claim(BaseModel):
@@ -137,14 +143,14 @@ class Claim(BaseModel):
     id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     source: str = Field(min_length=1)
     statement: str = Field(min_length=1)
-    ours: bool = False
+    ours: _Flag = False
     protocol: str | None = None
-    metric: dict[str, str | int | float] = Field(default_factory=dict)
-    published: float | None = Field(default=None, allow_inf_nan=False)
+    metric: dict[str, Any] = Field(default_factory=dict)
+    published: _Number | None = Field(default=None, allow_inf_nan=False)
     relation: Relation | None = None
     direction: Relation | None = None
     quantifier: Literal["exact", "median", "every"] = "median"
-    share: float = Field(default=0.95, gt=0, lt=1)
+    share: _Number = Field(default=0.95, gt=0, lt=1)
     expected: Verdict
     because: str = Field(min_length=1)
 

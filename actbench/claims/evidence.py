@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench import datasets
-from actbench.claims import measured
+from actbench.claims import coordinates, measured
 from actbench.claims.claim import Claim, ClaimsFile, Protocol
 from actbench.claims.verdicts import Judgment, judge, judge_values
 from actbench.errors import ActbenchError
@@ -66,12 +66,23 @@ def check_settings(claims: ClaimsFile) -> None:
         claims: The file.
 
     Raises:
-        ActbenchError: A setting is not one of its experiment's, of another kind or out of range;
-            names file and protocol.
+        ActbenchError: A setting is not one of its experiment's, of another kind or out of range,
+            or a claim asks for what its protocol's settings leave out; names file and protocol or
+            claim.
     """
+    configs = _checked_configs(claims)
+    for claim in claims.claim:
+        if claim.protocol is not None:
+            experiment = claims.protocol[claim.protocol].experiment
+            for problem in coordinates.problems(claim.metric, experiment, configs[claim.protocol]):
+                raise ActbenchError(f"{claims.path}: claim {claim.id!r}, field 'metric': {problem}")
+
+
+def _checked_configs(claims: ClaimsFile) -> dict[str, Any]:
+    configs = {}
     for name, protocol in claims.protocol.items():
         try:
-            config_for(protocol, 1, "cpu")
+            configs[name] = config_for(protocol, 1, "cpu")
         except ActbenchError as error:
             raise ActbenchError(
                 f"{claims.path}: protocol {name!r}, field 'settings': {error}"
@@ -86,6 +97,7 @@ def check_settings(claims: ClaimsFile) -> None:
                 f"{claims.path}: protocol {name!r}, field 'settings': {given}: one of these is of "
                 f"another kind than {protocol.experiment} takes ({error}). By default: {usual}"
             ) from error
+    return configs
 
 
 def file_name(name: str, protocol: Protocol) -> str:
@@ -135,7 +147,11 @@ def judge_one(
         return judge(claim, None, claims.alpha)
     dataset = dataset_of(claim.protocol)
     if dataset is not None:
-        return judge(claim, dataset, claims.alpha)
+        try:
+            return judge(claim, dataset, claims.alpha)
+        except ActbenchError as error:
+            file = f"{claims.path}: " if claims.path else ""
+            raise ActbenchError(f"{file}claim {claim.id!r}, field 'metric': {error}") from error
     stored = measured.load(claim.protocol, claims.measured_folder)
     return judge_values(claim, stored.values(claim.metric), claims.alpha)
 

@@ -129,9 +129,11 @@ def counts(judgments: Sequence[Judgment]) -> str:
         for verdict in Verdict
         if (number := sum(j.verdict is verdict for j in judgments))
     ]
-    flipped = ", ".join(j.claim.id for j in changed(judgments))
+    flipped = ", ".join(
+        f"{j.claim.id} ({j.verdict}; expected {j.claim.expected})" for j in changed(judgments)
+    )
     short = sum(not j.as_expected and _lacks_seeds(j) for j in judgments)
-    end = f"CHANGED: {flipped}" if flipped else "all as expected"
+    end = f"not as expected: {flipped}" if flipped else "all as expected"
     if short:
         end = f"{short} need more seeds; " + (end if flipped else "the others as expected")
     return f"{len(judgments)} claims: {', '.join(parts) or 'none'}; {end}"
@@ -176,9 +178,13 @@ def _number(value: float | None) -> str:
 
 
 def _measured(judgment: Judgment) -> str:
-    if judgment.measured is not None and judgment.claim.quantifier == "every":
-        return f"{judgment.measured:.0%} of seeds"
-    return _number(judgment.measured)
+    share = judgment.measured is not None and judgment.claim.quantifier == "every"
+    text = f"{judgment.measured:.0%} of seeds" if share else _number(judgment.measured)
+    # It is the interval that decides nothing: the value alone may lie well within the bound.
+    if judgment.verdict is Verdict.INCONCLUSIVE and judgment.interval is not None:
+        low, high = (f"{end:.1%}" if share else _number(end) for end in judgment.interval)
+        text += f" (between {low} and {high})"
+    return text
 
 
 def _margin(judgment: Judgment) -> str:

@@ -29,7 +29,7 @@ def problems(file: ClaimsFile) -> Iterator[str]:
 
     Yields:
         One sentence per problem, with claim or protocol and field, what was given and what to
-        write instead; the protocols first.
+        write instead; the protocols first, those that no claim uses last.
     """
     for name, protocol in file.protocol.items():
         for problem in _of_protocol(protocol):
@@ -42,6 +42,11 @@ def problems(file: ClaimsFile) -> Iterator[str]:
         seen.add(claim.id)
         for problem in _of_claim(claim, file.protocol):
             yield f"claim {claim.id!r}, {problem}"
+    # Last: a slip of the pen in a claim's protocol is told as such.
+    used = {claim.protocol for claim in file.claim}
+    for name in file.protocol:
+        if name not in used:
+            yield f"protocol {name!r} is used by no claim; use it in a claim or remove it"
 
 
 def _instead(given: object, known: Iterable[str]) -> str:
@@ -116,9 +121,7 @@ def _of_claim(claim: Claim, protocols: Mapping[str, Protocol]) -> Iterator[str]:
         return
     yield from _of_arguments(name, claim.metric)
     if claim.protocol in protocols:
-        protocol = protocols[claim.protocol]
-        yield from _of_experiment(name, protocol.experiment)
-        yield from _of_coordinates(claim.metric, protocol.settings)
+        yield from _of_experiment(name, protocols[claim.protocol].experiment)
 
 
 def _of_arguments(name: str, metric: Mapping[str, Any]) -> Iterator[str]:
@@ -154,15 +157,3 @@ def _of_experiment(name: str, experiment: str) -> Iterator[str]:
             f"field 'metric': {name!r} is computed from {' or '.join(of)}, but the claim's "
             f"protocol runs {experiment}, whose metrics are {', '.join(others)}"
         )
-
-
-def _of_coordinates(metric: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:
-    """An activation that the protocol's own list leaves out."""
-    listed = settings.get("activations")
-    keys = [listed] if isinstance(listed, str) else listed
-    for argument in _ACTIVATION_ARGUMENTS:
-        if isinstance(keys, list) and argument in metric and metric[argument] not in keys:
-            yield (
-                f"field 'metric': {argument} is {metric[argument]!r}, but the claim's protocol "
-                f"runs {', '.join(map(str, keys))} alone. Add it to the protocol's activations"
-            )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from actbench.errors import ActbenchError
+from actbench.errors import ActbenchError, one_line
 from actbench.metrics import (
     activation_statistics,
     capacity,
@@ -84,8 +84,28 @@ def measure(metric: Mapping[str, Any], dataset: xr.Dataset) -> Values:
         # Diverged members give infinities and NaN, which the judge counts as such.
         with np.errstate(all="ignore"):
             return function(dataset, **arguments)
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, ArithmeticError) as error:
         raise ActbenchError(
             f"metric {dict(metric)!r} can't be computed from the dataset of "
-            f"{dataset.attrs.get('experiment', 'an unknown experiment')!r}: {error}"
+            f"{dataset.attrs.get('experiment', 'an unknown experiment')!r}: "
+            f"{_reason(error, arguments, dataset)}"
         ) from error
+
+
+def _reason(error: Exception, arguments: Mapping[str, Any], dataset: xr.Dataset) -> str:
+    """What a dataset has in place of the coordinates that were asked for.
+
+    xarray's own text would advise to take the nearest instead, which is another measurement.
+    """
+    if not isinstance(error, LookupError):
+        return one_line(error)
+    asked = {
+        "activation" if key == "over" else key.removeprefix("over_"): value
+        for key, value in arguments.items()
+    }
+    others = "; ".join(
+        f"its {key} is {' or '.join(map(str, there))}"
+        for key, value in asked.items()
+        if key in dataset.coords and value not in (there := dataset[key].to_numpy().tolist())
+    )
+    return others or str(*error.args[:1]).split(". ", maxsplit=1)[0]

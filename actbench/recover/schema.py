@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -12,7 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_valid
 
 from actbench import activations
 from actbench.errors import ActbenchError, unknown_name
-from actbench.files import baselines_folder
+from actbench.files import baselines_folder, read_toml
 from actbench.recover.numbers import Printed
 from actbench.recover.settings import Depth, Frozen, GradientSpace, Space, TrainingSpace
 
@@ -182,13 +181,7 @@ def load(path: Path) -> Search:
     Raises:
         ActbenchError: The file can't be read, or something in it is wrong; names file and field.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ActbenchError(
-            f"can't read the search in {path}: {error}. Shipped ones are named "
-            f"{', '.join(shipped())}"
-        ) from error
+    content = read_toml(path, "the search", f"Shipped searches are named {', '.join(shipped())}")
     quantity = content.get("quantity")
     if not isinstance(quantity, str) or quantity not in _KINDS:
         raise ActbenchError(f"{path}: {unknown_name('quantity', quantity, _KINDS)}")

@@ -25,13 +25,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from actbench.errors import ActbenchError, require_positive_int, unknown_name
+from actbench.files import read_toml
 from actbench.seeds import FIRST_SEED, LARGEST_SEED
 from actbench.settings import each_once
 from actbench.sweeps.axes import AXES, Common, Value, axis
@@ -58,10 +58,7 @@ def load(path: Path) -> Grid:
         ActbenchError: The file can't be read, or something in it is wrong; names file, table and
             axis.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ActbenchError(f"can't read the grid {path}: {error}") from error
+    tables = read_toml(path, "the grid", "docs/sweeps.md shows how to write a grid")
     try:
         return build(tables)
     except ActbenchError as error:

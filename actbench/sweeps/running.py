@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actbench.parallel import Progress, side_by_side
+from actbench.stopwatch import duration
 from actbench.sweeps.axes import Value
 from actbench.sweeps.chunks import train_chunk
 from actbench.sweeps.grids import Column, Grid
@@ -227,13 +228,12 @@ class Plan:
             Members, chunks, bytes and hours.
         """
         hours = self.core_hours / cores
-        time = f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 3600:,.0f} s"
         chunks = "1 chunk" if self.chunks == 1 else f"{self.chunks:,} chunks"
         return (
             f"{self.members:,} members in {chunks} of {self.chunk:,}; at most "
             f"{_size(self.members * self.bytes_per_member)} of results in "
             f"{self.chunks * _FILES_PER_CHUNK:,} files, beside some 20 kB that describe them; "
-            f"about {time} on "
+            f"about {duration(hours * 3600)} on "
             f"{cores} {'core' if cores == 1 else 'cores'} like this one"
             f"{f' ({self.core_hours:,.1f} core-hours)' if hours >= 1 and cores > 1 else ''}"
         )
