@@ -25,6 +25,7 @@ LAYERS: Sequence[Sequence[str]] = (
         "files",
         "seeds",
         "settings",
+        "slips",
         "stopwatch",
         "sweeps",
     ),

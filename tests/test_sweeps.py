@@ -60,6 +60,23 @@ def test_every_member_is_what_its_coordinates_say(undisturbed: Path) -> None:
         assert found["diverged"].item() == -1
 
 
+def test_the_page_reads_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lines of docs/sweeps.md run on a store that is not whole, and so does its table."""
+    monkeypatch.chdir(tmp_path)
+    store = new_store(Path("results/grid.zarr"))
+    sweeps.run_here(store, [0, 1, 3, 5], 1, nothing, sweeps.Failures(silent))
+    page = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    found: dict[str, Any] = {}
+    exec(compile(page.split("```python\n")[1].split("```")[0], "docs/sweeps.md", "exec"), found)  # noqa: S102 - our own page
+    assert "(learning_rate: 2)" in capsys.readouterr().out
+    assert found["relu"]["activation"].to_numpy().tolist() == ["relu"] * found["relu"].member.size
+    assert found["done"].sizes["member"] == 12
+    table = found["sweep"].set_index(member=["activation", "seed", "depth"]).unstack()
+    assert dict(table["final_mse"].sizes) == {"activation": 2, "seed": 5, "depth": 2}
+
+
 def test_it_is_the_experiment_bit_for_bit(tmp_path: Path) -> None:
     """A grid of the main experiment's settings has the main experiment's very numbers."""
     sweep(

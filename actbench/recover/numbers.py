@@ -34,10 +34,10 @@ class Printed:
             number = Decimal(self.text)
         except InvalidOperation:
             number = Decimal("nan")
-        if not number.is_finite() or number == 0:
+        if not number.is_finite() or number <= 0:
             raise ActbenchError(
-                f"published is {self.text!r}, but must be a number other than 0 as it is printed, "
-                "such as '0.84' or '2.59e7'"
+                f"published is {self.text!r}, but must be a number above 0 as it is printed, such "
+                "as '0.84' or '2.59e7': ratios and losses are"
             )
         if self.wanted is not None and not 1 <= self.wanted <= self.digits:
             raise ActbenchError(

@@ -16,6 +16,7 @@ from actbench.figures.recover import draw_search
 from actbench.figures.saving import save
 from actbench.files import write_atomic, write_json
 from actbench.recover.outcome import SHOWN, Expected, Found, Result
+from actbench.stopwatch import duration
 
 RESULT = "search.json"
 _FIGURE = "search"
@@ -63,7 +64,10 @@ def headline(result: Result) -> str:
     if not result.classes:
         allowed = result.search["misses"]
         but = f" but for at most {allowed}" if allowed else ""
-        return f"None of {space} gives the {count} numbers{but}."
+        none = f"None of {space} gives the {count} numbers{but}."
+        if allowed + 1 == count:
+            return none
+        return f"{none} Near misses are shown with misses = {allowed + 1} in the search file."
     best = result.classes[0]
     hits = sum(best.matches)
     which = f"all {count}" if hits == count else f"{hits} of {count}"
@@ -309,5 +313,5 @@ def plan_sentence(listed: int, drawings: int, different: int, seconds: float, th
     """
     return (
         f"{listed:,} protocols, of which {different:,} differ ({drawings:,} different drawings of "
-        f"networks). About {seconds:.0f} s on one thread; {threads} would be used."
+        f"networks). About {duration(seconds)} on one thread; {threads} would be used."
     )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
-from actbench import activations
+from actbench import activations, slips
 from actbench.errors import ActbenchError, unknown_name
 from actbench.files import baselines_folder, read_toml
 from actbench.recover.numbers import Printed
@@ -17,6 +15,14 @@ from actbench.recover.settings import Depth, Frozen, GradientSpace, Space, Train
 
 SCHEMA_VERSION = 1
 _MOST_PROTOCOLS = 10**8
+_TABLES = "tables [[number]], with two brackets and at least one"
+_CHOICES = "a list of choices, with at least one"
+_IN_SPACE = {
+    "tuple_type": _CHOICES,
+    "too_short": _CHOICES,
+    "string_pattern_mismatch": "two of output, last_hidden, first and second, such as "
+    "'output/first'",
+}
 
 
 class Number(Frozen):
@@ -201,25 +207,13 @@ def shipped() -> list[str]:
 
 
 def _first_problem(error: ValidationError, kind: type[BaseModel]) -> str:
-    first = error.errors()[0]
+    first = slips.first(error)
     loc = list(first["loc"])
-    where = ""
-    known: Iterable[str] = kind.model_fields
+    place, model, wanted = "", kind, {"tuple_type": _TABLES, "too_short": _TABLES}
     if loc[:1] == ["number"] and len(loc) > 1 and isinstance(loc[1], int):
-        where, loc, known = f"number {loc[1] + 1}, ", loc[2:], Number.model_fields
+        place, loc, model = f"number {loc[1] + 1}, ", loc[2:], Number
     elif loc[:1] == ["space"] and len(loc) > 1:
         spaces = GradientSpace if kind is GradientSearch else TrainingSpace
-        where, loc, known = "space, ", loc[1:], spaces.model_fields
+        place, loc, model, wanted = "space, ", loc[1:], spaces, _IN_SPACE
     # What an axis may hold is said of its first type; the others' complaints would be noise.
-    field = str(loc[0]) if loc else ""
-    if first["type"] == "extra_forbidden":
-        return f"{where}{unknown_name('field', field, known)}"
-    if first["type"] == "missing":
-        return f"{where}field {field!r} is missing; add it"
-    text = re.sub(r"^Value error, ", "", first["msg"])
-    if first["type"] == "value_error":
-        return f"{where}{text}"
-    given = repr(first["input"])
-    shown = given if len(given) <= 60 else f"{given[:57]}..."
-    listed = " (an axis is a list of choices)" if first["type"] == "tuple_type" else ""
-    return f"{where}field {field!r} is {shown}: {text[:1].lower()}{text[1:]}{listed}"
+    return slips.in_words(first, place, loc[:1], model.model_fields, wanted)

@@ -1,0 +1,84 @@
+"""What pydantic found wrong in a file, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from actbench.errors import unknown_name
+
+_WANTED = {
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "string_too_short": "a text that is not empty",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "below {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "enum": "{expected}",
+    "literal_error": "{expected}",
+}
+"""Kind of error to what should have been there, with what pydantic knows of it."""
+
+
+def first(error: ValidationError) -> ErrorDetails:
+    """Choose the error to tell of a file.
+
+    A name that is not known comes first: it may be the wanted one with a slip of the pen, which is
+    then missing too.
+
+    Args:
+        error: What pydantic found.
+
+    Returns:
+        One of its errors.
+    """
+    found = error.errors()
+    unknown = (each for each in found if each["type"] == "extra_forbidden")
+    return next(unknown, found[0])
+
+
+def in_words(
+    slip: ErrorDetails,
+    place: str,
+    loc: Sequence[int | str],
+    known: Iterable[str],
+    wanted: Mapping[str, str],
+) -> str:
+    """Say what is wrong in one sentence.
+
+    Args:
+        slip: The error.
+        place: The table it is in, such as ``"claim 'a', "``; empty for the file itself.
+        loc: The way from there to the field.
+        known: Fields of that table.
+        wanted: Kind of error to what should have been there, beside what goes without saying.
+
+    Returns:
+        Place, field, what was given and what is expected.
+    """
+    field = ".".join(str(part) for part in loc)
+    if slip["type"] == "extra_forbidden":
+        return f"{place}{unknown_name('field', field, known)}"
+    if slip["type"] == "missing":
+        return f"{place}field {field!r} is missing; add it"
+    where = f"{place}field {field!r}" if field else place.removesuffix(", ")
+    if slip["type"] == "value_error":
+        return f"{where}: {slip['msg'].removeprefix('Value error, ')}"
+    text = {**_WANTED, **wanted}.get(slip["type"])
+    must_be = slip["msg"] if text is None else text.format(**slip.get("ctx", {}))
+    return f"{where} is {_shown(slip['input'])}, but must be {must_be}"
+
+
+def _shown(given: object) -> str:
+    if isinstance(given, bool):
+        return str(given).lower()
+    text = repr(list(given) if isinstance(given, tuple) else given)
+    return text if len(text) <= 60 else f"{text[:57]}..."
