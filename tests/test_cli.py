@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import inspect
 import io
 import json
 import os
@@ -11,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,7 @@ from actbench.experiments import EXPERIMENTS, sine_regression
 from actbench.initializers import KEYS
 from actbench.session import Job, Session, study_jobs
 from actbench.stopwatch import duration
+from actbench.sweeps.grid_files import build
 
 TINY = (
     *("--depth", "2", "--width", "8", "--epochs", "3", "--seeds", "2"),
@@ -1107,6 +1110,13 @@ def test_help_names_every_command(actbench: Callable[..., Ended]) -> None:
     assert "Start with actbench reproduce" in squeezed(ended.out)
     for command in ("reproduce", "run", "claims", "list", "doctor"):
         assert re.search(rf"^\W*{command} ", ended.out, re.MULTILINE)
+
+
+def test_the_grid_in_the_help_is_one(actbench: Callable[..., Ended]) -> None:
+    """What `sweep --help` shows can be copied: its lines and brackets are those of a grid."""
+    shown = actbench("sweep", "--help").out.split("such as")[1].split("Further axes")[0]
+    grid = build(tomllib.loads(inspect.cleandoc(shown)))
+    assert grid.size == 2 * 2 * 100
 
 
 def test_help_of_run_names_every_setting(actbench: Callable[..., Ended]) -> None:

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -266,6 +267,19 @@ def test_the_command_shows_the_table_and_what_it_skipped(command: Call, tmp_path
     code, out, err = command(str(tmp_path), "--quiet")
     assert (code, out) == (0, "")
     assert "cut.json is cut off" in err
+
+
+@pytest.mark.parametrize("slower", [1.0, 1.2, 2.0, 12.0])
+def test_labels_of_ratios_do_not_overlap(slower: float) -> None:
+    """Each is a line's height from the next, over small and large changes; 1 is among them."""
+    taken = [timings({"loop/relu/float32": 0.003 * more}) for more in (1.0, slower)]
+    several = [record(f"2.{minor}.0", timings=each) for minor, each in enumerate(taken, start=6)]
+    figure = FIGURES["history_speed"](laid_out(*several))
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert "1" in [label.get_text() for label in axes.get_yticklabels()]
+    assert all(low.y1 < high.y0 for low, high in pairwise(boxes))
 
 
 def test_one_record_is_drawn_and_has_nothing_to_compare_with(command: Call, tmp_path: Path) -> None:

@@ -25,10 +25,10 @@ from actbench.errors import ActbenchError
 
 app = typer.Typer(
     help="Measure and judge the claims of a study of activation functions.\n\n"
-    "Start with [bold]actbench reproduce[/bold]: it runs every experiment and writes data and "
-    "figures to results/. [bold]actbench list[/bold] names what can be run.",
+    "Start with **actbench reproduce**: it runs every experiment and writes data and "
+    "figures to results/. **actbench list** names what can be run.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

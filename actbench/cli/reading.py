@@ -19,9 +19,10 @@ from actbench.initializers import KEYS as INITIALIZER_KEYS
 
 def list_() -> None:
     """Name the experiments, activations and initializers."""
+    widest = max(len(key) for key in EXPERIMENTS)
     typer.echo("experiments")
     for experiment in (*EXPERIMENTS.values(), *FURTHER_EXPERIMENTS.values()):
-        typer.echo(f"  {experiment.key:18} {experiment.summary}")
+        typer.echo(f"  {experiment.key:{widest}}  {experiment.summary}")
     typer.echo("activations")
     for activation in (*ACTIVATIONS.values(), *FURTHER.values()):
         low, high = activation.derivative_bounds

@@ -63,20 +63,21 @@ def sweep(
     same command goes on where it stopped, and no number depends on who computed it. A grid is a
     TOML file such as
 
-    \b
-        \\[settings]
-        epochs = 200
-        \\[grid]                            # every combination
-        activation = \\["relu", "gelu"]
-        learning_rate = \\[1e-4, 1e-3]
-        seed = 100                        # 42, 43, ...
+    ```toml
+    [settings]
+    epochs = 200
+    [grid]                            # every combination
+    activation = ["relu", "gelu"]
+    learning_rate = [1e-4, 1e-3]
+    seed = 100                        # 42, 43, ...
+    ```
 
     Further axes: target, noise_std, noise_seed, skip, depth, width, weight_decay, initializer.
-    A table \\[\\[zip]] holds axes that go together, row by row; \\[random] draws rows. xarray opens
+    A table [[zip]] holds axes that go together, row by row; [random] draws rows. xarray opens
     the store: xarray.open_zarr("results/grid.zarr", chunks=None).
 
     Example: actbench sweep grid.toml --workers 4
-    """  # noqa: D301 - the paragraph after a real backspace keeps its lines
+    """
     with interruptible():
         if workers is not None and scheduler is not None:
             raise ActbenchError("give --workers or --scheduler, not both")

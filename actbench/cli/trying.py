@@ -33,7 +33,7 @@ def try_(
         str | None,
         typer.Argument(
             help="Your activation: path/to/file.py:name, module:name, or what a package offers; or "
-            "a built-in one, such as selu. [bold]A file runs as code.[/]",
+            "a built-in one, such as selu. **A file runs as code.**",
             autocompletion=_complete_activation,
         ),
     ] = None,
@@ -69,7 +69,9 @@ def try_(
 
     What you name is a function of a tensor, such as
 
-        def mine(x): return x * torch.tanh(torch.nn.functional.softplus(x))
+    ```python
+    def mine(x): return x * torch.tanh(torch.nn.functional.softplus(x))
+    ```
 
     or a class or function without arguments that makes an nn.Module; its parameters are learned,
     one set per network and layer. The code that you name is run: try only files that you trust.

@@ -304,11 +304,24 @@ def _speed_axes(cells: Sequence[Axes], history: History) -> None:
     low, high = cells[0].get_ylim()
     cells[0].set_ylim(min(low, 0.85), max(high, 1.18))
     low, high = cells[0].get_ylim()
-    steps = (0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 4.0, 8.0, 16.0)
+    ticks = _ratio_ticks(low, high)
     for axes in cells:
-        axes.set_yticks([step for step in steps if low <= step <= high])
+        axes.set_yticks(ticks)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _ratio_ticks(low: float, high: float) -> list[float]:
+    """Round ratios from 1 outwards, none so near to the one before that their labels overlap."""
+    apart = 0.08 * math.log(high / low)
+    kept = [1.0]
+    for steps in ((1.1, 1.25, 1.5, 2.0, 3.0, 4.0, 8.0, 16.0), (0.9, 0.8, 0.7, 0.5, 0.25)):
+        last = 1.0
+        for step in steps:
+            if low <= step <= high and abs(math.log(step / last)) >= apart:
+                kept.append(step)
+                last = step
+    return sorted(kept)
 
 
 def _sheet(
