@@ -20,7 +20,7 @@ from scipy.special import ndtr
 
 from actbench import activations, own, theory
 from actbench.activations import ACTIVATIONS, Activation
-from actbench.card import Card, comparing, facts, text
+from actbench.card import Card, comparing, facts, mean_field, text
 from actbench.card.measures import Part, critical_part, parts
 from actbench.claims import measured
 from actbench.experiments import activation_derivatives
@@ -105,15 +105,28 @@ def _facts(key: str) -> dict[str, facts.Fact]:
 
 
 def test_facts_of_relu_and_gelu() -> None:
-    """ReLU has a kink at 0, GELU none; ranges and bounds are those of the formulas."""
+    """ReLU has a kink at 0, GELU none; ranges and bounds are those of the formulas.
+
+    SELU is curved beside its kink, where one-sided differences are off by more than elsewhere.
+    """
     relu, gelu = _facts("relu"), _facts("gelu")
     assert relu["kinks"].text == "at 0"
     assert gelu["kinks"].text == "none"
-    for found in (relu, gelu):
+    for found in (relu, gelu, _facts("selu"), _facts("elu")):
         assert found["finite differences"].text == "agrees at every point"
     low = min(z * ndtr(z) for z in np.linspace(-2, 0, 20001))
     assert gelu["range"].text.startswith(f"from {low:.3g} (at -0.752) to 40 (at 40)")
     assert gelu["derivative"].text == "from -0.1289 (at -1.41) to 1.129 (at 1.41)"
+
+
+def test_a_wrong_derivative_beside_a_kink_is_seen() -> None:
+    """What a kink allows is what differences are off there: a thousandth more is told."""
+    config = activation_derivatives.Config(activations=("selu",))
+    derivatives = activation_derivatives.run(config)
+    derivatives["derivative"].loc[{"z": 0.0}] += 1e-3
+    formula = own.formula(activations.get("selu").module)
+    fact = facts.of_function(formula, derivatives)[0]
+    assert fact.text.startswith("differs at 1 point, most at 0: autograd says 1.76, ")
 
 
 @pytest.fixture
@@ -187,7 +200,7 @@ def test_critical_points_by_torch_are_the_known_ones(
     key: str, w2: float, b2: float, q: float | None
 ) -> None:
     """He's sigma_w^2 = 2 / (1 + slope^2), and 1 for tanh, from torch's own functions."""
-    point = facts.critical(own.formula(ACTIVATIONS[key].module))
+    point = mean_field.critical(own.formula(ACTIVATIONS[key].module))
     assert point is not None
     assert point.sigma_w2 == pytest.approx(w2, rel=1e-6)
     assert (point.sigma_b2, point.q) == (b2, q)
@@ -197,9 +210,9 @@ def test_critical_points_by_torch_are_the_known_ones(
 def test_a_deep_network_comes_to_the_critical_point(key: str) -> None:
     """Following q through 2000 layers from 1 ends where chi is 1, by the NumPy formulas."""
     formula = own.formula(ACTIVATIONS[key].module)
-    point = facts.critical(formula)
+    point = mean_field.critical(formula)
     assert point is not None
-    assert facts.settles(formula, point)
+    assert mean_field.settles(formula, point)
     q = np.asarray(1.0)
     for _ in range(2000):
         q = theory.next_q(key, q, point.sigma_w2, point.sigma_b2)
@@ -209,8 +222,8 @@ def test_a_deep_network_comes_to_the_critical_point(key: str) -> None:
 def test_a_function_without_a_critical_point_has_none() -> None:
     """Where the slope is 0 for every finite q no weights make chi 1, and nothing is raised."""
     flat = theory.Formula(np.zeros_like, np.zeros_like)
-    assert facts.critical(flat) is None
-    (field,) = facts.fields(flat, ["he_normal"], lambda key: None)
+    assert mean_field.critical(flat) is None
+    (field,) = mean_field.fields(flat, ["he_normal"], lambda key: None)
     assert field.predicted is None
     assert text.field_values(field)[3:] == ("-", "-")
 
@@ -219,7 +232,7 @@ def _mish(z: comparing.Values) -> comparing.Values:
     return np.asarray(z * np.tanh(np.logaddexp(0, z)))
 
 
-def _card_with(*fields: facts.Field) -> Card:
+def _card_with(*fields: mean_field.Field) -> Card:
     return Card("m", "m", "", "", {}, (), fields, None, False, (), ALPHA, ())
 
 
@@ -231,7 +244,7 @@ def test_chi_of_a_fixed_point_that_is_not_reached_is_marked() -> None:
         return np.asarray(tanh + z * (1 - tanh**2) / (1 + np.exp(-z)))
 
     formula = theory.Formula(_mish, slope)
-    near, away = facts.fields(formula, ["xavier_uniform", "he_normal"], lambda key: None)
+    near, away = mean_field.fields(formula, ["xavier_uniform", "he_normal"], lambda key: None)
     assert not near.away
     assert away.away
     # At 0 mish has the slope 3/5, and he_normal has sigma_w^2 = 2.
@@ -254,7 +267,7 @@ def test_chi_of_a_fixed_point_that_is_not_reached_is_marked() -> None:
 
 def test_a_row_without_a_fixed_point_says_so() -> None:
     """Dashes beside a prediction have their sentence, and no mark."""
-    lost = facts.Field("he_normal", 2.0, 0.0, None, None, None, 0.1, 0.1)
+    lost = mean_field.Field("he_normal", 2.0, 0.0, None, None, None, 0.1, 0.1)
     assert text.field_values(lost) == ("-", "-", "-", "0.1", "0.1")
     (said,) = text.notes(_card_with(lost))
     assert said.startswith("No fixed point of q and c was found from he_normal, hence no chi")

@@ -8,7 +8,8 @@ from typing import Any
 
 from actbench.activations import ACTIVATIONS, Activation
 from actbench.card.comparing import LEVEL, METHOD, Outcome, Row, Values, row
-from actbench.card.facts import Fact, Field
+from actbench.card.facts import Fact
+from actbench.card.mean_field import Field
 from actbench.card.measures import COST, COST_TITLE, Part
 from actbench.theory import Critical
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from actbench.card import Card, Group
 from actbench.card.comparing import Estimate, Row
-from actbench.card.facts import NEAR, Field, initializer_of
+from actbench.card.mean_field import NEAR, Field, initializer_of
 from actbench.colors import ACTIVATION_STYLES
 from actbench.findings.wording import listed, number, plural
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from actbench import card, datasets, metrics
 from actbench.activations import ACTIVATIONS, Activation
-from actbench.card import facts
+from actbench.card import facts, mean_field
 from actbench.card.comparing import Values
 from actbench.card.measures import TRAINED_BY, Part, critical_part, parts
 from actbench.claims import measured
@@ -77,13 +77,13 @@ class Battery:
         prepare_folder(self.folder)
         theory = formula(self.activation.module)
         derivatives = self._own_run(Part("function", "", "activation-derivatives", {}))
-        point = facts.critical(theory)
+        point = mean_field.critical(theory)
         listed = parts(self.initializer, self.targets)
         own = {part.name: (part, self._own_run(part)) for part in listed}
         flows = {"gradient-flow": own["gradient-flow"][1]}
         keys = list(listed[0].settings["initializers"])
         if point is not None:
-            start = facts.initializer_of(point)
+            start = mean_field.initializer_of(point)
             flows["critical"] = self._own_run(critical_part(start))
             keys.append(start)
         table = {}
@@ -96,9 +96,9 @@ class Battery:
             environments |= stored_in
         found = (
             facts.of_function(theory, derivatives),
-            facts.fields(theory, keys, lambda key: _pooled(flows.values(), self._key, key)),
+            mean_field.fields(theory, keys, lambda key: _pooled(flows.values(), self._key, key)),
             point,
-            point is not None and facts.settles(theory, point),
+            point is not None and mean_field.settles(theory, point),
         )
         made = card.assemble(
             self.activation,
