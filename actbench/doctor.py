@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from actbench.environment import cpu_model, installed_version
+from actbench import __version__
+from actbench.environment import cpu_model
 from actbench.errors import ActbenchError
 from actbench.files import prepare_folder
 
@@ -45,7 +46,7 @@ def examine(out: Path) -> list[Finding]:
 
 def _python() -> Finding:
     text = ".".join(map(str, sys.version_info[:3]))
-    return Finding(True, f"Python {text}, actbench {installed_version('actbench')}")
+    return Finding(True, f"Python {text}, actbench {__version__}")
 
 
 def _torch() -> Finding:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from actbench import __version__
+
 VERSIONS = ("actbench", "torch", "numpy")
 """Packages whose versions a number depends on."""
 
@@ -48,7 +50,8 @@ def versions() -> dict[str, str]:
     Returns:
         Version by package, as ``VERSIONS`` names them.
     """
-    return {name: installed_version(name) for name in VERSIONS}
+    others = {name: installed_version(name) for name in VERSIONS if name != "actbench"}
+    return {"actbench": __version__, **others}
 
 
 def describe(device: str, threads: int) -> dict[str, str | int]:
@@ -68,7 +71,7 @@ def describe(device: str, threads: int) -> dict[str, str | int]:
         torch.cuda.get_device_name(accelerator) if accelerator.type == "cuda" else cpu_model()
     )
     return {
-        "actbench": installed_version("actbench"),
+        "actbench": __version__,
         "torch": torch.__version__,
         "torch_commit": str(torch.version.git_version),
         "numpy": installed_version("numpy"),

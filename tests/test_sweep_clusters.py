@@ -181,11 +181,15 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
 
 def of_another(package: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Make this process believe that it has another version of a package; returns the real one."""
+    there = environment.versions()[package]
     real = environment.installed_version
+    # Not `versions` itself, which is what a worker is sent.
     monkeypatch.setattr(
         environment, "installed_version", lambda name: "1.0" if name == package else real(name)
     )
-    return real(package)
+    if package == "actbench":
+        monkeypatch.setattr(environment, "__version__", "1.0")
+    return there
 
 
 ADVICE = (
