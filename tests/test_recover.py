@@ -23,7 +23,6 @@ from actbench import initializers, targets
 from actbench.activations import ACTIVATIONS
 from actbench.cli import main
 from actbench.errors import ActbenchError
-from actbench.figures.recover import draw_search
 from actbench.recover import (
     chance,
     folder,
@@ -36,6 +35,7 @@ from actbench.recover import (
     space,
     streams,
 )
+from actbench.recover.drawing import draw_search
 from actbench.recover.numbers import Printed
 
 EIGHT = tuple(ACTIVATIONS)

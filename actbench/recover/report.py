@@ -12,9 +12,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from actbench.figures.recover import draw_search
 from actbench.figures.saving import save
 from actbench.files import write_atomic, write_json
+from actbench.recover.drawing import draw_search
 from actbench.recover.outcome import SHOWN, Expected, Found, Result
 from actbench.stopwatch import duration
 

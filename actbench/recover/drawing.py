@@ -11,7 +11,6 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
 from actbench.colors import style_of
-from actbench.figures._marks import SMALL
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from actbench.recover.outcome import Result, Spread
 
+_SMALL: Final = 8.5
 _SAMPLE: Final = "#BBBBBB"
 _PUBLISHED: Final = "#222222"
 _FOUND: Final = "#D55E00"
@@ -49,7 +49,7 @@ def draw_search(result: Result) -> Figure:
     return figure
 
 
-_LEFT: Final[dict[str, Any]] = {"rotation": 0, "ha": "right", "va": "center", "fontsize": SMALL}
+_LEFT: Final[dict[str, Any]] = {"rotation": 0, "ha": "right", "va": "center", "fontsize": _SMALL}
 
 
 def _sample(axes: Axes, spread: Spread) -> None:
@@ -75,5 +75,5 @@ def _key(figure: Figure, *, found: bool) -> None:
             Line2D([], [], color=_FOUND, marker="D", linestyle="", label="best protocol")
         )
     figure.legend(
-        handles=handles, loc="outside upper center", ncols=4, frameon=False, fontsize=SMALL
+        handles=handles, loc="outside upper center", ncols=4, frameon=False, fontsize=_SMALL
     )
