@@ -6,6 +6,7 @@ import functools
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -107,12 +108,32 @@ def same_distribution(first: ArrayLike, second: ArrayLike) -> float:
     Returns:
         The probability of a distance at least this large if both come from one distribution.
     """
+    return _kolmogorov_smirnov(first, second, "two-sided")
+
+
+def never_below(first: ArrayLike, second: ArrayLike) -> float:
+    """Return the p value of the one-sided two-sample Kolmogorov-Smirnov test.
+
+    Args:
+        first: One value per seed; NaN counts as plus infinity.
+        second: As ``first``; may have another length.
+
+    Returns:
+        The probability that this many more of the first lie below some number if no number has a
+        larger share of the first below it than of the second.
+    """
+    return _kolmogorov_smirnov(first, second, "greater")
+
+
+def _kolmogorov_smirnov(
+    first: ArrayLike, second: ArrayLike, alternative: Literal["two-sided", "greater"]
+) -> float:
     one, two = (np.nan_to_num(_nan_as_infinity(v)) for v in (first, second))
     with warnings.catch_warnings():
         # For hardly any distance the exact sum fails by rounding; scipy says so and takes the
         # asymptotic value, which is 1 there.
         warnings.filterwarnings("ignore", "ks_2samp: Exact calculation", RuntimeWarning)
-        return float(stats.ks_2samp(one, two, method="exact").pvalue)
+        return float(stats.ks_2samp(one, two, alternative, method="exact").pvalue)
 
 
 def _nan_as_infinity(values: ArrayLike) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -553,6 +553,14 @@ def test_the_share_that_matches_is_that_of_a_known_density(count: int) -> None:
     assert np.mean(found) == pytest.approx(truth, rel=0.15)
 
 
+def test_a_narrow_cluster_at_the_number_is_counted() -> None:
+    """As of networks that all stay on one plateau; among all neighbors they would be lost."""
+    printed, generator = Printed("2.000"), np.random.default_rng(0)
+    many = np.exp(generator.normal(0.0, 3.0, 4_980))
+    values = np.concatenate([many, generator.uniform(1.9996, 2.0004, 20)])
+    assert chance.share_matching(values, printed) == pytest.approx(20 / 5_000, rel=0.1)
+
+
 def test_shares_at_the_ends() -> None:
     """All values there, none of the sign, none at all."""
     printed = Printed("2.0")
@@ -659,7 +667,10 @@ def test_a_result_says_whether_it_could_be_chance() -> None:
     assert "The match is no accident" in sentence(1e-4, 0.04)
     assert "may be an accident" in sentence(1e-4, 0.06)
     assert "may be an accident" in sentence(0.2, None)
-    assert "Too few were sampled of each setting" in sentence(1e-4, None)
+    untold = sentence(1e-4, None)
+    assert "Too few were sampled of each setting" in untold
+    assert "can't be told" in untold
+    assert "no accident" not in untold
     assert sentence(0.0, 0.0, 1) == (
         "A sample of 1 is too small to say what chance alone would give."
     )

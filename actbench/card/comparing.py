@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench.statistics import median_interval, same_distribution
+from actbench.statistics import median_interval, never_below, same_distribution
 
 Outcome: TypeAlias = Literal["wins", "ties", "loses"]
 Values: TypeAlias = NDArray[np.float64]
@@ -18,13 +18,15 @@ LEVEL = 0.01
 """Probability that one card shows any difference where there is none, at most."""
 INTERVAL_LEVEL = 0.01
 """Probability that one interval of a median misses it, at most."""
+OTHER_WAY = 0.05
+"""A difference that shows in the other direction too, at this level, is one of spread."""
 COST_MARGIN = 1.1
 """Costs that are nearer than this factor are a tie: timings swing by as much."""
 
 METHOD = (
-    f"two-sample Kolmogorov-Smirnov test, and medians in that order, at {LEVEL:g} over the number "
-    "of comparisons (Bonferroni); of costs, the interval at that level of the ratio in the same "
-    f"round lies beyond {COST_MARGIN:g}"
+    f"two-sample Kolmogorov-Smirnov test at {LEVEL:g} over the number of comparisons (Bonferroni), "
+    f"medians in that order, and no difference the other way, one-sided at {OTHER_WAY:g}; of costs "
+    f"the interval, at that level, of the ratio in the same round lies beyond {COST_MARGIN:g}"
 )
 
 
@@ -131,10 +133,12 @@ def _median(values: Values) -> float:
 def _by_test(own: Values, other: Values, sign: int, alpha: float) -> Outcome:
     if same_distribution(own, other) >= alpha:
         return "ties"
-    ours, theirs = sign * _median(own), sign * _median(other)
-    if ours == theirs:
-        return "ties"
-    return "wins" if ours < theirs else "loses"
+    ours, theirs = sign * own, sign * other
+    if _median(ours) < _median(theirs):
+        return "wins" if never_below(theirs, ours) >= OTHER_WAY else "ties"
+    if _median(ours) > _median(theirs):
+        return "loses" if never_below(ours, theirs) >= OTHER_WAY else "ties"
+    return "ties"
 
 
 def _by_ratio(own: Values, other: Values, sign: int, alpha: float) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from actbench import theory
 from actbench.findings.wording import listed, number, plural
+from actbench.theory.formulas import Function
 
 _REACH = 40.0
 _FAR = 400.0
@@ -18,6 +20,9 @@ _TOLERANCE = 1e-6
 _STEP = 1e-5  # of the differences
 _JUMP = 0.01  # of the derivative between points 0.001 apart
 _MOST_KINKS = 4
+_NORMAL_REACH = 12.0  # standard deviations
+_CHECKED_Q = (0.1, 1.0, 10.0)
+_QUADRATURE = 0.001  # errors of integrals from which they are told
 _TINY = 1e-9  # below it a number of the range is the rounding of a limit
 
 
@@ -46,14 +51,15 @@ def of_function(formula: theory.Formula, derivatives: xr.Dataset) -> list[Fact]:
         derivatives: Of ``activation-derivatives``, with this activation alone.
 
     Returns:
-        Derivative against finite differences, kinks, range, bounds of the derivative.
+        Derivative against finite differences, jumps, kinks, range, bounds of the derivative.
     """
     one = {str(name): row.isel(activation=0).to_numpy() for name, row in derivatives.items()}
     z = derivatives["z"].to_numpy()
     with np.errstate(all="ignore"):
         return [
             _against_differences(one, z),
-            _kinks(one["derivative"], z),
+            *_jumps(one, z),
+            _kinks(one["derivative"], z, quadrature_error(formula)),
             _range(formula.value),
             _bounds(formula.derivative),
         ]
@@ -88,45 +94,105 @@ def _beside_kinks(slope: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray
     """
     change = np.abs(np.diff(slope))
     at_kink = np.zeros(len(slope), dtype=bool)
-    jumps = _jumps(slope)
-    at_kink[jumps] = at_kink[jumps + 1] = True
+    bends = _bends(slope)
+    at_kink[bends] = at_kink[bends + 1] = True
     curvature = np.minimum(np.append(change, 0), np.insert(change, 0, 0)) / (z[1] - z[0])
     return np.where(at_kink, _STEP * curvature, 0)
 
 
-def _jumps(slope: NDArray[np.float64]) -> NDArray[np.intp]:
+def _bends(slope: NDArray[np.float64]) -> NDArray[np.intp]:
     """Points after which the derivative jumps."""
     return np.flatnonzero(np.abs(np.diff(slope)) > _JUMP * max(1.0, float(np.ptp(slope))))
 
 
-def _kinks(slope: NDArray[np.float64], z: NDArray[np.float64]) -> Fact:
-    jumps = _jumps(slope)
-    # Neighbors are one kink, whose derivative at the point itself lies between.
-    starts = [int(j) for n, j in enumerate(jumps) if n == 0 or j > jumps[n - 1] + 1]
-    how = f"jumps of the derivative between points {z[1] - z[0]:.3g} apart"
+def _jumps(one: dict[str, NDArray[np.float64]], z: NDArray[np.float64]) -> list[Fact]:
+    """Say where the function itself jumps, which no derivative at a point can show."""
+    value, slope, step = one["value"], one["derivative"], z[1] - z[0]
+    risen = step * (slope[:-1] + slope[1:]) / 2
+    # Half of the derivative's change is what a kink between the points may hide from the mean.
+    allowed = step * np.abs(np.diff(slope)) + _TOLERANCE * (1 + np.abs(value[1:]))
+    missing = np.diff(value) - risen
+    starts = _first_of_neighbors(np.flatnonzero(np.abs(missing) > allowed))
     if not starts:
-        return Fact("kinks", "none", how)
-    places = [f"{z[s] if abs(z[s]) < abs(z[s + 1]) else z[s + 1]:.3g}" for s in starts]
-    shown = listed(places[:_MOST_KINKS]) + (" and more" if len(places) > _MOST_KINKS else "")
-    elsewhere = [place for place in places if float(place) != 0]
-    note = "; theory below is then good to about three digits" if elsewhere else ""
-    return Fact("kinks", f"at {shown}{note}", how)
+        return []
+    text = (
+        f"at {_places(starts, z)}, by {number(missing[starts[0]])} at the first: autograd's "
+        "derivative and all that follows from it (finite differences, chi, c*) do not see them"
+    )
+    how = f"rise of the function between points {step:.3g} apart, against its derivative there"
+    return [Fact("jumps", text, how, good=False)]
+
+
+def _first_of_neighbors(places: NDArray[np.intp]) -> list[int]:
+    return [int(p) for n, p in enumerate(places) if n == 0 or p > places[n - 1] + 1]
+
+
+def _places(starts: list[int], z: NDArray[np.float64]) -> str:
+    shown = [f"{z[s] if abs(z[s]) < abs(z[s + 1]) else z[s + 1]:.3g}" for s in starts]
+    return listed(shown[:_MOST_KINKS]) + (" and more" if len(shown) > _MOST_KINKS else "")
+
+
+def _kinks(slope: NDArray[np.float64], z: NDArray[np.float64], error: float) -> Fact:
+    # Neighbors are one kink, whose derivative at the point itself lies between.
+    starts = _first_of_neighbors(_bends(slope))
+    how = (
+        f"jumps of the derivative between points {z[1] - z[0]:.3g} apart, as steep places have too"
+    )
+    text = f"at {_places(starts, z)}" if starts else "none"
+    if error > _QUADRATURE:
+        text += (
+            f"; the integrals of mean-field theory below are off by up to {_percent(error)} "
+            f"for q from {_CHECKED_Q[0]:g} to {_CHECKED_Q[-1]:g}"
+        )
+        how += "; integrals against a sum over 200,001 points"
+    return Fact("kinks", text, how)
+
+
+def quadrature_error(formula: theory.Formula) -> float:
+    """Return how far the integrals of mean-field theory are off, which kinks away from 0 cause.
+
+    Args:
+        formula: The activation.
+
+    Returns:
+        The largest relative error of E[phi^2] and E[phi'^2] for q of 0.1, 1 and 10, against a sum
+        over equal steps; 0 where the functions are 0.
+    """
+    z, step = np.linspace(-_NORMAL_REACH, _NORMAL_REACH, 200_001, retstep=True)
+    weight = step * np.exp(-0.5 * np.square(z)) / math.sqrt(2 * math.pi)
+    errors = [0.0]
+    for function in (formula.value, formula.derivative):
+        found_by_q = theory.gaussian_mean(_squared(function), _CHECKED_Q)
+        for q, found in zip(_CHECKED_Q, found_by_q.tolist(), strict=True):
+            exact = float(_squared(function)(math.sqrt(q) * z) @ weight)
+            errors.append(abs(found / exact - 1) if exact > 0 and math.isfinite(exact) else 0.0)
+    return max(errors)
+
+
+def _squared(function: Function) -> Function:
+    return lambda z: np.square(function(z))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
 def _range(value: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Fact:
     (low, at_low), (high, at_high) = theory.extremes(value, _REACH)
     far = value(np.array([-_FAR, _FAR]))
-    text = f"from {_about(low)} (at {number(at_low)}) to {_about(high)} (at {number(at_high)})"
+    text = f"from {_about(low)} ({_at(at_low)}) to {_about(high)} ({_at(at_high)})"
     return Fact("range", text, _searched(far), good=bool(np.isfinite(far).all()))
 
 
 def _bounds(derivative: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Fact:
     (low, at_low), (high, at_high) = theory.extremes(derivative, _REACH)
     far = derivative(np.array([-_FAR, _FAR]))
-    text = (
-        f"from {_about(low, 4)} (at {number(at_low)}) to {_about(high, 4)} (at {number(at_high)})"
-    )
+    text = f"from {_about(low, 4)} ({_at(at_low)}) to {_about(high, 4)} ({_at(at_high)})"
     return Fact("derivative", text, _searched(far), good=bool(np.isfinite(far).all()))
+
+
+def _at(z: float) -> str:
+    return f"at {number(z)}" if abs(z) < _REACH else f"at {number(z)}, where the search ends"
 
 
 def _searched(far: NDArray[np.float64]) -> str:

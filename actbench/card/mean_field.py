@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,12 +14,15 @@ from actbench import initializers, theory
 from actbench.errors import ActbenchError
 from actbench.initializers import Initializer
 
+_T = TypeVar("_T")
 _WIDTH = 64  # of the networks that are measured
 _POINTS = 10  # and their inputs
 _SETTLED = 1e-3
 _FIRST, _LAST, _DEPTH = 10, 40, 50
 NEAR = 0.001
 """Decades per layer by which a prediction may differ from that of chi; 7 % over 30 layers."""
+SEARCHED_Q = (1e-3, 1e3)
+"""Between which fixed points of q with chi = 1 are looked for where there are biases."""
 _FAILURES = (ActbenchError, ArithmeticError, ValueError)
 """What root finding says of a function that has no root; a user's function may have none."""
 
@@ -114,12 +119,9 @@ def _predicted(
 
 
 def _fixed_point(formula: theory.Formula, w2: float, b2: float) -> theory.FixedPoint | None:
-    try:
-        with np.errstate(all="ignore"):
-            point = theory.fixed_point(formula, w2, b2)
-    except _FAILURES:
-        return None
-    return point if math.isfinite(point.chi) else None
+    with np.errstate(all="ignore"):
+        point = _found(lambda: theory.fixed_point(formula, w2, b2))
+    return point if point and math.isfinite(point.chi) else None
 
 
 def critical(formula: theory.Formula) -> theory.Critical | None:
@@ -131,16 +133,20 @@ def critical(formula: theory.Formula) -> theory.Critical | None:
     Returns:
         One to which q settles from 1: without biases where there is one, else with q nearest to 1.
         Where q leaves every critical point, one without biases, or with q nearest to 1; ``None``
-        where no network has one.
+        where none was found, without biases or with q from 0.001 to 1,000.
     """
+    with np.errstate(all="ignore"):
+        without = _found(lambda: theory.critical(formula)) or ()
+        nearest_1 = sorted(np.geomspace(*SEARCHED_Q, 121).tolist(), key=lambda q: abs(math.log(q)))
+        along = (_found(functools.partial(theory.critical_at, formula, q)) for q in nearest_1)
+        points = [point for point in (*without, *along) if point and _usable(point)]
+        settled = (point for point in points if settles(formula, point))
+        return next(settled, points[0] if points else None)
+
+
+def _found(find: Callable[[], _T]) -> _T | None:
     try:
-        with np.errstate(all="ignore"):
-            without = [point for point in theory.critical(formula) if _usable(point)]
-            grid = sorted(np.geomspace(1e-3, 1e3, 121), key=lambda q: abs(math.log(q)))
-            along = [p for q in grid if _usable(p := theory.critical_at(formula, q))]
-            points = [*without, *along]
-            settled = (point for point in points if settles(formula, point))
-            return next(settled, points[0] if points else None)
+        return find()
     except _FAILURES:
         return None
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from actbench.card import Card, Group
 from actbench.card.comparing import Estimate, Row
-from actbench.card.mean_field import NEAR, Field, initializer_of
+from actbench.card.mean_field import NEAR, SEARCHED_Q, Field, initializer_of
 from actbench.colors import ACTIVATION_STYLES
 from actbench.findings.wording import listed, number, plural
 
@@ -152,7 +152,8 @@ def critical_in_words(card: Card) -> str:
     """
     point = card.critical
     if point is None:
-        return "none was found: no weights and biases make chi = 1 at a fixed point of q."
+        low, high = SEARCHED_Q
+        return f"none was found with a fixed point of q from {low:g} to {high:g}."
     if point.q is None:
         where = "at every q"
     else:

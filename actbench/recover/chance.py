@@ -19,14 +19,17 @@ from actbench.recover.numbers import Printed
 _STEPS = 60
 _MARGIN = 1.2
 _FEWEST = 4  # values of one setting from which a density can be told at all
+_COUNTED = 3  # values at the number from which on they are counted, as a narrow cluster must be
 
 
 def share_matching(values: NDArray[np.float64], printed: Printed) -> float:
-    """Estimate which share of protocols gives a number, by the nearest neighbors' density.
+    """Estimate which share of protocols gives a number.
 
-    The density of the logarithm of the values at the number is (k - 1) / (2 n r), with r the
-    distance of the k-th nearest of n values (Loftsgaarden and Quesenberry 1965, with k - 1 for an
-    estimate without bias); k is the root of n. It stays above zero where no value matches.
+    Three values or more at the number are counted. Elsewhere the nearest neighbors tell: the
+    density of the logarithm of the values at the number is (k - 1) / (2 n r), with r the distance
+    of the k-th nearest of n values (Loftsgaarden and Quesenberry 1965, with k - 1 for an estimate
+    without bias); k is the root of n, and a cluster of fewer values is not seen. The estimate
+    stays above zero where no value matches.
 
     Args:
         values: Of protocols chosen at random, any shape; what is not finite never matches.
@@ -36,6 +39,9 @@ def share_matching(values: NDArray[np.float64], printed: Printed) -> float:
         From 0 to 1.
     """
     flat = values.ravel()
+    hits = printed.matches(flat)
+    if np.count_nonzero(hits) >= _COUNTED:
+        return float(hits.mean())
     same_sign = flat[np.isfinite(flat) & (flat * printed.value > 0)]
     low, high = sorted(abs(bound) for bound in printed.interval)
     center, half = math.log(abs(printed.value)), math.log(high / max(low, 1e-300)) / 2
@@ -45,7 +51,7 @@ def share_matching(values: NDArray[np.float64], printed: Printed) -> float:
     distance = np.partition(np.abs(np.log(np.abs(same_sign)) - center), neighbors - 1)
     radius = float(distance[neighbors - 1])
     if radius <= half:
-        return float(printed.matches(flat).mean())
+        return float(hits.mean())
     return min(1.0, (neighbors - 1) / len(flat) * half / radius)
 
 

@@ -23,6 +23,7 @@ _FIGURE = "search"
 PAGE = "search.md"
 PROTOCOL = "protocol.toml"
 _FEWEST_SAMPLED = 20
+_ACCIDENT = 0.05  # matches by chance alone, from which a match may be one of them
 
 
 def write(result: Result, folder: Path) -> list[Path]:
@@ -104,20 +105,25 @@ def chance_sentence(expected: Expected, matched: int) -> str:
         "one setting draws, which is the fairer number."
     )
     rests = (
-        f" Estimated from {expected.sampled:,} protocols of which every number was computed; not "
-        "exact where networks share random numbers, and protocols that give the same numbers are "
-        "counted one by one, here as among the matches."
+        f" Estimated from {expected.sampled:,} protocols of which every number was computed, some "
+        "of them readings of the same networks; not exact where networks share random numbers, and "
+        "protocols that give the same numbers are counted one by one, here as among the matches."
     )
-    verdict = ""
-    if matched:
-        rare = expected.largest < 0.05
-        verdict = (
-            " The match is no accident of a large space."
-            if rare
-            else " So the match may be an accident: more digits, more numbers or a smaller space "
-            "would tell."
+    return pooled + within + rests + (_accident_in_words(expected) if matched else "")
+
+
+def _accident_in_words(expected: Expected) -> str:
+    if expected.largest >= _ACCIDENT:
+        return (
+            " So the match may be an accident: more digits, more numbers or a smaller space would "
+            "tell."
         )
-    return pooled + within + rests + verdict
+    if expected.given_settings is None:
+        return (
+            " Whether the match is an accident can't be told from that: settings bring the numbers "
+            "of a protocol near their published values together, which makes it usually too small."
+        )
+    return " The match is no accident of a large space."
 
 
 def terminal(result: Result) -> Group:

@@ -223,9 +223,13 @@ def critical_at(activation: Activation, q: float) -> Critical:
 
     Returns:
         The point of the critical line (Poole et al. 2016, figure 1); its sigma_b^2 may be
-        negative, and then no network has it.
+        negative, and then no network has it. Where the derivative is 0 wherever pre-activations
+        lie, there is none: sigma_w^2 is infinite and the rest NaN.
     """
-    sigma_w2 = 1 / float(chi(activation, q, 1.0))
+    slope = float(chi(activation, q, 1.0))
+    if slope == 0:
+        return Critical(math.inf, math.nan, q, math.nan)
+    sigma_w2 = 1 / slope
     sigma_b2 = q - float(next_q(activation, q, sigma_w2, 0.0))
     return Critical(sigma_w2, sigma_b2, q, q_slope(activation, q, sigma_w2))
 
@@ -250,7 +254,8 @@ def critical(activation: Activation, sigma_b2: float = 0.0) -> tuple[Critical, .
     formula = formula_of(activation)
     if sigma_b2 == 0 and float(formula.value(np.zeros(1))[0]) == 0:
         at_zero = critical_at(activation, _SMALLEST_Q)
-        found.append(Critical(at_zero.sigma_w2, 0.0, 0.0, at_zero.q_slope))
+        if math.isfinite(at_zero.sigma_w2):
+            found.append(Critical(at_zero.sigma_w2, 0.0, 0.0, at_zero.q_slope))
     for low, high in pairwise(grid):
         ends = [critical_at(activation, q).sigma_b2 - sigma_b2 for q in (low, high)]
         if ends[0] * ends[1] < 0:
