@@ -95,9 +95,10 @@ def field_values(field: Field) -> tuple[str, ...]:
         q*, c*, chi, predicted and measured decades per layer.
     """
     values = (field.q, field.c, field.chi, field.predicted, field.measured)
-    # Rounding of the quadrature is no drift.
+    # Rounding of the quadrature is no drift, and what stands for an infinite q* gives no number.
     q, c, chi, *decades = (
-        _NONE if v is None else number(0.0 if abs(v) < 1e-9 else v, 3) for v in values
+        _NONE if v is None else number(0.0 if abs(v) < 1e-9 else math.inf if v > 1e9 else v, 3)
+        for v in values
     )
     return (q, c, chi + _MARK if field.away else chi, *decades)
 

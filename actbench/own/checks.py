@@ -13,6 +13,7 @@ from actbench.errors import ActbenchError
 from actbench.own.loading import RAISED, in_one_line, listening
 
 _REACH = 20.0
+_POINTS = 4001
 _SHAPE = (7, 5)
 _ROUNDING = 1e-9
 
@@ -99,7 +100,7 @@ def keeps_the_shape(candidate: Candidate) -> None:
 def is_finite(candidate: Candidate) -> None:
     """Value and derivative are finite from -20 to 20."""
     for dtype in (torch.float32, torch.float64):
-        z = torch.linspace(-_REACH, _REACH, 4001, dtype=dtype)
+        z = torch.linspace(-_REACH, _REACH, _POINTS, dtype=dtype)
         _require_finite(candidate, candidate(candidate.build().to(dtype), z), z, "returns")
 
 
@@ -154,7 +155,7 @@ def has_a_gradient(candidate: Candidate) -> None:
     """Autograd gives a derivative by the input, and by every parameter, that is finite."""
     for dtype in (torch.float32, torch.float64):
         module = candidate.build().to(dtype)
-        z = torch.linspace(-_REACH, _REACH, 4001, dtype=dtype).requires_grad_()
+        z = torch.linspace(-_REACH, _REACH, _POINTS, dtype=dtype).requires_grad_()
         value = candidate(module, z)
         parameters = dict(module.named_parameters())
         try:
@@ -164,8 +165,8 @@ def has_a_gradient(candidate: Candidate) -> None:
         for name, gradient in zip(["its input", *parameters], found, strict=True):
             if not _reaches(gradient):
                 raise ActbenchError(
-                    f"{candidate.key} has no gradient by {name}: autograd says 0 everywhere, so "
-                    "nothing could be learned; use differentiable torch functions, no rounding, "
+                    f"{candidate.key} has no gradient by {name}: autograd says 0 at all of "
+                    f"{_POINTS:,} points from -{_REACH:g} to {_REACH:g}, so nothing could be learned; use differentiable torch functions, no rounding, "
                     ".detach(), .item() or float()"
                 )
             at = z if name == "its input" else gradient
