@@ -166,8 +166,9 @@ def has_a_gradient(candidate: Candidate) -> None:
             if not _reaches(gradient):
                 raise ActbenchError(
                     f"{candidate.key} has no gradient by {name}: autograd says 0 at all of "
-                    f"{_POINTS:,} points from -{_REACH:g} to {_REACH:g}, so nothing could be learned; use differentiable torch functions, no rounding, "
-                    ".detach(), .item() or float()"
+                    f"{_POINTS:,} points from -{_REACH:g} to {_REACH:g}, so nothing could be "
+                    "learned; use differentiable torch functions, no rounding, .detach(), .item() "
+                    "or float()"
                 )
             at = z if name == "its input" else gradient
             _require_finite(candidate, gradient, at.detach(), "has a gradient of")
