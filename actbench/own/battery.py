@@ -20,6 +20,7 @@ from actbench.claims import measured
 from actbench.experiments import EXPERIMENTS
 from actbench.files import baselines_folder, prepare_folder
 from actbench.findings.wording import settings as settings_in_words
+from actbench.own.formulas import formula
 from actbench.results import fulfil
 from actbench.targets import TargetFunction
 
@@ -72,8 +73,6 @@ class Battery:
         Raises:
             ActbenchError: The folder holds results of other settings, or can't be written.
         """
-        from actbench.own import formula
-
         prepare_folder(self.folder)
         theory = formula(self.activation.module)
         derivatives = self._own_run(Part("function", "", "activation-derivatives", {}))

@@ -1,0 +1,135 @@
+"""Activations of one's own: functions, modules, or what makes modules."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from actbench import activations
+from actbench.activations import Activation
+from actbench.errors import ActbenchError
+from actbench.own.checks import CHECKS, Candidate
+from actbench.own.formulas import formula
+from actbench.own.loading import RAISED, Loaded, blaming_own_code, in_one_line, listening, load
+from actbench.theory import derivative_bounds
+
+_BUILT_IN: Mapping[str, Activation] = {**activations.ACTIVATIONS, **activations.FURTHER}
+
+
+class _Function(nn.Module):
+    """A function of a tensor as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._function(x)
+
+
+def activation(given: str) -> Activation:
+    """Return a built-in activation, or load, check and register one of the user's.
+
+    Args:
+        given: A built-in key (of the eight, or ``"selu"``), ``path/to/file.py:name``,
+            ``module:name``, or the name of an entry point in the group ``actbench.activations``.
+            What is named is a function of a tensor, a class or function that makes an
+            ``nn.Module`` without arguments, or a module.
+
+    Returns:
+        The activation, which ``activations.get`` finds from now on.
+
+    Raises:
+        ActbenchError: It can't be loaded, or fails one of ``CHECKS``.
+    """
+    if given in _BUILT_IN:
+        return activations.get(given)
+    loaded = load("activation", given, _BUILT_IN)
+    unchecked = _candidate(loaded)
+    with blaming_own_code("when it is checked"):
+        for check in CHECKS.values():
+            check(unchecked)
+        bounds = derivative_bounds(formula(unchecked.build))
+    found = Activation(
+        key=loaded.key,
+        name=loaded.name,
+        formula=loaded.summary or "its code",
+        derivative_bounds=bounds,
+        paper="none",
+        module_name="",
+        factory=unchecked.build,
+        source=loaded.source,
+    )
+    activations.register(found)
+    return found
+
+
+def candidate(given: str) -> Candidate:
+    """Load an activation of the user's without any of the checks.
+
+    Args:
+        given: As of ``activation``.
+
+    Returns:
+        What ``CHECKS`` take.
+
+    Raises:
+        ActbenchError: It can't be loaded.
+    """
+    if given in _BUILT_IN:
+        return Candidate(given, activations.get(given).module)
+    return _candidate(load("activation", given, _BUILT_IN))
+
+
+def _candidate(loaded: Loaded) -> Candidate:
+    thing = loaded.thing
+    if isinstance(thing, nn.Module):
+        return Candidate(loaded.key, partial(copy.deepcopy, thing))
+    if not callable(thing):
+        raise ActbenchError(
+            f"{loaded.key} is {type(thing).__name__}, but must be a function of a tensor, or a "
+            "class or function that makes an nn.Module"
+        )
+    required = _required(thing)
+    makes_modules = isinstance(thing, type) and issubclass(thing, nn.Module)
+    if required == 0 and _made(loaded) is not None:
+        return Candidate(loaded.key, partial(_built, loaded))
+    if makes_modules or required > 1:
+        raise ActbenchError(
+            f"{loaded.key} needs {required} arguments; name a function of one tensor, or one "
+            "without arguments that returns the finished nn.Module"
+        )
+    return Candidate(loaded.key, partial(_Function, thing))
+
+
+def _required(thing: Callable[..., Any]) -> int:
+    """Arguments without a default; 1 where Python can't tell, as of torch's own functions."""
+    try:
+        parameters = inspect.signature(thing).parameters.values()
+    except ValueError:
+        return 1
+    places = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return sum(p.default is p.empty and p.kind not in places for p in parameters)
+
+
+def _made(loaded: Loaded) -> nn.Module | None:
+    try:
+        with listening() as printed:
+            module = loaded.thing()
+    except RAISED as error:
+        raise ActbenchError(
+            f"{loaded.key} raises {in_one_line(error)} when its module is made; mend it"
+        ) from error
+    if printed.getvalue():
+        raise ActbenchError(f"{loaded.key} prints when its module is made; remove the print")
+    return module if isinstance(module, nn.Module) else None
+
+
+def _built(loaded: Loaded) -> nn.Module:
+    module: nn.Module = loaded.thing()
+    return module
