@@ -93,7 +93,7 @@ TORCH_HALF = {
 }
 PACKAGES = {"card", "cli", "drift", "figures", "findings", "history", "metrics", "own", "releases"}
 PACKAGES |= {"claims.ledger", "claims.robustness", "pytest_plugin", "recover", "report"}
-PACKAGES |= {"records", "sweeps.stores", "theory", "training"}
+PACKAGES |= {"records", "records.fingerprints", "sweeps.stores", "theory", "training"}
 """Packages whose modules may import one another."""
 MEETING = {
     "own.battery",
