@@ -27,9 +27,8 @@ from actbench.experiments._gradient_flow_protocol import (
     Config,
     deep_seeds_of,
     seeds_of,
-    spread_activations,
-    spread_networks,
 )
+from actbench.experiments._spread_over_width import spread_over_width
 from actbench.networks import Architecture, linear_layers, reference_network
 
 __all__ = [
@@ -69,7 +68,6 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
         magnitude, signal = _robust(config, layers, progress)
         deep = _deep(config, layers, progress)
         spread = spread_over_width(config, progress)
-    robust_dims = ("activation", "initializer", "seed", "depth", "layer")
     depths = tuple(dict.fromkeys((*config.depths, *config.robust_depths)))
     coords = {
         "activation": list(config.activations),
@@ -78,21 +76,11 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
         "layer": np.arange(1, layers + 1, dtype=np.int32),
     }
     first = xr.Dataset(
-        {
-            "gradient_magnitude": (("activation", "depth", "layer"), recovered),
-            "gradient_ratio": (("activation", "depth"), _ratio(recovered, config.depths)),
-        },
+        _recovered_variables(config, recovered),
         coords={**coords, "depth": np.array(config.depths, dtype=np.int32)},
     )
     second = xr.Dataset(
-        {
-            "robust_gradient_magnitude": (robust_dims, magnitude),
-            "error_signal": (robust_dims, signal),
-            "error_signal_rms": (
-                ("activation", "initializer", "depth", "layer"),
-                np.sqrt(np.mean(np.square(signal), axis=2)),
-            ),
-        },
+        _robust_variables(magnitude, signal),
         coords={**coords, "depth": np.array(config.robust_depths, dtype=np.int32)},
     )
     dataset = xr.merge(
@@ -103,6 +91,27 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
     dataset = dataset.merge(deep).merge(spread)
     facts = environment.describe("cpu", threads)
     return datasets.finish(dataset, "gradient-flow", config.protocol(), facts)
+
+
+def _recovered_variables(config: Config, magnitude: NDArray[np.float64]) -> dict[str, Any]:
+    return {
+        "gradient_magnitude": (("activation", "depth", "layer"), magnitude),
+        "gradient_ratio": (("activation", "depth"), _ratio(magnitude, config.depths)),
+    }
+
+
+def _robust_variables(
+    magnitude: NDArray[np.float64], signal: NDArray[np.float64]
+) -> dict[str, Any]:
+    dims = ("activation", "initializer", "seed", "depth", "layer")
+    return {
+        "robust_gradient_magnitude": (dims, magnitude),
+        "error_signal": (dims, signal),
+        "error_signal_rms": (
+            ("activation", "initializer", "depth", "layer"),
+            np.sqrt(np.mean(np.square(signal), axis=2)),
+        ),
+    }
 
 
 def _ratio(magnitude: NDArray[np.float64], depths: Sequence[int]) -> NDArray[np.float64]:
@@ -177,45 +186,6 @@ def _deep(config: Config, layers: int, progress: Callable[[int], None]) -> xr.Da
             "deep_preactivation_square": (dims, square),
         },
         coords={"deep_seed": np.array(chosen, dtype=np.int32)},
-    )
-
-
-def spread_over_width(
-    config: Config, progress: Callable[[int], None] = lambda done: None
-) -> xr.Dataset:
-    """Measure how much the error signal's slope differs between networks of one width.
-
-    Args:
-        config: The protocol; its seeds, activations and ``spread_widths`` are used.
-        progress: Called with the number of networks done since the last call.
-
-    Returns:
-        Dataset with ``error_slope (spread_activation, width, network)``, decades per layer from
-        layer 1 to ``SPREAD_DEPTH`` of one input, NaN for a network in which a layer of ReLU is
-        dead; empty where there is nothing to measure.
-    """
-    keys = spread_activations(config)
-    if not (keys and config.spread_widths):
-        return xr.Dataset()
-    counts = [spread_networks(config, width) for width in config.spread_widths]
-    slopes = np.full((len(keys), len(counts), max(counts)), np.nan)
-    x = torch.ones(1, 1)
-    for column, (width, count) in enumerate(zip(config.spread_widths, counts, strict=True)):
-        for (row, _, members), stack in _passes.stacks(
-            keys, (SPREAD_INITIALIZER,), (SPREAD_DEPTH, width), seeds_of(config)[:count], x
-        ):
-            _, signal = _passes.flow(stack, x)
-            with np.errstate(all="ignore"):
-                growth = signal[:, SPREAD_DEPTH - 1] / signal[:, 0]
-                found = np.log10(growth) / (SPREAD_DEPTH - 1)
-            slopes[row, column, members] = np.where(np.isfinite(found), found, np.nan)
-            progress(stack.count)
-    return xr.Dataset(
-        {"error_slope": (("spread_activation", "width", "network"), slopes)},
-        coords={
-            "spread_activation": list(keys),
-            "width": np.array(config.spread_widths, dtype=np.int32),
-        },
     )
 
 

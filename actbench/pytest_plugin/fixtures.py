@@ -46,7 +46,7 @@ def protocol_dataset(
     from filelock import FileLock
 
     from actbench import datasets
-    from actbench.claims import evidence, measured
+    from actbench.claims import evidence
     from actbench.experiments import get as get_experiment
     from actbench.pytest_plugin.record import FOLDER, shared_path
 
@@ -57,8 +57,8 @@ def protocol_dataset(
         threads = threads or 1
     pytestconfig.stash[FOLDER] = folder
     results = pytestconfig.getoption("--from-results")
-    regenerate = pytestconfig.getoption("--regenerate-baselines")
-    seeds = BASELINE_SEEDS if regenerate else pytestconfig.getoption("--seeds")
+    anew = pytestconfig.getoption("--regenerate-baselines")
+    seeds = BASELINE_SEEDS if anew else pytestconfig.getoption("--seeds")
     known: dict[str, xr.Dataset] = {}
     # Files of two names may have protocols of one.
     owner = "" if claims_file.of_the_study else f"{crc32(str(claims_file.path).encode()):08x}-"
@@ -66,11 +66,8 @@ def protocol_dataset(
 
     def find(name: str, device: str = first) -> xr.Dataset | None:
         protocol = claims_file.protocol[name]
-        if protocol.slow and not (pytestconfig.getoption("--slow") or regenerate):
-            # What a file of one's own has no measurements of can only be run.
-            stored = measured.path_of(name, claims_file.measured_folder)
-            if claims_file.of_the_study or stored.exists():
-                return None
+        if protocol.slow and _left_to_the_store(pytestconfig, claims_file, name):
+            return None
         if results is not None:
             return evidence.stored_dataset(results, name, protocol)
         path = shared_path(folder, f"{owner}{name}", device)
@@ -84,6 +81,16 @@ def protocol_dataset(
         return known[path.name]
 
     return find
+
+
+def _left_to_the_store(config: pytest.Config, file: ClaimsFile, slow_protocol: str) -> bool:
+    from actbench.claims import measured
+
+    if config.getoption("--slow") or config.getoption("--regenerate-baselines"):
+        return False
+    # What a file of one's own has no measurements of can only be run.
+    stored = measured.path_of(slow_protocol, file.measured_folder)
+    return file.of_the_study or stored.exists()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from actbench.claims.claim import ClaimsFile
 from actbench.claims.ledger.wording import elsewhere, number
 
 if TYPE_CHECKING:
+    from actbench.claims.claim import Claim, Protocol, Relation
     from actbench.claims.verdicts import Judgment
 
 
@@ -35,31 +36,11 @@ def in_full(judgment: Judgment, claims: ClaimsFile, *, stored: bool) -> str:
     if claim.protocol is None or claim.relation is None:
         return "\n".join(lines)
     protocol = claims.protocol[claim.protocol]
-    arguments = ", ".join(f"{k}={v}" for k, v in claim.metric.items() if k != "name")
-    name = str(claim.metric["name"])
-    settings = ", ".join(f"{k}={v}" for k, v in protocol.settings.items()) or "defaults"
-    low, high = claim.relation.bounds
-    evidence = "stored measurements" if stored else "results"
-    interval = "none"
-    if judgment.interval is not None:
-        interval = f"{judgment.interval[0]:.6g} to {judgment.interval[1]:.6g}"
-    lines += [
-        f"  protocol   {claim.protocol}: {protocol.experiment}, {settings}",
-        f"  metric     {name}({arguments}): {metrics.definition(name)}",
-        f"  holds if   {claim.quantifier} in [{low:.6g}, {high:.6g}]: {claim.relation.reason}",
-    ]
-    if claim.direction is not None:
-        low, high = claim.direction.bounds
-        lines.append(f"  direction  in [{low:.6g}, {high:.6g}]: {claim.direction.reason}")
-    lines += [
-        f"  found      {judgment.sentence} ({evidence})",
-        f"  interval   {interval}, error level {claims.alpha:.2g}",
-        f"  margin     {number(judgment.margin) or 'none'}"
-        f" ({'tolerances' if claim.relation.kind == 'equals' else 'factor'} to the bound)",
-        f"  seeds      {judgment.seeds}; the wording needs {judgment.seeds_needed}",
-        f"  to flip    {judgment.to_flip}",
-        f"  rerun      {_rerun(claims, claim.id)}" + (" --slow" if protocol.slow else ""),
-    ]
+    lines += _asked(claim, claim.relation, protocol)
+    lines += _found(
+        judgment, claims, claim.relation, "stored measurements" if stored else "results"
+    )
+    lines.append(f"  rerun      {_rerun(claims, claim.id)}" + (" --slow" if protocol.slow else ""))
     sentence = elsewhere(claims, [judgment]).get(claim.id)
     if sentence:
         lines.append(f"  elsewhere  {sentence}")
@@ -67,6 +48,36 @@ def in_full(judgment: Judgment, claims: ClaimsFile, *, stored: bool) -> str:
         made = measured.load(claim.protocol, claims.measured_folder).environment
         lines.append(f"  measured   with torch {made.get('torch')} on {made.get('cpu')}")
     return "\n".join(lines)
+
+
+def _asked(claim: Claim, relation: Relation, protocol: Protocol) -> list[str]:
+    arguments = ", ".join(f"{k}={v}" for k, v in claim.metric.items() if k != "name")
+    name = str(claim.metric["name"])
+    settings = ", ".join(f"{k}={v}" for k, v in protocol.settings.items()) or "defaults"
+    low, high = relation.bounds
+    lines = [
+        f"  protocol   {claim.protocol}: {protocol.experiment}, {settings}",
+        f"  metric     {name}({arguments}): {metrics.definition(name)}",
+        f"  holds if   {claim.quantifier} in [{low:.6g}, {high:.6g}]: {relation.reason}",
+    ]
+    if claim.direction is not None:
+        low, high = claim.direction.bounds
+        lines.append(f"  direction  in [{low:.6g}, {high:.6g}]: {claim.direction.reason}")
+    return lines
+
+
+def _found(judgment: Judgment, claims: ClaimsFile, relation: Relation, evidence: str) -> list[str]:
+    interval = "none"
+    if judgment.interval is not None:
+        interval = f"{judgment.interval[0]:.6g} to {judgment.interval[1]:.6g}"
+    return [
+        f"  found      {judgment.sentence} ({evidence})",
+        f"  interval   {interval}, error level {claims.alpha:.2g}",
+        f"  margin     {number(judgment.margin) or 'none'}"
+        f" ({'tolerances' if relation.kind == 'equals' else 'factor'} to the bound)",
+        f"  seeds      {judgment.seeds}; the wording needs {judgment.seeds_needed}",
+        f"  to flip    {judgment.to_flip}",
+    ]
 
 
 def _rerun(claims: ClaimsFile, claim_id: str) -> str:

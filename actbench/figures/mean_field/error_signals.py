@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,8 +18,11 @@ from actbench.figures.mean_field._layout import not_measured, wrapped
 from actbench.figures.mean_field.predictions import INK, draw_theory, predicted, theory_handle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import xarray as xr
     from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
 
 _SLOPE_LAYERS: Final = (10, 40)  # of 50: far from both ends
 _TOLERANCE: Final = 0.01  # decades per layer; the pool of 64 networks scatters by half of it
@@ -49,9 +53,23 @@ def theory_error_signals(ds: xr.Dataset) -> Figure:
     columns = max(len(keys), 4)
     figure = Figure(figsize=(3.4 * columns, 10.6), layout="constrained")
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.08))[:, 0]
+    words = functools.partial(wrapped, figure)
+    _draw_signals(above, words, ds, keys, depth)
+    _draw_hidden(below, words, ds, keys, depth)
+    figure.legend(
+        handles=[*(handle(style_of(n), marker=True) for n in activations(ds)), theory_handle()],
+        loc="outside lower center",
+        ncols=max(1, min(9, int(figure.get_figwidth() / 1.7))),
+        frameon=False,
+    )
+    return figure
+
+
+def _draw_signals(
+    above: SubFigure, words: Callable[[str], str], ds: xr.Dataset, keys: list[str], depth: int
+) -> None:
     above.suptitle(
-        wrapped(
-            figure,
+        words(
             f"RMS error signal ∂loss/∂z of networks with {depth} hidden layers of "
             f"{protocol_of(ds)['width']} units, pooled over {ds.sizes['deep_seed']} networks and "
             f"{protocol_of(ds)['deep_points']} inputs, with what mean-field theory predicts",
@@ -61,10 +79,14 @@ def theory_error_signals(ds: xr.Dataset) -> Figure:
     panels = above.subplots(1, len(keys), squeeze=False, sharey=True)[0]
     for panel, key in zip(panels, keys, strict=True):
         _panel_signals(panel, ds, key, depth)
+
+
+def _draw_hidden(
+    below: SubFigure, words: Callable[[str], str], ds: xr.Dataset, keys: list[str], depth: int
+) -> None:
     shown = _XAVIER if _XAVIER in keys else keys[0]
     below.suptitle(
-        wrapped(
-            figure,
+        words(
             "What to trust instead of the published ratio: a weight gradient is the error signal "
             "times the layer's input, and where the one shrinks backward as the other shrinks "
             "forward, their product stays level while the signal dies",
@@ -75,13 +97,6 @@ def theory_error_signals(ds: xr.Dataset) -> Figure:
     _panel_hidden(one, ds, shown, depth)
     _panel_ratios(both, ds, shown, depth)
     _panel_slopes(slopes, ds, keys, depth)
-    figure.legend(
-        handles=[*(handle(style_of(n), marker=True) for n in activations(ds)), theory_handle()],
-        loc="outside lower center",
-        ncols=max(1, min(9, int(figure.get_figwidth() / 1.7))),
-        frameon=False,
-    )
-    return figure
 
 
 def pooled(ds: xr.Dataset, activation: str, initializer: str, depth: int) -> Array:
@@ -178,6 +193,10 @@ def _panel_ratios(axes: Axes, ds: xr.Dataset, key: str, depth: int) -> None:
     axes.axvline(1, color="#666666", linewidth=0.8)
     axes.set_title(f"output layer over layer 1, {depth} hidden layers, {key}", fontsize=10.5)
     axes.set_xlabel("factor: above 1, less arrives at the input's side", fontsize=9)
+    _legend_of_ratios(axes)
+
+
+def _legend_of_ratios(axes: Axes) -> None:
     words = ("weight gradients, the study's protocol", "error signal")
     axes.legend(
         handles=[
