@@ -10,7 +10,7 @@ import torch
 from scipy.special import erf
 
 from actbench.records import Dtype, fingerprints
-from actbench.records.fingerprints import step
+from actbench.records.fingerprints import operations, step, taking
 
 
 def test_one_bit_changes_the_digest() -> None:
@@ -64,7 +64,7 @@ def test_operations_have_their_closed_forms(dtype: Dtype) -> None:
 
 def test_products_round_so_that_another_order_of_summation_shows() -> None:
     """Sums of the fixed inputs are not exact in float32: the digest sees how they were added."""
-    numbers = fingerprints._fixed("float32", 4096).numpy()
+    numbers = operations._fixed("float32", 4096).numpy()
     forward, backward = np.add.accumulate(numbers), np.add.accumulate(numbers[::-1])
     assert step("x", forward[-1:]).digest != step("x", backward[-1:]).digest
 
@@ -107,7 +107,7 @@ def test_threads_change_no_bit() -> None:
     few = fingerprints.jobs(("relu",))[:4]
     one = [job() for job in few]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fingerprints, "jobs", lambda keys: few)
+        patch.setattr(taking, "jobs", lambda keys: few)
         done: list[int] = []
         taken = fingerprints.take(("relu",), threads=2, progress=done.append)
     assert taken[1:] == one

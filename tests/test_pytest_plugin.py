@@ -129,7 +129,7 @@ def suite(
     """A folder with a claims suite, whose baselines are the folder's own."""
     folder = pytester.path
     (folder / "measured").mkdir()
-    for module in ("files", "claims", "claims.claim", "claims.measured"):
+    for module in ("files", "claims", "claims.claim", "claims.measured.storing"):
         monkeypatch.setattr(f"actbench.{module}.baselines_folder", lambda: folder)
     pytester.makepyfile(test_judged=TEST)
     pytester.makeini("[pytest]\nxfail_strict = true\nfilterwarnings = error\n")
@@ -260,11 +260,12 @@ def test_workers_share_what_one_of_them_computed(pytester: pytest.Pytester) -> N
         """
         from pathlib import Path
         from actbench import claims, files
-        from actbench.claims import claim, measured
+        from actbench.claims import claim
+        from actbench.claims.measured import storing
         from actbench.experiments import closed_forms
 
         HERE = Path(__file__).parent
-        for module in (files, claims, claim, measured):
+        for module in (files, claims, claim, storing):
             module.baselines_folder = lambda: HERE
         run = closed_forms.run
 

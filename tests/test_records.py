@@ -12,7 +12,7 @@ from record_factory import a_record
 
 from actbench import records
 from actbench.errors import ActbenchError
-from actbench.records import Chain, Step
+from actbench.records import Chain, Step, storing
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_record_with_a_field_too_many_is_refused(tmp_path: Path) -> None:
     """Even with a checksum that fits, what the schema does not know is named and refused."""
     record = a_record().model_dump(mode="json")
     record["verdicts"][0]["surprise"] = 1
-    record["sha256"] = records._checksum(record)
+    record["sha256"] = storing._checksum(record)
     (tmp_path / "r.json").write_text(json.dumps(record))
     with pytest.raises(ActbenchError, match=r"no valid record: verdicts\.0\.surprise: Extra"):
         records.load(tmp_path / "r.json")

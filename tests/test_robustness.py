@@ -249,7 +249,7 @@ def test_run_stores_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         measured.append(setting)
         return measure(setting, *arguments)
 
-    monkeypatch.setattr(robustness, "measure", interrupted)
+    monkeypatch.setattr("actbench.claims.robustness.running.measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
         robustness.run(TINY, STUDY, path)
     assert [cell.setting for cell in robustness.load(path).cells] == list(TINY.settings[:2])
@@ -258,7 +258,7 @@ def test_run_stores_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         robustness.run(TINY, STUDY, path)
     assert measured[1:] == list(TINY.settings[2:3])
 
-    monkeypatch.setattr(robustness, "measure", measure)
+    monkeypatch.setattr("actbench.claims.robustness.running.measure", measure)
     done: list[int] = []
     whole = robustness.run(TINY, STUDY, path, done.append)
     assert sum(done) == TINY.settings[3].epochs * 2 * 5 + 2 * 3

@@ -17,6 +17,7 @@ from actbench import environment
 from actbench.errors import ActbenchError
 from actbench.sweeps import clusters
 from actbench.sweeps import running as sweeps
+from actbench.sweeps.clusters import dispatching
 from actbench.sweeps.stores import Store
 
 # More chunks than are handed out at a time, so that something is left to do after each accident.
@@ -219,7 +220,7 @@ def test_a_worker_that_joins_later_is_checked_too(
 ) -> None:
     """What was not there to be asked refuses the chunk, with the same line."""
     there = of_another("numpy", monkeypatch)
-    monkeypatch.setattr(clusters, "_require_same_versions", lambda client: None)
+    monkeypatch.setattr(dispatching, "require_same_versions", lambda client: None)
     with pytest.raises(ActbenchError) as caught:
         run(new_store(tmp_path / "a.zarr"), dask, nothing)
     assert str(caught.value) == f"a worker has numpy {there}{ADVICE}"
@@ -252,7 +253,7 @@ def test_a_scheduler_that_stays_away_is_one_line(
     own_dask: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lost and not coming back: what was finished is safe, and what to do is said."""
-    monkeypatch.setattr(clusters, "COME_BACK_S", 0.2)
+    monkeypatch.setattr(dispatching, "COME_BACK_S", 0.2)
     store = new_store(tmp_path / "a.zarr", small_grid(MANY), 2)
     own_dask.start_scheduler()
     own_dask.start_workers(1)

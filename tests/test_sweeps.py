@@ -19,8 +19,9 @@ from actbench.activations import get as activation
 from actbench.cli import main
 from actbench.experiments import sine_regression
 from actbench.networks import Architecture
-from actbench.sweeps import chunks, clusters, stores
+from actbench.sweeps import chunks, stores
 from actbench.sweeps import running as sweeps
+from actbench.sweeps.clusters import connecting
 from actbench.training import Member, Schedule, train_reference
 
 
@@ -357,7 +358,7 @@ def test_a_scheduler_that_is_not_there_is_one_line(
     actbench: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody listens there: what was tried, and what to do."""
-    monkeypatch.setattr(clusters, "REACH_S", 0.2)
+    monkeypatch.setattr(connecting, "REACH_S", 0.2)
     code, _, err = actbench("--scheduler", "tcp://127.0.0.1:9")
     assert code == 2
     assert err == (

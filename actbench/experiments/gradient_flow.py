@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,134 +18,31 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from actbench import activations, datasets, devices, environment, initializers, seeds, settings
-from actbench.errors import ActbenchError, require_positive_int
+from actbench import activations, datasets, devices, environment, initializers
 from actbench.experiments import _passes
-from actbench.experiments._protocol import protocol_of
+from actbench.experiments._gradient_flow_protocol import (
+    SPREAD_ACTIVATIONS,
+    SPREAD_DEPTH,
+    SPREAD_INITIALIZER,
+    Config,
+    deep_seeds_of,
+    seeds_of,
+)
+from actbench.experiments._spread_over_width import spread_over_width
 from actbench.networks import Architecture, linear_layers, reference_network
 
+__all__ = [
+    "SPREAD_ACTIVATIONS",
+    "SPREAD_DEPTH",
+    "SPREAD_INITIALIZER",
+    "Config",
+    "calibration",
+    "run",
+    "spread_over_width",
+    "study_files",
+]
+
 _RECOVERED_BATCH = 32
-
-# The spread part: one input and normal weights, so that theory needs no approximation but width.
-SPREAD_ACTIVATIONS = ("linear", "tanh", "relu", "gelu")
-"""Activations of the spread part."""
-SPREAD_INITIALIZER = "he_normal"
-"""Initializer of the spread part."""
-SPREAD_DEPTH = 6
-"""Hidden layers of the spread part; a network's slope is measured from layer 1 to this one."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """The protocol of both parts.
-
-    Args:
-        activations: Keys, in the order in which the recovered protocol draws its networks.
-        depths: Hidden layers of the recovered protocol, in its order; each at least 1.
-        recovered_seed: Seed to which torch is reset once, before the first network.
-        seeds: A count (then 42, 43, ...) or the seeds of the robust protocol.
-        initializers: Keys of the initializers of the robust protocol.
-        robust_depths: Hidden layers of the robust protocol.
-        width: Units per hidden layer, at least 1.
-        points: Inputs of the robust protocol, evenly spaced on [-pi, pi], at least 2.
-        deep_depth: Hidden layers of the deep part; 0 leaves it out.
-        deep_seeds: At most so many of the seeds are used in the deep part.
-        deep_points: Inputs of the deep part, evenly spaced on [-pi, pi], at least 2. Slopes
-            pooled over 10 inputs are those over 50 within 0.003 decades per layer.
-        spread_widths: Widths of the spread part; none leaves it out.
-        device: Not used: both parts are one pass per network, on the CPU.
-        threads: Not used: the products are too small to be split between threads.
-
-    Raises:
-        ActbenchError: A setting is out of range or its name is not known.
-    """
-
-    activations: Sequence[str] = tuple(activations.ACTIVATIONS)
-    depths: Sequence[int] = (5, 10, 20, 50)
-    recovered_seed: int = 42
-    seeds: int | Sequence[int] = 200
-    initializers: Sequence[str] = (
-        "torch_default",
-        "xavier_uniform",
-        "xavier_normal",
-        "he_uniform",
-        "he_normal",
-    )
-    robust_depths: Sequence[int] = (10,)
-    width: int = 64
-    points: int = 50
-    deep_depth: int = 50
-    deep_seeds: int = 64
-    deep_points: int = 10
-    spread_widths: Sequence[int] = (64, 128, 256, 512, 1024)
-    device: str = "cpu"
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, lookup in (("activations", activations), ("initializers", initializers)):
-            object.__setattr__(self, name, settings.names(name, getattr(self, name), lookup.get))
-        for name in ("depths", "robust_depths"):
-            object.__setattr__(self, name, settings.each_once(name, getattr(self, name)))
-        widths = settings.each_once("spread_widths", self.spread_widths or (self.width,))
-        object.__setattr__(self, "spread_widths", widths if self.spread_widths else ())
-        for depth in (*self.depths, *self.robust_depths):
-            require_positive_int("depth", depth)
-        for width in (self.width, *self.spread_widths):
-            require_positive_int("width", width)
-        if self.deep_depth != 0:
-            require_positive_int("deep_depth", self.deep_depth)
-        require_positive_int("deep_seeds", self.deep_seeds)
-        for name in ("points", "deep_points"):
-            if require_positive_int(name, getattr(self, name)) < 2:
-                raise ActbenchError(f"{name} is {getattr(self, name)!r}, but must be at least 2")
-        object.__setattr__(self, "seeds", seeds.expand(self.seeds))
-
-    @property
-    def steps(self) -> int:
-        """Steps of progress that ``run`` reports: networks."""
-        robust = len(self.robust_depths) * len(self.initializers) * len(_seeds(self))
-        deep = len(self.initializers) * len(_deep_seeds(self)) if self.deep_depth else 0
-        spread = sum(_spread_networks(self, width) for width in self.spread_widths)
-        return (
-            len(self.activations) * (len(self.depths) + robust + deep)
-            + len(_spread_activations(self)) * spread
-        )
-
-    def protocol(self) -> dict[str, Any]:
-        """List every setting that a number depends on, with those that no argument changes.
-
-        Returns:
-            Names and values that JSON can hold.
-        """
-        fixed = {
-            "objective": "mean of the outputs, one backward pass, no update",
-            "recovered": "one reset of the random state; per depth and activation: all linear "
-            "layers, then Xavier-uniform weights and zero biases layer by layer, then 32 inputs "
-            "from a standard normal; float32",
-            "robust": "random state reset to the seed before each network; float64",
-            "deep": "as robust",
-            "spread": "as robust, but float32, one input at 1, and fewer networks beyond width 192",
-            "spread_depth": SPREAD_DEPTH,
-            "spread_initializer": SPREAD_INITIALIZER,
-        }
-        return protocol_of(self, fixed, leave_out=("device", "threads"))
-
-
-def _seeds(config: Config) -> tuple[int, ...]:
-    return seeds.expand(config.seeds)
-
-
-def _deep_seeds(config: Config) -> tuple[int, ...]:
-    return _seeds(config)[: config.deep_seeds]
-
-
-def _spread_activations(config: Config) -> tuple[str, ...]:
-    return tuple(key for key in SPREAD_ACTIVATIONS if key in config.activations)
-
-
-def _spread_networks(config: Config, width: int) -> int:
-    # Drawing a network takes time that grows with the square of its width.
-    return min(len(_seeds(config)), max(12, min(64, 64 * 192 // width)))
 
 
 def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> xr.Dataset:
@@ -172,30 +68,19 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
         magnitude, signal = _robust(config, layers, progress)
         deep = _deep(config, layers, progress)
         spread = spread_over_width(config, progress)
-    robust_dims = ("activation", "initializer", "seed", "depth", "layer")
     depths = tuple(dict.fromkeys((*config.depths, *config.robust_depths)))
     coords = {
         "activation": list(config.activations),
         "initializer": list(config.initializers),
-        "seed": np.array(_seeds(config), dtype=np.int32),
+        "seed": np.array(seeds_of(config), dtype=np.int32),
         "layer": np.arange(1, layers + 1, dtype=np.int32),
     }
     first = xr.Dataset(
-        {
-            "gradient_magnitude": (("activation", "depth", "layer"), recovered),
-            "gradient_ratio": (("activation", "depth"), _ratio(recovered, config.depths)),
-        },
+        _recovered_variables(config, recovered),
         coords={**coords, "depth": np.array(config.depths, dtype=np.int32)},
     )
     second = xr.Dataset(
-        {
-            "robust_gradient_magnitude": (robust_dims, magnitude),
-            "error_signal": (robust_dims, signal),
-            "error_signal_rms": (
-                ("activation", "initializer", "depth", "layer"),
-                np.sqrt(np.mean(np.square(signal), axis=2)),
-            ),
-        },
+        _robust_variables(magnitude, signal),
         coords={**coords, "depth": np.array(config.robust_depths, dtype=np.int32)},
     )
     dataset = xr.merge(
@@ -206,6 +91,27 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
     dataset = dataset.merge(deep).merge(spread)
     facts = environment.describe("cpu", threads)
     return datasets.finish(dataset, "gradient-flow", config.protocol(), facts)
+
+
+def _recovered_variables(config: Config, magnitude: NDArray[np.float64]) -> dict[str, Any]:
+    return {
+        "gradient_magnitude": (("activation", "depth", "layer"), magnitude),
+        "gradient_ratio": (("activation", "depth"), _ratio(magnitude, config.depths)),
+    }
+
+
+def _robust_variables(
+    magnitude: NDArray[np.float64], signal: NDArray[np.float64]
+) -> dict[str, Any]:
+    dims = ("activation", "initializer", "seed", "depth", "layer")
+    return {
+        "robust_gradient_magnitude": (dims, magnitude),
+        "error_signal": (dims, signal),
+        "error_signal_rms": (
+            ("activation", "initializer", "depth", "layer"),
+            np.sqrt(np.mean(np.square(signal), axis=2)),
+        ),
+    }
 
 
 def _ratio(magnitude: NDArray[np.float64], depths: Sequence[int]) -> NDArray[np.float64]:
@@ -241,7 +147,7 @@ def _robust(
     shape = (
         len(config.activations),
         len(config.initializers),
-        len(_seeds(config)),
+        len(seeds_of(config)),
         len(config.robust_depths),
         layers,
     )
@@ -249,7 +155,7 @@ def _robust(
     x = _passes.inputs(config.points)
     for column, depth in enumerate(config.robust_depths):
         for place, stack in _passes.stacks(
-            config.activations, config.initializers, (depth, config.width), _seeds(config), x
+            config.activations, config.initializers, (depth, config.width), seeds_of(config), x
         ):
             here = (*place, column, slice(depth + 1))
             magnitude[here], signal[here] = _passes.flow(stack, x)
@@ -260,7 +166,7 @@ def _robust(
 def _deep(config: Config, layers: int, progress: Callable[[int], None]) -> xr.Dataset:
     if not config.deep_depth:
         return xr.Dataset()
-    chosen = _deep_seeds(config)
+    chosen = deep_seeds_of(config)
     shape = (len(config.activations), len(config.initializers), len(chosen), layers)
     magnitude, signal, square = (np.full(shape, np.nan) for _ in range(3))
     x = _passes.inputs(config.deep_points)
@@ -280,45 +186,6 @@ def _deep(config: Config, layers: int, progress: Callable[[int], None]) -> xr.Da
             "deep_preactivation_square": (dims, square),
         },
         coords={"deep_seed": np.array(chosen, dtype=np.int32)},
-    )
-
-
-def spread_over_width(
-    config: Config, progress: Callable[[int], None] = lambda done: None
-) -> xr.Dataset:
-    """Measure how much the error signal's slope differs between networks of one width.
-
-    Args:
-        config: The protocol; its seeds, activations and ``spread_widths`` are used.
-        progress: Called with the number of networks done since the last call.
-
-    Returns:
-        Dataset with ``error_slope (spread_activation, width, network)``, decades per layer from
-        layer 1 to ``SPREAD_DEPTH`` of one input, NaN for a network in which a layer of ReLU is
-        dead; empty where there is nothing to measure.
-    """
-    keys = _spread_activations(config)
-    if not (keys and config.spread_widths):
-        return xr.Dataset()
-    counts = [_spread_networks(config, width) for width in config.spread_widths]
-    slopes = np.full((len(keys), len(counts), max(counts)), np.nan)
-    x = torch.ones(1, 1)
-    for column, (width, count) in enumerate(zip(config.spread_widths, counts, strict=True)):
-        for (row, _, members), stack in _passes.stacks(
-            keys, (SPREAD_INITIALIZER,), (SPREAD_DEPTH, width), _seeds(config)[:count], x
-        ):
-            _, signal = _passes.flow(stack, x)
-            with np.errstate(all="ignore"):
-                growth = signal[:, SPREAD_DEPTH - 1] / signal[:, 0]
-                found = np.log10(growth) / (SPREAD_DEPTH - 1)
-            slopes[row, column, members] = np.where(np.isfinite(found), found, np.nan)
-            progress(stack.count)
-    return xr.Dataset(
-        {"error_slope": (("spread_activation", "width", "network"), slopes)},
-        coords={
-            "spread_activation": list(keys),
-            "width": np.array(config.spread_widths, dtype=np.int32),
-        },
     )
 
 
@@ -356,4 +223,4 @@ def calibration(config: Config) -> Config:
     Returns:
         The same networks for a few seeds, without the widest: a few of those would stand for all.
     """
-    return dataclasses.replace(config, seeds=_seeds(config)[:4], spread_widths=())
+    return dataclasses.replace(config, seeds=seeds_of(config)[:4], spread_widths=())

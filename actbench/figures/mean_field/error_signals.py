@@ -1,89 +1,35 @@
-"""Mean-field theory over measurements of `gradient-flow`: error signals, and spread over width."""
+"""Error signals of deep networks with their predictions, and what the published ratio hides."""
 
 from __future__ import annotations
 
 import functools
-import textwrap
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FormatStrFormatter, LogLocator
 
-from actbench import initializers, theory
+from actbench import theory
 from actbench.colors import style_of
 from actbench.datasets import protocol_of
-from actbench.figures._marks import (
-    DASHES,
-    SMALL,
-    Array,
-    activations,
-    draw_band,
-    handle,
-    log_safe,
-    say,
-)
+from actbench.figures._marks import DASHES, SMALL, Array, activations, draw_band, handle, log_safe
 from actbench.figures._panels import number_layers, say_zeros
+from actbench.figures.mean_field._layout import not_measured, wrapped
+from actbench.figures.mean_field.predictions import INK, draw_theory, predicted, theory_handle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import xarray as xr
     from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
 
 _SLOPE_LAYERS: Final = (10, 40)  # of 50: far from both ends
 _TOLERANCE: Final = 0.01  # decades per layer; the pool of 64 networks scatters by half of it
 _MOST_INITIALIZERS: Final = 5
 _SHOWN: Final = "gelu"  # its weight gradients hide most
 _XAVIER: Final = "xavier_uniform"  # the study's initializer
-_THEORY: Final = "mean-field theory, nothing fitted"
-_INK: Final = "#111111"
 _MARKERS: Final = ("o", "D")  # weight gradients, error signal
-
-
-def predicted(ds: xr.Dataset, activation: str, initializer: str, depth: int, points: int) -> Array:
-    """Give the error signal that theory expects of the networks in a dataset.
-
-    Args:
-        ds: Dataset of `gradient-flow`.
-        activation: Key.
-        initializer: Key.
-        depth: Hidden layers.
-        points: Inputs, evenly spaced on [-pi, pi].
-
-    Returns:
-        RMS of d loss / d z per layer, shape ``(depth + 1,)``; NaN for an activation that theory
-        has no formula of.
-    """
-    if activation not in theory.FORMULAS:
-        return np.full(depth + 1, np.nan)
-    width = protocol_of(ds)["width"]
-    return _prediction(activation, initializer, depth, points, width).error_signal_rms
-
-
-@functools.cache  # several panels and figures ask for the same
-def _prediction(
-    activation: str, initializer: str, depth: int, points: int, width: int
-) -> theory.Prediction:
-    x = np.linspace(-np.pi, np.pi, points)
-    return theory.predict(activation, initializers.get(initializer), x, depth=depth, width=width)
-
-
-def draw_theory(axes: Axes, at: Array, values: Array, gid: str) -> None:
-    """Draw a prediction thin and dashed over what was measured.
-
-    Args:
-        axes: Where.
-        at: Positions, shape ``(n,)``.
-        values: What theory expects there; not drawn where none is finite.
-        gid: Name of the line.
-    """
-    if np.isfinite(values).any():
-        axes.plot(at, log_safe(values), color=_INK, linestyle=DASHES, linewidth=0.9, gid=gid)
-
-
-def theory_handle() -> Line2D:
-    """Give the entry of a legend for what ``draw_theory`` draws."""
-    return Line2D([], [], color=_INK, linestyle=DASHES, linewidth=0.9, label=_THEORY)
 
 
 def theory_error_signals(ds: xr.Dataset) -> Figure:
@@ -102,14 +48,28 @@ def theory_error_signals(ds: xr.Dataset) -> Figure:
     """
     depth = protocol_of(ds)["deep_depth"]
     if not depth:
-        return _not_measured("The deep part was not run: deep_depth is 0")
+        return not_measured("The deep part was not run: deep_depth is 0")
     keys = [str(key) for key in ds["initializer"].values][:_MOST_INITIALIZERS]
     columns = max(len(keys), 4)
     figure = Figure(figsize=(3.4 * columns, 10.6), layout="constrained")
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.08))[:, 0]
+    words = functools.partial(wrapped, figure)
+    _draw_signals(above, words, ds, keys, depth)
+    _draw_hidden(below, words, ds, keys, depth)
+    figure.legend(
+        handles=[*(handle(style_of(n), marker=True) for n in activations(ds)), theory_handle()],
+        loc="outside lower center",
+        ncols=max(1, min(9, int(figure.get_figwidth() / 1.7))),
+        frameon=False,
+    )
+    return figure
+
+
+def _draw_signals(
+    above: SubFigure, words: Callable[[str], str], ds: xr.Dataset, keys: list[str], depth: int
+) -> None:
     above.suptitle(
-        _wrapped(
-            figure,
+        words(
             f"RMS error signal ∂loss/∂z of networks with {depth} hidden layers of "
             f"{protocol_of(ds)['width']} units, pooled over {ds.sizes['deep_seed']} networks and "
             f"{protocol_of(ds)['deep_points']} inputs, with what mean-field theory predicts",
@@ -119,10 +79,14 @@ def theory_error_signals(ds: xr.Dataset) -> Figure:
     panels = above.subplots(1, len(keys), squeeze=False, sharey=True)[0]
     for panel, key in zip(panels, keys, strict=True):
         _panel_signals(panel, ds, key, depth)
+
+
+def _draw_hidden(
+    below: SubFigure, words: Callable[[str], str], ds: xr.Dataset, keys: list[str], depth: int
+) -> None:
     shown = _XAVIER if _XAVIER in keys else keys[0]
     below.suptitle(
-        _wrapped(
-            figure,
+        words(
             "What to trust instead of the published ratio: a weight gradient is the error signal "
             "times the layer's input, and where the one shrinks backward as the other shrinks "
             "forward, their product stays level while the signal dies",
@@ -133,25 +97,6 @@ def theory_error_signals(ds: xr.Dataset) -> Figure:
     _panel_hidden(one, ds, shown, depth)
     _panel_ratios(both, ds, shown, depth)
     _panel_slopes(slopes, ds, keys, depth)
-    figure.legend(
-        handles=[*(handle(style_of(n), marker=True) for n in activations(ds)), theory_handle()],
-        loc="outside lower center",
-        ncols=max(1, min(9, int(figure.get_figwidth() / 1.7))),
-        frameon=False,
-    )
-    return figure
-
-
-def _wrapped(figure: Figure, words: str) -> str:
-    return textwrap.fill(words, width=int(8 * figure.get_figwidth()))
-
-
-def _not_measured(words: str) -> Figure:
-    figure = Figure(figsize=(6, 2), layout="constrained")
-    axes = figure.subplots()
-    axes.axis("off")
-    say(axes, words)
-    return figure
 
 
 def pooled(ds: xr.Dataset, activation: str, initializer: str, depth: int) -> Array:
@@ -248,6 +193,10 @@ def _panel_ratios(axes: Axes, ds: xr.Dataset, key: str, depth: int) -> None:
     axes.axvline(1, color="#666666", linewidth=0.8)
     axes.set_title(f"output layer over layer 1, {depth} hidden layers, {key}", fontsize=10.5)
     axes.set_xlabel("factor: above 1, less arrives at the input's side", fontsize=9)
+    _legend_of_ratios(axes)
+
+
+def _legend_of_ratios(axes: Axes) -> None:
     words = ("weight gradients, the study's protocol", "error signal")
     axes.legend(
         handles=[
@@ -263,7 +212,7 @@ def _panel_slopes(axes: Axes, ds: xr.Dataset, keys: list[str], depth: int) -> No
     first, last = _SLOPE_LAYERS if depth >= 50 else (1, depth + 1)
     points = protocol_of(ds)["deep_points"]
     axes.axhspan(-_TOLERANCE, _TOLERANCE, color="#DDDDDD", linewidth=0)
-    axes.axhline(0, color=_INK, linestyle=DASHES, linewidth=0.9)
+    axes.axhline(0, color=INK, linestyle=DASHES, linewidth=0.9)
     names = activations(ds)
     for place, key in enumerate(keys):
         for number, name in enumerate(names):
@@ -286,119 +235,3 @@ def _panel_slopes(axes: Axes, ds: xr.Dataset, keys: list[str], depth: int) -> No
         f"measured minus predicted slope, layers {first} to {last} (band: ±{_TOLERANCE:g})",
         fontsize=10.5,
     )
-
-
-def theory_width(ds: xr.Dataset) -> Figure:
-    """Draw how networks of one width differ, and the prediction that falls as 1 / sqrt(width).
-
-    Args:
-        ds: Dataset of `gradient-flow`.
-
-    Returns:
-        The figure: a panel per activation with every network's slope, and one with their
-        standard deviations. A dataset without the spread part gives a figure that says so.
-    """
-    if "error_slope" not in ds:
-        return _not_measured("The spread part was not run: it has no widths or no activations")
-    names = [str(name) for name in ds["spread_activation"].values]
-    settings = protocol_of(ds)
-    figure = Figure(figsize=(3.3 * (len(names) + 1) + 1.2, 4.9), layout="constrained")
-    figure.suptitle(
-        _wrapped(
-            figure,
-            "Networks of one width differ in how fast their error signal shrinks, by a spread that "
-            f"falls as 1/√width ({settings['spread_depth']} hidden layers, "
-            f"{settings['spread_initializer']}, one input). Dots: networks; gray: theory ± 2 "
-            "standard deviations",
-        ),
-        fontsize=13,
-    )
-    halves = figure.subfigures(1, 2, squeeze=False, width_ratios=(len(names), 1.25))[0]
-    panels = halves[0].subplots(1, len(names), squeeze=False, sharey=True)[0]
-    for panel, name in zip(panels, names, strict=True):
-        _panel_networks(panel, ds, name)
-    panels[0].set_ylabel("slope minus predicted, decades per layer", fontsize=9)
-    _panel_spread(halves[1].subplots(), ds, names)
-    figure.legend(
-        handles=[*(handle(style_of(name), marker=True) for name in names), theory_handle()],
-        loc="outside lower center",
-        ncols=min(len(names) + 1, max(1, int(figure.get_figwidth() / 2))),
-        frameon=False,
-    )
-    return figure
-
-
-def _spread_theory(ds: xr.Dataset, name: str) -> Array:
-    """Mean and standard deviation of the slope per width, shape ``(width, 2)``."""
-    settings = protocol_of(ds)
-    depth, initializer = settings["spread_depth"], initializers.get(settings["spread_initializer"])
-    rows = []
-    for width in ds["width"].values.tolist():
-        expected = theory.predict(name, initializer, [1.0], depth=depth, width=width)
-        mean = theory.decades_per_layer(expected.error_signal_rms, 1, depth)
-        of_one = theory.slope_spread(name, expected.q, width=width, first=1, last=depth)
-        rows.append((mean, of_one))
-    return np.array(rows)
-
-
-def _panel_networks(axes: Axes, ds: xr.Dataset, name: str) -> None:
-    widths = ds["width"].values.tolist()
-    mean, deviation = _spread_theory(ds, name).T
-    places = np.arange(len(widths))
-    axes.fill_between(places, -2 * deviation, 2 * deviation, color="#DDDDDD", linewidth=0)
-    axes.axhline(0, color=_INK, linestyle=DASHES, linewidth=0.9)
-    labels = []
-    for place, width in enumerate(widths):
-        slopes = ds["error_slope"].sel(spread_activation=name, width=width).values - mean[place]
-        slopes = slopes[np.isfinite(slopes)]
-        across = place + np.linspace(-0.25, 0.25, len(slopes))
-        axes.plot(
-            across,
-            slopes,
-            ".",
-            color=style_of(name).color,
-            alpha=0.6,
-            markersize=5,
-            gid=f"networks-{name}-{width}",
-        )
-        labels.append(f"{width}\n({len(slopes)})")
-    axes.set_xticks(places, labels, fontsize=8.5)
-    axes.set_xlabel("width (networks)", fontsize=9)
-    axes.set_title(style_of(name).name, fontsize=10.5)
-
-
-def _panel_spread(axes: Axes, ds: xr.Dataset, names: list[str]) -> None:
-    widths = ds["width"].values.astype(np.float64)
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    for name in names:
-        slopes = ds["error_slope"].sel(spread_activation=name).transpose("width", "network").values
-        counts = np.isfinite(slopes).sum(axis=1)
-        spread = np.full(len(widths), np.nan)
-        many = counts > 1
-        spread[many] = np.nanstd(slopes[many], axis=1, ddof=1)
-        style = style_of(name)
-        axes.errorbar(
-            widths,
-            log_safe(spread),
-            yerr=log_safe(spread) / np.sqrt(2 * np.maximum(counts - 1, 1)),
-            color=style.color,
-            marker=style.marker,
-            linestyle="",
-            capsize=2,
-        )
-        axes.plot(
-            widths,
-            _spread_theory(ds, name)[:, 1],
-            color=style.color,
-            linestyle=DASHES,
-            linewidth=1.1,
-            gid=f"spread-theory-{name}",
-        )
-    axes.set_xticks(widths, [f"{width:g}" for width in widths], fontsize=8.5)
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FormatStrFormatter("%.2g"))
-    axes.minorticks_off()
-    axes.set_xlabel("width", fontsize=9)
-    axes.set_ylabel("decades per layer", fontsize=9)
-    axes.set_title("standard deviation over networks ± 1 s.e.", fontsize=10.5)

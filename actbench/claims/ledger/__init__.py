@@ -1,0 +1,25 @@
+"""The ledger: every claim with its verdict, as table, Markdown, JSON, or one claim in full."""
+
+from actbench.claims.ledger.details import in_full
+from actbench.claims.ledger.documents import LEGEND, STUDY_LEGEND, as_json, markdown
+from actbench.claims.ledger.judging import changed, counts, from_results, results_hold
+from actbench.claims.ledger.tables import table
+from actbench.claims.ledger.wording import elsewhere, rule
+
+__all__ = [
+    "FORMATS",
+    "LEGEND",
+    "STUDY_LEGEND",
+    "as_json",
+    "changed",
+    "counts",
+    "elsewhere",
+    "from_results",
+    "in_full",
+    "markdown",
+    "results_hold",
+    "rule",
+    "table",
+]
+
+FORMATS = ("table", "markdown", "json")

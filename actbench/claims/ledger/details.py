@@ -1,0 +1,86 @@
+"""One claim of the ledger in full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actbench import metrics
+from actbench.claims import measured
+from actbench.claims.claim import ClaimsFile
+from actbench.claims.ledger.wording import elsewhere, number
+
+if TYPE_CHECKING:
+    from actbench.claims.claim import Claim, Protocol, Relation
+    from actbench.claims.verdicts import Judgment
+
+
+def in_full(judgment: Judgment, claims: ClaimsFile, *, stored: bool) -> str:
+    """Write everything about one claim.
+
+    Args:
+        judgment: Its verdict.
+        claims: The file it stands in.
+        stored: Whether it was judged from stored measurements.
+
+    Returns:
+        Lines of text: source, protocol, metric, relation, evidence, and how to rerun just it.
+    """
+    claim = judgment.claim
+    lines = [
+        claim.id,
+        f"  says       {claim.statement}",
+        f"  stated in  {claim.source}",
+        f"  verdict    {judgment.verdict} (expected: {claim.expected})",
+        f"  why        {claim.because}",
+    ]
+    if claim.protocol is None or claim.relation is None:
+        return "\n".join(lines)
+    protocol = claims.protocol[claim.protocol]
+    lines += _asked(claim, claim.relation, protocol)
+    lines += _found(
+        judgment, claims, claim.relation, "stored measurements" if stored else "results"
+    )
+    lines.append(f"  rerun      {_rerun(claims, claim.id)}" + (" --slow" if protocol.slow else ""))
+    sentence = elsewhere(claims, [judgment]).get(claim.id)
+    if sentence:
+        lines.append(f"  elsewhere  {sentence}")
+    if stored:
+        made = measured.load(claim.protocol, claims.measured_folder).environment
+        lines.append(f"  measured   with torch {made.get('torch')} on {made.get('cpu')}")
+    return "\n".join(lines)
+
+
+def _asked(claim: Claim, relation: Relation, protocol: Protocol) -> list[str]:
+    arguments = ", ".join(f"{k}={v}" for k, v in claim.metric.items() if k != "name")
+    name = str(claim.metric["name"])
+    settings = ", ".join(f"{k}={v}" for k, v in protocol.settings.items()) or "defaults"
+    low, high = relation.bounds
+    lines = [
+        f"  protocol   {claim.protocol}: {protocol.experiment}, {settings}",
+        f"  metric     {name}({arguments}): {metrics.definition(name)}",
+        f"  holds if   {claim.quantifier} in [{low:.6g}, {high:.6g}]: {relation.reason}",
+    ]
+    if claim.direction is not None:
+        low, high = claim.direction.bounds
+        lines.append(f"  direction  in [{low:.6g}, {high:.6g}]: {claim.direction.reason}")
+    return lines
+
+
+def _found(judgment: Judgment, claims: ClaimsFile, relation: Relation, evidence: str) -> list[str]:
+    interval = "none"
+    if judgment.interval is not None:
+        interval = f"{judgment.interval[0]:.6g} to {judgment.interval[1]:.6g}"
+    return [
+        f"  found      {judgment.sentence} ({evidence})",
+        f"  interval   {interval}, error level {claims.alpha:.2g}",
+        f"  margin     {number(judgment.margin) or 'none'}"
+        f" ({'tolerances' if relation.kind == 'equals' else 'factor'} to the bound)",
+        f"  seeds      {judgment.seeds}; the wording needs {judgment.seeds_needed}",
+        f"  to flip    {judgment.to_flip}",
+    ]
+
+
+def _rerun(claims: ClaimsFile, claim_id: str) -> str:
+    if claims.of_the_study:
+        return f"pytest 'tests/test_claims.py::test_claim[{claim_id}]'"
+    return f"pytest --claims {claims.path} -k {claim_id}"

@@ -1,0 +1,94 @@
+"""The ledger as Markdown with its legend, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from actbench.claims.ledger.judging import counts
+from actbench.claims.ledger.wording import rule
+from actbench.files import strict_json
+
+if TYPE_CHECKING:
+    from actbench.claims.verdicts import Judgment
+
+LEGEND = (
+    "reproduced: it holds as stated. direction_only: a weaker form of it holds (an ordering, a "
+    "sign, a looser bound). not_reproduced: neither. inconclusive: too few seeds. not_testable: no "
+    "experiment here can decide. As expected: the verdict that is pinned, so that a change is "
+    "noticed.",
+    "A median stands with its confidence interval ('between'), at an error level of 1 % for all "
+    "claims together; 'values from' gives the extremes over seeds.",
+    "Margin, for a bound (x): by which factor the near end of the interval clears it, or misses "
+    "it; for a value within a tolerance (tol): distance to the nearest edge, in tolerances.",
+)
+
+STUDY_LEGEND = (
+    "Unless a row says otherwise a network has 10 hidden layers of 64 units and torch's default "
+    "initializer; it is trained on 200 points of one period of a sine with noise of standard "
+    "deviation 0.1 by Adam, learning rate 0.001, no weight decay, 500 epochs.",
+    "Gradient ratio: mean |dL/dW| of the output layer over that of layer 1, nearest the input. "
+    "Recovered protocol: the draw of networks and inputs that gives the study's printed digits.",
+    "In other settings: 10 initializers times 5 learning rates, 3 weight decays and 3 numbers of "
+    "epochs, 5 seeds each; 'seeds disagree' counts settings in which some hold and some do not.",
+)
+"""What holds for the study's own claims alone."""
+
+
+def markdown(
+    judgments: Sequence[Judgment],
+    sentences: Mapping[str, str],
+    legend: Sequence[str] = (*LEGEND, *STUDY_LEGEND),
+) -> str:
+    """Write the ledger as a Markdown table.
+
+    Args:
+        judgments: What was judged.
+        sentences: As ``elsewhere`` gives them.
+        legend: Sentences that explain it.
+
+    Returns:
+        Markdown with a row per claim and the counts below.
+    """
+    ours = sum(j.claim.ours for j in judgments)
+    lines = ["# Ledger of claims", "", counts(judgments), ""]
+    if ours:
+        lines += [f"{ours} of them, marked *Ours*, the study does not state: they explain it.", ""]
+    lines += [f"- {line}" for line in legend]
+    for source in dict.fromkeys(j.claim.source for j in judgments):
+        lines += ["", f"## {source[0].upper()}{source[1:]}", ""]
+        lines += [
+            "| claim | what it says | verdict | found | holds if | why | in other settings |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| `{j.claim.id}` | {_cell(_says(j))} | **{j.verdict}** | "
+            f"{_cell(j.sentence)} | {_cell(rule(j.claim))} | {_cell(j.claim.because)} | "
+            f"{_cell(sentences.get(j.claim.id, ''))} |"
+            for j in judgments
+            if j.claim.source == source
+        ]
+    return "\n".join([*lines, ""])
+
+
+def _says(judgment: Judgment) -> str:
+    ours = "*Ours:* " if judgment.claim.ours else ""
+    return ours + judgment.claim.statement
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def as_json(judgments: Sequence[Judgment], sentences: Mapping[str, str]) -> str:
+    """Write the ledger as a JSON list of objects.
+
+    Args:
+        judgments: What was judged.
+        sentences: As ``elsewhere`` gives them.
+
+    Returns:
+        Strict JSON: id, verdict, expected, published, measured, interval, margin and more.
+    """
+    rows = [{**j.row(), "elsewhere": sentences.get(j.claim.id)} for j in judgments]
+    return strict_json(rows)

@@ -1,0 +1,65 @@
+"""What every form of the ledger says of a claim: numbers, its rule, other settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from actbench import metrics
+from actbench.claims import robustness
+from actbench.claims.claim import ClaimsFile, Relation
+from actbench.claims.robustness_sentence import sentence
+
+if TYPE_CHECKING:
+    from actbench.claims.claim import Claim
+    from actbench.claims.verdicts import Judgment
+
+
+def number(value: float | None) -> str:
+    """Write a value with four digits, or nothing where there is none."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def rule(claim: Claim) -> str:
+    """Say what is measured for a claim, and where it must lie.
+
+    Args:
+        claim: The claim.
+
+    Returns:
+        One sentence, such as ``"Mean squared error ..., per seed: median from 0.0068 to 0.0092"``;
+        empty for a claim that is not testable.
+    """
+    if claim.relation is None:
+        return ""
+    of = {"exact": "", "median": "median ", "every": f"{claim.share:.0%} of all seeds "}
+    text = metrics.definition(str(claim.metric["name"])).removesuffix(".")
+    text = f"{text}: {of[claim.quantifier]}{_where(claim.relation)}"
+    if claim.direction is not None:
+        text += f"; direction only if {_where(claim.direction)}"
+    return text
+
+
+def _where(relation: Relation) -> str:
+    low, high = relation.bounds
+    if math.isinf(high):
+        return f"at least {low:.4g}"
+    return f"at most {high:.4g}" if math.isinf(low) else f"from {low:.4g} to {high:.4g}"
+
+
+def elsewhere(claims: ClaimsFile, judgments: Sequence[Judgment]) -> dict[str, str]:
+    """Say of each mapped claim in how many other settings it holds.
+
+    Args:
+        claims: The study's claims.
+        judgments: Of the claims that are asked about.
+
+    Returns:
+        Claim id to one sentence from the stored robustness map; empty where none is stored.
+    """
+    if not (claims.of_the_study and robustness.path_of().exists()):
+        return {}
+    found, asked = robustness.load(), {judgment.claim.id for judgment in judgments}
+    mapped = [claim for claim in robustness.mapped_claims(claims) if claim.id in asked]
+    return {claim.id: sentence(found, claim) for claim in mapped}

@@ -1,0 +1,94 @@
+"""A fresh run against what is stored: exact values seed by seed, others as distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actbench.claims.measured.storing import Measured
+from actbench.statistics import same_distribution
+
+# Two processors round differently; over the first epochs that stays below 1e-5, while one per
+# cent in a derivative moves a gradient by at least 1e-3.
+EXACT_TOLERANCE = 1e-4
+
+# Probability that one clean comparison of all distributions of a protocol raises an alarm.
+FALSE_ALARM = 1e-3
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric that is not what was stored.
+
+    Args:
+        metric: Name and arguments.
+        stored: Median of the stored values.
+        fresh: Median of the new ones.
+        how: What the comparison found.
+    """
+
+    metric: Mapping[str, Any]
+    stored: float
+    fresh: float
+    how: str
+
+    def __str__(self) -> str:
+        return (
+            f"{metric_title(self.metric)}: stored {self.stored:.6g}, now {self.fresh:.6g} "
+            f"({self.how})"
+        )
+
+
+def metric_title(metric: Mapping[str, Any]) -> str:
+    """Write a metric as a call.
+
+    Args:
+        metric: Name and arguments.
+
+    Returns:
+        Such as ``"final_mse(activation=relu)"``.
+    """
+    arguments = ", ".join(f"{k}={v}" for k, v in metric.items() if k != "name")
+    return f"{metric['name']}({arguments})"
+
+
+def compare(stored: Measured, fresh: Measured) -> list[Difference]:
+    """Compare a fresh run with what is stored.
+
+    Args:
+        stored: The baseline.
+        fresh: The new run; its seeds must begin as the baseline's do where values are exact.
+
+    Returns:
+        The metrics that differ: by more than rounding where values are exact, and elsewhere by a
+        two-sample test that raises a false alarm in one of 1000 clean comparisons of all.
+    """
+    tested = max(1, sum(not entry.exact for entry in stored.entries))
+    differences = []
+    for entry in stored.entries:
+        old, new = stored.values(entry.metric), fresh.values(entry.metric)
+        if entry.exact:  # seed by seed, so of the seeds that both have
+            old, new = old[: len(new)], new[: len(old)]
+        how = _exact(old, new) if entry.exact else _by_test(old, new, FALSE_ALARM / tested)
+        if how:
+            medians = float(np.median(old)), float(np.median(new))
+            differences.append(Difference(entry.metric, *medians, how))
+    return differences
+
+
+def _exact(old: NDArray[np.float64], new: NDArray[np.float64]) -> str | None:
+    same = np.isclose(new, old, rtol=EXACT_TOLERANCE, atol=0)  # infinite only if both are
+    if same.all():
+        return None
+    with np.errstate(all="ignore"):
+        worst = float(np.nanmax(np.abs(new / old - 1)))
+    return f"{(~same).sum()} of {len(old)} values differ, by up to {worst:.2g} relative"
+
+
+def _by_test(old: NDArray[np.float64], new: NDArray[np.float64], alpha: float) -> str | None:
+    p = same_distribution(old, new)
+    return None if p >= alpha else f"two-sample test, p = {p:.2g}"

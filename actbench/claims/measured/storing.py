@@ -1,0 +1,130 @@
+"""Measurements of one protocol as they are stored and read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from actbench.errors import ActbenchError, require_schema
+from actbench.files import baselines_folder, write_json
+
+SCHEMA_VERSION = 1
+
+
+class Entry(BaseModel):
+    """One metric's stored values.
+
+    Args:
+        metric: Name and arguments.
+        definition: What the metric is.
+        exact: Whether a fresh run must give the same values, seed by seed, up to rounding.
+        values: One per seed; ``None`` for what is not finite.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metric: dict[str, str | int | float]
+    definition: str
+    exact: bool
+    values: list[float | None]
+
+
+class Measured(BaseModel):
+    """What one protocol's run left behind.
+
+    Args:
+        schema_version: Of this file's shape.
+        protocol: Name of the protocol.
+        settings: Every setting of the run.
+        environment: What it was computed with.
+        entries: Metrics and their values.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int
+    protocol: str
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+    entries: list[Entry]
+
+    def values(self, metric: Mapping[str, Any]) -> NDArray[np.float64]:
+        """Return a metric's stored values, infinite where a run was not finite.
+
+        Args:
+            metric: Name and arguments.
+
+        Returns:
+            One value per seed.
+
+        Raises:
+            ActbenchError: The metric is not stored.
+        """
+        for entry in self.entries:
+            if entry.metric == dict(metric):
+                return np.array([math.inf if v is None else v for v in entry.values])
+        raise ActbenchError(
+            f"no values of metric {dict(metric)!r} are stored for protocol {self.protocol!r}. "
+            "Write them with: pytest --regenerate-baselines"
+        )
+
+
+def path_of(protocol: str, folder: Path | None = None) -> Path:
+    """Return where a protocol's measurements are stored.
+
+    Args:
+        protocol: Its name.
+        folder: Another folder than the shipped ``baselines/measured``.
+
+    Returns:
+        The path.
+    """
+    return (folder or baselines_folder() / "measured") / f"{protocol}.json"
+
+
+def load(protocol: str, folder: Path | None = None) -> Measured:
+    """Read a protocol's stored measurements.
+
+    Args:
+        protocol: Its name.
+        folder: Another folder than the shipped one.
+
+    Returns:
+        The measurements.
+
+    Raises:
+        ActbenchError: They are missing, damaged or of another schema.
+    """
+    path = path_of(protocol, folder)
+    try:
+        loaded = Measured.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ActbenchError(
+            f"no measurements are stored in {path}. Write them with: pytest --regenerate-baselines"
+        ) from error
+    except ValidationError as error:
+        raise ActbenchError(f"{path} is not a file of measurements: {error.errors()[0]}") from error
+    remedy = "Write it anew with: pytest --regenerate-baselines"
+    require_schema(path, loaded.schema_version, SCHEMA_VERSION, remedy)
+    return loaded
+
+
+def save(measured: Measured, folder: Path | None = None) -> Path:
+    """Write measurements, whole or not at all.
+
+    Args:
+        measured: What to write.
+        folder: Another folder than the shipped one.
+
+    Returns:
+        Where they were written.
+    """
+    path = path_of(measured.protocol, folder)
+    write_json(path, measured.model_dump())
+    return path

@@ -1,0 +1,146 @@
+"""Running a robustness map's grid; torch is loaded where networks are trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from actbench import metrics
+from actbench.claims.claim import ClaimsFile
+from actbench.claims.robustness.outcomes import mapped_claims, metric_key
+from actbench.claims.robustness.settings import Grid, Setting
+from actbench.claims.robustness.storing import COMMAND, SCHEMA_VERSION, Cell, Robustness, load
+from actbench.errors import ActbenchError
+from actbench.files import prepare_folder, write_json
+
+_ESCAPE = {"name": "escape_epoch", "activation": "sigmoid"}
+_DIGITS = 6  # of a stored value; two processors part earlier
+
+
+def steps(grid: Grid) -> int:
+    """Return how many steps of progress ``run`` reports for a whole grid.
+
+    Args:
+        grid: The settings.
+
+    Returns:
+        Epochs x members of all trainings.
+    """
+    from actbench.experiments.sine_regression import STUDY_ACTIVATIONS
+
+    trained = sum(s.epochs for s in grid.settings) * grid.seeds * len(STUDY_ACTIVATIONS)
+    escapes = len(grid.escape_initializers) * grid.escape_seeds * grid.stated.epochs
+    return trained + escapes
+
+
+def run(
+    grid: Grid,
+    claims: ClaimsFile,
+    path: Path,
+    progress: Callable[[int], None] = lambda done: None,
+    threads: int | None = 1,
+    overwrite: bool = False,
+) -> Robustness:
+    """Run what a stored map lacks of a grid, and store after every setting. Loads torch.
+
+    Args:
+        grid: The settings.
+        claims: Whose metrics are kept.
+        path: Where the map is stored; a part of the same grid that is there already is kept.
+        progress: Called now and then with the epochs x members done since the last call.
+        threads: CPU threads.
+        overwrite: Whether a stored map is replaced.
+
+    Returns:
+        The whole map.
+
+    Raises:
+        ActbenchError: A map of another grid or environment is stored there, or a setting is out
+            of range.
+    """
+    from actbench import devices, environment
+
+    with devices.using_threads(threads) as count:
+        robustness = _begun(grid, environment.describe("cpu", count), path, overwrite)
+    wanted = {metric_key(claim.metric): claim.metric for claim in mapped_claims(claims)}
+    known = {c.setting: c for c in robustness.cells if wanted.keys() <= c.values.keys()}
+    for setting in grid.settings:
+        if setting not in known:
+            known[setting] = measure(setting, grid.seeds, wanted, progress, threads)
+            cells = [known[each] for each in grid.settings if each in known]
+            robustness = _store(robustness, path, cells=cells)
+    for initializer in grid.escape_initializers:
+        if initializer not in robustness.escape_epochs:
+            setting = grid.stated.but(initializer=initializer)
+            cell = measure(setting, grid.escape_seeds, {"escape": _ESCAPE}, progress, threads)
+            escapes = {**robustness.escape_epochs, initializer: cell.values["escape"]}
+            robustness = _store(robustness, path, escape_epochs=escapes)
+    return robustness
+
+
+def _begun(
+    grid: Grid, environment: dict[str, str | int], path: Path, overwrite: bool
+) -> Robustness:
+    """Return what is stored of a grid, else a map without a cell."""
+    prepare_folder(path.parent)
+    if path.exists() and not overwrite:
+        stored = load(path)
+        if stored.grid != grid or stored.environment != environment:
+            raise ActbenchError(
+                f"{path} is of another grid or environment. Replace it with: {COMMAND} --overwrite"
+            )
+        return stored
+    return Robustness(
+        schema_version=SCHEMA_VERSION,
+        command=COMMAND,
+        grid=grid,
+        environment=environment,
+        cells=[],
+        escape_epochs={},
+    )
+
+
+def _store(robustness: Robustness, path: Path, **changes: object) -> Robustness:
+    changed = robustness.model_copy(update=changes)
+    write_json(path, changed.model_dump())
+    return changed
+
+
+def measure(
+    setting: Setting,
+    seeds: int,
+    wanted: Mapping[str, Mapping[str, Any]],
+    progress: Callable[[int], None] = lambda done: None,
+    threads: int | None = 1,
+) -> Cell:
+    """Train the networks of one setting and compute its metrics. Loads torch.
+
+    Args:
+        setting: The setting.
+        seeds: How many seeds, from 42 on.
+        wanted: Metrics by the name under which to keep them.
+        progress: Told about every few epochs.
+        threads: CPU threads.
+
+    Returns:
+        The setting's cell.
+
+    Raises:
+        ActbenchError: The setting is out of range, or a metric can't be computed.
+    """
+    from actbench.experiments import sine_regression
+
+    used = {str(m[k]) for m in wanted.values() for k in ("activation", "over") if k in m}
+    names = [name for name in sine_regression.STUDY_ACTIVATIONS if name in used]
+    config = sine_regression.Config(
+        activations=names, seeds=seeds, device="cpu", threads=threads, **setting.model_dump()
+    )
+    dataset = sine_regression.run(config, progress)
+    values = {key: metrics.measure(metric, dataset) for key, metric in wanted.items()}
+    return Cell(setting=setting, values={key: _rounded(array) for key, array in values.items()})
+
+
+def _rounded(values: Iterable[float]) -> list[float | None]:
+    return [float(f"{v:.{_DIGITS}g}") if math.isfinite(v) else None for v in values]

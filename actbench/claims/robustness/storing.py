@@ -1,0 +1,121 @@
+"""A robustness map as it is stored and read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, ValidationError
+
+from actbench.claims.claim import Claim, Relation
+from actbench.claims.robustness.outcomes import Outcome, metric_key, outcome_of
+from actbench.claims.robustness.settings import STRICT, Grid, Setting
+from actbench.errors import ActbenchError, require_schema
+from actbench.files import baselines_folder
+
+SCHEMA_VERSION = 1
+COMMAND = "actbench robustness"
+
+
+class Cell(BaseModel):
+    """What the seeds of one setting came to.
+
+    Args:
+        setting: The setting.
+        values: Metric, as ``metric_key`` writes it, to one value per seed; ``None`` where it is
+            not finite.
+    """
+
+    model_config = STRICT
+
+    setting: Setting
+    values: dict[str, Annotated[list[float | None], Field(min_length=1)]]
+
+
+class Robustness(BaseModel):
+    """A map as it is stored.
+
+    Args:
+        schema_version: Of the file's shape.
+        command: What writes it.
+        grid: What was asked for; fewer cells are there while a run is under way.
+        environment: What it was computed with.
+        cells: One per setting.
+        escape_epochs: Initializer to the epoch at which each seed's sigmoid network left the
+            plateau within the stated epochs; ``None`` for one that did not.
+    """
+
+    model_config = STRICT
+
+    schema_version: int
+    command: str
+    grid: Grid
+    environment: dict[str, str | int]
+    cells: list[Cell]
+    escape_epochs: dict[str, list[float | None]]
+
+    def outcomes(self, claim: Claim, relation: Relation | None = None) -> dict[Setting, Outcome]:
+        """Say for every setting whether a claim holds there.
+
+        Args:
+            claim: One of ``mapped_claims``.
+            relation: What must hold instead of the claim's own relation.
+
+        Returns:
+            Setting to outcome.
+
+        Raises:
+            ActbenchError: The map lacks the claim's metric.
+        """
+        key = metric_key(claim.metric)
+        if any(key not in cell.values for cell in self.cells):
+            raise ActbenchError(
+                f"the robustness map lacks {key} of claim {claim.id!r}. Complete it with: {COMMAND}"
+            )
+        judged = claim if relation is None else claim.model_copy(update={"relation": relation})
+        return {cell.setting: outcome_of(judged, _floats(cell.values[key])) for cell in self.cells}
+
+
+def _floats(values: Iterable[float | None]) -> NDArray[np.float64]:
+    return np.array([math.inf if value is None else value for value in values])
+
+
+def path_of(folder: Path | None = None) -> Path:
+    """Return where the map is stored.
+
+    Args:
+        folder: Another folder than the shipped ``baselines``.
+
+    Returns:
+        The path.
+    """
+    return (folder or baselines_folder()) / "robustness.json"
+
+
+def load(path: Path | None = None) -> Robustness:
+    """Read a stored map.
+
+    Args:
+        path: Another file than the shipped one.
+
+    Returns:
+        The map.
+
+    Raises:
+        ActbenchError: It is missing, damaged or of another schema.
+    """
+    path = path or path_of()
+    try:
+        loaded = Robustness.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ActbenchError(f"no robustness map is stored in {path}. Run: {COMMAND}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ActbenchError(f"{path} is not a robustness map: {where}: {first['msg']}") from error
+    require_schema(path, loaded.schema_version, SCHEMA_VERSION, f"Run: {COMMAND} --overwrite")
+    return loaded

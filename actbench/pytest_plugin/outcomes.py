@@ -1,0 +1,45 @@
+"""How a claim's test ends: as its verdict says, against the one that is pinned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from actbench.claims import ClaimsFile
+    from actbench.claims.verdicts import Judgment
+
+
+class NotReproduced(AssertionError):  # noqa: N818 - the name of a finding, not of an error
+    """The verdict is the expected one, and it is not that the claim holds."""
+
+
+def check_expected(judgment: Judgment, file: ClaimsFile | None = None) -> None:
+    """End a claim's test as its verdict says.
+
+    Args:
+        judgment: The verdict with its evidence.
+        file: Where the claim stands; the study's claims by default.
+
+    Raises:
+        NotReproduced: The verdict is the expected one, and the claim does not hold as stated.
+    """
+    from actbench.claims import Verdict
+
+    claim = judgment.claim
+    if not judgment.as_expected:
+        if judgment.verdict is Verdict.INCONCLUSIVE and judgment.seeds < judgment.seeds_needed:
+            pytest.skip(f"needs {judgment.seeds_needed} seeds, {judgment.seeds} were run")
+        look_at = f"actbench claims show {claim.id}"
+        if file is not None and not file.of_the_study:
+            look_at = f"actbench verify {file.path}"
+        pytest.fail(
+            f"{claim.id} is {judgment.verdict}, but {claim.expected} was expected.\n"
+            f"claim:    {claim.statement}\n"
+            f"measured: {judgment.sentence}\n"
+            f"look at:  {look_at}",
+            pytrace=False,
+        )
+    if judgment.verdict is not Verdict.REPRODUCED:
+        raise NotReproduced(judgment.sentence)

@@ -1,0 +1,41 @@
+"""Numbers of any length reduced to a digest and a few of them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from actbench.records import Step
+
+_KEPT = 4
+
+Numbers = NDArray[np.floating] | NDArray[np.integer]
+
+
+def step(name: str, numbers: Tensor | Numbers, epoch: int | None = None, keep: int = _KEPT) -> Step:
+    """Reduce numbers to a digest and a few of them.
+
+    Args:
+        name: What they are.
+        numbers: Of any shape.
+        epoch: Updates made before, in a training.
+        keep: How many of them to keep, at least 1.
+
+    Returns:
+        The step.
+    """
+    array = numbers.detach().cpu().numpy() if isinstance(numbers, Tensor) else numbers
+    flat = np.ascontiguousarray(array).ravel()
+    little = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
+    places = range(0, len(flat), max(1, len(flat) // keep))
+    kept = [float(flat[place]) for place in places][:keep]
+    return Step(
+        name=name,
+        epoch=epoch,
+        count=len(flat),
+        digest=hashlib.sha256(little.tobytes()).hexdigest()[:16],
+        values=[value if np.isfinite(value) else None for value in kept],
+    )

@@ -1,0 +1,202 @@
+"""What a record holds: names, types and units, validated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+KIND: Final = "actbench record"
+
+PARTS = ("verdicts", "fingerprints", "timings")
+"""What a record is made of; metric distributions come with the verdicts."""
+
+Dtype = Literal["float32", "float64"]
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+_Positive = Annotated[float, Field(gt=0)]
+
+
+class Verdict(BaseModel):
+    """What the judge said about one claim.
+
+    Args:
+        id: The claim.
+        verdict: What came out.
+        expected: What the claims file pins.
+        measured: The value; ``None`` where nothing was measured or it is not finite.
+        interval: Its interval over seeds.
+        margin: How far the verdict is from flipping, a factor or in tolerances.
+        seeds: How many were measured.
+        fresh: Whether it was measured for this record; else it was judged from values that are
+            stored in the package, which say nothing about this release of torch.
+    """
+
+    model_config = _STRICT
+
+    id: str
+    verdict: str
+    expected: str
+    measured: float | None
+    interval: tuple[float | None, float | None] | None
+    margin: float | None
+    seeds: int = Field(ge=0)
+    fresh: bool
+
+
+class Distribution(BaseModel):
+    """One metric's values over seeds.
+
+    Args:
+        protocol: Name of the protocol it was measured by.
+        metric: Name and arguments.
+        definition: What it is.
+        values: One per seed, dimensionless; ``None`` for what is not finite.
+    """
+
+    model_config = _STRICT
+
+    protocol: str
+    metric: dict[str, str | int | float]
+    definition: str
+    values: list[float | None]
+
+
+class Step(BaseModel):
+    """One result on the way of a computation.
+
+    Args:
+        name: What was computed, such as ``"layer 3 activation"`` or ``"loss"``.
+        epoch: Updates made before it; ``None`` outside of a training.
+        count: How many numbers it has.
+        digest: First 16 hexadecimal digits of the SHA-256 of their bytes, little-endian.
+        values: A few of them, evenly spaced, the first among them; ``None`` for not finite.
+        spread: Smallest and largest value over the record's seeds, where that was measured.
+    """
+
+    model_config = _STRICT
+
+    name: str
+    epoch: int | None = None
+    count: int = Field(ge=1)
+    digest: str = Field(pattern=r"^[0-9a-f]{16}$")
+    values: list[float | None]
+    spread: tuple[float, float] | None = None
+
+
+class Chain(BaseModel):
+    """Results in the order in which they were computed, each resting on those before it.
+
+    In a chain of ``operations`` or ``streams`` every step has its own fixed input instead.
+
+    Args:
+        engine: ``streams``, ``initial weights``, ``operations``, ``reference`` (nn.Sequential with
+            autograd) or ``stack``.
+        activation: Key; ``None`` where none is involved.
+        dtype: ``"float32"`` or ``"float64"``.
+        steps: At least one.
+    """
+
+    model_config = _STRICT
+
+    engine: Literal["streams", "initial weights", "operations", "reference", "stack"]
+    activation: str | None
+    dtype: Dtype
+    steps: list[Step] = Field(min_length=1)
+
+    @property
+    def name(self) -> str:
+        """Such as ``"reference/gelu/float64"``; parts that do not apply are left out."""
+        parts = [self.engine.replace(" ", "-"), self.activation, self.dtype]
+        return "/".join(part for part in parts if part)
+
+
+class Workload(BaseModel):
+    """How long one piece of work took, beside the control in the same round.
+
+    Args:
+        name: Such as ``"stack/relu/float32"``.
+        unit: What was timed once, such as ``"epoch of one member"``.
+        durations_s: Seconds per unit, one per round.
+        relative: The same over the control's duration in that round.
+        rate_gflop_per_s: Operations of the matrix products per second at the median; ``None``
+            where there are none.
+    """
+
+    model_config = _STRICT
+
+    name: str
+    unit: str
+    durations_s: list[_Positive] = Field(min_length=1)
+    relative: list[_Positive] = Field(min_length=1)
+    rate_gflop_per_s: float | None
+
+
+class Timings(BaseModel):
+    """Durations on one thread, each beside a control that no release of torch changes.
+
+    Args:
+        control: What the control is.
+        control_durations_s: Seconds of the control, one per round.
+        threads: CPU threads of each workload.
+        workloads: In the order in which each round timed them.
+    """
+
+    model_config = _STRICT
+
+    control: str
+    control_durations_s: list[_Positive] = Field(min_length=1)
+    threads: int = Field(ge=1)
+    workloads: list[Workload] = Field(min_length=1)
+
+
+class Record(BaseModel):
+    """What one torch release did on one machine.
+
+    Args:
+        kind: Always ``"actbench record"``.
+        schema_version: Of this file's shape.
+        made_at: When, UTC, ISO 8601.
+        environment: Versions and hardware, flat.
+        claims_sha256: Of the claims file that was judged.
+        protocols: Every setting of each protocol that was run, by the protocol's name.
+        verdicts: One per claim; empty where only other parts were asked for.
+        distributions: Metrics of the protocols that were run.
+        chains: Numeric fingerprints.
+        timings: ``None`` where they were not asked for.
+    """
+
+    model_config = _STRICT
+
+    kind: Literal["actbench record"] = KIND
+    schema_version: int = SCHEMA_VERSION
+    made_at: str
+    environment: dict[str, str | int]
+    claims_sha256: str
+    protocols: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    verdicts: list[Verdict] = Field(default_factory=list)
+    distributions: list[Distribution] = Field(default_factory=list)
+    chains: list[Chain] = Field(default_factory=list)
+    timings: Timings | None = None
+
+    @property
+    def torch(self) -> str:
+        """The torch release without its build, such as ``"2.13.0"``."""
+        return str(self.environment.get("torch", "unknown")).partition("+")[0]
+
+    @property
+    def machine(self) -> tuple[str, ...]:
+        """What must be equal for bits and durations to be comparable."""
+        keys = ("system", "cpu", "cpu_capability", "device_name")
+        return tuple(str(self.environment.get(key, "unknown")) for key in keys)
+
+    @property
+    def parts(self) -> set[str]:
+        """Which of ``PARTS`` it has."""
+        contents = (self.verdicts, self.chains, self.timings)
+        return {part for part, content in zip(PARTS, contents, strict=True) if content}
+
+    def chain(self, name: str) -> Chain | None:
+        """Return a chain by its name, or ``None``."""
+        return next((chain for chain in self.chains if chain.name == name), None)

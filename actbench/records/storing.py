@@ -1,0 +1,134 @@
+"""Records as files with a checksum, and a folder of them in the order of releases."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+from pydantic import ValidationError
+
+from actbench.errors import ActbenchError, require_schema
+from actbench.files import strict_json, write_atomic
+from actbench.records.schema import KIND, SCHEMA_VERSION, Record
+
+
+def release_order(release: str) -> Version:
+    """Return what sorts releases as they appeared, ``"2.9.1"`` before ``"2.13.0"``.
+
+    Args:
+        release: Such as ``"2.13.0"``, or ``"2.16.0.dev20261101"``, which comes before ``"2.16.0"``.
+
+    Returns:
+        The version; what is none comes before all.
+    """
+    try:
+        return Version(release)
+    except InvalidVersion:
+        return Version("0.dev0")
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def save(record: Record, path: Path) -> None:
+    """Write a record with its checksum, whole or not at all.
+
+    Args:
+        record: What to write.
+        path: Where; its folder must exist.
+
+    Raises:
+        ActbenchError: The file can't be written; what was there is untouched.
+    """
+    content = json.loads(strict_json(record.model_dump(mode="json")))
+    content["sha256"] = _checksum(content)
+    lines = [f"{json.dumps(key)}: {_compact(value)}" for key, value in content.items()]
+    write_atomic(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+
+
+def _compact(value: object) -> str:
+    """One line per item of a list, so that a comparison of two files by lines shows something."""
+    if isinstance(value, list) and value:
+        items = (json.dumps(item, separators=(",", ":")) for item in value)
+        return "[\n " + ",\n ".join(items) + "\n]"
+    return json.dumps(value)
+
+
+def load(path: Path) -> Record:
+    """Read a record and check all of it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The record.
+
+    Raises:
+        ActbenchError: The file is missing, not a record, damaged, edited, or of another schema.
+    """
+    again = "Make it anew with: actbench record --out FILE"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_strict)
+    except OSError as error:
+        raise ActbenchError(
+            f"can't read the record {path}: {error.strerror or error}. Make one with: actbench "
+            "record --out FILE"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ActbenchError(f"{path} is cut off or no JSON ({error}). {again}") from error
+    if not isinstance(content, dict) or content.get("kind") != KIND:
+        raise ActbenchError(f"{path} is no record of actbench. {again}")
+    version = content.get("schema_version")
+    if not isinstance(version, int):
+        raise ActbenchError(f"{path} states no schema version. {again}")
+    newer = version > SCHEMA_VERSION
+    require_schema(path, version, SCHEMA_VERSION, "Update actbench" if newer else again)
+    checksum = content.pop("sha256", None)
+    if checksum != _checksum(content):
+        raise ActbenchError(f"{path} was edited or damaged: its checksum does not fit. {again}")
+    try:
+        return Record.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ActbenchError(f"{path} is no valid record: {place}: {first['msg']}. {again}") from (
+            error
+        )
+
+
+def _not_strict(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def load_folder(folder: Path) -> tuple[list[tuple[Path, Record]], list[str]]:
+    """Read every record of a folder, oldest torch release first.
+
+    Args:
+        folder: With ``*.json`` files.
+
+    Returns:
+        Path and record of each that is whole, and a sentence for each that is not.
+
+    Raises:
+        ActbenchError: The folder does not exist or has no record at all.
+    """
+    found, refused = [], []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.append((path, load(path)))
+        except ActbenchError as error:
+            refused.append(str(error))
+    if not found:
+        why = f" ({refused[0]})" if refused else ""
+        raise ActbenchError(
+            f"{folder} holds no record{why}. Make one with: actbench record --out "
+            f"{folder}/torch.json"
+        )
+    found.sort(key=lambda item: (release_order(item[1].torch), item[1].made_at))
+    return found, refused
