@@ -24,6 +24,7 @@ def failures(text: str) -> int:
     return doctest.DocTestRunner(verbose=False).run(lesson(text)).failed
 
 
+@pytest.mark.slow
 def test_every_number_of_the_tutorial_is_printed_again() -> None:
     """Each block follows from the ones before it, on this machine as on the author's."""
     text = PAGE.read_text(encoding="utf-8")
