@@ -20,6 +20,11 @@ def act(x):
 def bad(x):
     return x.sum()
 
+def late(x):
+    if x.numel() > 9000:
+        raise ValueError("too many")
+    return x.relu()
+
 def leaves(x):
     raise SystemExit(0)
 
@@ -98,6 +103,20 @@ def test_help_says_that_files_run(actbench: Callable[..., tuple[int, str, str]])
     said = " ".join(out.replace("│", " ").split())
     assert "A file runs as code." in said
     assert "The code that you name is run: try only files that you trust." in said
+
+
+@pytest.mark.parametrize("further", [(), ("--dry-run",)])
+def test_what_own_code_raises_in_a_run_is_one_line(
+    actbench: Callable[..., tuple[int, str, str]], further: tuple[str, ...]
+) -> None:
+    """Also where it was fit when it was checked, on fewer numbers."""
+    settings = ("-a", "mine.py:late", "--seeds", "1", "--epochs", "1", "--quiet")
+    code, _, err = actbench("run", "sine-regression", *settings, *further)
+    assert code == 2
+    assert err.splitlines()[-1].startswith(
+        "actbench: error: mine.py:late raises ValueError: too many"
+    )
+    assert "Traceback" not in err
 
 
 def test_run_takes_own_code_too(
