@@ -73,7 +73,7 @@ def final_mse_table(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> Table:
 
     Args:
         dataset: Of ``sine-regression``.
-        claims: By activation, about its ``final_mse``; without one no published value is shown.
+        claims: By activation, about its ``final_mse``; without any no published value is shown.
 
     Returns:
         A table with median, 2.5-97.5 % interval over seeds, and the first seed's value.
@@ -81,20 +81,18 @@ def final_mse_table(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> Table:
     seeds = dataset["seed"].to_numpy()
     table = Table(title=f"Mean squared error on the noisy targets, {len(seeds)} seeds", box=SIMPLE)
     table.add_column("activation")
-    headings = ("published", "median", "2.5-97.5 %", f"seed {seeds[0]}", "agrees")
-    for heading in headings:
+    measured = ("median", "2.5-97.5 %", f"seed {seeds[0]}")
+    for heading in ("published", *measured, "agrees") if claims else measured:
         table.add_column(heading, justify="right")
     for name in dataset["activation"].to_numpy():
         values = dataset["final_mse"].sel(activation=name).to_numpy()
         low, median, high = quantiles(values)
         claim = claims.get(str(name))
+        published = _number(claim.published) if claim and claim.published else "-"
+        found = (_number(median), f"{_number(low)} - {_number(high)}", _number(float(values[0])))
         table.add_row(
             str(name),
-            _number(claim.published) if claim and claim.published else "-",
-            _number(median),
-            f"{_number(low)} - {_number(high)}",
-            _number(float(values[0])),
-            _agreement(claim, median),
+            *((published, *found, _agreement(claim, median)) if claims else found),
             style=None if claim is None or _holds(claim, median) else "bold",
         )
     return table

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 _LONGEST_REASON = 300
+_MOST_NAMES = 40
 
 
 class ActbenchError(ValueError):
@@ -45,12 +46,14 @@ def unknown_name(kind: str, given: object, known: Iterable[str]) -> ActbenchErro
         known: All names that exist.
 
     Returns:
-        An error that lists the known names and suggests the nearest one.
+        An error that lists the known names, unless there are very many, and suggests the nearest.
     """
     names = list(known)
     near = get_close_matches(str(given).lower(), names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ActbenchError(f"unknown {kind} {given!r}; known: {', '.join(names)}.{hint}")
+    listed = ", ".join(names[:_MOST_NAMES])
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ActbenchError(f"unknown {kind} {given!r}; known: {listed}{more}.{hint}")
 
 
 def require_positive_int(name: str, value: object) -> int:

@@ -93,7 +93,8 @@ def read_toml(path: Path, what: str, hint: str) -> dict[str, Any]:
         ActbenchError: It is not there, can't be read or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # Some editors put a byte order mark first.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ActbenchError(f"there is no file {path}. {hint}") from error
     except OSError as error:

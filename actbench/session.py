@@ -16,7 +16,7 @@ from actbench.errors import ActbenchError
 from actbench.experiments import EXPERIMENTS, Experiment
 from actbench.experiments import get as get_experiment
 from actbench.files import write_atomic
-from actbench.findings.sine_regression import against_published
+from actbench.findings.sine_regression import against_published, other_than_stated
 from actbench.results import Outcome, fulfil
 from actbench.stopwatch import duration
 
@@ -187,7 +187,8 @@ class Session:
         # A grid over depths or targets has too many cells for a table; its figures show them.
         if final is not None and set(final.dims) == {"activation", "seed"}:
             about = claims.final_loss_claims(claims.published())
-            screen.print(console.final_mse_table(outcome.dataset, about))
+            comparable = {} if other_than_stated(outcome.dataset) else about
+            screen.print(console.final_mse_table(outcome.dataset, comparable))
             for bars in console.gradient_bars(outcome.dataset, screen.width):
                 screen.print(bars)
             for sentence in against_published(outcome.dataset, about):

@@ -71,7 +71,8 @@ def in_words(
         return f"{place}field {field!r} is missing; add it"
     where = f"{place}field {field!r}" if field else place.removesuffix(", ")
     if slip["type"] == "value_error":
-        return f"{where}: {slip['msg'].removeprefix('Value error, ')}"
+        message = slip["msg"].removeprefix("Value error, ")
+        return f"{where}: {message}" if where else message
     text = {**_WANTED, **wanted}.get(slip["type"])
     must_be = slip["msg"] if text is None else text.format(**slip.get("ctx", {}))
     return f"{where} is {_shown(slip['input'])}, but must be {must_be}"

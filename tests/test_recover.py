@@ -320,6 +320,11 @@ def test_digits_as_people_count_them() -> None:
             "space, field 'seed' is [], but must be a list of choices, with at",
         ),
         ("seed = [42, 7]", "seed = [-1]", "space, field 'seed' is -1, but must be at least 0"),
+        (
+            '"output/first"',
+            '"first/first"',
+            "layers name 'first/first', which is always 1; name two",
+        ),
         ("seed = [42, 7]", "seed = [7, 7]", "seed lists a choice twice; list each once"),
         ('["once", "per_model"]', '["never"]', "field 'reset' is 'never', but must be 'once'"),
         ("loss = ", "los = ", "space, unknown field 'los'; known: seed, reset, order"),
@@ -342,6 +347,7 @@ def test_a_mistake_in_the_file_is_told(old: str, new: str, complaint: str, tmp_p
         read(SMALL.replace(old, new, 1), tmp_path)
     assert complaint in str(caught.value)
     assert str(tmp_path / "numbers.toml") in str(caught.value)
+    assert ": :" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -704,6 +710,8 @@ def test_nothing_found_leaves_no_protocol(small: schema.Search, tmp_path: Path) 
     page = (tmp_path / report.PAGE).read_text(encoding="utf-8")
     assert "None of " in page
     assert "gives the 3 numbers but for at most 1." in page
+    assert [number for number in result.evaluated if number == 0] == [0]
+    assert page.count("not looked at") == 1, "what was pruned has no nearest value"
     json.loads(
         (tmp_path / report.RESULT).read_text(encoding="utf-8"),
         parse_constant=pytest.fail,
@@ -768,7 +776,7 @@ def test_the_command_says_what_it_would_do(call: Callable[..., tuple[int, str, s
     code, out, _ = call("small.toml", "--dry-run", "--threads", "1")
     assert code == 0
     assert "differ" in out
-    assert "s on one thread; 1 would be used." in " ".join(out.split())
+    assert "s of computing, shared by 1 thread." in " ".join(out.split())
     assert [path.name for path in Path().iterdir()] == ["small.toml"]
     code, out, err = call("gradient_ratio")
     assert (code, out) == (2, "")

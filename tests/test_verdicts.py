@@ -415,7 +415,7 @@ def test_judging_one_claim_alone_is_judging_it_among_all() -> None:
 )
 def test_no_values_break_the_judge(values: list[float], quantifier: str, kind: str) -> None:
     """There is a verdict whatever was measured, never a pass on too few seeds nor a NaN margin."""
-    found = judged(RELATIONS[kind], quantifier, values)
+    found = judged(RELATIONS[kind], quantifier, values[:1] if quantifier == "exact" else values)
     if found.seeds < found.seeds_needed:
         assert found.verdict is not Verdict.REPRODUCED
     assert found.margin is None or found.margin >= 0

@@ -55,7 +55,7 @@ WITH_NETWORKS = (
 [protocol.other]
 experiment = "signal-propagation"
 settings = { activations = ["relu"], initializers = ["he_normal"], widths = [2], depth = 2 }
-seeds = 3
+seeds = 12
 [[claim]]
 id = "few-die"
 source = "a table"
@@ -116,6 +116,50 @@ def test_the_pages_file_does_what_the_page_says(
     code, out, _ = verify("claims.toml", "--threads", "1", "--device", "cpu")
     assert code == 0
     assert "data reused" in out
+
+
+def test_too_few_seeds_are_no_pass(
+    verify: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """Undecided is exit code 1 with the number that is needed; fixed in the file, a mistake."""
+    path = tmp_path / "mine.toml"
+    path.write_text(WITH_NETWORKS.replace("seeds = 12\n", ""), encoding="utf-8")
+    code, out, _ = verify("mine.toml", "--seeds", "3", "--threads", "1", "--device", "cpu")
+    assert (code, out.splitlines()[-1]) == (1, "Undecided: few-die needs 9. Give --seeds 9")
+    path.write_text(WITH_NETWORKS.replace("seeds = 12", "seeds = 3"), encoding="utf-8")
+    code, _, err = verify("mine.toml", "--out", "other")
+    assert code == 2
+    assert (
+        "claim 'few-die' needs 9 seeds for 'reproduced' with quantifier 'median', but protocol "
+        "'other' fixes 3; raise its seeds" in err
+    )
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_direction_that_never_decides_is_refused(
+    verify: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """Above 0.9 says nothing beside above 0.2; nor does a byte order mark hide the file."""
+    relation = 'relation = { kind = "above", value = 0.2, reason = "R." }'
+    direction = 'direction = { kind = "above", value = 0.9, reason = "R." }'
+    text = re.sub(r"^relation = .*$", f"{relation}\n{direction}", SMALL, flags=re.MULTILINE)
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8-sig")
+    code, _, err = verify("mine.toml")
+    assert code == 2
+    assert "claim 'best-constant': 'direction' is no weaker than 'relation'" in err
+
+
+def test_exact_is_refused_where_seeds_differ(
+    verify: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """One seed of twelve does not stand for all."""
+    exact = WITH_NETWORKS.replace('because = "One layer', 'quantifier = "exact"\nbecause = "One')
+    exact = exact.replace("depth = 1 }", "depth = 2 }")
+    (tmp_path / "mine.toml").write_text(exact, encoding="utf-8")
+    code, _, err = verify("mine.toml", "--threads", "1", "--device", "cpu", "--quiet")
+    assert code == 2
+    assert "claim 'few-die'" in err
+    assert "'exact' is for a value that no seed changes, but 12 seeds give 0." in err
 
 
 TALLY_OF_A_FLIP = (

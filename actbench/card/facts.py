@@ -56,9 +56,11 @@ def of_function(formula: theory.Formula, derivatives: xr.Dataset) -> list[Fact]:
     one = {str(name): row.isel(activation=0).to_numpy() for name, row in derivatives.items()}
     z = derivatives["z"].to_numpy()
     with np.errstate(all="ignore"):
+        differences = _against_differences(one, z)
         return [
-            _against_differences(one, z),
-            *_jumps(one, z),
+            differences,
+            # Where the derivative is another function's, the rise that it predicts is too.
+            *(_jumps(one, z) if differences.good else []),
             _kinks(one["derivative"], z, quadrature_error(formula)),
             _range(formula.value),
             _bounds(formula.derivative),
@@ -115,9 +117,10 @@ def _jumps(one: dict[str, NDArray[np.float64]], z: NDArray[np.float64]) -> list[
     starts = _first_of_neighbors(np.flatnonzero(np.abs(missing) > allowed))
     if not starts:
         return []
+    first = " at the first" if len(starts) > 1 else ""
     text = (
-        f"at {_places(starts, z)}, by {number(missing[starts[0]])} at the first: autograd's "
-        "derivative and all that follows from it (finite differences, chi, c*) do not see them"
+        f"at {_places(starts, z)}, by {number(missing[starts[0]])}{first}: autograd's derivative, "
+        "and all that follows from it (finite differences, chi, c*), sees no jumps"
     )
     how = f"rise of the function between points {step:.3g} apart, against its derivative there"
     return [Fact("jumps", text, how, good=False)]

@@ -162,7 +162,8 @@ def critical_in_words(card: Card) -> str:
     drift = "" if card.settles else "; but q moves away from there in deep networks"
     return (
         f"sigma_w^2 = {number(point.sigma_w2, 4)}, sigma_b^2 = {number(point.sigma_b2, 4)} "
-        f'(chi = 1 {where}{drift}); try it with --initializer "{initializer_of(point)}"'
+        f"(chi = 1 {where}{drift}); train from it with: actbench run sine-regression "
+        f'-a {card.activation} --initializer "{initializer_of(point)}"'
     )
 
 

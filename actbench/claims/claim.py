@@ -82,6 +82,18 @@ class Relation(BaseModel):
         low, high = self.bounds
         return low <= value <= high
 
+    def includes(self, other: Relation) -> bool:
+        """Tell whether every value that satisfies another relation satisfies this one.
+
+        Args:
+            other: The stricter relation.
+
+        Returns:
+            Whether its ``bounds`` lie within these.
+        """
+        (low, high), (least, most) = self.bounds, other.bounds
+        return low <= least and most <= high
+
     @property
     def _center(self) -> float:
         if self.value is None:
@@ -174,6 +186,11 @@ class Claim(BaseModel):
                 raise ValueError("a relation needs a value, its own or the published one")
             if relation is not None and relation.relative and relation.value == 0:
                 raise ValueError("a tolerance can't be relative to a value of 0")
+        if self.relation and self.direction and self.relation.includes(self.direction):
+            raise ValueError(
+                "'direction' is no weaker than 'relation': what satisfies it satisfies the "
+                "relation too, so it would never decide; widen it, or leave it out"
+            )
         return self
 
     @property

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from actbench import datasets
 from actbench.claims import coordinates, measured
-from actbench.claims.claim import Claim, ClaimsFile, Protocol
-from actbench.claims.verdicts import Judgment, judge, judge_values
+from actbench.claims.claim import Claim, ClaimsFile, Protocol, Verdict
+from actbench.claims.verdicts import Judgment, judge, judge_values, seeds_needed
 from actbench.errors import ActbenchError
 from actbench.experiments import get as get_experiment
 
@@ -76,6 +76,19 @@ def check_settings(claims: ClaimsFile) -> None:
             experiment = claims.protocol[claim.protocol].experiment
             for problem in coordinates.problems(claim.metric, experiment, configs[claim.protocol]):
                 raise ActbenchError(f"{claims.path}: claim {claim.id!r}, field 'metric': {problem}")
+            _require_seeds(claims, claim, claims.protocol[claim.protocol].seeds)
+
+
+def _require_seeds(claims: ClaimsFile, claim: Claim, seeds: int | None) -> None:
+    """Refuse a number of seeds, fixed in the file, on which the expected verdict can't rest."""
+    needed = seeds_needed(claim, claims.alpha)
+    undecided = claim.expected is Verdict.INCONCLUSIVE
+    if seeds is not None and seeds < needed and not undecided:
+        raise ActbenchError(
+            f"{claims.path}: claim {claim.id!r} needs {needed} seeds for {str(claim.expected)!r} "
+            f"with quantifier {claim.quantifier!r}, but protocol {claim.protocol!r} fixes "
+            f"{seeds}; raise its seeds, or leave them out for --seeds to decide"
+        )
 
 
 def _checked_configs(claims: ClaimsFile) -> dict[str, Any]:

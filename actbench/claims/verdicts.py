@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from actbench import metrics
 from actbench.claims.claim import Claim, Relation, Verdict
+from actbench.errors import ActbenchError
 from actbench.statistics import (
     median_interval,
     proportion_interval,
@@ -19,6 +20,8 @@ from actbench.statistics import (
     seeds_for_median,
     seeds_for_proportion,
 )
+
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,13 @@ def judge_values(claim: Claim, values: NDArray[np.float64], alpha: float) -> Jud
 
     Raises:
         ValueError: The claim is not testable.
+        ActbenchError: A value that is said to be ``exact`` is not the same for every seed.
     """
     if claim.relation is None:
         raise ValueError(f"claim {claim.id!r} is not testable: there is nothing to judge")
-    needed = _seeds_needed(claim, alpha)
+    if claim.quantifier == "exact":
+        _require_one_value(values)
+    needed = seeds_needed(claim, alpha)
     holds = _satisfied(claim, claim.relation, values, alpha)
     if holds is None:
         verdict = Verdict.INCONCLUSIVE
@@ -140,7 +146,24 @@ def _by_direction(claim: Claim, values: NDArray[np.float64], alpha: float) -> Ve
     return Verdict.DIRECTION_ONLY if holds else Verdict.NOT_REPRODUCED
 
 
-def _seeds_needed(claim: Claim, alpha: float) -> int:
+def _require_one_value(values: NDArray[np.float64]) -> None:
+    if not np.allclose(values, values[0], rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True):
+        raise ActbenchError(
+            f"quantifier 'exact' is for a value that no seed changes, but {len(values)} seeds give "
+            f"{np.nanmin(values):.4g} to {np.nanmax(values):.4g}; use 'median' or 'every'"
+        )
+
+
+def seeds_needed(claim: Claim, alpha: float) -> int:
+    """Return how many seeds the expected verdict of a claim needs at least.
+
+    Args:
+        claim: The claim, whose quantifier decides.
+        alpha: Error level of this claim.
+
+    Returns:
+        1 where no seed changes the value.
+    """
     if claim.quantifier == "exact":
         return 1
     if claim.quantifier == "median":

@@ -77,8 +77,16 @@ def verify(
             session.estimate(jobs)
             return
         session.execute(jobs)
-        changed = session.show_ledger(ledger.from_results(claims, session.out), claims)
-    if changed:
+        judgments = ledger.from_results(claims, session.out)
+        changed = session.show_ledger(judgments, claims)
+        undecided = ledger.lacking_seeds(judgments)
+        if undecided:
+            from rich.console import Console
+
+            most = max(judgment.seeds_needed for judgment in undecided)
+            shown = ", ".join(f"{j.claim.id} needs {j.seeds_needed}" for j in undecided)
+            Console(quiet=quiet).print(f"Undecided: {shown}. Give --seeds {most}", highlight=False)
+    if changed or undecided:
         raise typer.Exit(EXIT_CHANGED)
 
 

@@ -147,10 +147,8 @@ def against_published(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> list[
         One sentence for each finding; empty where all is as published.
     """
     sentences = []
-    if other := _other_than_stated(dataset):
-        sentences.append(
-            f"Other settings than the study's ({other}), so its losses say nothing here."
-        )
+    if other := other_than_stated(dataset):
+        sentences.append(f"Other settings than the study's ({other}), so its losses are not shown.")
     for key in dataset["activation"].to_numpy() if not other else ():
         values = dataset["final_mse"].sel(activation=key).to_numpy()
         claim, median = claims.get(str(key)), quantiles(values)[1]
@@ -170,7 +168,15 @@ def against_published(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> list[
     return sentences
 
 
-def _other_than_stated(dataset: xr.Dataset) -> str:
+def other_than_stated(dataset: xr.Dataset) -> str:
+    """List the settings in which a run differs from what the study states.
+
+    Args:
+        dataset: Of ``sine-regression``.
+
+    Returns:
+        Such as ``"epochs 20 instead of 500"``; empty where there are none.
+    """
     protocol = protocol_of(dataset)
     return listed(
         f"{name} {protocol[name]} instead of {stated}"

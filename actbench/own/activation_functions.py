@@ -58,7 +58,7 @@ def activation(given: str) -> Activation:
     found = Activation(
         key=loaded.key,
         name=loaded.name,
-        formula=loaded.summary or "its code",
+        formula=loaded.summary or "(no docstring)",
         derivative_bounds=bounds,
         paper="none",
         module_name="",

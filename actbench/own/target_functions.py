@@ -47,7 +47,7 @@ def target(given: str) -> TargetFunction:
         return np.asarray(loaded.thing(at), dtype=np.float64)
 
     found = TargetFunction(
-        given, loaded.name, loaded.summary or "its code", function, source=loaded.source
+        given, loaded.name, loaded.summary or "(no docstring)", function, source=loaded.source
     )
     targets.register(found)
     return found

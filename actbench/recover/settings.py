@@ -10,6 +10,7 @@ from actbench import activations, initializers
 from actbench.errors import ActbenchError
 
 _PLACES = "output|last_hidden|first|second"
+_TWO_LAYERS = rf"^({_PLACES})/({_PLACES})$"
 
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
 Depth: TypeAlias = Annotated[int, Field(ge=2, le=200)]
@@ -126,9 +127,15 @@ class GradientSpace(Space):
         "mean"
     )
     measure: tuple[Literal["mean_abs", "l2", "rms", "max_abs"], ...] = _axis("mean_abs")
-    layers: tuple[Annotated[str, Field(pattern=rf"^({_PLACES})/({_PLACES})$")], ...] = _axis(
-        "output/first"
-    )
+    layers: tuple[Annotated[str, Field(pattern=_TWO_LAYERS)], ...] = _axis("output/first")
+
+    @model_validator(mode="after")
+    def _check_layers(self) -> GradientSpace:
+        for pair in self.layers:
+            over, under = pair.split("/")
+            if over == under:
+                raise ActbenchError(f"layers name {pair!r}, which is always 1; name two layers")
+        return self
 
 
 class TrainingSpace(Space):

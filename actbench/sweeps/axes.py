@@ -14,7 +14,7 @@ from actbench.targets import TARGETS
 
 Value: TypeAlias = str | int | float | bool
 
-_LARGEST_SHAPE = 10**6
+_LARGEST_SHAPE = 10_000
 _FEWEST_POINTS = 2
 _DTYPES = ("float32", "float64")
 _RECORDED_EPOCHS = (0, 1, 10, 100, 499)  # the study's
@@ -41,6 +41,11 @@ def _registered(kind: str, known: Mapping[str, object]) -> Callable[[Any], Value
     # The registry and nothing else: a name in a grid never leads to code being imported.
     def check(given: Any) -> Value:
         if str(given) not in known:
+            if ":" in str(given):
+                raise ActbenchError(
+                    f"{kind} {given!r} is code of one's own, which a sweep does not take, as its "
+                    f"workers would have to have it; name one of {', '.join(known)}"
+                )
             raise unknown_name(kind, given, known)
         return str(given)
 

@@ -2,7 +2,13 @@
 
 from actbench.claims.ledger.details import in_full
 from actbench.claims.ledger.documents import LEGEND, STUDY_LEGEND, as_json, markdown
-from actbench.claims.ledger.judging import changed, counts, from_results, results_hold
+from actbench.claims.ledger.judging import (
+    changed,
+    counts,
+    from_results,
+    lacking_seeds,
+    results_hold,
+)
 from actbench.claims.ledger.tables import table
 from actbench.claims.ledger.wording import elsewhere, rule
 
@@ -16,6 +22,7 @@ __all__ = [
     "elsewhere",
     "from_results",
     "in_full",
+    "lacking_seeds",
     "markdown",
     "results_hold",
     "rule",

@@ -69,6 +69,18 @@ def changed(judgments: Sequence[Judgment]) -> list[Judgment]:
     return [j for j in judgments if not j.as_expected and not _lacks_seeds(j)]
 
 
+def lacking_seeds(judgments: Sequence[Judgment]) -> list[Judgment]:
+    """Pick the judgments that are undecided because fewer seeds were run than they need.
+
+    Args:
+        judgments: What was judged.
+
+    Returns:
+        Those; without claims that are expected to be undecided.
+    """
+    return [j for j in judgments if not j.as_expected and _lacks_seeds(j)]
+
+
 def _lacks_seeds(judgment: Judgment) -> bool:
     return judgment.verdict is Verdict.INCONCLUSIVE and judgment.seeds < judgment.seeds_needed
 
@@ -90,7 +102,7 @@ def counts(judgments: Sequence[Judgment]) -> str:
     flipped = ", ".join(
         f"{j.claim.id} ({j.verdict}; expected {j.claim.expected})" for j in changed(judgments)
     )
-    short = sum(not j.as_expected and _lacks_seeds(j) for j in judgments)
+    short = len(lacking_seeds(judgments))
     end = f"not as expected: {flipped}" if flipped else "all as expected"
     if short:
         end = f"{short} need more seeds; " + (end if flipped else "the others as expected")

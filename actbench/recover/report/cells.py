@@ -49,7 +49,7 @@ def nearest_rows(result: Result) -> Iterator[tuple[str, ...]]:
         yield (
             number["activation"],
             number["published"],
-            value_in_words(nearest.value),
+            value_in_words(nearest.value) if evaluated else "not looked at",
             f"{nearest.digits} of {_digits(number)}",
             f"{evaluated:,}",
             f"{100 * share:.2g} %",

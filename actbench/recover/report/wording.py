@@ -24,7 +24,8 @@ def plan_sentence(listed: int, drawings: int, different: int, seconds: float, th
     """
     return (
         f"{listed:,} protocols, of which {different:,} differ ({drawings:,} different drawings of "
-        f"networks). About {duration(seconds)} on one thread; {threads} would be used."
+        f"networks). About {duration(seconds)} of computing, shared by {threads} "
+        f"{'thread' if threads == 1 else 'threads'}."
     )
 
 
