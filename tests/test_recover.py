@@ -358,8 +358,12 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", schema.shipped())
-def test_the_shipped_searches_are_whole(name: str) -> None:
-    """They load by name, and hold what was published."""
+def test_the_shipped_searches_are_whole(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They load by name, also beside a folder of that name, and hold what was published."""
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir()
     found = schema.load(schema.find(name))
     published = {number.activation: number.published for number in found.number}
     assert published.keys() == {"linear", "sigmoid", "relu", "leaky_relu", "gelu"}

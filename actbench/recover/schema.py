@@ -172,7 +172,7 @@ def find(name: str) -> Path:
         The path as given where there is such a file, else that of the shipped file.
     """
     shipped = baselines_folder() / "recover" / f"{name}.toml"
-    return shipped if not Path(name).exists() and shipped.is_file() else Path(name)
+    return shipped if not Path(name).is_file() and shipped.is_file() else Path(name)
 
 
 def load(path: Path) -> Search:
