@@ -208,13 +208,13 @@ def test_many_failures_are_counted_not_listed(tmp_path: Path) -> None:
 
 def test_a_network_that_fits_no_memory_is_a_failure(tmp_path: Path) -> None:
     """It is not even tried, as that could end the process."""
-    grid = small_grid("[settings]\nepochs = 1\n[grid]\nwidth = [4, 1000000]\ndepth = [90]")
+    grid = small_grid("[settings]\nepochs = 1\n[grid]\nwidth = [4, 10000]\ndepth = [9000]")
     store = new_store(tmp_path / "a.zarr", grid)
     said: list[str] = []
     sweeps.run_here(store, [0], 1, nothing, sweeps.Failures(said.append))
     assert said == [
-        "failed: depth=90, width=1000000: ActbenchError: a network of depth 90 and width 1000000 "
-        "needs 1424147.1 GB of memory, more than there is"
+        "failed: depth=9000, width=10000: ActbenchError: a network of depth 9000 and width 10000 "
+        "needs 14543.9 GB of memory, more than there is"
     ]
     assert load(tmp_path / "a.zarr")["status"].values.tolist() == [stores.TRAINED, stores.FAILED]
 
