@@ -360,6 +360,7 @@ def test_draws_what_is_not_finite(
 
 
 # The summary draws the panels of losses, gradients and predictions too.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "figures"),
     [
@@ -429,6 +430,7 @@ def test_save_cleans_up_after_a_failed_write(ds: xr.Dataset, tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["loss.png"]
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_in_threads(ds: xr.Dataset, tmp_path: Path) -> None:
     """Threads that draw and save at once get what one thread gets."""
     alone = save(loss_curves(ds), tmp_path / "alone", "loss")

@@ -456,6 +456,7 @@ def _zeros(ds: xr.Dataset) -> None:
     ds["error_slope"][0, 0] = np.nan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", [_no_deep_numbers, _zeros])
 def test_theory_is_drawn_whatever_was_measured(spoil: Callable[[xr.Dataset], None]) -> None:
     """Neither an error nor a warning; zeros are said to be zero."""
@@ -468,6 +469,7 @@ def test_theory_is_drawn_whatever_was_measured(spoil: Callable[[xr.Dataset], Non
     in_pixels(theory_width(made))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "made",
     [
