@@ -328,6 +328,14 @@ def test_chi_of_a_fixed_point_that_is_not_reached_is_marked() -> None:
     assert text.notes(_card_with(near)) == []
 
 
+def test_a_chi_of_what_stands_for_infinity_is_not_shown_as_a_number() -> None:
+    """Only where q* is infinite: a large q* that was found is one."""
+    endless = mean_field.Field("he_normal", 2.0, 0.0, math.inf, 1.0, 4e24, None, None)
+    assert text.field_values(endless) == ("infinite", "1", "infinite", "-", "-")
+    found = mean_field.Field("he_normal", 2.0, 0.0, 2e9, 1.0, 3.0, None, None)
+    assert text.field_values(found) == ("2e9", "1", "3", "-", "-")
+
+
 def test_a_row_without_a_fixed_point_says_so() -> None:
     """Dashes beside a prediction have their sentence, and no mark."""
     lost = mean_field.Field("he_normal", 2.0, 0.0, None, None, None, 0.1, 0.1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from actbench import theory
 from actbench.findings.wording import listed, number, plural
-from actbench.theory.formulas import Function
+from actbench.theory.formulas import Function, normal_density
 
 _REACH = 40.0
 _FAR = 400.0
@@ -20,7 +19,7 @@ _TOLERANCE = 1e-6
 _STEP = 1e-5  # of the differences
 _JUMP = 0.01  # of the derivative between points 0.001 apart
 _MOST_KINKS = 4
-_NORMAL_REACH = 12.0  # standard deviations
+_NORMAL_REACH, _SUMMED = 12.0, 200_001  # standard deviations; points between
 _CHECKED_Q = (0.1, 1.0, 10.0)
 _QUADRATURE = 0.001  # errors of integrals from which they are told
 _TINY = 1e-9  # below it a number of the range is the rounding of a limit
@@ -147,7 +146,7 @@ def _kinks(slope: NDArray[np.float64], z: NDArray[np.float64], error: float) -> 
             f"; the integrals of mean-field theory below are off by up to {_percent(error)} "
             f"for q from {_CHECKED_Q[0]:g} to {_CHECKED_Q[-1]:g}"
         )
-        how += "; integrals against a sum over 200,001 points"
+        how += f"; integrals against a sum over {_SUMMED:,} points"
     return Fact("kinks", text, how)
 
 
@@ -161,8 +160,8 @@ def quadrature_error(formula: theory.Formula) -> float:
         The largest relative error of E[phi^2] and E[phi'^2] for q of 0.1, 1 and 10, against a sum
         over equal steps; 0 where the functions are 0.
     """
-    z, step = np.linspace(-_NORMAL_REACH, _NORMAL_REACH, 200_001, retstep=True)
-    weight = step * np.exp(-0.5 * np.square(z)) / math.sqrt(2 * math.pi)
+    z, step = np.linspace(-_NORMAL_REACH, _NORMAL_REACH, _SUMMED, retstep=True)
+    weight = step * normal_density(z)
     errors = [0.0]
     for function in (formula.value, formula.derivative):
         found_by_q = theory.gaussian_mean(_squared(function), _CHECKED_Q)
@@ -180,14 +179,14 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
-def _range(value: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Fact:
+def _range(value: Function) -> Fact:
     (low, at_low), (high, at_high) = theory.extremes(value, _REACH)
     far = value(np.array([-_FAR, _FAR]))
     text = f"from {_about(low)} ({_at(at_low)}) to {_about(high)} ({_at(at_high)})"
     return Fact("range", text, _searched(far), good=bool(np.isfinite(far).all()))
 
 
-def _bounds(derivative: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Fact:
+def _bounds(derivative: Function) -> Fact:
     (low, at_low), (high, at_high) = theory.extremes(derivative, _REACH)
     far = derivative(np.array([-_FAR, _FAR]))
     text = f"from {_about(low, 4)} ({_at(at_low)}) to {_about(high, 4)} ({_at(at_high)})"

@@ -17,6 +17,7 @@ from actbench.findings.wording import listed, number, plural
 
 _NONE = "-"
 _MARK = "*"
+_BEYOND = 1e9  # a chi above it grows with q without end
 SIGN = "positive: the error signal shrinks toward the input"
 """What the sign of decades per layer means, wherever they stand with one."""
 PLACES = (
@@ -94,13 +95,18 @@ def field_values(field: Field) -> tuple[str, ...]:
     Returns:
         q*, c*, chi, predicted and measured decades per layer.
     """
-    values = (field.q, field.c, field.chi, field.predicted, field.measured)
-    # Rounding of the quadrature is no drift, and what stands for an infinite q* gives no number.
+    values = (field.q, field.c, _chi_shown(field), field.predicted, field.measured)
+    # Rounding of the quadrature is no drift.
     q, c, chi, *decades = (
-        _NONE if v is None else number(0.0 if abs(v) < 1e-9 else math.inf if v > 1e9 else v, 3)
-        for v in values
+        _NONE if v is None else number(0.0 if abs(v) < 1e-9 else v, 3) for v in values
     )
     return (q, c, chi + _MARK if field.away else chi, *decades)
+
+
+def _chi_shown(field: Field) -> float | None:
+    # Where q* is infinite, chi is that of the large number that stands for it.
+    beyond = field.q == math.inf and field.chi is not None and field.chi > _BEYOND
+    return math.inf if beyond else field.chi
 
 
 def notes(card: Card) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from actbench.cli.options import (
     EXIT_CHANGED,
@@ -81,8 +82,6 @@ def verify(
         changed = session.show_ledger(judgments, claims)
         undecided = ledger.lacking_seeds(judgments)
         if undecided:
-            from rich.console import Console
-
             most = max(judgment.seeds_needed for judgment in undecided)
             shown = ", ".join(f"{j.claim.id} needs {j.seeds_needed}" for j in undecided)
             Console(quiet=quiet).print(f"Undecided: {shown}. Give --seeds {most}", highlight=False)

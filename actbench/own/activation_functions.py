@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from actbench import activations
 from actbench.activations import Activation
 from actbench.errors import ActbenchError
+from actbench.own.calling import called
 from actbench.own.checks import CHECKS, Candidate
 from actbench.own.formulas import formula
-from actbench.own.loading import RAISED, Loaded, blaming_own_code, in_one_line, listening, load
+from actbench.own.loading import Loaded, blaming_own_code, load
 from actbench.theory import derivative_bounds
 
 _BUILT_IN: Mapping[str, Activation] = {**activations.ACTIVATIONS, **activations.FURTHER}
@@ -118,15 +119,7 @@ def _required(thing: Callable[..., Any]) -> int:
 
 
 def _made(loaded: Loaded) -> nn.Module | None:
-    try:
-        with listening() as printed:
-            module = loaded.thing()
-    except RAISED as error:
-        raise ActbenchError(
-            f"{loaded.key} raises {in_one_line(error)} when its module is made; mend it"
-        ) from error
-    if printed.getvalue():
-        raise ActbenchError(f"{loaded.key} prints when its module is made; remove the print")
+    module = called(loaded, when=" when its module is made")
     return module if isinstance(module, nn.Module) else None
 
 

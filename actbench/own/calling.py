@@ -8,12 +8,13 @@ from actbench.errors import ActbenchError
 from actbench.own.loading import RAISED, Loaded, in_one_line, listening
 
 
-def called(loaded: Loaded, given: object) -> Any:
+def called(loaded: Loaded, *given: object, when: str = "") -> Any:
     """Call a function of the user's.
 
     Args:
         loaded: The function.
-        given: Its argument.
+        given: Its arguments.
+        when: What for, as in ``" when its module is made"``, for the error.
 
     Returns:
         What it returns.
@@ -23,9 +24,9 @@ def called(loaded: Loaded, given: object) -> Any:
     """
     try:
         with listening() as printed:
-            result = loaded.thing(given)
+            result = loaded.thing(*given)
     except RAISED as error:
-        raise ActbenchError(f"{loaded.key} raises {in_one_line(error)}; mend it") from error
+        raise ActbenchError(f"{loaded.key} raises {in_one_line(error)}{when}; mend it") from error
     if printed.getvalue():
-        raise ActbenchError(f"{loaded.key} prints when it is called; remove the print")
+        raise ActbenchError(f"{loaded.key} prints{when or ' when it is called'}; remove the print")
     return result
