@@ -14,35 +14,69 @@ import xarray as xr
 from actbench import datasets
 from actbench.errors import ActbenchError
 from actbench.files import prepare_folder
-
-Progress = Callable[[int], None]
+from actbench.parallel import Progress, side_by_side
 
 
 class Checkpoint(Protocol):
-    """How an experiment asks for one of its parts.
+    """How a long run asks for one of its parts and has it kept.
 
-    Args:
-        key: What distinguishes this part from the others of the run.
-        steps: Steps of progress that computing it reports.
-        compute: Computes it; called only where the part is not there yet.
+    A part is named by a key, which distinguishes it from the others of the run.
     """
+
+    def find(self, key: str, steps: int) -> xr.Dataset | None:
+        """Return a part that is there already, which counts as so many steps of progress."""
+
+    def keep(self, key: str, part: xr.Dataset) -> xr.Dataset:
+        """Keep a part, and return it as ``find`` will."""
 
     def __call__(self, key: str, steps: int, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
+        """Return a part, computed where it is not there yet."""
+
+
+class _Nowhere:
+    """Keeps nothing."""
+
+    def find(self, key: str, steps: int) -> None:
+        """Find nothing."""
+
+    def keep(self, key: str, part: xr.Dataset) -> xr.Dataset:  # noqa: ARG002 - as every checkpoint
         """Return the part."""
+        return part
+
+    def __call__(self, key: str, steps: int, compute: Callable[[], xr.Dataset]) -> xr.Dataset:  # noqa: ARG002 - as every checkpoint
+        """Compute the part."""
+        return compute()
 
 
-def compute_now(key: str, steps: int, compute: Callable[[], xr.Dataset]) -> xr.Dataset:  # noqa: ARG001 - the signature of every checkpoint
-    """Keep nothing: compute every part.
+compute_now: Checkpoint = _Nowhere()
+"""Keeps nothing: every part is computed."""
+
+
+def gather(
+    checkpoint: Checkpoint,
+    parts: Mapping[str, tuple[int, Callable[[Progress], xr.Dataset]]],
+    progress: Progress,
+    workers: int,
+) -> list[xr.Dataset]:
+    """Return parts, of which those that are not there yet are computed side by side.
 
     Args:
-        key: Not used.
-        steps: Not used.
-        compute: Computes the part.
+        checkpoint: Where they are kept.
+        parts: By key, steps of progress and what computes the part, told what to report them to.
+        progress: Told about the steps of what is computed.
+        workers: Parts at a time.
 
     Returns:
-        What it computed.
+        The parts, in their order.
     """
-    return compute()
+    found = {key: checkpoint.find(key, steps) for key, (steps, _) in parts.items()}
+    left = [key for key, part in found.items() if part is None]
+    jobs = [parts[key][1] for key in left]
+    made = side_by_side(
+        jobs, progress, workers, lambda number, part: checkpoint.keep(left[number], part)
+    )
+    found |= dict(zip(left, made, strict=True))
+    return [part for part in found.values() if part is not None]
 
 
 class Folder:
@@ -93,20 +127,32 @@ class Folder:
         Raises:
             ActbenchError: The folder can't be written.
         """
-        path = self._folder / f"{_digest(key)}.nc"
-        if path.exists():
-            try:
-                part = datasets.load(path)
-            except ActbenchError as error:
-                self.notes.append(f"part {key!r} recomputed, because {error}")
-            else:
-                self.reused += 1
-                self._progress(steps)
-                return part
-        part = datasets.finish(compute(), *self._finish)
-        prepare_folder(self._folder)
-        datasets.save(part, path)
+        found = self.find(key, steps)
+        return self.keep(key, compute()) if found is None else found
+
+    def find(self, key: str, steps: int) -> xr.Dataset | None:
+        """Read a part that is there and whole."""
+        path = self._path(key)
+        if not path.exists():
+            return None
+        try:
+            part = datasets.load(path)
+        except ActbenchError as error:
+            self.notes.append(f"part {key!r} recomputed, because {error}")
+            return None
+        self.reused += 1
+        self._progress(steps)
         return part
+
+    def keep(self, key: str, part: xr.Dataset) -> xr.Dataset:
+        """Write a part, whole or not at all."""
+        part = datasets.finish(part, *self._finish)
+        prepare_folder(self._folder)
+        datasets.save(part, self._path(key))
+        return part
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{_digest(key)}.nc"
 
     def discard(self) -> None:
         """Delete the parts of this run, once the whole is saved."""

@@ -76,6 +76,7 @@ class Stack:
         values = torch.zeros(linear + architecture.depth * own, device=device, dtype=dtype)
         gradients = torch.zeros_like(values)
         self.weights, self.biases = self._views(values)
+        self._transposed = [weight.mT for weight in self.weights]
         self.weight_gradients, self.bias_gradients = self._views(gradients)
         self.learnable = self._learnable_views(values[linear:], activation)
         learnable_gradients = self._learnable_views(gradients[linear:], activation)
@@ -166,11 +167,11 @@ class Stack:
         """
         for number, pre in enumerate(self._pre):
             if number == 0:
-                torch.mul(x, self.weights[0].mT, out=pre)  # (member, points, width)
+                torch.mul(x, self._transposed[0], out=pre)  # (member, points, width)
                 pre.add_(self.biases[0])
             else:
-                below, weight = self.activations[number - 1], self.weights[number].mT
-                torch.baddbmm(self.biases[number], below, weight, out=pre)
+                below = self.activations[number - 1]
+                torch.baddbmm(self.biases[number], below, self._transposed[number], out=pre)
             self._kernels[number].forward(self._flat_pre[number], self._flat_post[number])
             if self.architecture.skip and number > 0:
                 torch.add(
@@ -194,10 +195,10 @@ class Stack:
             Pre-activations, a new tensor of shape ``(member, points, fan_out)``.
         """
         below = x.expand(self.count, -1, -1) if layer == 1 else self.activations[layer - 2]
-        return torch.bmm(below, self.weights[layer - 1].mT).add_(self.biases[layer - 1])
+        return torch.bmm(below, self._transposed[layer - 1]).add_(self.biases[layer - 1])
 
     def _output_product(self) -> Tensor:
-        last, weight = self.activations[-1], self.weights[-1].mT
+        last, weight = self.activations[-1], self._transposed[-1]
         if self.count > 1:
             return torch.bmm(last, weight)
         # A batch of one is sent to a matrix-vector routine that rounds differently; a batch of

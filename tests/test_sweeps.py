@@ -450,12 +450,7 @@ def test_ctrl_c_ends_with_130_and_loses_nothing(
         if number == 2:
             signal.raise_signal(signal.SIGINT)
 
-    def in_the_main_thread(jobs: Any, progress: Any, workers: int) -> None:
-        assert workers == len(jobs) == 1
-        jobs[0](progress)
-
     with monkeypatch.context() as patched:
-        patched.setattr(sweeps, "side_by_side", in_the_main_thread)
         patched.setattr(stores.Store, "write", press)
         assert actbench(*ONE)[0] == 130
     code, out, _ = actbench("--threads", "1")

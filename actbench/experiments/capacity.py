@@ -29,8 +29,15 @@ from actbench.experiments._losses import first_non_finite, mean_square_error
 from actbench.experiments._protocol import protocol_of
 from actbench.experiments._smoothers import FEWEST_POINTS, REFERENCES, KernelRidge, fit_all
 from actbench.networks import Architecture
-from actbench.parallel import side_by_side
-from actbench.training import Member, Progress, Schedule, Training, require_runnable, train
+from actbench.training import (
+    Member,
+    Progress,
+    Schedule,
+    Task,
+    Training,
+    require_runnable,
+    train_all,
+)
 
 
 @dataclass(frozen=True)
@@ -168,10 +175,9 @@ def run(
         for key in config.targets
     }
     with devices.using_threads(config.threads) as threads:
-        workers = threads if device.type == "cpu" else 1
 
         def part(key: str) -> xr.Dataset:
-            trainings = _train(config, key, data, device, progress, workers)
+            trainings = _train(config, key, data, device, progress, threads)
             return _dataset(config, key, data, trainings)
 
         steps = config.steps_per_part
@@ -187,18 +193,19 @@ def _train(
     data: dict[str, targets.Target],
     device: torch.device,
     progress: Progress,
-    workers: int,
+    threads: int,
 ) -> list[Training]:
-    """Train one part: a training per target and depth, in this order."""
+    """Train one part: a training per depth, its members target by target."""
     initializer = initializers.get(config.initializer)
-    members = [Member(seed, initializer) for seed in seeds.expand(config.seeds)]
+    chosen = seeds.expand(config.seeds)
+    members = [Member(seed, initializer) for _ in data for seed in chosen]
     schedule = Schedule(config.epochs, config.learning_rate, device=device, dtype=config.dtype)
-    jobs = [
-        partial(train, config.architecture(key, depth), members, schedule, target.x, target.noisy)
-        for target in data.values()
-        for depth in config.depths
+    x = next(iter(data.values())).x
+    y = np.repeat(_stacked(data, "noisy"), len(chosen), axis=0)
+    tasks = [
+        Task(config.architecture(key, depth), members, schedule, x, y) for depth in config.depths
     ]
-    return side_by_side(jobs, progress, workers)
+    return train_all(tasks, progress, threads)
 
 
 def _dataset(
@@ -207,9 +214,13 @@ def _dataset(
     data: dict[str, targets.Target],
     trainings: Sequence[Training],
 ) -> xr.Dataset:
-    members = (1, len(data), len(config.depths), len(seeds.expand(config.seeds)))
-    loss = np.stack([t.loss for t in trainings]).reshape(*members, -1)
-    prediction = np.stack([t.prediction for t in trainings]).reshape(*members, -1)
+    shape = (len(data), len(seeds.expand(config.seeds)), -1)
+
+    def by_cell(name: str) -> NDArray[Any]:
+        """Return ``(activation, target, depth, seed, ...)``."""
+        return np.stack([getattr(t, name).reshape(shape) for t in trainings], 1)[None]
+
+    loss, prediction = by_cell("loss"), by_cell("prediction")
     noisy, clean = (_stacked(data, name)[:, None, None] for name in ("noisy", "clean"))
     by_member = ("activation", "target", "depth", "seed")
     return xr.Dataset(

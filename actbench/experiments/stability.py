@@ -29,8 +29,15 @@ from actbench.experiments._losses import first_non_finite, mean_square_error
 from actbench.experiments._outcomes import RULES, border, classify
 from actbench.experiments._protocol import protocol_of
 from actbench.networks import Architecture
-from actbench.parallel import side_by_side
-from actbench.training import Member, Progress, Schedule, Training, require_runnable, train
+from actbench.training import (
+    Member,
+    Progress,
+    Schedule,
+    Task,
+    Training,
+    require_runnable,
+    train_all,
+)
 
 
 @dataclass(frozen=True)
@@ -146,10 +153,9 @@ def run(
     """
     device = devices.choose(config.device)
     with devices.using_threads(config.threads) as threads:
-        workers = threads if device.type == "cpu" else 1
 
         def part(key: str, with_skip: bool) -> xr.Dataset:
-            trainings = _train(config, key, with_skip, device, progress, workers)
+            trainings = _train(config, key, with_skip, device, progress, threads)
             return _dataset(config, key, with_skip, trainings)
 
         def row(key: str) -> xr.Dataset:
@@ -177,29 +183,23 @@ def _train(
     with_skip: bool,
     device: torch.device,
     progress: Progress,
-    workers: int,
+    threads: int,
 ) -> list[Training]:
     """Train one part: a training per depth and learning rate, in this order."""
     target, initializer = _target(config), initializers.get(config.initializer)
     members = [Member(seed, initializer) for seed in seeds.expand(config.seeds)]
-
-    def job(cell: tuple[int, float], report: Progress) -> Training:
-        depth, rate = cell
-        architecture = Architecture(activations.get(key), depth, config.width, with_skip)
-        schedule = Schedule(config.epochs, rate, device=device, dtype=config.dtype)
-        weighted = partial(_report, report, depth)
-        return train(architecture, members, schedule, target.x, target.noisy, weighted)
-
-    cells = list(itertools.product(config.depths, config.learning_rates))
-    # The longest first, so that all threads are busy to the end.
-    ordered = sorted(cells, reverse=True)
-    done = side_by_side([partial(job, cell) for cell in ordered], progress, workers)
-    trained = dict(zip(ordered, done, strict=True))
-    return [trained[cell] for cell in cells]
-
-
-def _report(report: Progress, depth: int, done: int) -> None:
-    report(done * depth)
+    tasks = [
+        Task(
+            Architecture(activations.get(key), depth, config.width, with_skip),
+            members,
+            Schedule(config.epochs, rate, device=device, dtype=config.dtype),
+            target.x,
+            target.noisy,
+            weight=depth,
+        )
+        for depth, rate in itertools.product(config.depths, config.learning_rates)
+    ]
+    return train_all(tasks, progress, threads)
 
 
 def _dataset(

@@ -14,8 +14,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from actbench import devices, environment
-from actbench.checkpoints import Checkpoint, Folder, compute_now
-from actbench.parallel import side_by_side
+from actbench.checkpoints import Checkpoint, Folder, compute_now, gather
+from actbench.parallel import Progress
 from actbench.recover.chance import Chance
 from actbench.recover.sampling import Sample, best_order, chance_matches, choose_sample
 from actbench.recover.schema import GradientSearch
@@ -76,8 +76,7 @@ def run(
 
     Args:
         plan: The space.
-        progress: Called with the number of drawings done since the last call, from one thread at
-            a time.
+        progress: Called with the number of drawings done since the last call.
         threads: Parts that are searched side by side; ``None`` takes the physical cores.
         parts_beside: A file beside which finished parts are kept, so that an interrupted search
             goes on; ``None`` keeps none.
@@ -99,11 +98,11 @@ def run(
         values = _sampled(plan, sample, keep, progress, workers)
         printed = printed_numbers(plan.search)
         order = best_order(plan, values, printed)
-        jobs = [
-            partial(_chunk, plan, part, order, keep, prune)
+        parts = {
+            f"{part} {order}": (len(part), partial(_chunk, plan, part, order, prune))
             for part in chunks(plan, len(plan.outers))
-        ]
-        sifted = side_by_side(jobs, progress, workers)
+        }
+        sifted = [_sifted(part) for part in gather(keep, parts, progress, workers)]
     if isinstance(keep, Folder):
         keep.discard()
     return Searched(
@@ -119,41 +118,35 @@ def _sampled(
     plan: Plan,
     sample: Sample,
     keep: Checkpoint,
-    progress: Callable[[int], None],
+    progress: Progress,
     workers: int,
 ) -> NDArray[np.float64]:
-    def job(part: range, report: Callable[[int], None]) -> xr.Dataset:
-        def compute() -> xr.Dataset:
-            which = evaluator(plan, report)
-            rows = [sample.outers[place] for place in part]
-            needed = sample.needed[part.start : part.stop]
-            numbers = range(len(plan.search.number))
-            values = np.stack([table(plan, which, n, rows, needed)[0] for n in numbers])
-            report(len(part))
-            return xr.Dataset({"values": (("number", "drawing", "reading"), values)})
+    def compute(part: range, report: Progress) -> xr.Dataset:
+        which = evaluator(plan, report)
+        rows = [sample.outers[place] for place in part]
+        needed = sample.needed[part.start : part.stop]
+        numbers = range(len(plan.search.number))
+        values = np.stack([table(plan, which, n, rows, needed)[0] for n in numbers])
+        report(len(part))
+        return xr.Dataset({"values": (("number", "drawing", "reading"), values)})
 
-        return keep(f"sample {part}", len(part), compute)
-
-    parts = side_by_side(
-        [partial(job, part) for part in chunks(plan, len(sample.outers))], progress, workers
-    )
-    return np.concatenate([part["values"].to_numpy() for part in parts], axis=1)
+    parts = {
+        f"sample {part}": (len(part), partial(compute, part))
+        for part in chunks(plan, len(sample.outers))
+    }
+    found = gather(keep, parts, progress, workers)
+    return np.concatenate([part["values"].to_numpy() for part in found], axis=1)
 
 
 def _chunk(
-    plan: Plan,
-    part: range,
-    order: Sequence[int],
-    keep: Checkpoint,
-    prune: bool,
-    report: Callable[[int], None],
-) -> Sifted:
-    def compute() -> xr.Dataset:
-        found = sift(plan, part, order, evaluator(plan, report), prune=prune)
-        report(len(part))
-        return xr.Dataset({name: (dims, getattr(found, name)) for name, dims in _DIMS.items()})
+    plan: Plan, part: range, order: Sequence[int], prune: bool, report: Progress
+) -> xr.Dataset:
+    found = sift(plan, part, order, evaluator(plan, report), prune=prune)
+    report(len(part))
+    return xr.Dataset({name: (dims, getattr(found, name)) for name, dims in _DIMS.items()})
 
-    kept = keep(f"{part} {order}", len(part), compute)
+
+def _sifted(kept: xr.Dataset) -> Sifted:
     arrays: dict[str, Any] = {name: kept[name].to_numpy() for name in _DIMS}
     return Sifted(**{**arrays, "matched": int(arrays["matched"])})
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from actbench.parallel import Progress, side_by_side
 from actbench.stopwatch import duration
@@ -152,7 +152,7 @@ def run_here(
     progress: Progress,
     failures: Failures,
 ) -> None:
-    """Train chunks in this process, as many side by side as there are threads.
+    """Train chunks on this machine, as many side by side as there are threads.
 
     Args:
         store: Where each is kept as soon as it is done.
@@ -161,28 +161,25 @@ def run_here(
         progress: Told the epochs x members done since the last call.
         failures: Told about failed members.
     """
-    waiting: Iterator[int] = iter(numbers)
-    turn = threading.Lock()
 
-    def work(report: Progress) -> None:
-        while True:
-            with turn:
-                number = next(waiting, None)
-            if number is None:
-                return
-            left = _steps(store, number)
+    def train(number: int, report: Progress) -> dict[str, Column]:
+        left = _steps(store, number)
 
-            def advance(done: int) -> None:
-                nonlocal left
-                left -= done
-                report(done)
+        def advance(done: int) -> None:
+            nonlocal left
+            left -= done
+            report(done)
 
-            values = train_chunk(store.grid, *store.bounds(number), advance)
-            with turn:
-                finish(store, number, values, failures)
-            report(left)  # of members that failed
+        values = train_chunk(store.grid, *store.bounds(number), advance)
+        report(left)  # of members that failed
+        return values
 
-    side_by_side([work] * threads, progress, threads)
+    side_by_side(
+        [partial(train, number) for number in numbers],
+        progress,
+        threads,
+        lambda place, values: finish(store, numbers[place], values, failures),
+    )
 
 
 def _size(count: int) -> str:

@@ -1,6 +1,6 @@
 """One training loop for the reference network and one for a stack, with the same result."""
 
-from actbench.training.cutting import stack_sizes, train
+from actbench.training.cutting import Task, stack_sizes, train, train_all
 from actbench.training.members import Member, Start
 from actbench.training.outcome import Training
 from actbench.training.reference import train_reference
@@ -14,11 +14,13 @@ __all__ = [
     "Recorder",
     "Schedule",
     "Start",
+    "Task",
     "Training",
     "gradient_magnitudes",
     "require_runnable",
     "stack_sizes",
     "train",
+    "train_all",
     "train_reference",
     "train_stack",
 ]

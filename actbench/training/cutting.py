@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cache, partial
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from actbench.networks import Architecture
@@ -74,6 +77,41 @@ def stack_sizes(
     return [end - start for start, end in pairwise(ends)]
 
 
+@dataclass(frozen=True)
+class Task:
+    """Members that are trained alike.
+
+    Args:
+        architecture: Shape and activation of every member.
+        members: Where each begins, such as a seed and an initializer.
+        schedule: How to train.
+        x: Inputs, shape ``(points,)``.
+        y: Targets, shape ``(points,)``, or of each member, shape ``(member, points)``.
+        recorder: Says what to keep at the schedule's recorded epochs; called in several processes.
+        weight: Steps of progress that one epoch of one member is.
+    """
+
+    architecture: Architecture
+    members: Sequence[Start]
+    schedule: Schedule
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    recorder: Recorder = gradient_magnitudes
+    weight: int = 1
+
+    def part(self, start: int, stop: int, progress: Progress) -> Training:
+        """Train some of the members as one stack."""
+        return train_stack(
+            self.architecture,
+            self.members[start:stop],
+            self.schedule,
+            self.x,
+            self.y if self.y.ndim == 1 else self.y[start:stop],
+            lambda done: progress(done * self.weight),
+            self.recorder,
+        )
+
+
 def train(
     architecture: Architecture,
     members: Sequence[Start],
@@ -87,40 +125,96 @@ def train(
 ) -> Training:
     """Train any number of members, cut into stacks that fit a memory budget.
 
-    On the CPU each stack runs on one thread, and as many stacks as there are threads run side by
-    side: they never wait for each other, which beats splitting every operation between threads.
-    At the study's shape neither the cut nor the number of threads changes a bit of the result
-    (``Stack`` says where rounding may depend on the cut).
-
     Args:
         architecture: Shape and activation of every member.
         members: Where each begins, such as a seed and an initializer.
         schedule: How to train.
         x: Inputs, shape ``(points,)``.
-        y: Targets, shape ``(points,)``.
-        progress: Told about every few epochs, by one thread at a time.
+        y: Targets, shape ``(points,)``, or of each member, shape ``(member, points)``.
+        progress: Told about every few epochs.
         threads: Stacks trained side by side, at least 1; an accelerator trains one at a time.
         memory_budget_bytes: What one stack may take, of which at least one member is trained at a
             time; by default what is fastest.
-        recorder: Says what to keep at the schedule's recorded epochs; called from several threads.
+        recorder: Says what to keep at the schedule's recorded epochs; called in several processes.
 
     Returns:
         The training of all members, in their order.
     """
-    sizes = stack_sizes(architecture, len(members), len(x), schedule, threads, memory_budget_bytes)
+    task = Task(architecture, members, schedule, x, y, recorder)
+    (training,) = train_all([task], progress, threads, memory_budget_bytes)
+    return training
 
-    def job(part: Sequence[Start], report: Progress) -> Training:
-        return train_stack(architecture, part, schedule, x, y, report, recorder)
 
-    ends = zip(sizes, accumulate(sizes), strict=True)
-    jobs = [partial(job, members[end - size : end]) for size, end in ends]
-    parts = side_by_side(jobs, progress, _workers(schedule, threads))
+def train_all(
+    tasks: Sequence[Task],
+    progress: Progress = no_progress,
+    threads: int = 1,
+    memory_budget_bytes: int | None = None,
+) -> list[Training]:
+    """Train the members of several tasks, cut into stacks, the longest first.
+
+    On the CPU each stack runs on one thread, and as many stacks as there are threads run side by
+    side: they never wait for each other, which beats splitting every operation between threads.
+    Neither the cut nor the number of threads changes a number by more than rounding, and none at
+    all where ``Stack`` says so.
+
+    Args:
+        tasks: What to train.
+        progress: Told about every few epochs.
+        threads: Stacks trained side by side, at least 1; an accelerator trains one at a time.
+        memory_budget_bytes: What one stack may take, of which at least one member is trained at a
+            time; by default what is fastest.
+
+    Returns:
+        The training of each task's members, in their order.
+    """
+    workers = max(_workers(task.schedule, threads) for task in tasks)
+    pieces: list[tuple[int, int, int]] = []
+    for number, task in enumerate(tasks):
+        # Where there are many tasks, none needs to be cut for every worker to have work.
+        beside = max(1, workers // len(tasks))
+        sizes = stack_sizes(
+            task.architecture,
+            len(task.members),
+            len(task.x),
+            task.schedule,
+            beside,
+            memory_budget_bytes,
+        )
+        ends = zip(sizes, accumulate(sizes), strict=True)
+        pieces += [(number, end - size, end) for size, end in ends]
+    pieces.sort(key=lambda piece: -_work(tasks[piece[0]], piece[2] - piece[1]))
+    _load_optimizer()
+    jobs = [partial(tasks[number].part, start, stop) for number, start, stop in pieces]
+    done = side_by_side(jobs, progress, workers)
+    found = dict(zip(pieces, done, strict=True))
+    return [
+        _joined([found[piece] for piece in sorted(found) if piece[0] == number])
+        for number in range(len(tasks))
+    ]
+
+
+def _work(task: Task, members: int) -> int:
+    return members * task.architecture.parameter_count * task.schedule.epochs * len(task.x)
+
+
+@cache
+def _load_optimizer() -> None:
+    # The first optimizer of a process loads modules for a second: before there are copies of it.
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+
+
+def _joined(parts: Sequence[Training]) -> Training:
+    def of(name: str) -> NDArray[np.floating[Any]]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
     return Training(
-        loss=np.concatenate([p.loss for p in parts]),
+        loss=of("loss"),
         recorded={
-            name: np.concatenate([p.recorded[name] for p in parts]) for name in parts[0].recorded
+            name: np.concatenate([part.recorded[name] for part in parts])
+            for name in parts[0].recorded
         },
-        weight_displacement=np.concatenate([p.weight_displacement for p in parts]),
-        prediction=np.concatenate([p.prediction for p in parts]),
+        weight_displacement=of("weight_displacement"),
+        prediction=of("prediction"),
         hidden_activation=parts[0].hidden_activation,
     )

@@ -57,5 +57,5 @@ class Schedule:
 
 
 def column(values: NDArray[np.float64], schedule: Schedule) -> Tensor:
-    """Return one number per point as the batch that a schedule trains on, ``(points, 1)``."""
-    return torch.tensor(values, dtype=DTYPES[schedule.dtype], device=schedule.device)[:, None]
+    """Return ``(..., points)`` as the batch that a schedule trains on, ``(..., points, 1)``."""
+    return torch.tensor(values, dtype=DTYPES[schedule.dtype], device=schedule.device)[..., None]

@@ -67,7 +67,7 @@ def train_stack(
         members: Where each begins, such as a seed and an initializer.
         schedule: How to train.
         x: Inputs, shape ``(points,)``.
-        y: Targets, shape ``(points,)``.
+        y: Targets, shape ``(points,)``, or of each member, shape ``(member, points)``.
         progress: Told about every few epochs.
         recorder: Says what to keep at the schedule's recorded epochs.
 
