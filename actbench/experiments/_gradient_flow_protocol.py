@@ -38,7 +38,8 @@ class Config:
             pooled over 10 inputs are those over 50 within 0.003 decades per layer.
         spread_widths: Widths of the spread part; none leaves it out.
         device: Not used: both parts are one pass per network, on the CPU.
-        threads: Not used: the products are too small to be split between threads.
+        threads: Parts that run side by side, each on one thread; ``None`` takes the physical cores,
+            at most 8.
 
     Raises:
         ActbenchError: A setting is out of range or its name is not known.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -13,8 +15,13 @@ from torch import Tensor
 from actbench import activations, initializers
 from actbench.initializers import Initializer
 from actbench.networks import Architecture, seeded_network
+from actbench.parallel import Progress
 from actbench.stacks import Stack
 
+Place: TypeAlias = tuple[int, int, slice]
+"""Of activation, initializer and members."""
+
+_T = TypeVar("_T")
 _STACK_MEMBERS = 50
 # More than fits near the processor is slower than the same in smaller stacks.
 _STACK_NUMBERS = 3_400_000
@@ -31,7 +38,7 @@ def stacks(
     depth_and_width: tuple[int, int],
     seeds: Sequence[int],
     x: Tensor,
-) -> Iterator[tuple[tuple[int, int, slice], Stack]]:
+) -> Iterator[tuple[Place, Stack]]:
     """Every network once, in stacks with the places of activation, initializer and members."""
     architectures = [Architecture(activations.get(key), *depth_and_width) for key in keys]
     for members in _parts(len(seeds), architectures[0].parameter_count):
@@ -47,6 +54,28 @@ def stacks(
                 with torch.no_grad():
                     stack.linear_parameters.copy_(parameters)
                 yield (row, which, members), stack
+
+
+def jobs(
+    keys: Sequence[str],
+    draws: Sequence[str],
+    depth_and_width: tuple[int, int],
+    seeds: Sequence[int],
+    x: Tensor,
+    look: Callable[[Stack, Tensor], _T],
+) -> list[Callable[[Progress], list[tuple[Place, _T]]]]:
+    """Cut ``stacks`` into jobs, each of which looks at some networks and says where they belong."""
+
+    def job(part: slice, report: Progress) -> list[tuple[Place, _T]]:
+        found = []
+        for (row, which, members), stack in stacks(keys, draws, depth_and_width, seeds[part], x):
+            there = slice(part.start + members.start, part.start + members.stop)
+            found.append(((row, which, there), look(stack, x)))
+            report(stack.count)
+        return found
+
+    parameters = Architecture(activations.get(keys[0]), *depth_and_width).parameter_count
+    return [partial(job, part) for part in _parts(len(seeds), parameters)]
 
 
 def _drawn(

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
+from torch import Tensor
 
 from actbench import activations, datasets, devices, environment, initializers
 from actbench.experiments import _passes
@@ -28,8 +31,10 @@ from actbench.experiments._gradient_flow_protocol import (
     deep_seeds_of,
     seeds_of,
 )
-from actbench.experiments._spread_over_width import spread_over_width
+from actbench.experiments._spread_over_width import Part, spread_over_width
 from actbench.networks import Architecture, linear_layers, reference_network
+from actbench.parallel import Progress, side_by_side
+from actbench.stacks import Stack
 
 __all__ = [
     "SPREAD_ACTIVATIONS",
@@ -38,7 +43,6 @@ __all__ = [
     "Config",
     "calibration",
     "run",
-    "spread_over_width",
     "study_files",
 ]
 
@@ -63,11 +67,8 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
         that a width does not have, are NaN.
     """
     layers = max((*config.depths, *config.robust_depths, config.deep_depth)) + 1
-    with devices.using_threads(1) as threads:
-        recovered = _recovered(config, layers, progress)
-        magnitude, signal = _robust(config, layers, progress)
-        deep = _deep(config, layers, progress)
-        spread = spread_over_width(config, progress)
+    with devices.using_threads(config.threads) as threads:
+        recovered, (magnitude, signal), deep, spread = _measure(config, layers, progress, threads)
     depths = tuple(dict.fromkeys((*config.depths, *config.robust_depths)))
     coords = {
         "activation": list(config.activations),
@@ -89,7 +90,7 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
         join="outer",
     )
     dataset = dataset.merge(deep).merge(spread)
-    facts = environment.describe("cpu", threads)
+    facts = environment.describe("cpu", threads=1)  # that each pass runs on
     return datasets.finish(dataset, "gradient-flow", config.protocol(), facts)
 
 
@@ -122,7 +123,7 @@ def _ratio(magnitude: NDArray[np.float64], depths: Sequence[int]) -> NDArray[np.
     return ratios
 
 
-def _recovered(config: Config, layers: int, progress: Callable[[int], None]) -> NDArray[np.float64]:
+def _recovered(config: Config, layers: int, progress: Progress) -> NDArray[np.float64]:
     result = np.full((len(config.activations), len(config.depths), layers), np.nan)
     xavier = initializers.get("xavier_uniform")
     with torch.random.fork_rng(devices=[]):
@@ -141,9 +142,19 @@ def _recovered(config: Config, layers: int, progress: Callable[[int], None]) -> 
     return result
 
 
-def _robust(
-    config: Config, layers: int, progress: Callable[[int], None]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _measure(config: Config, layers: int, progress: Progress, threads: int) -> list[Any]:
+    """Do all parts, cut into jobs that run side by side."""
+    parts: list[Part] = [
+        ([partial(_recovered, config, layers)], lambda found: found[0]),
+        _robust(config, layers),
+        _deep(config, layers),
+        spread_over_width(config),
+    ]
+    results = iter(side_by_side([job for jobs, _ in parts for job in jobs], progress, threads))
+    return [gather([next(results) for _ in jobs]) for jobs, gather in parts]
+
+
+def _robust(config: Config, layers: int) -> Part:
     shape = (
         len(config.activations),
         len(config.initializers),
@@ -151,42 +162,55 @@ def _robust(
         len(config.robust_depths),
         layers,
     )
-    magnitude, signal = np.full(shape, np.nan), np.full(shape, np.nan)
     x = _passes.inputs(config.points)
-    for column, depth in enumerate(config.robust_depths):
-        for place, stack in _passes.stacks(
-            config.activations, config.initializers, (depth, config.width), seeds_of(config), x
-        ):
-            here = (*place, column, slice(depth + 1))
-            magnitude[here], signal[here] = _passes.flow(stack, x)
-            progress(stack.count)
-    return magnitude, signal
+    by_depth = [
+        _passes.jobs(
+            config.activations,
+            config.initializers,
+            (depth, config.width),
+            seeds_of(config),
+            x,
+            _passes.flow,
+        )
+        for depth in config.robust_depths
+    ]
+
+    def gather(results: list[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        magnitude, signal = np.full(shape, np.nan), np.full(shape, np.nan)
+        left = iter(results)
+        for column, (depth, jobs) in enumerate(zip(config.robust_depths, by_depth, strict=True)):
+            for place, found in chain.from_iterable(next(left) for _ in jobs):
+                here = (*place, column, slice(depth + 1))
+                magnitude[here], signal[here] = found
+        return magnitude, signal
+
+    return [job for jobs in by_depth for job in jobs], gather
 
 
-def _deep(config: Config, layers: int, progress: Callable[[int], None]) -> xr.Dataset:
+def _deep(config: Config, layers: int) -> Part:
     if not config.deep_depth:
-        return xr.Dataset()
+        return [], lambda found: xr.Dataset()
     chosen = deep_seeds_of(config)
-    shape = (len(config.activations), len(config.initializers), len(chosen), layers)
-    magnitude, signal, square = (np.full(shape, np.nan) for _ in range(3))
+
+    def look(stack: Stack, x: Tensor) -> tuple[NDArray[np.float64], ...]:
+        return (*_passes.flow(stack, x), _passes.preactivation_squares(stack, x))
+
+    def gather(results: list[Any]) -> xr.Dataset:
+        shape = (len(config.activations), len(config.initializers), len(chosen), layers)
+        variables = [np.full(shape, np.nan) for _ in range(3)]
+        for place, found in chain.from_iterable(results):
+            for variable, values in zip(variables, found, strict=True):
+                variable[(*place, slice(config.deep_depth + 1))] = values
+        names = ("deep_gradient_magnitude", "deep_error_signal", "deep_preactivation_square")
+        dims = ("activation", "initializer", "deep_seed", "layer")
+        return xr.Dataset(
+            {name: (dims, values) for name, values in zip(names, variables, strict=True)},
+            coords={"deep_seed": np.array(chosen, dtype=np.int32)},
+        )
+
+    shape = (config.deep_depth, config.width)
     x = _passes.inputs(config.deep_points)
-    depth_and_width = (config.deep_depth, config.width)
-    for place, stack in _passes.stacks(
-        config.activations, config.initializers, depth_and_width, chosen, x
-    ):
-        here = (*place, slice(config.deep_depth + 1))
-        magnitude[here], signal[here] = _passes.flow(stack, x)
-        square[here] = _passes.preactivation_squares(stack, x)
-        progress(stack.count)
-    dims = ("activation", "initializer", "deep_seed", "layer")
-    return xr.Dataset(
-        {
-            "deep_gradient_magnitude": (dims, magnitude),
-            "deep_error_signal": (dims, signal),
-            "deep_preactivation_square": (dims, square),
-        },
-        coords={"deep_seed": np.array(chosen, dtype=np.int32)},
-    )
+    return _passes.jobs(config.activations, config.initializers, shape, chosen, x, look), gather
 
 
 def study_files(dataset: xr.Dataset) -> dict[str, Any]:
