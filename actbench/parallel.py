@@ -158,7 +158,8 @@ def _work(
 
 
 def _sendable(error: BaseException) -> BaseException:
-    error.add_note("".join(traceback.format_tb(error.__traceback__)))
+    if not isinstance(error, ActbenchError):  # which says itself what it is about
+        error.add_note("".join(traceback.format_tb(error.__traceback__)))
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - made in the line before
     except Exception:

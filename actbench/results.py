@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Set
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
@@ -13,6 +14,11 @@ from actbench import checkpoints, datasets, environment
 from actbench.errors import ActbenchError, OtherSchemaError
 from actbench.experiments import Experiment
 from actbench.files import prepare_folder, write_atomic, write_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from actbench.parallel import Progress
 
 _WHERE = {"device", "threads"}
 
@@ -143,7 +149,8 @@ def _differences(
 def _write_rest(
     experiment: Experiment, dataset: xr.Dataset, out: Path, *, replace: bool
 ) -> list[Path]:
-    from actbench import figures
+    from actbench import devices, figures
+    from actbench.parallel import side_by_side
 
     made = (out / default_name(experiment)).stat().st_mtime_ns
 
@@ -156,12 +163,27 @@ def _write_rest(
         if wanted(out / name):
             write_json(out / name, content)
             written.append(out / name)
-    for name, draw in figures.FIGURES.get(experiment.key, {}).items():
-        paths = [out / f"{name}.{suffix}" for suffix in figures.SUFFIXES]
-        if any(wanted(path) for path in paths):
-            written += figures.save(draw(dataset), out, name)
-    for name, animate in figures.ANIMATIONS.get(experiment.key, {}).items():
-        if wanted(out / f"{name}.gif"):
-            write_atomic(out / f"{name}.gif", animate(dataset))
-            written.append(out / f"{name}.gif")
-    return written
+
+    def figure(name: str, draw: Callable[[xr.Dataset], Figure], report: Progress) -> list[Path]:  # noqa: ARG001 - as every job
+        return figures.save(draw(dataset), out, name)
+
+    def animation(name: str, draw: Callable[[xr.Dataset], bytes], report: Progress) -> list[Path]:  # noqa: ARG001 - as every job
+        path = out / f"{name}.gif"
+        write_atomic(path, draw(dataset))
+        return [path]
+
+    films = [
+        partial(animation, name, draw)
+        for name, draw in figures.ANIMATIONS.get(experiment.key, {}).items()
+        if wanted(out / f"{name}.gif")
+    ]
+    pictures = [
+        partial(figure, name, draw)
+        for name, draw in figures.FIGURES.get(experiment.key, {}).items()
+        if any(wanted(out / f"{name}.{suffix}") for suffix in figures.SUFFIXES)
+    ]
+    # A film takes longest, so it goes first.
+    jobs: list[Callable[[Progress], list[Path]]] = [*films, *pictures]
+    drawn = side_by_side(jobs, lambda done: None, devices.default_threads())
+    ordered = drawn[len(films) :] + drawn[: len(films)]
+    return written + [path for paths in ordered for path in paths]

@@ -26,7 +26,6 @@ from actbench.experiments._outcomes import OUTCOMES, RULES, border, classify
 from actbench.experiments.stability import Config, run
 from actbench.findings.stability import findings
 from actbench.networks import Architecture, linear_layers, seeded_network
-from actbench.parallel import side_by_side
 
 Array = npt.NDArray[np.float64]
 TINY = Config(
@@ -449,7 +448,7 @@ def test_a_bad_setting_is_refused_before_anything_runs(settings: dict[str, Any],
 def test_an_absent_device_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that is not there stops the run before the first network is built."""
     monkeypatch.setattr("actbench.devices.available", lambda: ("cpu",))
-    monkeypatch.setattr(stability, "train", lambda *_: pytest.fail("trained all the same"))
+    monkeypatch.setattr(stability, "train_all", lambda *_: pytest.fail("trained all the same"))
     with pytest.raises(ActbenchError, match=r"^device 'cuda' is not present"):
         run(dataclasses.replace(TINY, device="cuda"))
 
@@ -472,43 +471,6 @@ def test_an_estimate_runs_few_epochs_of_one_seed() -> None:
     assert small == Config(seeds=[42], epochs=8)
     assert stability.calibration(Config(seeds=1, epochs=2)) == Config(seeds=1, epochs=2)
     assert stability.study_files(xr.Dataset()) == {}
-
-
-def test_jobs_come_back_in_order_and_report_one_at_a_time() -> None:
-    """Results stand in the order of the jobs, whatever the order in which they end."""
-    told: list[int] = []
-
-    def job(number: int) -> Callable[[Callable[[int], None]], int]:
-        def work(report: Callable[[int], None]) -> int:
-            report(number)
-            return number
-
-        return work
-
-    assert side_by_side([job(n) for n in range(20)], told.append, 3) == list(range(20))
-    assert sorted(told) == list(range(20))
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_job_that_fails_ends_the_others(workers: int) -> None:
-    """Its own error arrives, and jobs under way learn that nobody waits for them any more."""
-    begun: list[int] = []
-    ended: list[int] = []
-
-    def fail(report: Callable[[int], None]) -> int:  # noqa: ARG001 - the signature of every job
-        raise ZeroDivisionError
-
-    def late(report: Callable[[int], None]) -> int:
-        begun.append(1)
-        for _ in range(1_000_000):
-            report(0)
-        ended.append(1)
-        return 0
-
-    with pytest.raises(ZeroDivisionError):
-        side_by_side([fail, *[late] * 5], lambda done: None, workers)
-    assert len(begun) < 5
-    assert not ended
 
 
 def made(outcomes: Sequence[Sequence[str]], peak: float = 1.0) -> xr.Dataset:
