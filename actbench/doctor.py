@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from actbench import __version__
-from actbench.environment import cpu_model
+from actbench.environment import arithmetic, cpu_model
 from actbench.errors import ActbenchError
 from actbench.files import prepare_folder
 
@@ -41,7 +41,16 @@ def examine(out: Path) -> list[Finding]:
     Returns:
         Findings in the order in which to read them.
     """
-    return [_python(), _torch(), _device(), _threads(), _load(), _memory(), _folder(out)]
+    return [
+        _python(),
+        _torch(),
+        _arithmetic(),
+        _device(),
+        _threads(),
+        _load(),
+        _memory(),
+        _folder(out),
+    ]
 
 
 def _python() -> Finding:
@@ -58,6 +67,39 @@ def _torch() -> Finding:
     if capability == "DEFAULT":
         return Finding(False, f"{text}: no vector kernels, expect several times longer runs")
     return Finding(True, text)
+
+
+def _arithmetic() -> Finding:
+    """Tell by trial whether a network's numbers depend on those in the same stack."""
+    import torch
+
+    from actbench import activations, devices, initializers, targets
+    from actbench.networks import Architecture, seeded_network
+    from actbench.stacks import Stack
+
+    architecture, target = Architecture(activations.get("relu")), targets.noisy_sine()
+    initializer = initializers.get("torch_default")
+    networks = [seeded_network(architecture, initializer, seed) for seed in range(42, 47)]
+    x, y = (torch.tensor(v, dtype=torch.float32)[:, None] for v in (target.x, target.noisy))
+
+    def gradients(part: slice) -> torch.Tensor:
+        own = networks[part]
+        stack = Stack(architecture, own, len(own), len(x), torch.device("cpu"), x.dtype)
+        stack.backward(x, stack.forward(x) - y)
+        return torch.cat([gradient.flatten(1) for gradient in stack.weight_gradients], 1)
+
+    with devices.using_threads(1):
+        whole = gradients(slice(0, 5))
+        parts = [slice(n, n + size) for size in (1, 2) for n in range(6 - size)]
+        same = all(torch.equal(gradients(part), whole[part]) for part in parts)
+    mode = f" ({arithmetic()})" if arithmetic() else ""
+    if same:
+        return Finding(True, f"a network's bits do not depend on those beside it here{mode}")
+    return Finding(
+        False,
+        f"a network's last bits depend on those trained beside it here{mode}: "
+        "'actbench --exact COMMAND' makes them independent where torch has MKL",
+    )
 
 
 def _device() -> Finding:

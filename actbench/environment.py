@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +15,27 @@ from actbench import __version__
 
 VERSIONS = ("actbench", "torch", "numpy")
 """Packages whose versions a number depends on."""
+
+_ARITHMETIC = ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY")
+_EXACT = "AUTO,STRICT"
+
+
+def require_exact_arithmetic() -> None:
+    """Ask for products whose bits do not depend on what is multiplied beside them.
+
+    Intel's MKL, with which torch multiplies on most machines, rounds by place and size in a batch
+    unless it is told otherwise before its first call ("Getting Started with Conditional Numerical
+    Reproducibility", oneMKL developer guide). Costs a tenth of the speed on an Intel processor;
+    a mode that the user has chosen stays. Does nothing once torch is loaded, so that what is
+    recorded is what was in force.
+    """
+    if "torch" not in sys.modules:
+        os.environ.setdefault("MKL_CBWR", _EXACT)
+
+
+def arithmetic() -> str:
+    """Return what is set that changes how products round, such as ``"MKL_CBWR=AUTO,STRICT"``."""
+    return " ".join(f"{name}={os.environ[name]}" for name in _ARITHMETIC if os.environ.get(name))
 
 
 def cpu_model() -> str:
@@ -70,6 +93,8 @@ def describe(device: str, threads: int) -> dict[str, str | int]:
     device_name = (
         torch.cuda.get_device_name(accelerator) if accelerator.type == "cuda" else cpu_model()
     )
+    # Only where there is one: what was stored before it was noted stays comparable.
+    mode = {"arithmetic": arithmetic()} if arithmetic() else {}
     return {
         "actbench": __version__,
         "torch": torch.__version__,
@@ -82,6 +107,7 @@ def describe(device: str, threads: int) -> dict[str, str | int]:
         "device": device,
         "device_name": device_name,
         "threads": threads,
+        **mode,
     }
 
 

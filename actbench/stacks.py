@@ -179,7 +179,7 @@ class Stack:
                     self.activations[number - 1],
                     out=self.activations[number],
                 )
-        self._output.copy_(self._output_product())
+        _product(self.activations[-1], self._transposed[-1], self._output)
         return self._output.add_(self.biases[-1])
 
     @torch.no_grad()
@@ -196,14 +196,6 @@ class Stack:
         """
         below = x.expand(self.count, -1, -1) if layer == 1 else self.activations[layer - 2]
         return torch.bmm(below, self._transposed[layer - 1]).add_(self.biases[layer - 1])
-
-    def _output_product(self) -> Tensor:
-        last, weight = self.activations[-1], self._transposed[-1]
-        if self.count > 1:
-            return torch.bmm(last, weight)
-        # A batch of one is sent to a matrix-vector routine that rounds differently; a batch of
-        # two equal ones takes the path of every other stack.
-        return torch.bmm(last.expand(2, -1, -1), weight.expand(2, -1, -1))[:1]
 
     @torch.no_grad()
     def backward(
@@ -226,7 +218,7 @@ class Stack:
         """
         if observe is not None:
             observe(self.architecture.depth + 1, output_gradient)
-        torch.bmm(output_gradient.mT, self.activations[-1], out=self.weight_gradients[-1])
+        _product(output_gradient.mT, self.activations[-1], self.weight_gradients[-1])
         torch.sum(output_gradient, 1, keepdim=True, out=self.bias_gradients[-1])
         (flat, error), (spare_flat, spare) = self._errors
         torch.mul(output_gradient, self.weights[-1], out=error)
@@ -241,13 +233,23 @@ class Stack:
                 # (member, 1, width) and (member, width, 1) are the same memory; this order of
                 # the product is ten times faster.
                 first = self.weight_gradients[0].view(self.count, 1, -1)
-                torch.bmm(inputs, error, out=first)
+                _product(inputs, error, first)
                 return
             torch.bmm(error.mT, self.activations[number - 1], out=self.weight_gradients[number])
             torch.bmm(error, self.weights[number], out=spare)
             if passed_on is not None:
                 spare.add_(passed_on)
             flat, error, spare_flat, spare = spare_flat, spare, flat, error
+
+
+def _product(one: Tensor, other: Tensor, out: Tensor) -> None:
+    """Multiply batches of matrices of which one factor has a single row or column."""
+    if len(out) > 1:
+        torch.bmm(one, other, out=out)
+    else:
+        # A batch of one is sent to a matrix-vector routine that rounds differently; a batch of
+        # two equal ones takes the path of every other stack.
+        out.copy_(torch.bmm(one.expand(2, -1, -1), other.expand(2, -1, -1))[:1])
 
 
 def bytes_per_member(architecture: Architecture, points: int, itemsize: int) -> int:

@@ -21,6 +21,7 @@ from actbench.cli import (
     verifying,
 )
 from actbench.cli.options import EXIT_USAGE
+from actbench.environment import require_exact_arithmetic
 from actbench.errors import ActbenchError
 
 app = typer.Typer(
@@ -40,14 +41,28 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_EXACT = ("record", "track", "bisect", "sweep", "recover")
+"""Commands that promise the same bits whatever is computed beside them."""
+
+
 @app.callback()
 def _options(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - shown as soon as it is read
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Make a network's bits independent of those beside it (MKL_CBWR=AUTO,STRICT); "
+            "always on for " + ", ".join(_EXACT) + ".",
+        ),
+    ] = False,
 ) -> None:
-    pass
+    if exact or context.invoked_subcommand in _EXACT:
+        require_exact_arithmetic()
 
 
 _STUDY = "The study"

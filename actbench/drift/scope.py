@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from actbench.records import Record
 
-_HARDWARE: Final = ("system", "cpu", "cpu_capability", "device_name")
+_HARDWARE: Final = ("arithmetic", "system", "cpu", "cpu_capability", "device_name")
 _HOW_RUN: Final = ("device", "threads")
 _ABSENT: Final = "not stated"
 
@@ -82,8 +82,9 @@ def _elsewhere(old: Record, new: Record) -> Iterator[str]:
     before, now = old.environment, new.environment
     if old.machine != new.machine:
         differing = _differences(before, now, _HARDWARE)
+        where = "machines" if old.machine[:-1] != new.machine[:-1] else "modes of arithmetic"
         yield (
-            f"Bits and speed are left out: they come from different machines ({differing}). "
+            f"Bits and speed are left out: they come from different {where} ({differing}). "
             "Metrics are compared by value up to the last digit, and else as distributions."
         )
     elif differing := _differences(before, now, ("device",)):

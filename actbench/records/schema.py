@@ -188,7 +188,7 @@ class Record(BaseModel):
     @property
     def machine(self) -> tuple[str, ...]:
         """What must be equal for bits and durations to be comparable."""
-        keys = ("system", "cpu", "cpu_capability", "device_name")
+        keys = ("system", "cpu", "cpu_capability", "device_name", "arithmetic")
         return tuple(str(self.environment.get(key, "unknown")) for key in keys)
 
     @property

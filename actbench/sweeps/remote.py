@@ -30,6 +30,7 @@ def train_remotely(
         ActbenchError: The worker has other versions, or can't train at all.
     """
     require_versions("a worker", environment.versions(), expected)
+    environment.require_exact_arithmetic()
     try:
         from actbench.sweeps.chunks import train_chunk
 
