@@ -100,7 +100,7 @@ def _in_processes(
         while children:
             for pipe in wait_for(list(children)):
                 try:
-                    number, value = cast(Any, pipe).recv()
+                    number, value = pickle.loads(cast(Any, pipe).recv_bytes())  # noqa: S301 - from a copy of this process
                 except EOFError:
                     _require_well_ended(children.pop(pipe))
                     continue
@@ -140,10 +140,14 @@ def _work(
     sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
     torch.set_num_threads(1)
 
+    def send(number: int | None, value: object) -> None:
+        # Not pipe.send, by which torch would share a tensor's memory with a process that ends.
+        pipe.send_bytes(pickle.dumps((number, value), pickle.HIGHEST_PROTOCOL))
+
     def report(done: int) -> None:
         if os.getppid() != parent:
             os._exit(1)
-        pipe.send((None, done))
+        send(None, done)
 
     while True:
         with begun.get_lock():
@@ -154,7 +158,7 @@ def _work(
             value: Any = jobs[number](report)
         except BaseException as error:
             value = _sendable(error)
-        pipe.send((number, value))
+        send(number, value)
 
 
 def _sendable(error: BaseException) -> BaseException:

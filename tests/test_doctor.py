@@ -11,7 +11,7 @@ from typing import NoReturn
 import psutil
 import pytest
 
-from actbench import doctor
+from actbench import doctor, stacks
 from actbench.doctor import Finding, examine
 
 GB = 10**9
@@ -28,7 +28,9 @@ def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actbench.devices.default_threads", lambda: 4)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(doctor, "cpu_model", lambda: "Some CPU")
+    monkeypatch.setattr(stacks.Stack, "backward", lambda stack, *_: None)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("MKL_CBWR", raising=False)
 
 
 def bad(findings: list[Finding]) -> list[str]:
@@ -46,11 +48,31 @@ def test_a_healthy_machine_is_all_good(tmp_path: Path) -> None:
     assert texts[1].startswith("torch 2.")
     assert ", CPU kernels AVX2, with" in texts[1]
     assert texts[2:] == [
+        "a network's bits do not depend on those beside it here",
         "devices: cpu; auto takes cpu",
         "Some CPU: 4 threads by default",
         "load 0.2 on 8 cores",
         "memory: 8.0 GB available",
         f"output folder {tmp_path}: 50.0 GB free",
+    ]
+
+
+@pytest.mark.parametrize("mode", [None, "AVX2"])
+def test_bits_that_depend_on_the_stack_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str | None
+) -> None:
+    """A product that rounds by the size of its batch is found by trial, and the mode is named."""
+
+    def by_size(stack: stacks.Stack, *rest: object) -> None:  # noqa: ARG001 - as the method
+        stack.weight_gradients[0][:] = 1 + 1e-7 * (stack.count == 1)
+
+    monkeypatch.setattr(stacks.Stack, "backward", by_size)
+    if mode:
+        monkeypatch.setenv("MKL_CBWR", mode)
+    named = f" (MKL_CBWR={mode})" if mode else ""
+    assert bad(examine(tmp_path)) == [
+        f"a network's last bits depend on those trained beside it here{named}: "
+        "'actbench --exact COMMAND' makes them independent where torch has MKL"
     ]
 
 

@@ -10,10 +10,8 @@ import sys
 import textwrap
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from actbench.errors import ActbenchError
 from actbench.parallel import Progress, side_by_side
@@ -201,10 +199,10 @@ def test_a_daemon_works_in_threads() -> None:
 
 
 def test_results_of_many_megabytes_come_back() -> None:
-    """More than a pipe holds."""
+    """More than a pipe holds, in tensors that outlive the worker."""
 
-    def large(number: int) -> Callable[[Progress], NDArray[np.int64]]:
-        return lambda report: np.full(10**6, number)
+    def large(number: int) -> Callable[[Progress], torch.Tensor]:
+        return lambda report: torch.full((10**6,), number)
 
     found = side_by_side([large(n) for n in range(4)], lambda done: None, 2)
     assert [value.sum() for value in found] == [0, 10**6, 2 * 10**6, 3 * 10**6]

@@ -23,6 +23,7 @@ from actbench.experiments._activation_statistics_protocol import STEPS_PER_LOOK,
 from actbench.experiments._layer_statistics import LEVELS, statistics
 from actbench.experiments._losses import mean_square_error
 from actbench.networks import Architecture, seeded_network
+from actbench.parallel import Progress, side_by_side
 from actbench.stacks import Stack
 from actbench.training import DTYPES, Member, Schedule, Training, train
 
@@ -59,7 +60,7 @@ def run(
 
         def part(key: str) -> xr.Dataset:
             architecture = Architecture(activations.get(key), config.depth, config.width)
-            initial = _initial(config, architecture, target, device, progress)
+            initial = _initial(config, architecture, target, device, progress, threads)
             training = _trained(config, architecture, target, device, progress, threads)
             return _dataset(config, key, target, initial, training)
 
@@ -75,18 +76,22 @@ def _initial(
     architecture: Architecture,
     target: targets.Target,
     device: torch.device,
-    progress: Callable[[int], None],
+    progress: Progress,
+    threads: int,
 ) -> dict[str, NDArray[Any]]:
-    dtype = DTYPES[config.dtype]
-    x = torch.tensor(target.x, dtype=dtype, device=device)[:, None]
-    found = []
-    for members in _parts(config.members):
+    x = torch.tensor(target.x, dtype=DTYPES[config.dtype], device=device)[:, None]
+
+    def look(members: Sequence[Member], report: Progress) -> dict[str, Tensor]:
         networks = (seeded_network(architecture, m.initializer, m.seed) for m in members)
-        stack = Stack(architecture, networks, len(members), len(x), device, dtype)
+        stack = Stack(architecture, networks, len(members), len(x), device, x.dtype)
         stack.forward(x)
-        found.append(statistics(stack, x, config.epsilon, config.saturation))
-        progress(STEPS_PER_LOOK * len(members))
-    return {name: torch.cat([part[name] for part in found]).cpu().numpy() for name in found[0]}
+        found = statistics(stack, x, config.epsilon, config.saturation)
+        report(STEPS_PER_LOOK * len(members))
+        return {name: values.cpu() for name, values in found.items()}
+
+    jobs = [partial(look, members) for members in _parts(config.members)]
+    found = side_by_side(jobs, progress, threads if device.type == "cpu" else 1)
+    return {name: torch.cat([part[name] for part in found]).numpy() for name in found[0]}
 
 
 def _parts(members: Sequence[Member]) -> Iterator[Sequence[Member]]:
