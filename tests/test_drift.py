@@ -554,6 +554,17 @@ def test_another_machine_leaves_bits_and_speed_out() -> None:
     assert "cpu a processor in the old record, another in the new" in sentence
 
 
+def test_another_mode_of_arithmetic_is_named_before_any_difference() -> None:
+    """Records of one machine under another MKL_CBWR differ in bits for that reason."""
+    found = between(whole(), with_environment(whole(), arithmetic="MKL_CBWR=AVX2,STRICT"))
+    assert (found.chains.chains, found.speed.workloads) == ((), ())
+    (sentence,) = found.scope.left_out
+    assert sentence.startswith(
+        "Bits and speed are left out: they come from different modes of arithmetic (arithmetic "
+        "not stated in the old record, MKL_CBWR=AVX2,STRICT in the new)."
+    )
+
+
 def test_another_device_leaves_bits_and_speed_out() -> None:
     """Even where the machine has the same name."""
     found = between(whole(), with_environment(whole(), device="mps"))
