@@ -147,7 +147,7 @@ class Stack:
         post = pre if self._kernels[0].in_place else [buffer() for _ in range(depth)]
         self._flat_pre, self._pre = [b[0] for b in pre], [b[1] for b in pre]
         self._flat_post, self.activations = [b[0] for b in post], [b[1] for b in post]
-        self._errors = [buffer(), buffer()]
+        self._errors = [(flat, error, error.mT) for flat, error in (buffer(), buffer())]
         if self.architecture.skip:
             # The sum needs a place of its own: the derivative is read off the activation alone.
             self._skip_terms = self.activations
@@ -220,7 +220,8 @@ class Stack:
             observe(self.architecture.depth + 1, output_gradient)
         _product(output_gradient.mT, self.activations[-1], self.weight_gradients[-1])
         torch.sum(output_gradient, 1, keepdim=True, out=self.bias_gradients[-1])
-        (flat, error), (spare_flat, spare) = self._errors
+        now, other = self._errors
+        flat, error, transposed = now
         torch.mul(output_gradient, self.weights[-1], out=error)
         for number in reversed(range(self.architecture.depth)):
             passed_on = error.clone() if self.architecture.skip and number > 0 else None
@@ -235,11 +236,12 @@ class Stack:
                 first = self.weight_gradients[0].view(self.count, 1, -1)
                 _product(inputs, error, first)
                 return
-            torch.bmm(error.mT, self.activations[number - 1], out=self.weight_gradients[number])
-            torch.bmm(error, self.weights[number], out=spare)
+            torch.bmm(transposed, self.activations[number - 1], out=self.weight_gradients[number])
+            now, other = other, now
+            torch.bmm(error, self.weights[number], out=now[1])
+            flat, error, transposed = now
             if passed_on is not None:
-                spare.add_(passed_on)
-            flat, error, spare_flat, spare = spare_flat, spare, flat, error
+                error.add_(passed_on)
 
 
 def _product(one: Tensor, other: Tensor, out: Tensor) -> None:

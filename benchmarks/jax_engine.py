@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from actbench import targets
+from actbench.seeds import FIRST_SEED
+from benchmarks import processes
 from benchmarks.work import Run, Work
 
 _LEARNING_RATE, _BETA_1, _BETA_2, _EPSILON = 1e-3, 0.9, 0.999, 1e-8
@@ -64,7 +66,8 @@ def _compiled(activation: str, epochs: int) -> Callable[..., Any]:
 def _initial_weights(work: Work) -> list[Any]:
     if work.weights is not None:
         with np.load(work.weights, allow_pickle=False) as file:
-            return [file[name] for name in file.files]
+            start = work.first_seed - FIRST_SEED
+            return [file[name][start : start + work.members] for name in file.files]
     from benchmarks.torch_engines import initial_weights
 
     return [tensor.numpy() for tensor in initial_weights(work)]
@@ -78,19 +81,27 @@ def _run(batch: int, work: Work) -> list[float]:
     return losses
 
 
-def scan(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one signature for all
+def scan(work: Work, threads: int) -> Mapping[str, Run]:
     """Offer JAX with all members at once, and in batches that may fit a cache better.
 
     Args:
         work: Says how many members there are.
-        threads: Not used: XLA takes every core that the process may run on.
+        threads: Processes at the most; XLA takes every core that a process may run on.
 
     Returns:
-        By size of the batch.
+        By size of the batch, in one process and in several.
     """
     sizes = [size for size in _BATCHES if size < work.members]
     found: dict[str, Run] = {f"batches of {size}": partial(_run, size) for size in sizes}
-    return {**found, "all at once": partial(_run, work.members)}
+    found["all at once"] = partial(_run, work.members)
+    if threads > 1:
+        several = {
+            f"{name}, {threads} processes": partial(processes.run, "jax", name, threads)
+            for name in ("batches of 1", "batches of 5", "all at once")
+            if name in found
+        }
+        found |= several
+    return found
 
 
 def product(size: int) -> Callable[[], object]:

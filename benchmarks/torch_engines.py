@@ -13,16 +13,22 @@ from actbench import activations, devices, initializers, targets
 from actbench.engines import POINTS, PlainLoop, data, network_loss, study_architecture
 from actbench.networks import linear_layers, seeded_network
 from actbench.training import Member, Schedule, train
+from benchmarks import processes
 from benchmarks.work import Run, Work
 
 _CPU = torch.device("cpu")
 _LEARNING_RATE = 1e-3
 
 
-def _one_or_all(threads: int, run: Callable[[int, Work], Sequence[float]]) -> dict[str, Run]:
-    """Two threads that share products this small can take many times as long as one."""
-    names = {1: "1 thread", threads: f"{threads} threads" if threads > 1 else "1 thread"}
-    return {name: partial(run, count) for count, name in names.items()}
+def _one_or_all(
+    key: str, threads: int, run: Callable[[int, Work], Sequence[float]]
+) -> dict[str, Run]:
+    """On one thread, on all, and in processes: which is fastest depends on the machine."""
+    found: dict[str, Run] = {"1 thread": partial(run, 1)}
+    if threads > 1:
+        found[f"{threads} threads"] = partial(run, threads)
+        found[f"{threads} processes"] = partial(processes.run, key, "1 thread", threads)
+    return found
 
 
 def loop(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one signature for all
@@ -33,7 +39,7 @@ def loop(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one s
         threads: CPU threads that it may take.
 
     Returns:
-        On one thread, and on all.
+        On one thread, on all, and in as many processes.
     """
 
     def run(count: int, work: Work) -> list[float]:
@@ -41,7 +47,7 @@ def loop(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one s
             networks = (PlainLoop(work.activation, _CPU, seed=seed) for seed in work.seeds)
             return [float(network.train(work.epochs)) for network in networks]
 
-    return _one_or_all(threads, run)
+    return _one_or_all("loop", threads, run)
 
 
 def stack(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one signature for all
@@ -52,18 +58,19 @@ def stack(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one 
         threads: CPU threads that it may take.
 
     Returns:
-        On all threads.
+        In one process, and in as many as there are threads.
     """
 
-    def run(work: Work) -> list[float]:
+    def run(count: int, work: Work) -> list[float]:
         initializer = initializers.get("torch_default")
         members = [Member(seed, initializer) for seed in work.seeds]
         target = targets.noisy_sine(POINTS)
         architecture, schedule = study_architecture(work.activation), Schedule(work.epochs)
-        training = train(architecture, members, schedule, target.x, target.noisy, threads=threads)
+        training = train(architecture, members, schedule, target.x, target.noisy, threads=count)
         return [float(loss) for loss in training.loss[:, -1]]
 
-    return {f"{threads} threads" if threads > 1 else "1 thread": run}
+    names = {1: "1 process", threads: f"{threads} processes" if threads > 1 else "1 process"}
+    return {name: partial(run, count) for count, name in names.items()}
 
 
 def initial_weights(work: Work) -> list[Tensor]:
@@ -117,9 +124,9 @@ def vmap(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one s
         threads: CPU threads that it may take.
 
     Returns:
-        On one thread, and on all.
+        On one thread, on all, and in as many processes.
     """
-    return _one_or_all(threads, partial(_vectorized, False))
+    return _one_or_all("vmap", threads, partial(_vectorized, False))
 
 
 def compiled(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one signature for all
@@ -130,6 +137,6 @@ def compiled(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - o
         threads: CPU threads that it may take.
 
     Returns:
-        On one thread, and on all.
+        On one thread, on all, and in as many processes.
     """
-    return _one_or_all(threads, partial(_vectorized, True))
+    return _one_or_all("compile", threads, partial(_vectorized, True))

@@ -8,10 +8,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
 
+import psutil
+
 from actbench.seeds import FIRST_SEED
 
 ACTIVATIONS = ("relu", "gelu", "sigmoid")
 """Keys of those that every engine knows."""
+
+_CORES = psutil.cpu_count(logical=False) or 1
 
 
 @dataclass(frozen=True)
@@ -20,21 +24,23 @@ class Work:
 
     Args:
         activation: Its key.
-        members: Networks, of seeds 42, 43, ...
+        members: Networks, of consecutive seeds
         epochs: Updates of each.
-        weights: File of their initial weights, for an engine that cannot draw them; by default
-            they are drawn from the seeds.
+        weights: File of the initial weights from seed 42 on, for an engine that cannot draw them;
+            by default they are drawn from the seeds.
+        first_seed: Seed of the first network.
     """
 
     activation: str
     members: int
     epochs: int
     weights: Path | None = None
+    first_seed: int = FIRST_SEED
 
     @property
     def seeds(self) -> range:
         """One seed per member."""
-        return range(FIRST_SEED, FIRST_SEED + self.members)
+        return range(self.first_seed, self.first_seed + self.members)
 
 
 Run: TypeAlias = Callable[[Work], Sequence[float]]
@@ -50,7 +56,7 @@ class Peer:
         name: In tables.
         variants: Given the work and the CPU threads, ways to run the engine, by what tells them
             apart; raises ``ImportError`` where it is not installed.
-        alone: Whether it trains one network after the other, so that timing one will do.
+        alone: Whether it trains one network after the other, so that timing a few will do.
     """
 
     key: str
@@ -60,7 +66,7 @@ class Peer:
 
     def part(self, work: Work) -> Work:
         """Return as much of some work as must be timed to know the time per training."""
-        return replace(work, members=1) if self.alone else work
+        return replace(work, members=min(work.members, _CORES)) if self.alone else work
 
 
 def _in(module: str, function: str) -> Callable[[Work, int], Mapping[str, Run]]:
