@@ -17,8 +17,6 @@ from multiprocessing.connection import wait as wait_for
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeAlias, TypeVar, cast
 
-import torch
-
 from actbench.errors import ActbenchError
 
 Progress: TypeAlias = Callable[[int], None]
@@ -71,6 +69,8 @@ def side_by_side(
 def _one_by_one(
     jobs: Sequence[_Job[_T]], progress: Progress, keep: Callable[[int, _T], None]
 ) -> None:
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -135,6 +135,8 @@ def _work(
     """Do one job after another that nobody has begun, and tell the parent."""
     for other in others:
         other.close()  # so that nobody waits for a parent who is gone
+    import torch
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's matter, who ends this process
     # Another thread may have held the lock of these streams when this process was made.
     sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
@@ -174,6 +176,8 @@ def _sendable(error: BaseException) -> BaseException:
 def _in_threads(
     jobs: Sequence[_Job[_T]], progress: Progress, workers: int, keep: Callable[[int, _T], None]
 ) -> None:
+    import torch
+
     stopped, turn = threading.Event(), threading.Lock()
 
     def report(done: int) -> None:

@@ -58,7 +58,7 @@ def stack(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one 
         threads: CPU threads that it may take.
 
     Returns:
-        In one process, and in as many as there are threads.
+        On one thread, and in as many processes as there are threads.
     """
 
     def run(count: int, work: Work) -> list[float]:
@@ -69,8 +69,8 @@ def stack(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one 
         training = train(architecture, members, schedule, target.x, target.noisy, threads=count)
         return [float(loss) for loss in training.loss[:, -1]]
 
-    names = {1: "1 process", threads: f"{threads} processes" if threads > 1 else "1 process"}
-    return {name: partial(run, count) for count, name in names.items()}
+    several = {f"{threads} processes": partial(run, threads)} if threads > 1 else {}
+    return {"1 thread": partial(run, 1), **several}
 
 
 def initial_weights(work: Work) -> list[Tensor]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
 
-import psutil
-
 from actbench.seeds import FIRST_SEED
 
 ACTIVATIONS = ("relu", "gelu", "sigmoid")
 """Keys of those that every engine knows."""
 
-_CORES = psutil.cpu_count(logical=False) or 1
+_CORES = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

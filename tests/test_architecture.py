@@ -29,8 +29,11 @@ LAYERS: Sequence[Sequence[str]] = (
         "stopwatch",
         "sweeps",
     ),
-    ("sweeps.axes", "devices", "environment", "experiments", "records", "statistics", "theory"),
-    ("kernels", "datasets", "sweeps.grids", "parallel", "own"),
+    (
+        *("sweeps.axes", "devices", "environment", "experiments", "parallel", "records"),
+        *("statistics", "theory", "torch_state"),
+    ),
+    ("kernels", "datasets", "sweeps.grids", "own"),
     ("claims.claim", "networks", "metrics", "checkpoints", "sweeps.grid_files", "sweeps.stores"),
     ("claims.references", "claims.coordinates", "stacks"),
     ("training", "claims.shape"),
@@ -85,10 +88,10 @@ TORCH_HALF = {
     "networks",
     "stacks",
     "own",
-    "parallel",
     "recover",
     "sweeps.running",
     "records.timings",
+    "torch_state",
     "training",
 }
 PACKAGES = {"card", "cli", "drift", "figures", "findings", "history", "metrics", "own", "releases"}
@@ -99,6 +102,7 @@ PACKAGES |= {"theory", "training"}
 MEETING = {
     "own.battery",
     "environment",
+    "parallel",
     "results",
     "records.recording",
     "sweeps.remote",
