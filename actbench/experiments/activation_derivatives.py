@@ -15,6 +15,7 @@ from torch import nn
 from actbench import activations, datasets, environment, settings
 from actbench.errors import require_positive_int
 from actbench.experiments._protocol import own_code
+from actbench.torch_state import pinned_state
 
 # Rounding of the difference is then 1e-11 of the value.
 _STEP = 1e-5
@@ -63,6 +64,7 @@ class Config:
         return len(self.activations)
 
 
+@pinned_state()
 def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> xr.Dataset:
     """Evaluate the derivative of activations by autograd, in float64.
 

@@ -25,6 +25,7 @@ from actbench.experiments._losses import mean_square_error
 from actbench.networks import Architecture, seeded_network
 from actbench.parallel import Progress, side_by_side
 from actbench.stacks import Stack
+from actbench.torch_state import pinned_state
 from actbench.training import DTYPES, Member, Schedule, Training, train
 
 __all__ = ["STAGES", "Config", "calibration", "run", "study_files"]
@@ -33,6 +34,7 @@ STAGES = ("initial", "trained")
 _STACK_MEMBERS = 16
 
 
+@pinned_state()
 def run(
     config: Config,
     progress: Callable[[int], None] = lambda done: None,

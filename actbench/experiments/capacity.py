@@ -29,6 +29,7 @@ from actbench.experiments._losses import first_non_finite, mean_square_error
 from actbench.experiments._protocol import protocol_of
 from actbench.experiments._smoothers import FEWEST_POINTS, REFERENCES, KernelRidge, fit_all
 from actbench.networks import Architecture
+from actbench.torch_state import pinned_state
 from actbench.training import (
     Member,
     Progress,
@@ -146,6 +147,7 @@ class Config:
         return protocol_of(self, fixed)
 
 
+@pinned_state()
 def run(
     config: Config,
     progress: Callable[[int], None] = lambda done: None,

@@ -35,6 +35,7 @@ from actbench.experiments._spread_over_width import Part, spread_over_width
 from actbench.networks import Architecture, linear_layers, reference_network
 from actbench.parallel import Progress, side_by_side
 from actbench.stacks import Stack
+from actbench.torch_state import pinned_state
 
 __all__ = [
     "SPREAD_ACTIVATIONS",
@@ -49,6 +50,7 @@ __all__ = [
 _RECOVERED_BATCH = 32
 
 
+@pinned_state()
 def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> xr.Dataset:
     """Back-propagate once through every network and keep what arrives at each layer.
 

@@ -20,6 +20,7 @@ from torch import nn
 
 from actbench import activations, datasets, environment, settings, theory
 from actbench.errors import ActbenchError, require_positive_int
+from actbench.torch_state import pinned_state
 
 _RANGES = ("means", "variances", "weight_sums", "weight_squares")
 _DIMS = ("mean", "variance", "weight_sum", "weight_square")
@@ -87,6 +88,7 @@ class Config:
         return len(self.activations) * self.layers
 
 
+@pinned_state()
 def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> xr.Dataset:
     """Apply the map to every point of the box.
 

@@ -23,6 +23,7 @@ from actbench import activations, datasets, devices, environment, initializers, 
 from actbench.errors import ActbenchError, require_positive_int
 from actbench.experiments._protocol import protocol_of
 from actbench.initializers import Initializer
+from actbench.torch_state import pinned_state
 
 # Numbers of one layer's activity held at a time: few enough to stay near the processor.
 _CHUNK_NUMBERS = 2_000_000
@@ -116,6 +117,7 @@ class Config:
         return protocol_of(self, fixed, leave_out=("device",))
 
 
+@pinned_state()
 def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> xr.Dataset:
     """Pass the inputs through every network once.
 

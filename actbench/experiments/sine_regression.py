@@ -26,6 +26,7 @@ from actbench.errors import require_positive_int
 from actbench.experiments._losses import first_non_finite, mean_square_error
 from actbench.experiments._protocol import protocol_of
 from actbench.networks import Architecture
+from actbench.torch_state import pinned_state
 from actbench.training import Member, Schedule, Training, require_runnable, train
 
 STUDY_ACTIVATIONS = ("linear", "sigmoid", "relu", "leaky_relu", "gelu")
@@ -124,6 +125,7 @@ class Config:
         return protocol_of(self, fixed)
 
 
+@pinned_state()
 def run(
     config: Config,
     progress: Callable[[int], None] = lambda done: None,

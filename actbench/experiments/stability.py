@@ -29,6 +29,7 @@ from actbench.experiments._losses import first_non_finite, mean_square_error
 from actbench.experiments._outcomes import RULES, border, classify
 from actbench.experiments._protocol import protocol_of
 from actbench.networks import Architecture
+from actbench.torch_state import pinned_state
 from actbench.training import (
     Member,
     Progress,
@@ -130,6 +131,7 @@ class Config:
         return protocol_of(self, fixed)
 
 
+@pinned_state()
 def run(
     config: Config,
     progress: Callable[[int], None] = lambda done: None,

@@ -16,6 +16,7 @@ from actbench import datasets, devices, environment
 from actbench.engines import PlainLoop
 from actbench.experiments._protocol import own_code
 from actbench.stopwatch import Stopwatch
+from actbench.torch_state import pinned_state
 
 CONTROL = "relu"
 
@@ -57,6 +58,7 @@ class Config:
         }
 
 
+@pinned_state()
 def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> xr.Dataset:
     """Time epochs of every activation in turn.
 

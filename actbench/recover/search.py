@@ -21,6 +21,7 @@ from actbench.recover.sampling import Sample, best_order, chance_matches, choose
 from actbench.recover.schema import GradientSearch
 from actbench.recover.sifting import Sifted, evaluator, merge, printed_numbers, sift, table
 from actbench.recover.space import Plan
+from actbench.torch_state import pinned_state
 
 # Drawings per part: enough to fill a stack, few enough to lose little when interrupted.
 _CHUNK_DRAWINGS = {"gradient_ratio": 48, "final_loss": 16}
@@ -64,6 +65,7 @@ def steps(plan: Plan) -> int:
     return len(choose_sample(plan).outers) + len(plan.outers)
 
 
+@pinned_state()
 def run(
     plan: Plan,
     progress: Callable[[int], None] = lambda done: None,

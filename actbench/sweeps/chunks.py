@@ -19,6 +19,7 @@ from actbench.sweeps.axes import INSIDE_A_STACK, Value
 from actbench.sweeps.grids import Column, Grid
 from actbench.sweeps.stores import FAILED, NOT_TRAINED, TRAINED
 from actbench.targets import Target
+from actbench.torch_state import pinned_state
 from actbench.training import DTYPES, Member, Progress, Schedule, Training, train
 
 _SAMPLE = 256  # members that stand for all when the work is estimated
@@ -82,6 +83,7 @@ def architecture_of(member: Mapping[str, Any]) -> Architecture:
     return Architecture(activation, member["depth"], member["width"], member["skip"])
 
 
+@pinned_state()
 def train_chunk(
     grid: Grid, start: int, stop: int, progress: Progress = _no_progress
 ) -> dict[str, Column]:

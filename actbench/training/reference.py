@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from actbench.networks import Architecture, linear_layers
+from actbench.torch_state import pinned_state
 from actbench.training.members import Start
 from actbench.training.outcome import Training, by_member, displacement
 from actbench.training.schedule import DTYPES, Schedule, column
 
 
+@pinned_state()
 def train_reference(
     architecture: Architecture,
     member: Start,

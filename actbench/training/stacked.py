@@ -11,6 +11,7 @@ from torch import Tensor
 
 from actbench.networks import Architecture
 from actbench.stacks import Stack
+from actbench.torch_state import pinned_state
 from actbench.training.members import Start
 from actbench.training.outcome import Training, by_member, displacement
 from actbench.training.schedule import DTYPES, Schedule, column
@@ -49,6 +50,7 @@ def gradient_magnitudes(
     return {"gradient_magnitude": torch.stack(magnitudes, 1)}
 
 
+@pinned_state()
 def train_stack(
     architecture: Architecture,
     members: Sequence[Start],

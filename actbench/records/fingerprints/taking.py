@@ -11,6 +11,7 @@ from actbench.records import Chain, Dtype
 from actbench.records.fingerprints.draws import initial_weights, streams
 from actbench.records.fingerprints.operations import activation_operations, linear_operations
 from actbench.records.fingerprints.trainings import reference_training, stack_training
+from actbench.torch_state import pinned_state
 
 
 def jobs(keys: Sequence[str] = tuple(ACTIVATIONS)) -> list[Callable[[], Chain]]:
@@ -33,6 +34,7 @@ def jobs(keys: Sequence[str] = tuple(ACTIVATIONS)) -> list[Callable[[], Chain]]:
     ]
 
 
+@pinned_state()
 def take(
     keys: Sequence[str] = tuple(ACTIVATIONS),
     threads: int = 1,
