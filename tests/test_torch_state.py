@@ -112,7 +112,9 @@ def measured() -> tuple[xr.Dataset, ...]:
             gradient_flow.Config(
                 activations=("sigmoid",),
                 depths=(60,),  # where float32 gradients become denormal
-                seeds=2,
+                robust_depths=(2,),
+                initializers=("xavier_uniform",),
+                seeds=1,
                 deep_depth=0,
                 spread_widths=(16,),
             )
