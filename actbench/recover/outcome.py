@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from actbench.errors import ActbenchError, require_schema
+from actbench import stored
 from actbench.recover.chance import Chance
 from actbench.recover.numbers import Printed
 from actbench.recover.search import Searched
@@ -259,14 +259,5 @@ def load(path: Path) -> Result:
     Raises:
         ActbenchError: It can't be read, is damaged or of another schema.
     """
-    try:
-        loaded = Result.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        what = str(error).splitlines()[0]
-        raise ActbenchError(
-            f"{path} is not the result of a search ({what}). Search again with --overwrite, or "
-            "choose another folder with --out"
-        ) from error
-    again = "Search again with --overwrite"
-    require_schema(path, loaded.schema_version, SCHEMA_VERSION, again)
-    return loaded
+    remedy = "Search again with --overwrite, or choose another folder with --out"
+    return stored.load(Result, path, SCHEMA_VERSION, "the result of a search", remedy)
