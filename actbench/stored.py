@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from actbench.errors import ActbenchError, require_schema
 from actbench.files import read_json
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _named(metric: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(metric.get("name"), str):
+        raise ValueError("a metric needs a name")
+    return metric
+
+
+Metric = Annotated[dict[str, str | int | float], AfterValidator(_named)]
+"""Name and arguments of a metric."""
 
 
 def load(model: type[_Model], path: Path, version: int, what: str, remedy: str) -> _Model:

@@ -58,6 +58,9 @@ def _options(
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 """What ends writing to standard output."""
 
+_LONGEST = 2000
+"""Characters of an error."""
+
 _STUDY = "The study"
 _OWN = "Your own"
 _RESULTS = "Results"
@@ -133,6 +136,9 @@ def _leave_unread() -> None:
 
 
 def _fail(message: str) -> None:
+    text = terminal.printable(message)
+    if len(text) > _LONGEST:  # a text of a file's that is given back
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
     with suppress(OSError):
-        terminal.say(f"actbench: error: {terminal.printable(message)}", err=True)
+        terminal.say(f"actbench: error: {text}", err=True)
     sys.exit(EXIT_USAGE)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from actbench import stored
 from actbench.recover.chance import Chance
@@ -136,6 +136,15 @@ class Result(BaseModel):
     classes: list[Found]
     nearest: list[Nearest]
     chance: Expected
+
+    @model_validator(mode="after")
+    def _of_the_same_numbers(self) -> Result:
+        lists: list[Sequence[object]] = [self.evaluated, self.nearest, self.chance.shares]
+        lists += [each for found in self.classes for each in (found.values, found.digits)]
+        lists += [found.matches for found in self.classes]
+        if {len(each) for each in lists} != {len(self.search.get("number", ()))}:
+            raise ValueError("it has lists of other lengths than its search has numbers")
+        return self
 
     @property
     def whole(self) -> bool:

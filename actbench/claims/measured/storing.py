@@ -30,7 +30,7 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    metric: dict[str, str | int | float]
+    metric: stored.Metric
     definition: str
     exact: bool
     values: list[float | None]
