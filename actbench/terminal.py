@@ -7,8 +7,7 @@ import os
 import sys
 import unicodedata
 from contextlib import suppress
-from io import TextIOWrapper
-from pathlib import Path
+from io import StringIO, TextIOWrapper
 
 from rich.console import Console
 
@@ -33,7 +32,7 @@ def plain(character: str) -> str:
     if character in _IN_ASCII:
         return _IN_ASCII[character]
     simpler = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    letter = unicodedata.name(character, "").rpartition(" LETTER ")[2]
+    letter = unicodedata.name(character, "").partition(" LETTER ")[2]
     return simpler or (letter.lower() if letter.isalpha() else "?")
 
 
@@ -49,7 +48,7 @@ def prepare() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - until the end
+            setattr(sys, name, StringIO())
         # Who asks for another form, as with PYTHONIOENCODING=:replace, has it.
         elif isinstance(stream, TextIOWrapper) and (
             name == "stderr" or stream.errors in {"strict", "surrogateescape"}

@@ -267,19 +267,19 @@ def test_claims(command: Command, tmp_path: Path) -> None:
     """A damaged claims file, judged from results."""
     results(tmp_path)
     path = tmp_path / "damaged.toml"
-    survey(path, CLAIMS.encode(), 450, lambda: command("verify", path, "--out", tmp_path))
+    survey(path, CLAIMS.encode(), 700, lambda: command("verify", path, "--out", tmp_path))
 
 
 def test_grids(command: Command, tmp_path: Path) -> None:
     """A damaged grid."""
     path = tmp_path / "grid.toml"
-    survey(path, GRID.encode(), 350, lambda: command("sweep", path, "--dry-run"))
+    survey(path, GRID.encode(), 600, lambda: command("sweep", path, "--dry-run"))
 
 
 def test_searches(command: Command, tmp_path: Path) -> None:
     """A damaged search file."""
     path = tmp_path / "search.toml"
-    survey(path, SEARCH.encode(), 350, lambda: command("recover", path, "--dry-run"))
+    survey(path, SEARCH.encode(), 600, lambda: command("recover", path, "--dry-run"))
 
 
 def test_records(command: Command, tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_records(command: Command, tmp_path: Path) -> None:
             return command("history", tmp_path, "--out", tmp_path)
         return command("drift", old, new)
 
-    survey(new, new.read_bytes(), 300, call)
+    survey(new, new.read_bytes(), 400, call)
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -310,7 +310,7 @@ def test_stored_runs(command: Command, tmp_path: Path, *, signed: bool) -> None:
     """Damaged results, also with a checksum that fits."""
     path = results(tmp_path)
     call = lambda: command("verify", tmp_path / "claims.toml", "--out", tmp_path)  # noqa: E731
-    survey(path, path.read_bytes(), 150, call, signed=signed)
+    survey(path, path.read_bytes(), 200, call, signed=signed)
 
 
 def test_measurements(command: Command, tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_measurements(command: Command, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     path = measured.save(stored, tmp_path / "measured")
     call = lambda: command("verify", tmp_path / "claims.toml", "--out", tmp_path / "none")  # noqa: E731
-    survey(path, path.read_bytes(), 250, call)
+    survey(path, path.read_bytes(), 400, call)
 
 
 def test_robustness_maps(command: Command, tmp_path: Path) -> None:
@@ -341,4 +341,4 @@ def test_found_protocols(command: Command, tmp_path: Path) -> None:
     folder.fulfil(space.lay_out(schema.load(path)), tmp_path / "out")
     found = tmp_path / "out" / report.RESULT
     call = lambda: command("recover", path, "--out", tmp_path / "out")  # noqa: E731
-    survey(found, found.read_bytes(), 150, call)
+    survey(found, found.read_bytes(), 300, call)

@@ -62,7 +62,7 @@ class Distribution(BaseModel):
     protocol: str
     metric: Metric
     definition: str
-    values: list[float | None]
+    values: list[float | None] = Field(min_length=1)
 
 
 class Step(BaseModel):

@@ -142,7 +142,8 @@ class Result(BaseModel):
         lists: list[Sequence[object]] = [self.evaluated, self.nearest, self.chance.shares]
         lists += [each for found in self.classes for each in (found.values, found.digits)]
         lists += [found.matches for found in self.classes]
-        if {len(each) for each in lists} != {len(self.search.get("number", ()))}:
+        numbers = self.search.get("number")
+        if not isinstance(numbers, list) or {len(each) for each in lists} != {len(numbers)}:
             raise ValueError("it has lists of other lengths than its search has numbers")
         return self
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from actbench import stored
 from actbench.errors import ActbenchError
@@ -33,7 +33,7 @@ class Entry(BaseModel):
     metric: stored.Metric
     definition: str
     exact: bool
-    values: list[float | None]
+    values: list[float | None] = Field(min_length=1)
 
 
 class Measured(BaseModel):
