@@ -123,6 +123,18 @@ FURTHER: Mapping[str, Activation] = MappingProxyType(
 """What other studies need: known by name everywhere, but none of the study's eight."""
 
 
+def trained(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters of a module that training moves, by name.
+
+    Args:
+        module: Of an activation; frozen ones, with ``requires_grad=False``, stay where they are.
+
+    Returns:
+        Name to parameter.
+    """
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+
 OWN: dict[str, Activation] = {}
 """Activations of one's own that this process has loaded: specification to activation."""
 

@@ -45,7 +45,7 @@ def progress_bar(console: Console, title: str, total: int) -> Iterator[Callable[
         A function to call with the number of steps done since the last call.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("elapsed"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import xarray as xr
 
-from actbench.errors import ActbenchError, require_schema
+from actbench.errors import ActbenchError, one_line, require_schema
 from actbench.files import write_atomic
 
 SCHEMA_VERSION = 1
@@ -228,7 +228,16 @@ def load(path: Path) -> xr.Dataset:
             f"{path} is damaged: its SHA-256 is not the one in {_checksum_path(path).name}. "
             "Delete both and run the experiment again"
         )
-    dataset = xr.load_dataset(content, engine="scipy")
-    found = int(dataset.attrs.get("schema_version", 0))
-    require_schema(path, found, SCHEMA_VERSION, "Run the experiment again with --overwrite")
+    again = "Run the experiment again with --overwrite"
+    try:
+        dataset = xr.load_dataset(content, engine="scipy")
+    except Exception as error:  # the reader raises whatever it meets
+        raise ActbenchError(f"{path} is no NetCDF file ({one_line(error)}). {again}") from error
+    require_schema(path, dataset.attrs.get("schema_version", 0), SCHEMA_VERSION, again)
+    try:
+        whole = isinstance(protocol_of(dataset), dict) and isinstance(environment_of(dataset), dict)
+    except (KeyError, TypeError, ValueError, RecursionError):
+        whole = False
+    if not whole:
+        raise ActbenchError(f"{path} does not say by which protocol it was made. {again}")
     return dataset

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Integral
 
 _LONGEST_REASON = 300
 _MOST_NAMES = 40
@@ -18,22 +19,25 @@ class OtherSchemaError(ActbenchError):
     """A file is whole, but of another version of its schema: it is kept, not replaced."""
 
 
-def require_schema(path: object, found: int, supported: int, remedy: str) -> None:
+def require_schema(path: object, found: object, supported: int, remedy: str) -> None:
     """Refuse a file of another version of its schema.
 
     Args:
         path: The file.
-        found: Its version.
+        found: Its version, if it states one.
         supported: The version that is read here.
         remedy: What to do, a sentence without its period.
 
     Raises:
         OtherSchemaError: The versions differ.
+        ActbenchError: It states none.
     """
+    if not isinstance(found, int | Integral):
+        raise ActbenchError(f"{path} states no schema version. {remedy}")
     if found != supported:
         raise OtherSchemaError(
             f"{path} has schema version {found}, but this actbench reads version {supported}. "
-            f"{remedy}"
+            f"{'Update actbench' if int(found) > supported else remedy}"
         )
 
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from actbench.errors import ActbenchError
+
+_MOST_BITS = 64
+_LARGEST = int(sys.float_info.max)
+_MOST_DIGITS = 400  # more than a floating-point number can be large
+_MANY_DIGITS = re.compile(r"[0-9_]{4000,}")
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -92,15 +99,70 @@ def read_toml(path: Path, what: str, hint: str) -> dict[str, Any]:
     Raises:
         ActbenchError: It is not there, can't be read or is not TOML.
     """
+    # Some editors put a byte order mark first.
+    tables: dict[str, Any] = _read(path, what, hint, tomllib.loads, encoding="utf-8-sig")
+    return tables
+
+
+def read_json(path: Path, what: str, hint: str) -> dict[str, Any]:
+    """Read a file that holds one JSON object; strictly, so NaN is no number.
+
+    Args:
+        path: The file.
+        what: What it holds, such as ``"the record"``.
+        hint: What to do where that can't be read, a sentence without its period.
+
+    Returns:
+        The object.
+
+    Raises:
+        ActbenchError: It is not there, can't be read or is no JSON object.
+    """
+    content = _read(path, what, hint, json.loads, encoding="utf-8")
+    if not isinstance(content, dict):
+        raise ActbenchError(f"can't read {what} in {path}: it is no JSON object. {hint}")
+    return content
+
+
+def _read(path: Path, what: str, hint: str, parse: Callable[[str], Any], *, encoding: str) -> Any:
     try:
-        # Some editors put a byte order mark first.
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding=encoding)
+        try:
+            content = parse(text)
+        except ValueError as error:
+            if "set_int_max_str_digits" not in str(error):
+                raise
+            # Python says neither line nor field; a shorter number lets us find it.
+            content = parse(_MANY_DIGITS.sub("9" * _MOST_DIGITS, text))
+        return _in_range(content, "", strict=parse is json.loads)
     except FileNotFoundError as error:
         raise ActbenchError(f"there is no file {path}. {hint}") from error
     except OSError as error:
         raise ActbenchError(f"can't read {what} in {path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ActbenchError(f"can't read {what} in {path}: {error}") from error
+    except (RecursionError, ValueError) as error:
+        why = "it is nested too deep" if isinstance(error, RecursionError) else error
+        raise ActbenchError(f"can't read {what} in {path}: {why}. {hint}") from error
+
+
+def _in_range(value: Any, field: str, *, strict: bool) -> Any:
+    """Return what was read, with whole numbers of more than 64 bits as floating-point numbers.
+
+    That is how most readers take them, and nothing here can be so many.
+    """
+    if isinstance(value, dict):
+        prefix = f"{field}." if field else ""
+        return {
+            key: _in_range(item, f"{prefix}{key}", strict=strict) for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_in_range(item, f"{field}.{i}", strict=strict) for i, item in enumerate(value)]
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        if abs(value) > _LARGEST:
+            raise ValueError(f"field {field!r} is a whole number with too many digits")
+        return float(value)
+    if strict and isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"field {field!r} is {value}, or too large: write a number or null")
+    return value
 
 
 def prepare_folder(folder: Path) -> None:

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from actbench import claims, console, report
+from actbench import claims, console, report, terminal
 from actbench.claims import evidence, ledger
 from actbench.errors import ActbenchError
 from actbench.experiments import EXPERIMENTS, Experiment
@@ -21,6 +19,8 @@ from actbench.results import Outcome, fulfil
 from actbench.stopwatch import duration
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from actbench.claims import ClaimsFile
     from actbench.claims.verdicts import Judgment
 
@@ -157,7 +157,7 @@ class Session:
 
     @property
     def _console(self) -> Console:
-        return Console(quiet=self.quiet)
+        return terminal.screen(quiet=self.quiet)
 
     def execute(self, jobs: Sequence[Job]) -> None:
         """Run jobs one after another, showing progress and what came out.
@@ -166,7 +166,7 @@ class Session:
             jobs: What to run.
         """
         for number, job in enumerate(jobs, start=1):
-            bar = Console(stderr=True, quiet=self.quiet)
+            bar = terminal.screen(stderr=True, quiet=self.quiet)
             title = (job.name or job.experiment.key).removesuffix(".nc")
             if len(jobs) > 1:
                 title = f"{number}/{len(jobs)} {title}"
@@ -192,14 +192,14 @@ class Session:
             for bars in console.gradient_bars(outcome.dataset, screen.width):
                 screen.print(bars)
             for sentence in against_published(outcome.dataset, about):
-                screen.print(f"Note: {sentence}", highlight=False)
+                screen.print(f"Note: {sentence}")
         for sentence in outcome.notes:
-            screen.print(f"Note: {sentence}", highlight=False)
+            screen.print(f"Note: {sentence}")
         if outcome.reused:
             screen.print(f"{job.experiment.key}: data reused from {self.out}; same settings.")
         if outcome.written:
             screen.print("Written:")
-            screen.print(console.written_files(outcome.written), highlight=False, soft_wrap=True)
+            screen.print(console.written_files(outcome.written), soft_wrap=True)
 
     def say_left_out(self, jobs: Sequence[Job]) -> None:
         """Say which experiments some jobs leave out, and what becomes of their claims.
@@ -211,7 +211,6 @@ class Session:
         self._console.print(
             f"Left out by --quick: {', '.join(left)}. Their claims are judged from stored "
             "measurements.",
-            highlight=False,
         )
 
     def estimate(self, jobs: Sequence[Job]) -> None:
@@ -230,7 +229,6 @@ class Session:
             self._console.print(
                 f"{job.name or job.experiment.key}: about {duration(per_step * job.config.steps)}, "
                 f"into {self.out}/",
-                highlight=False,
             )
 
     def show_ledger(self, judgments: Sequence[Judgment], file: ClaimsFile | None = None) -> bool:
@@ -246,7 +244,7 @@ class Session:
         """
         screen = self._console
         screen.print(ledger.table(judgments, screen.width))
-        screen.print(ledger.counts(judgments), highlight=False)
+        screen.print(ledger.counts(judgments))
         about = file or claims.published()
         sentences = ledger.elsewhere(about, judgments)
         legend = (*ledger.LEGEND, *(ledger.STUDY_LEGEND if about.of_the_study else ()))
@@ -264,4 +262,4 @@ class Session:
             ActbenchError: The folder holds no results, or can't be written.
         """
         written = report.write(self.out, claims.published(), judgments)
-        self._console.print(console.written_files(written), highlight=False, soft_wrap=True)
+        self._console.print(console.written_files(written), soft_wrap=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from actbench.activations import trained
 from actbench.kernels import Kernel, kernel_of, learnable_kernel
 from actbench.networks import Architecture, activation_modules, linear_layers
 
@@ -72,7 +73,7 @@ class Stack:
             for fan_out, fan_in in architecture.layer_shapes
         )
         activation = architecture.activation.module().to(device, dtype)
-        own = sum(_aligned(count * p.numel()) for p in activation.parameters())
+        own = sum(_aligned(count * p.numel()) for p in trained(activation).values())
         values = torch.zeros(linear + architecture.depth * own, device=device, dtype=dtype)
         gradients = torch.zeros_like(values)
         self.weights, self.biases = self._views(values)
@@ -106,7 +107,7 @@ class Stack:
         start = 0
         for _ in range(self.architecture.depth):
             layers.append({})
-            for name, parameter in activation.named_parameters():
+            for name, parameter in trained(activation).items():
                 numel = self.count * parameter.numel()
                 layers[-1][name] = flat[start : start + numel].view(self.count, *parameter.shape)
                 start += _aligned(numel)
@@ -124,11 +125,11 @@ class Stack:
     def _copy_members(self, networks: Iterable[nn.Sequential], activation: nn.Module) -> None:
         with torch.no_grad():
             for own in self.learnable:  # where no network is given, as the activation starts
-                for name, parameter in activation.named_parameters():
+                for name, parameter in trained(activation).items():
                     own[name][:] = parameter
             for member, network in enumerate(networks):
                 for own, module in zip(self.learnable, activation_modules(network), strict=True):
-                    for name, parameter in module.named_parameters() if own else ():
+                    for name, parameter in trained(module).items() if own else ():
                         own[name][member] = parameter
                 for number, layer in enumerate(linear_layers(network)):
                     self.weights[number][member] = layer.weight

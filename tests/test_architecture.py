@@ -16,7 +16,7 @@ import actbench
 ROOT = Path(actbench.__file__).parent
 
 LAYERS: Sequence[Sequence[str]] = (
-    ("errors",),
+    ("docstrings", "errors", "terminal"),
     (
         "activations",
         "initializers",
@@ -29,6 +29,7 @@ LAYERS: Sequence[Sequence[str]] = (
         "stopwatch",
         "sweeps",
     ),
+    ("stored",),
     (
         *("sweeps.axes", "devices", "environment", "experiments", "parallel", "records"),
         *("statistics", "theory", "torch_state"),

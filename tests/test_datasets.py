@@ -183,7 +183,7 @@ def test_another_schema_is_refused(path: Path, version: int) -> None:
         datasets.load(path)
     assert str(caught.value) == (
         f"{path} has schema version {version}, but this actbench reads version 1. "
-        "Run the experiment again with --overwrite"
+        f"{'Update actbench' if version > 1 else 'Run the experiment again with --overwrite'}"
     )
 
 

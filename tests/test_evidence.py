@@ -133,7 +133,7 @@ def test_each_claim_is_judged_from_its_own_dataset(
     assert asked == ["first", "second"]
     chosen = [file().get("b")]
     assert evidence.judge_all(file(), dataset_of, chosen) == [found[1]]
-    with pytest.raises(ActbenchError, match=r"no measurements are stored in .*first\.json"):
+    with pytest.raises(ActbenchError, match=r"there is no file .*first\.json"):
         evidence.judge_all(file(), lambda name: None)
 
 

@@ -14,7 +14,7 @@ from typing import NoReturn
 import pytest
 
 from actbench.errors import ActbenchError
-from actbench.files import prepare_folder, write_atomic, write_json
+from actbench.files import prepare_folder, read_json, read_toml, write_atomic, write_json
 
 
 def failing(code: int) -> Callable[..., NoReturn]:
@@ -180,3 +180,49 @@ def test_a_folder_that_may_not_be_written_is_found_out_at_once(
         f"can't write to the output folder '{tmp_path}': Permission denied. "
         "Choose another with --out"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"a = { b = [1, " + b"9" * 5000 + b"] }", "field 'a.b.1' is a whole number with too many"),
+        (b"a = " + b"1_000" * 1000, "field 'a' is a whole number with too many digits"),
+        (b"a = 0x" + b"f" * 5000, "field 'a' is a whole number with too many digits"),
+        (b"a = -" + b"9" * 400, "field 'a' is a whole number with too many digits"),
+        (b"a = " + b"[" * 5000, "it is nested too deep"),
+        (b"a." * 5000 + b"a = 1", "it is nested too deep"),
+        (b"a = \0", "Invalid value (at line 1, column 5)"),
+        (b"a = '\xff'", "'utf-8' codec can't decode byte 0xff"),
+        (b"a = 1\na = 2", "Cannot overwrite a value"),
+    ],
+    ids=str,
+)
+def test_toml_beyond_its_range_is_told_with_its_field(
+    tmp_path: Path, text: bytes, told: str
+) -> None:
+    """What Python's reader can't say, or says without a place, is one line."""
+    path = tmp_path / "file.toml"
+    path.write_bytes(text)
+    with pytest.raises(ActbenchError, match=r"^can't read the grid in ") as caught:
+        read_toml(path, "the grid", "Look it up")
+    assert told in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_whole_numbers_of_more_than_64_bits_are_rounded(tmp_path: Path) -> None:
+    """As most readers of TOML and JSON do; text with many digits is text."""
+    digits = "9" * 5000
+    path = tmp_path / "file.toml"
+    path.write_text(f"a = {2**64}\nb = {2**64 - 1}\nc = '{digits}'", encoding="utf-8")
+    found = read_toml(path, "the grid", "")
+    assert found == {"a": 2.0**64, "b": 2**64 - 1, "c": digits}
+    assert type(found["a"]) is float
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "9" * 5000])
+def test_json_beyond_the_range_is_told_with_its_field(tmp_path: Path, number: str) -> None:
+    """None of these is a number of JSON that anything here could have written."""
+    path = tmp_path / "file.json"
+    path.write_text(f'{{"a": [{{"b": {number}}}]}}', encoding="utf-8")
+    with pytest.raises(ActbenchError, match=r"^can't read the map in .*: field 'a\.0\.b' is "):
+        read_json(path, "the map", "Make it anew")

@@ -189,7 +189,7 @@ def test_what_is_neither_run_nor_stored_is_told(stored: Path, tmp_path: Path) ->
     assert stored.is_dir()
     metric = {"name": "closed_form", "quantity": "best_line_mse", "target": "noisy_sine"}
     content = file(claim(protocol="closed-forms", metric=metric, quantifier="exact"))
-    with pytest.raises(ActbenchError, match=r"^no measurements are stored in .*closed-forms\.json"):
+    with pytest.raises(ActbenchError, match=r"^there is no file .*closed-forms\.json"):
         ledger.from_results(content, tmp_path)
     datasets.save(closed_forms.run(closed_forms.Config()), tmp_path / "closed_forms.nc")
     (found,) = ledger.from_results(content, tmp_path)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import torch
 from actbench import activations, initializers, own, targets
 from actbench.errors import ActbenchError
 from actbench.experiments import capacity, sine_regression
+from actbench.networks import Architecture
 from actbench.own import loading
+from actbench.training import Member, Schedule, train_reference, train_stack
 
 CODE = '''
 """Activations, good and bad."""
@@ -232,7 +235,10 @@ def test_bounds_of_the_derivative_are_found(file: Path) -> None:
         ("hidden_nan", "has a gradient of nan at -20 in float32, but must be finite"),
         ("detached", "has no gradient: its output does not depend on its input as autograd"),
         ("sign", "has no gradient by its input: autograd says 0 at all of 4,001 points"),
-        ("Unused", "has no gradient by a: autograd says 0 at all of 4,001 points from -20 to 20"),
+        (
+            "Unused",
+            "has no gradient by its parameter a, wherever it starts: what it returns does not",
+        ),
         ("chance", "is not deterministic: two calls on the same inputs differ by"),
         ("Random", "starts with other parameters each time it is built; start them at fixed"),
         ("prints", "prints 'hello' when it is called, which it is many thousand times; remove"),
@@ -418,3 +424,127 @@ def test_what_a_users_code_raises_later_is_one_line_too(file: Path) -> None:
         module(torch.full((2,), 1e4))
     with pytest.raises(KeyError), loading.blaming_own_code():
         raise KeyError("ours")
+
+
+HEAD = """
+import sys
+import warnings
+import torch
+from torch import nn
+
+class Module(nn.Module):
+    def __init__(self, a=0.25, b=1.0, frozen=()):
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(a), requires_grad="a" not in frozen)
+        self.b = nn.Parameter(torch.tensor(b), requires_grad="b" not in frozen)
+        self.register_buffer("c", torch.tensor(0.5))
+
+    def forward(self, x):
+        return torch.where(x > 0, self.b * x, self.a * x)
+"""
+TAKEN = {
+    "trained": ("Module()", ["a", "b"]),
+    "one frozen": ("Module(frozen='b')", ["a"]),
+    "all frozen": ("Module(frozen='ab')", []),
+    "closed gate": ("with_forward(torch.relu(x) + self.a * torch.tanh(self.b * x), a=0.0)", "ab"),
+    "closed twice": ("with_forward(torch.relu(x) + self.a**2 * x + 0 * self.b, frozen='b')", "a"),
+    "buffer": ("with_forward(self.c * nn.functional.softplus(x), frozen='ab')", ""),
+    "of whole numbers": ("with_forward(self.n * torch.relu(x), frozen='ab', n=3)", ""),
+    "in place": ("with_forward(x.mul_(torch.sigmoid(x)), frozen='ab')", ""),
+    "in place, trained": ("with_forward(x.clamp_(min=0).mul(self.a), frozen='b')", "a"),
+    "warning": ("with_forward(warnings.warn('old') or torch.relu(x), frozen='ab')", ""),
+}
+REFUSED = {
+    "unused": ("with_forward(self.a * torch.relu(x))", "has no gradient by its parameter b, where"),
+    "closed": (
+        "with_forward(self.a * torch.relu(x), a=0.0, frozen='b')",
+        "has no gradient by its input where its parameters start, so no network",
+    ),
+    "root": (
+        "with_forward(torch.relu(x) + self.a.abs().sqrt() * x, a=0.0, frozen='b')",
+        "has a gradient by its parameter a that is not finite where it starts, in float32",
+    ),
+    "lazy": ("nn.LazyLinear(1)", "has parameters without a size"),
+    "keeps state": (
+        "with_forward(x + self.c.add_(x.detach().mean()), frozen='ab')",
+        "is not deterministic",
+    ),
+    "spoiled": (
+        "with_forward((lambda y: (y.mul_(y), x.add_(y), x * y)[2])(torch.sigmoid(x)), frozen='ab')",
+        "has no gradient: RuntimeError: one of the variables needed for gradient computation has",
+    ),
+    "standard error": (
+        "with_forward(print('hello', file=sys.stderr) or torch.relu(x), frozen='ab')",
+        "prints 'hello' when it is called",
+    ),
+}
+WITH_FORWARD = """
+def mine():
+    def with_forward(n=None, **given):
+        class Mine(Module):
+            def forward(self, x):
+                return {expression}
+        made = Mine(**given)
+        if n is not None:
+            made.n = nn.Parameter(torch.tensor(n), requires_grad=False)
+        return made
+    return with_forward({arguments})
+"""
+
+
+def written(folder: Path, made: str) -> str:
+    """Write a file whose `mine` makes a module; returns what names it."""
+    code = f"def mine():\n    return {made}\n"
+    if made.startswith("with_forward("):
+        inner = made.removeprefix("with_forward(").removesuffix(")")
+        expression, *arguments = re.split(r", (?=(?:a|n|frozen)=)", inner)
+        code = WITH_FORWARD.format(expression=expression, arguments=", ".join(arguments))
+    path = folder / "modules.py"
+    path.write_text(HEAD + code, encoding="utf-8")
+    return f"{path}:mine"
+
+
+@pytest.mark.filterwarnings("ignore:old")
+@pytest.mark.parametrize(("made", "moved"), TAKEN.values(), ids=TAKEN)
+def test_modules_as_people_write_them_are_taken(
+    tmp_path: Path, made: str, moved: Sequence[str]
+) -> None:
+    """A stack trains what a plain loop trains, and what is frozen stays where it is."""
+    found = own.activation(written(tmp_path, made))
+    assert list(activations.trained(found.module())) == list(moved)
+    architecture, schedule = Architecture(found, 2, width=8), Schedule(4)
+    data = targets.noisy_sine(16)
+    members = [Member(seed, initializers.get("torch_default")) for seed in (42, 43)]
+    together = train_stack(architecture, members, schedule, data.x, data.noisy)
+    for place, member in enumerate(members):
+        alone = train_reference(architecture, member, schedule, data.x, data.noisy)
+        np.testing.assert_allclose(together.loss[place], alone.loss[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("made", "complaint"), REFUSED.values(), ids=REFUSED)
+def test_modules_are_refused_for_the_true_reason(
+    tmp_path: Path, made: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line that says what is wrong with the module, and not with another."""
+    given = written(tmp_path, made)
+    with pytest.raises(ActbenchError) as caught:
+        own.activation(given)
+    assert str(caught.value).startswith(f"{given} {complaint}")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_file_that_sets_torchs_state_changes_nothing_beside_it(tmp_path: Path) -> None:
+    """Neither when it is loaded nor when its module is made or its function is called."""
+    path = tmp_path / "rude.py"
+    path.write_text(
+        "import torch\n"
+        "torch.set_default_dtype(torch.float64)\n"
+        "torch.set_flush_denormal(True)\n"
+        "def rude(x):\n"
+        "    torch.use_deterministic_algorithms(True, warn_only=True)\n"
+        "    return torch.tanh(x)\n"
+    )
+    own.activation(f"{path}:rude")
+    assert torch.get_default_dtype() is torch.float32
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.full((), 1e-310, dtype=torch.float64).mul(0.5).item() > 0

@@ -642,7 +642,7 @@ def test_a_folder_of_another_search_is_left_alone(small: schema.Search, tmp_path
         folder.fulfil(other, tmp_path)
     assert not folder.fulfil(other, tmp_path, overwrite=True).result.whole
     (tmp_path / report.RESULT).write_text("{}", encoding="utf-8")
-    with pytest.raises(ActbenchError, match=r"search\.json is not the result of a search"):
+    with pytest.raises(ActbenchError, match=r"search\.json states no schema version"):
         folder.fulfil(other, tmp_path)
 
 

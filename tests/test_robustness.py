@@ -211,11 +211,11 @@ def test_a_metric_that_is_not_stored_is_named() -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda content: content.pop("grid"), "grid: Field required"),
-        (lambda content: content.update(surprise=1), "surprise: Extra inputs"),
-        (lambda content: content.update(cells=[{"setting": {}}]), r"cells.0.values: Field"),
-        (lambda content: content["grid"].update(seeds=0), r"grid.seeds: Input should be"),
-        (lambda content: content.update(schema_version=99), "schema version 99, .*--overwrite"),
+        (lambda content: content.pop("grid"), "field 'grid': Field required"),
+        (lambda content: content.update(surprise=1), "field 'surprise': Extra inputs"),
+        (lambda content: content.update(cells=[{"setting": {}}]), r"'cells.0.values': Field"),
+        (lambda content: content["grid"].update(seeds=0), r"'grid.seeds': Input should be"),
+        (lambda content: content.update(schema_version=99), "schema version 99, .*Update actbench"),
     ],
 )
 def test_load_names_what_is_wrong(

@@ -8,6 +8,7 @@ from typing import Any
 
 from actbench import experiments, metrics
 from actbench.claims.claim import Claim, ClaimsFile, Protocol, Relation
+from actbench.docstrings import docstring
 from actbench.files import strict_json
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -40,7 +41,7 @@ def schema() -> dict[str, Any]:
 
 def _describe(part: dict[str, Any], model: type) -> None:
     """Put what a model's docstring says of each field where an editor shows it."""
-    doc = inspect.getdoc(model) or ""
+    doc = docstring(model)
     part["description"], _, rest = doc.partition("\n")
     for name, text_of in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", rest, flags=re.MULTILINE):
         part["properties"][name]["description"] = " ".join(text_of.replace("``", "").split())

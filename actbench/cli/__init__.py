@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from actbench import __version__
+from actbench import __version__, terminal
 from actbench.cli import (
     drifting,
     history,
@@ -20,7 +24,8 @@ from actbench.cli import (
     trying,
     verifying,
 )
-from actbench.cli.options import EXIT_USAGE
+from actbench.cli.options import EXIT_UNREAD, EXIT_USAGE
+from actbench.docstrings import docstring
 from actbench.environment import require_exact_arithmetic
 from actbench.errors import ActbenchError
 
@@ -37,7 +42,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"actbench {__version__}")
+        terminal.say(f"actbench {__version__}")
         raise typer.Exit
 
 
@@ -65,38 +70,90 @@ def _options(
         require_exact_arithmetic()
 
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+"""What ends writing to standard output."""
+
+_LONGEST = 2000
+"""Characters of an error."""
+
 _STUDY = "The study"
 _OWN = "Your own"
 _RESULTS = "Results"
 _RELEASES = "Releases of torch"
 _HERE = "This installation"
 
-app.command(rich_help_panel=_STUDY)(studying.reproduce)
-app.command(rich_help_panel=_STUDY)(studying.run)
-app.command(rich_help_panel=_STUDY)(studying.robustness)
-app.command(rich_help_panel=_OWN)(verifying.verify)
-app.command(rich_help_panel=_OWN)(recovering.recover)
-app.command("try", rich_help_panel=_OWN)(trying.try_)
-app.command(rich_help_panel=_OWN)(sweeping.sweep)
+
+def _add(command: Callable[..., None], panel: str, name: str | None = None) -> None:
+    # Typer finds no help where Python was told to strip docstrings.
+    app.command(name, rich_help_panel=panel, help=docstring(command))(command)
+
+
+_add(studying.reproduce, _STUDY)
+_add(studying.run, _STUDY)
+_add(studying.robustness, _STUDY)
+_add(verifying.verify, _OWN)
+_add(recovering.recover, _OWN)
+_add(trying.try_, _OWN, "try")
+_add(sweeping.sweep, _OWN)
 app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)
-app.command(rich_help_panel=_RESULTS)(reading.report)
-app.command(rich_help_panel=_RELEASES)(tracking.record)
-app.command(rich_help_panel=_RELEASES)(drifting.drift)
-app.command(rich_help_panel=_RELEASES)(installing.track)
-app.command(rich_help_panel=_RELEASES)(installing.bisect)
-app.command(rich_help_panel=_RELEASES)(history.history)
-app.command("list", rich_help_panel=_HERE)(reading.list_)
-app.command(rich_help_panel=_HERE)(reading.doctor)
+_add(reading.report, _RESULTS)
+_add(tracking.record, _RELEASES)
+_add(drifting.drift, _RELEASES)
+_add(installing.track, _RELEASES)
+_add(installing.bisect, _RELEASES)
+_add(history.history, _RELEASES)
+_add(reading.list_, _HERE, "list")
+_add(reading.doctor, _HERE)
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    """Run the command line; a user's mistake is one line on stderr and exit code 2.
+
+    So is a disk that is full. Where nobody reads on, as with ``| head``, it ends as other tools do.
+    """
+    terminal.prepare()
     try:
-        app()
+        _require_a_place()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except ActbenchError as error:
-        _fail(str(error), EXIT_USAGE)
+        _fail(str(error))
+    except SystemExit as leaving:
+        # Typer and Rich end with 1, which here says that a verdict changed.
+        if isinstance(leaving.__context__, BrokenPipeError):
+            _leave_unread()
+        raise
+    except BrokenPipeError:
+        _leave_unread()
+    except OSError as error:
+        if error.filename is None and error.errno not in _FULL:
+            raise
+        place = "standard output" if error.filename is None else error.filename
+        terminal.abandon()
+        _fail(f"{place}: {error.strerror}")
 
 
-def _fail(message: str, code: int) -> None:
-    sys.stderr.write(f"actbench: error: {message}\n")
-    sys.exit(code)
+def _require_a_place() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        # Not only relative paths need one: MKL ends the process where it can't load its libraries.
+        raise ActbenchError(
+            f"the working directory can't be used: {error.strerror}. Change to one that is there"
+        ) from error
+
+
+def _leave_unread() -> None:
+    terminal.abandon()
+    sys.exit(EXIT_UNREAD)
+
+
+def _fail(message: str) -> None:
+    text = terminal.printable(message)
+    if len(text) > _LONGEST:  # a text of a file's that is given back
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    with suppress(OSError):
+        terminal.say(f"actbench: error: {text}", err=True)
+    sys.exit(EXIT_USAGE)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from actbench import terminal
 from actbench.cli.options import EXIT_CHANGED, interruptible
 from actbench.errors import unknown_name
 
@@ -54,9 +54,9 @@ def drift(
         found = compare(records.load(old), records.load(new), protocols)
         reasons = failures(found, strict=strict, max_slowdown=max_slowdown)
         if form == "table":
-            writing.show(found, reasons, Console())
+            writing.show(found, reasons, terminal.screen())
         else:
             write = writing.as_json if form == "json" else writing.markdown
-            typer.echo(write(found, reasons))
+            terminal.say(write(found, reasons))
     if reasons:
         raise typer.Exit(EXIT_CHANGED)

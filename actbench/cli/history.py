@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from actbench import terminal
 from actbench.cli.options import Out, Quiet, interruptible
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ def history(
     Example: actbench history records --out results
     """
     with interruptible():
-        from rich.console import Console
-
         from actbench import claims, console, records
         from actbench import history as histories
         from actbench.files import baselines_folder
@@ -52,13 +51,13 @@ def history(
         written = page.write(gathered, out)
         if quiet:
             for why in refused:
-                typer.echo(f"actbench: left out: {why}", err=True)
+                terminal.say(f"actbench: left out: {why}", err=True)
             return
-        screen = Console()
+        screen = terminal.screen()
         screen.print(_table(gathered))
         for note in gathered.notes:
-            screen.print(f"- {_plain(note)}", markup=False, highlight=False)
-        screen.print(console.written_files(written), highlight=False, soft_wrap=True)
+            screen.print(f"- {terminal.printable(note)}")
+        screen.print(console.written_files(written), soft_wrap=True)
 
 
 def _table(gathered: History) -> Table:
@@ -72,10 +71,5 @@ def _table(gathered: History) -> Table:
     for number, name in enumerate(sentences.HEADING):
         table.add_column(name, justify="right" if number else "left")
     for line in sentences.lines(gathered):
-        table.add_row(*(Text(_plain(cell)) for cell in line))
+        table.add_row(*(Text(terminal.printable(cell)) for cell in line))
     return table
-
-
-def _plain(text: str) -> str:
-    # What a record says may hold control characters, which a terminal would obey.
-    return "".join(c if c.isprintable() else " " for c in text)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from actbench import terminal
 from actbench.cli.options import EXIT_CHANGED, Quiet, interruptible
 from actbench.errors import ActbenchError, unknown_name
 
@@ -22,8 +22,12 @@ class _Phases:
     """Shows on stderr what is going on: one turning line on a terminal, else a line each."""
 
     def __init__(self, quiet: bool) -> None:
-        self._console = Console(stderr=True, quiet=quiet, highlight=False)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self._console = terminal.screen(stderr=True, quiet=quiet)
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+        )
         self._line = Progress(*columns, console=self._console, transient=True)
         self._task = self._line.add_task("", total=None)
 
@@ -100,10 +104,10 @@ def track(
                 phases.hide()
                 outcomes.append(outcome)
                 if not quiet or outcome.missing:
-                    typer.echo(outcome.sentence, err=bool(outcome.missing))
+                    terminal.say(outcome.sentence, err=bool(outcome.missing))
         missing = [outcome.release for outcome in outcomes if outcome.missing]
     if missing:
-        typer.echo(
+        terminal.say(
             f"{len(missing)} of {len(outcomes)} records are missing: {', '.join(missing)}", err=True
         )
         raise typer.Exit(EXIT_CHANGED)
@@ -149,7 +153,7 @@ def bisect(
         part = changes.part_of(target)
         stored, refused = shelf.stored_records(records, out)
         for sentence in refused:
-            typer.echo(f"left out: {sentence}", err=True)
+            terminal.say(f"left out: {sentence}", err=True)
         chosen, here = shelf.choose(stored, part, (good, bad))
         with _phases(quiet) as phases:
 
@@ -161,7 +165,7 @@ def bisect(
             def offered() -> tuple[str, ...]:
                 there = measuring.available_releases()
                 if not there.reached:
-                    typer.echo(
+                    terminal.say(
                         "the package index can't be reached: only releases with a record are "
                         "searched",
                         err=True,
@@ -172,4 +176,4 @@ def bisect(
             examples = (record for _, record in stored)
             asked, found = changes.ask(target, (good, bad), used, examples, offered)
     for line in wording.sentences(asked, found, used):
-        typer.echo(line)
+        terminal.say(line)

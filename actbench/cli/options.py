@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +9,12 @@ from typing import Annotated
 
 import typer
 
+from actbench import terminal
+
 EXIT_CHANGED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_UNREAD = 141  # as of a process that SIGPIPE ends
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for data and figures.")]
 Seeds = Annotated[int, typer.Option(help="How many seeds, from 42 on.")]
@@ -34,7 +36,9 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        sys.stderr.write("\nactbench: interrupted; finished files are whole, others untouched\n")
+        terminal.say(
+            "\nactbench: interrupted; finished files are whole, others untouched", err=True
+        )
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 

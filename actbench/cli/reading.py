@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from actbench import terminal
 from actbench.activations import ACTIVATIONS, FURTHER
 from actbench.cli.options import EXIT_CHANGED, Out, Quiet, interruptible, offered
+from actbench.docstrings import docstring
 from actbench.errors import unknown_name
 from actbench.experiments import EXPERIMENTS
 from actbench.experiments import FURTHER as FURTHER_EXPERIMENTS
@@ -20,19 +21,19 @@ from actbench.initializers import KEYS as INITIALIZER_KEYS
 def list_() -> None:
     """Name the experiments, activations and initializers."""
     widest = max(len(key) for key in EXPERIMENTS)
-    typer.echo("experiments")
+    terminal.say("experiments")
     for experiment in (*EXPERIMENTS.values(), *FURTHER_EXPERIMENTS.values()):
-        typer.echo(f"  {experiment.key:{widest}}  {experiment.summary}")
-    typer.echo("activations")
+        terminal.say(f"  {experiment.key:{widest}}  {experiment.summary}")
+    terminal.say("activations")
     for activation in (*ACTIVATIONS.values(), *FURTHER.values()):
         low, high = activation.derivative_bounds
         bounds = f"slope in [{low:.4g}, {high:.4g}]"
-        typer.echo(f"  {activation.key:12} {activation.formula:29} {bounds}")
+        terminal.say(f"  {activation.key:12} {activation.formula:29} {bounds}")
     for name in offered("activation"):
-        typer.echo(f"  {name:12} of an installed package; look at it with: actbench try {name}")
-    typer.echo("initializers")
+        terminal.say(f"  {name:12} of an installed package; look at it with: actbench try {name}")
+    terminal.say("initializers")
     for key in INITIALIZER_KEYS:
-        typer.echo(f"  {key}")
+        terminal.say(f"  {key}")
 
 
 def doctor(out: Out = Path("results")) -> None:
@@ -42,7 +43,7 @@ def doctor(out: Out = Path("results")) -> None:
     with interruptible():
         findings = examine(out)
     for finding in findings:
-        typer.echo(f"{'ok  ' if finding.good else 'look'} {finding.text}")
+        terminal.say(f"{'ok  ' if finding.good else 'look'} {finding.text}")
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)
 
@@ -90,12 +91,12 @@ def claims(
         )
     ]
     if form == "table":
-        screen = Console()
+        screen = terminal.screen()
         screen.print(ledger.table(chosen, screen.width))
-        typer.echo(ledger.counts(chosen))
+        terminal.say(ledger.counts(chosen))
     else:
         write = ledger.as_json if form == "json" else ledger.markdown
-        typer.echo(write(chosen, ledger.elsewhere(file, chosen)))
+        terminal.say(write(chosen, ledger.elsewhere(file, chosen)))
     if ledger.changed(judgments):
         raise typer.Exit(EXIT_CHANGED)
 
@@ -106,7 +107,6 @@ def _complete_claim(incomplete: str) -> list[str]:
     return [claim.id for claim in published().claim if claim.id.startswith(incomplete)]
 
 
-@claims_app.command("show")
 def claims_show(
     context: typer.Context,
     claim_id: Annotated[str, typer.Argument(help="The claim.", autocompletion=_complete_claim)],
@@ -124,7 +124,10 @@ def claims_show(
         folder: Path = out or context.obj
         (judgment,) = ledger.from_results(file, folder, [claim])
         stored = not ledger.results_hold(file, claim.protocol, folder)
-        typer.echo(ledger.in_full(judgment, file, stored=stored))
+        terminal.say(ledger.in_full(judgment, file, stored=stored))
+
+
+claims_app.command("show", help=docstring(claims_show))(claims_show)
 
 
 def report(out: Out = Path("results"), quiet: Quiet = False) -> None:

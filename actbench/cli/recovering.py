@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from actbench import terminal
 from actbench.cli.options import EXIT_CHANGED, DryRun, Out, Quiet, Threads, interruptible
 
 _FOUND_NOTHING = EXIT_CHANGED
@@ -55,18 +55,18 @@ def recover(
         from actbench.recover import folder, report, space
         from actbench.recover import search as searching
 
-        screen = Console(quiet=quiet)
+        screen = terminal.screen(quiet=quiet)
         plan = space.lay_out(search)
         if dry_run:
-            screen.print(folder.estimate(plan, threads), highlight=False)
+            screen.print(folder.estimate(plan, threads))
             return
-        bar = Console(stderr=True, quiet=quiet)
+        bar = terminal.screen(stderr=True, quiet=quiet)
         with progress_bar(bar, "recover", searching.steps(plan)) as progress:
             kept = folder.fulfil(plan, out, progress, threads, overwrite=overwrite)
-        screen.print(report.terminal(kept.result), highlight=False)
+        screen.print(report.terminal(kept.result))
         for sentence in kept.notes:
-            screen.print(f"Note: {sentence}", highlight=False)
+            screen.print(f"Note: {sentence}")
         screen.print("Written:" if kept.written else f"Reused from {out}; same search.")
-        screen.print(written_files(kept.written), highlight=False, soft_wrap=True)
+        screen.print(written_files(kept.written), soft_wrap=True)
     if not kept.result.classes:
         raise typer.Exit(_FOUND_NOTHING)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from actbench import terminal
 from actbench.activations import ACTIVATIONS
 from actbench.cli.options import (
     EXIT_CHANGED,
@@ -199,6 +199,8 @@ def robustness(
     An interrupted measurement goes on where it stopped when the command is given again.
     """
     with interruptible():
+        from rich.text import Text
+
         from actbench.claims import published
         from actbench.claims import robustness as maps
         from actbench.claims.robustness_sentence import sentence
@@ -207,15 +209,15 @@ def robustness(
         claims_file, path = published(), file or maps.path_of()
         if measure:
             grid = maps.Grid()
-            bar = Console(stderr=True, quiet=quiet)
+            bar = terminal.screen(stderr=True, quiet=quiet)
             with progress_bar(bar, "robustness", maps.steps(grid)) as progress:
                 maps.run(grid, claims_file, path, progress, threads, overwrite)
         found = maps.load(path)
-        screen = Console(quiet=quiet)
+        screen = terminal.screen(quiet=quiet)
         for claim in maps.mapped_claims(claims_file):
-            screen.print(f"[bold]{claim.id}[/]: {sentence(found, claim)}", highlight=False)
+            screen.print(Text.assemble((claim.id, "bold"), f": {sentence(found, claim)}"))
         if pictures is not None:
             from actbench.figures.robustness import draw_all
 
             written = draw_all(found, claims_file, pictures)
-            screen.print(f"{len(written)} pictures written to {pictures}/", highlight=False)
+            screen.print(f"{len(written)} pictures written to {pictures}/")

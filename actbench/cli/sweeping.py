@@ -14,8 +14,8 @@ from shutil import disk_usage
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from actbench import terminal
 from actbench.cli.options import EXIT_CHANGED, DryRun, Out, Quiet, Threads, interruptible
 from actbench.errors import ActbenchError, require_positive_int
 
@@ -152,7 +152,7 @@ class _Run:
 
     def say_plan(self) -> None:
         """Say what would be done."""
-        typer.echo(f"{self.path}: {self._cost}")
+        terminal.say(f"{self.path}: {self._cost}")
 
     def require_scheduler(self) -> None:
         """Find out whether the scheduler answers before anything is made."""
@@ -194,11 +194,9 @@ class _Run:
 
         store = self._store(yes=yes, overwrite=overwrite)
         numbers, failed = sweeps.missing(store, retry=retry)
-        bar = Console(stderr=True, quiet=self.quiet)
-        aloud = Console(stderr=True) if self.quiet else bar
-        failures = sweeps.Failures(
-            lambda line: aloud.print(line, highlight=False, markup=False, soft_wrap=True)
-        )
+        bar = terminal.screen(stderr=True, quiet=self.quiet)
+        aloud = terminal.screen(stderr=True) if self.quiet else bar
+        failures = sweeps.Failures(lambda line: aloud.print(line, soft_wrap=True))
         if numbers:
             total = sweeps.steps(store, numbers)
             with console.progress_bar(bar, self.path.stem, total) as progress:
@@ -263,4 +261,4 @@ class _Run:
         trouble = f"; {failed:,} of {self.grid.size:,} members failed" if failed else ""
         if lost:
             trouble += f"; {len(lost)} chunks are not finished, the same command tries again"
-        typer.echo(f"{before}{self.path}: {self.grid.size:,} members{trouble}")
+        terminal.say(f"{before}{self.path}: {self.grid.size:,} members{trouble}")

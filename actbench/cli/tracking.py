@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from actbench import terminal
 from actbench.cli.options import DryRun, Quiet, Seeds, Threads, interruptible
 from actbench.errors import ActbenchError, require_positive_int, unknown_name
 
@@ -65,7 +65,7 @@ def record(
                 "--out"
             )
         if dry_run:
-            typer.echo(
+            terminal.say(
                 f"{', '.join(only or PARTS)} of torch {release}: about a minute on 2 cores, into "
                 f"{path}"
             )
@@ -75,11 +75,11 @@ def record(
         from actbench.console import progress_bar
         from actbench.records import recording
 
-        bar = partial(progress_bar, Console(stderr=True, quiet=quiet))
+        bar = partial(progress_bar, terminal.screen(stderr=True, quiet=quiet))
         made = recording.make(seeds, device, threads, only or PARTS, bar)
         records.save(made, path)
     if not quiet:
-        typer.echo(
+        terminal.say(
             f"{path}: torch {made.torch}, {sum(v.fresh for v in made.verdicts)} of "
             f"{len(made.verdicts)} claims measured, {len(made.chains)} fingerprints, "
             f"{len(made.timings.workloads) if made.timings else 0} workloads timed"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from actbench import terminal
 from actbench.activations import ACTIVATIONS, FURTHER
 from actbench.cli.options import (
     Device,
@@ -88,11 +88,11 @@ def try_(
         from actbench.console import progress_bar
         from actbench.own.battery import Battery, measure_eight
 
-        screen = Console(quiet=quiet)
-        bar = partial(progress_bar, Console(stderr=True, quiet=quiet))
+        screen = terminal.screen(quiet=quiet)
+        bar = partial(progress_bar, terminal.screen(stderr=True, quiet=quiet))
         if store_eight:
             for path in measure_eight(bar, device, threads, out):
-                screen.print(f"written: {path}", highlight=False)
+                screen.print(f"written: {path}")
             return
         if activation is None:
             raise ActbenchError(
@@ -117,6 +117,6 @@ def try_(
         with blaming_own_code():
             made, derivatives, flows = battery.run()
         for part in show(made, screen.width):
-            screen.print(part, highlight=False)
+            screen.print(part)
         for path in write(battery.folder, made, derivatives, flows):
-            screen.print(f"  {path}", highlight=False, soft_wrap=True)
+            screen.print(f"  {path}", soft_wrap=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from actbench import terminal
 from actbench.cli.options import (
     EXIT_CHANGED,
     Device,
@@ -59,7 +59,7 @@ def verify(
     """
     with interruptible():
         if schema or metrics:
-            typer.echo(_schema() if schema else _metrics(), nl=not schema)
+            terminal.say(_schema() if schema else _metrics(), end="" if schema else "\n")
             return
         if file is None:
             raise ActbenchError(
@@ -84,7 +84,7 @@ def verify(
         if undecided:
             most = max(judgment.seeds_needed for judgment in undecided)
             shown = ", ".join(f"{j.claim.id} needs {j.seeds_needed}" for j in undecided)
-            Console(quiet=quiet).print(f"Undecided: {shown}. Give --seeds {most}", highlight=False)
+            terminal.screen(quiet=quiet).print(f"Undecided: {shown}. Give --seeds {most}")
     if changed or undecided:
         raise typer.Exit(EXIT_CHANGED)
 

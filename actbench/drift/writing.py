@@ -15,6 +15,7 @@ from rich.text import Text
 from actbench.drift.comparing import Drift
 from actbench.drift.parts import Part, Rows, origins, parts
 from actbench.files import strict_json
+from actbench.terminal import printable
 
 FORMATS = ("table", "markdown", "json")
 SCHEMA_VERSION = 1
@@ -79,12 +80,7 @@ def _stacked(rows: Rows) -> Group:
 
 
 def _text(sentence: str, style: str = "") -> Text:
-    return Text(_plain(sentence), style=style)
-
-
-def _plain(text: str) -> str:
-    """Names come from files: a control character in one must not steer a terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return Text(printable(sentence), style=style)
 
 
 def markdown(drift: Drift, reasons: Sequence[str]) -> str:
@@ -128,7 +124,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    plain = _plain(text).replace("&", "&amp;").replace("<", "&lt;")
+    plain = printable(text).replace("&", "&amp;").replace("<", "&lt;")
     for mark in ("\\", "|", "`", "*", "_", "["):
         plain = plain.replace(mark, f"\\{mark}")
     return plain

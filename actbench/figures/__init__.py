@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actbench.figures import (
+    _backend,  # noqa: F401 - before all that imports matplotlib
     activation_statistics,
     animation,
     capacity,

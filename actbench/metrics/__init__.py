@@ -5,7 +5,6 @@ Each function's first sentence is the metric's definition; ``METRICS`` finds it 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from actbench.docstrings import docstring
 from actbench.errors import ActbenchError, one_line
 from actbench.metrics import (
     activation_statistics,
@@ -62,7 +62,7 @@ def definition(name: str) -> str:
     Returns:
         The sentence.
     """
-    return (inspect.getdoc(METRICS[name]) or "").splitlines()[0]
+    return docstring(METRICS[name]).partition("\n")[0]
 
 
 def measure(metric: Mapping[str, Any], dataset: xr.Dataset) -> Values:

@@ -18,6 +18,7 @@ from actbench.own.checks import CHECKS, Candidate
 from actbench.own.formulas import formula
 from actbench.own.loading import Loaded, blaming_own_code, load
 from actbench.theory import derivative_bounds
+from actbench.torch_state import pinned_state
 
 _BUILT_IN: Mapping[str, Activation] = {**activations.ACTIVATIONS, **activations.FURTHER}
 
@@ -33,6 +34,7 @@ class _Function(nn.Module):
         return self._function(x)
 
 
+@pinned_state()
 def activation(given: str) -> Activation:
     """Return a built-in activation, or load, check and register one of the user's.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from actbench import card, datasets, metrics
-from actbench.activations import ACTIVATIONS, Activation
+from actbench.activations import ACTIVATIONS, Activation, trained
 from actbench.card import facts, mean_field
 from actbench.card.comparing import Values
 from actbench.card.measures import TRAINED_BY, Part, critical_part, parts
@@ -243,7 +243,7 @@ def _pooled(flows: Any, activation: str, initializer: str) -> float | None:
 
 def _parameters(activation: Activation) -> dict[str, str]:
     found = {}
-    for name, parameter in activation.module().named_parameters():
+    for name, parameter in trained(activation.module()).items():
         values = parameter.detach().flatten().tolist()
         found[name] = ", ".join(f"{value:.4g}" for value in values[:4])
         found[name] += f" and {len(values) - 4} more" if len(values) > 4 else ""

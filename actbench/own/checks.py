@@ -8,7 +8,9 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
+from actbench.activations import trained
 from actbench.errors import ActbenchError
 from actbench.own.loading import RAISED, in_one_line, listening
 
@@ -16,6 +18,7 @@ _REACH = 20.0
 _POINTS = 4001
 _SHAPE = (7, 5)
 _ROUNDING = 1e-9
+_INPUT = "its input"
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,13 @@ def _name(dtype: torch.dtype) -> str:
 def runs(candidate: Candidate) -> None:
     """It is built and called without an exception, prints nothing, and returns a tensor."""
     for dtype in (torch.float32, torch.float64):
-        candidate(candidate.build().to(dtype), candidate.grid(dtype))
+        module = candidate.build()
+        if any(map(is_lazy, (*module.parameters(), *module.buffers()))):
+            raise ActbenchError(
+                f"{candidate.key} has parameters without a size; an activation is elementwise: "
+                "give them one when it is made"
+            )
+        candidate(module.to(dtype), candidate.grid(dtype))
 
 
 def keeps_the_shape(candidate: Candidate) -> None:
@@ -152,26 +161,65 @@ def is_elementwise(candidate: Candidate) -> None:
 
 
 def has_a_gradient(candidate: Candidate) -> None:
-    """Autograd gives a derivative by the input, and by every parameter, that is finite."""
+    """Autograd gives a derivative by the input, and by every parameter it trains, that is finite.
+
+    A parameter may begin where its derivative is zero, as behind a gate that begins closed.
+    """
     for dtype in (torch.float32, torch.float64):
         module = candidate.build().to(dtype)
-        z = torch.linspace(-_REACH, _REACH, _POINTS, dtype=dtype).requires_grad_()
-        value = candidate(module, z)
-        parameters = dict(module.named_parameters())
-        try:
-            found = torch.autograd.grad(value.sum(), [z, *parameters.values()], allow_unused=True)
-        except RuntimeError as error:
-            raise ActbenchError(f"{candidate.key} has no gradient: {_why(error)}") from error
-        for name, gradient in zip(["its input", *parameters], found, strict=True):
-            if not _reaches(gradient):
+        z = torch.linspace(-_REACH, _REACH, _POINTS, dtype=dtype)
+        found = _gradients(candidate, module, z)
+        if not all(map(_reaches, found.values())):
+            moved = _gradients(candidate, _moved(module), z)
+            for name, gradient in found.items():
+                if not _reaches(gradient) and (name == _INPUT or not _reaches(moved[name])):
+                    raise _without_effect(candidate, name, closed=_reaches(moved[name]))
+        for name, gradient in found.items():
+            if gradient is not None and name == _INPUT:
+                _require_finite(candidate, gradient, z, "has a gradient of")
+            elif gradient is not None and not torch.isfinite(gradient).all():
                 raise ActbenchError(
-                    f"{candidate.key} has no gradient by {name}: autograd says 0 at all of "
-                    f"{_POINTS:,} points from -{_REACH:g} to {_REACH:g}, so nothing could be "
-                    "learned; use differentiable torch functions, no rounding, .detach(), .item() "
-                    "or float()"
+                    f"{candidate.key} has a gradient by its parameter {name} that is not finite "
+                    f"where it starts, in {_name(dtype)}; start it elsewhere, or mind square roots"
                 )
-            at = z if name == "its input" else gradient
-            _require_finite(candidate, gradient, at.detach(), "has a gradient of")
+
+
+def _gradients(candidate: Candidate, module: nn.Module, z: Tensor) -> dict[str, Tensor | None]:
+    """Derivatives of the sum of all outputs, by the input and by each parameter it trains."""
+    leaf, parameters = z.clone().requires_grad_(), trained(module)
+    value = candidate(module, leaf)
+    try:
+        found = torch.autograd.grad(value.sum(), [leaf, *parameters.values()], allow_unused=True)
+    except RuntimeError as error:
+        raise ActbenchError(f"{candidate.key} has no gradient: {_why(error)}") from error
+    return dict(zip([_INPUT, *parameters], found, strict=True))
+
+
+def _moved(module: nn.Module) -> nn.Module:
+    """The module with its parameters somewhere else, each by another amount."""
+    with torch.no_grad():
+        for number, parameter in enumerate(trained(module).values(), 1):
+            parameter.add_(number / 8)
+    return module
+
+
+def _without_effect(candidate: Candidate, name: str, *, closed: bool) -> ActbenchError:
+    if name != _INPUT:
+        return ActbenchError(
+            f"{candidate.key} has no gradient by its parameter {name}, wherever it starts: what it "
+            "returns does not depend on it as autograd sees it; use it, remove it, or freeze it "
+            "with requires_grad=False"
+        )
+    if closed:
+        return ActbenchError(
+            f"{candidate.key} has no gradient by its input where its parameters start, so no "
+            "network of several layers could learn; start them elsewhere"
+        )
+    return ActbenchError(
+        f"{candidate.key} has no gradient by its input: autograd says 0 at all of "
+        f"{_POINTS:,} points from -{_REACH:g} to {_REACH:g}, so nothing could be learned; use "
+        "differentiable torch functions, no rounding, .detach(), .item() or float()"
+    )
 
 
 def _reaches(gradient: Tensor | None) -> bool:

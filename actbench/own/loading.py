@@ -9,8 +9,9 @@ import hashlib
 import io
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.machinery import ModuleSpec
@@ -20,7 +21,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
+
 from actbench.errors import ActbenchError, unknown_name
+from actbench.torch_state import pinned_state
 
 _FILES: dict[str, str] = {}
 """Files of the user's that ran in this process, to the key under which."""
@@ -104,14 +108,26 @@ def load(kind: str, given: str, known: Mapping[str, object] | tuple[str, ...]) -
 
 
 @contextmanager
-def listening() -> Iterator[io.StringIO]:
+def listening(*, errors: bool = True) -> Iterator[io.StringIO]:
     """Keep what is printed in the block from the terminal.
+
+    Args:
+        errors: Whether that to standard error too; warnings, which Python says once, are no part
+            of it.
 
     Yields:
         Where it can be read.
     """
     printed = io.StringIO()
-    with redirect_stdout(printed):
+    with ExitStack() as stack:
+        # What the user's code sets of torch must change nothing for the activations beside it.
+        gradients = torch.set_grad_enabled(torch.is_grad_enabled())
+        stack.enter_context(pinned_state())
+        stack.enter_context(gradients)
+        stack.enter_context(redirect_stdout(printed))
+        if errors:
+            stack.enter_context(redirect_stderr(printed))
+            stack.enter_context(warnings.catch_warnings(action="ignore"))
         yield printed
 
 
@@ -171,7 +187,7 @@ def _executed(spec: ModuleSpec, shown: str, file: str) -> ModuleType:
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # as an import does, so that its classes can find it
     try:
-        with listening() as printed:
+        with listening(errors=False) as printed:
             assert spec.loader is not None  # noqa: S101 - for the type checker; seen by the caller
             spec.loader.exec_module(module)
     except RAISED as error:
@@ -186,7 +202,7 @@ def _executed(spec: ModuleSpec, shown: str, file: str) -> ModuleType:
 
 def _imported(given: str, name: str) -> ModuleType:
     try:
-        with _on_path(Path.cwd()), listening() as printed:
+        with _on_path(Path.cwd()), listening(errors=False) as printed:
             module = import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from actbench.stored import Metric
+
 SCHEMA_VERSION = 1
 KIND: Final = "actbench record"
 
@@ -58,9 +60,9 @@ class Distribution(BaseModel):
     model_config = _STRICT
 
     protocol: str
-    metric: dict[str, str | int | float]
+    metric: Metric
     definition: str
-    values: list[float | None]
+    values: list[float | None] = Field(min_length=1)
 
 
 class Step(BaseModel):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
-from pydantic import ValidationError
 
+from actbench import stored
 from actbench.errors import ActbenchError, require_schema
-from actbench.files import strict_json, write_atomic
+from actbench.files import read_json, strict_json, write_atomic
 from actbench.records.schema import KIND, SCHEMA_VERSION, Record
 
 
@@ -72,38 +72,15 @@ def load(path: Path) -> Record:
     Raises:
         ActbenchError: The file is missing, not a record, damaged, edited, or of another schema.
     """
-    again = "Make it anew with: actbench record --out FILE"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_strict)
-    except OSError as error:
-        raise ActbenchError(
-            f"can't read the record {path}: {error.strerror or error}. Make one with: actbench "
-            "record --out FILE"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise ActbenchError(f"{path} is cut off or no JSON ({error}). {again}") from error
-    if not isinstance(content, dict) or content.get("kind") != KIND:
+    again = "Make one with: actbench record --out FILE"
+    content = read_json(path, "the record", again)
+    if content.get("kind") != KIND:
         raise ActbenchError(f"{path} is no record of actbench. {again}")
-    version = content.get("schema_version")
-    if not isinstance(version, int):
-        raise ActbenchError(f"{path} states no schema version. {again}")
-    newer = version > SCHEMA_VERSION
-    require_schema(path, version, SCHEMA_VERSION, "Update actbench" if newer else again)
+    require_schema(path, content.get("schema_version"), SCHEMA_VERSION, again)
     checksum = content.pop("sha256", None)
     if checksum != _checksum(content):
         raise ActbenchError(f"{path} was edited or damaged: its checksum does not fit. {again}")
-    try:
-        return Record.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ActbenchError(f"{path} is no valid record: {place}: {first['msg']}. {again}") from (
-            error
-        )
-
-
-def _not_strict(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
+    return stored.validated(Record, content, path, "the record", again)
 
 
 def load_folder(folder: Path) -> tuple[list[tuple[Path, Record]], list[str]]:

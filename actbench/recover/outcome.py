@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from actbench.errors import ActbenchError, require_schema
+from actbench import stored
 from actbench.recover.chance import Chance
 from actbench.recover.numbers import Printed
 from actbench.recover.search import Searched
@@ -137,6 +137,16 @@ class Result(BaseModel):
     nearest: list[Nearest]
     chance: Expected
 
+    @model_validator(mode="after")
+    def _of_the_same_numbers(self) -> Result:
+        lists: list[Sequence[object]] = [self.evaluated, self.nearest, self.chance.shares]
+        lists += [each for found in self.classes for each in (found.values, found.digits)]
+        lists += [found.matches for found in self.classes]
+        numbers = self.search.get("number")
+        if not isinstance(numbers, list) or {len(each) for each in lists} != {len(numbers)}:
+            raise ValueError("it has lists of other lengths than its search has numbers")
+        return self
+
     @property
     def whole(self) -> bool:
         """Whether a protocol gives every number."""
@@ -259,14 +269,5 @@ def load(path: Path) -> Result:
     Raises:
         ActbenchError: It can't be read, is damaged or of another schema.
     """
-    try:
-        loaded = Result.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        what = str(error).splitlines()[0]
-        raise ActbenchError(
-            f"{path} is not the result of a search ({what}). Search again with --overwrite, or "
-            "choose another folder with --out"
-        ) from error
-    again = "Search again with --overwrite"
-    require_schema(path, loaded.schema_version, SCHEMA_VERSION, again)
-    return loaded
+    remedy = "Search again with --overwrite, or choose another folder with --out"
+    return stored.load(Result, path, SCHEMA_VERSION, "the result of a search", remedy)

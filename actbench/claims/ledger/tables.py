@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
 from rich.table import Table
+from rich.text import Text
 
 from actbench.claims.claim import Verdict
 from actbench.claims.ledger.wording import number
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
 _WIDE = 120
 
-_MARKS = {
-    Verdict.REPRODUCED: "[green]reproduced[/]",
-    Verdict.DIRECTION_ONLY: "[yellow]direction_only[/]",
-    Verdict.NOT_REPRODUCED: "[red]not_reproduced[/]",
-    Verdict.INCONCLUSIVE: "[magenta]inconclusive[/]",
-    Verdict.NOT_TESTABLE: "[dim]not_testable[/]",
+_STYLES = {
+    Verdict.REPRODUCED: "green",
+    Verdict.DIRECTION_ONLY: "yellow",
+    Verdict.NOT_REPRODUCED: "red",
+    Verdict.INCONCLUSIVE: "magenta",
+    Verdict.NOT_TESTABLE: "dim",
 }
 
 
@@ -47,15 +48,16 @@ def table(judgments: Sequence[Judgment], width: int) -> Table:
             _measured(judgment),
             _margin(judgment),
         ]
-        verdict = _MARKS[judgment.verdict]
+        verdict = Text(judgment.verdict, _STYLES[judgment.verdict])
         if not judgment.as_expected:
-            verdict += f"\n[bold]expected {judgment.claim.expected}[/]"
+            verdict = Text.assemble(verdict, "\n", (f"expected {judgment.claim.expected}", "bold"))
         if wide:
             result.add_row(judgment.claim.id, *numbers, verdict)
         else:
             labels = ("published", "measured", "margin")
             shown = [f"{a} {b}" for a, b in zip(labels, numbers, strict=True) if b]
-            result.add_row(f"{judgment.claim.id}\n  [dim]{', '.join(shown)}[/]", verdict)
+            name = Text.assemble(judgment.claim.id, "\n  ", (", ".join(shown), "dim"))
+            result.add_row(name, verdict)
     return result
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from actbench.errors import ActbenchError, require_schema
+from actbench import stored
+from actbench.errors import ActbenchError
 from actbench.files import baselines_folder, write_json
 
 SCHEMA_VERSION = 1
@@ -29,10 +30,10 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    metric: dict[str, str | int | float]
+    metric: stored.Metric
     definition: str
     exact: bool
-    values: list[float | None]
+    values: list[float | None] = Field(min_length=1)
 
 
 class Measured(BaseModel):
@@ -102,17 +103,8 @@ def load(protocol: str, folder: Path | None = None) -> Measured:
         ActbenchError: They are missing, damaged or of another schema.
     """
     path = path_of(protocol, folder)
-    try:
-        loaded = Measured.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ActbenchError(
-            f"no measurements are stored in {path}. Write them with: pytest --regenerate-baselines"
-        ) from error
-    except ValidationError as error:
-        raise ActbenchError(f"{path} is not a file of measurements: {error.errors()[0]}") from error
-    remedy = "Write it anew with: pytest --regenerate-baselines"
-    require_schema(path, loaded.schema_version, SCHEMA_VERSION, remedy)
-    return loaded
+    remedy = "Write it with: pytest --regenerate-baselines"
+    return stored.load(Measured, path, SCHEMA_VERSION, "the measurements", remedy)
 
 
 def save(measured: Measured, folder: Path | None = None) -> Path:

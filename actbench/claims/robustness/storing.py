@@ -9,12 +9,13 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
+from actbench import stored
 from actbench.claims.claim import Claim, Relation
 from actbench.claims.robustness.outcomes import Outcome, metric_key, outcome_of
 from actbench.claims.robustness.settings import STRICT, Grid, Setting
-from actbench.errors import ActbenchError, require_schema
+from actbench.errors import ActbenchError
 from actbench.files import baselines_folder
 
 SCHEMA_VERSION = 1
@@ -109,13 +110,5 @@ def load(path: Path | None = None) -> Robustness:
         ActbenchError: It is missing, damaged or of another schema.
     """
     path = path or path_of()
-    try:
-        loaded = Robustness.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ActbenchError(f"no robustness map is stored in {path}. Run: {COMMAND}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ActbenchError(f"{path} is not a robustness map: {where}: {first['msg']}") from error
-    require_schema(path, loaded.schema_version, SCHEMA_VERSION, f"Run: {COMMAND} --overwrite")
-    return loaded
+    remedy = f"Run: {COMMAND} --overwrite"
+    return stored.load(Robustness, path, SCHEMA_VERSION, "the robustness map", remedy)

@@ -1,0 +1,98 @@
+"""What is printed: each character as the terminal can show it, names as they are, ends told."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+import unicodedata
+from contextlib import suppress
+from io import StringIO, TextIOWrapper
+
+from rich.console import Console
+
+_ALIKE = "█▉▊▋▌▍▎▏━╸╺−–—·“”‘’∂×", """###==--.------*""''dx"""  # noqa: RUF001
+_IN_ASCII = {
+    **dict(zip(*_ALIKE, strict=True)),
+    "…": "...",
+    "→": "->",
+    "±": "+/-",
+    "≤": "<=",
+    "≥": ">=",
+    "√": "sqrt",
+    "∞": "inf",
+    "²": "^2",
+    "³": "^3",
+}
+_ERRORS = "actbench-plain"
+
+
+def plain(character: str) -> str:
+    """Write a character in ASCII: its own form, without its accent, or its name."""
+    if character in _IN_ASCII:
+        return _IN_ASCII[character]
+    simpler = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    letter = unicodedata.name(character, "").partition(" LETTER ")[2]
+    return simpler or (letter.lower() if letter.isalpha() else "?")
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(plain, error.object[error.start : error.end])), error.end
+
+
+def prepare() -> None:
+    """Let standard output and error take every text; one that is closed takes it to nowhere."""
+    codecs.register_error(_ERRORS, _replaced)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, StringIO())
+        # Who asks for another form, as with PYTHONIOENCODING=:replace, has it.
+        elif isinstance(stream, TextIOWrapper) and (
+            name == "stderr" or stream.errors in {"strict", "surrogateescape"}
+        ):
+            stream.reconfigure(errors=_ERRORS)
+
+
+def screen(*, quiet: bool = False, stderr: bool = False) -> Console:
+    """Return where to draw: brackets and colons of what is printed mean nothing there.
+
+    Args:
+        quiet: Whether it draws nothing.
+        stderr: Whether it is standard error.
+
+    Returns:
+        The console; a style is given with a ``Text``.
+    """
+    return Console(quiet=quiet, stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def say(text: str, *, err: bool = False, end: str = "\n") -> None:
+    """Print a text as it is.
+
+    Args:
+        text: What to print.
+        err: Whether to standard error.
+        end: What follows it.
+    """
+    print(text, file=sys.stderr if err else sys.stdout, end=end, flush=True)
+
+
+def printable(text: str) -> str:
+    """Replace control characters, which a terminal would obey, by spaces.
+
+    Args:
+        text: Such as a name that comes from a file.
+
+    Returns:
+        The text in one line.
+    """
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def abandon() -> None:
+    """Write nothing more to a standard output that takes nothing, at the end of Python either."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
