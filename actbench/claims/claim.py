@@ -137,6 +137,8 @@ class Claim(BaseModel):
         statement: What it says, in our words.
         ours: Whether it is not a statement of the study but this suite's: an explanation of the
             study's numbers, a theory's prediction, or a question that its experiments raise.
+        variant_of: Id of the claim whose statement this one judges once more under another
+            protocol, such as the settings that were run where others were documented.
         protocol: Name of the protocol that decides it; none for a claim that nothing here can.
         metric: Name and arguments of the metric, such as ``{name = "final_mse", activation =
             "relu"}``.
@@ -156,6 +158,7 @@ class Claim(BaseModel):
     source: str = Field(min_length=1)
     statement: str = Field(min_length=1)
     ours: _Flag = False
+    variant_of: str | None = None
     protocol: str | None = None
     metric: dict[str, Any] = Field(default_factory=dict)
     published: _Number | None = Field(default=None, allow_inf_nan=False)
@@ -248,6 +251,18 @@ class ClaimsFile(BaseModel):
         if self._path is None or self.of_the_study:
             return None
         return self._path.parent / "measured"
+
+    def alike(self, claim: Claim) -> tuple[Claim, ...]:
+        """List the claims that judge one statement, each under its own protocol.
+
+        Args:
+            claim: One of them.
+
+        Returns:
+            The statement's first claim and its variants, in the file's order.
+        """
+        first = claim.variant_of or claim.id
+        return tuple(c for c in self.claim if first in {c.id, c.variant_of})
 
     @property
     def alpha(self) -> float:
