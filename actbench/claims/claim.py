@@ -46,6 +46,8 @@ class Relation(BaseModel):
         value: The value; for ``equals`` the published one where none is given.
         tolerance: For ``equals``: largest distance that still counts as the same, above 0.
         relative: Whether the tolerance is a share of the value.
+        decades: Whether the tolerance is in decades, for a value above 0 that is known to an order
+            of magnitude: 1 allows from a tenth to ten times of it.
         reason: Why this bound or tolerance and no other.
     """
 
@@ -55,20 +57,29 @@ class Relation(BaseModel):
     value: _Number | None = Field(default=None, allow_inf_nan=False)
     tolerance: _Number | None = Field(default=None, gt=0, allow_inf_nan=False)
     relative: _Flag = False
+    decades: _Flag = False
     reason: str = Field(min_length=1)
 
     @model_validator(mode="after")
     def _check_tolerance(self) -> Relation:
         if (self.kind == "equals") != (self.tolerance is not None):
             raise ValueError("'equals' needs a tolerance, 'above' and 'below' take none")
+        if self.relative and self.decades:
+            raise ValueError("a tolerance is 'relative' or in 'decades', not both")
         return self
 
     @property
     def half_width(self) -> float:
-        """The tolerance in units of the value; infinite for ``above`` and ``below``."""
+        """Half of what ``bounds`` span, on ``scale``; infinite for ``above`` and ``below``."""
         if self.tolerance is None:
             return math.inf
         return self.tolerance * (abs(self._center) if self.relative else 1.0)
+
+    def scale(self, value: float) -> float:
+        """Put a value where the tolerance is the same to both sides: on its own or a log axis."""
+        if not self.decades:
+            return value
+        return math.log10(value) if value > 0 else -math.inf
 
     def contains(self, value: float) -> bool:
         """Tell whether a value satisfies the relation; one that is NaN never does.
@@ -107,6 +118,9 @@ class Relation(BaseModel):
             return self._center, math.inf
         if self.kind == "below":
             return -math.inf, self._center
+        if self.decades:
+            factor = 10**self.half_width
+            return self._center / factor, self._center * factor
         return self._center - self.half_width, self._center + self.half_width
 
 
@@ -187,6 +201,8 @@ class Claim(BaseModel):
         for relation in (self.relation, self.direction):
             if relation is not None and relation.value is None:
                 raise ValueError("a relation needs a value, its own or the published one")
+            if relation is not None and relation.decades and (relation.value or 0) <= 0:
+                raise ValueError("a tolerance in decades needs a value above 0")
             if relation is not None and relation.relative and relation.value == 0:
                 raise ValueError("a tolerance can't be relative to a value of 0")
         if self.relation and self.direction and self.relation.includes(self.direction):
@@ -266,8 +282,9 @@ class ClaimsFile(BaseModel):
 
     @property
     def alpha(self) -> float:
-        """Error level of one claim, so that all together stay below 1 %."""
-        return 0.01 / len(self.claim)
+        """Error level of one claim, so that all that have a sampling error stay below 1 %."""
+        sampled = [c for c in self.claim if c.relation is not None and c.quantifier != "exact"]
+        return 0.01 / max(1, len(sampled))
 
     def get(self, claim_id: str) -> Claim:
         """Look up a claim by its id.

@@ -19,6 +19,7 @@ _LISTED = {
     "over_depth": "depths",
     "skip": "skip",
     "adam_eps": "adam_epsilons",
+    "over_adam_eps": "adam_epsilons",
 }
 """Argument to the setting that lists its values, where an experiment has that setting."""
 

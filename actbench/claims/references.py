@@ -40,8 +40,8 @@ def problems(file: ClaimsFile) -> Iterator[str]:
         if claim.id in seen:
             yield f"claim {claim.id!r}, field 'id': stands there twice; give each claim its own"
         seen.add(claim.id)
-        if problem := _variant_problem(file, claim):
-            yield f"claim {claim.id!r}, field 'variant_of': {problem}"
+        if (variant := _variant_problem(file, claim)) is not None:
+            yield f"claim {claim.id!r}, field 'variant_of': {variant}"
         for problem in _of_claim(claim, file.protocol):
             yield f"claim {claim.id!r}, {problem}"
     # Last: a slip of the pen in a claim's protocol is told as such.

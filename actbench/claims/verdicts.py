@@ -234,6 +234,7 @@ def _margin(relation: Relation, extent: tuple[float, float] | None) -> float | N
     low, high = relation.bounds
     least, most = extent
     if relation.kind == "equals":
+        low, high, least, most = map(relation.scale, (low, high, least, most))
         distance = min(abs(least - low), abs(high - most), abs(least - high), abs(low - most))
         return distance / relation.half_width
     bound = low if relation.kind == "above" else high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from actbench.metrics._values import Metric, Values, values
@@ -22,4 +23,34 @@ def plateau_gradient_over_eps(
     return values(dataset["plateau_gradient"].sel(at)) / adam_eps
 
 
-METRICS: tuple[Metric, ...] = (escape_epoch_at, plateau_gradient_over_eps)
+def escape_epoch_ratio(
+    dataset: xr.Dataset,
+    activation: str,
+    depth: int,
+    adam_eps: float,
+    over_depth: int,
+    over_adam_eps: float,
+) -> Values:
+    """Escape epoch at one depth and eps over that at another depth and eps, same seed."""
+    return escape_epoch_at(dataset, activation, depth, adam_eps) / escape_epoch_at(
+        dataset, activation, over_depth, over_adam_eps
+    )
+
+
+def plateau_gradient_slope(
+    dataset: xr.Dataset, activation: str, depth: int, over_depth: int, adam_eps: float
+) -> Values:
+    """Decades per hidden layer by which the plateau's gradient falls from depth to depth, per seed."""
+    shallow, deep = (
+        plateau_gradient_over_eps(dataset, activation, d, adam_eps) for d in (depth, over_depth)
+    )
+    decades: Values = np.log10(shallow / deep) / (over_depth - depth)
+    return decades
+
+
+METRICS: tuple[Metric, ...] = (
+    escape_epoch_at,
+    escape_epoch_ratio,
+    plateau_gradient_over_eps,
+    plateau_gradient_slope,
+)
