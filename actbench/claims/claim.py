@@ -160,7 +160,8 @@ class Claim(BaseModel):
         relation: What must hold for the claim as stated.
         direction: The weaker statement of ordering or sign, where the claim has one.
         quantifier: ``exact`` for a value that no seed changes, ``median`` for the typical seed,
-            ``every`` for at least ``share`` of all seeds.
+            ``every`` for at least ``share`` of all seeds, ``mean`` for what is pooled over
+            networks, of which the metric gives one pseudo-value per network.
         share: Of all seeds, for ``every``.
         expected: The verdict that is pinned.
         because: Why that verdict is expected; for ``not_testable``, why nothing here can decide.
@@ -178,7 +179,7 @@ class Claim(BaseModel):
     published: _Number | None = Field(default=None, allow_inf_nan=False)
     relation: Relation | None = None
     direction: Relation | None = None
-    quantifier: Literal["exact", "median", "every"] = "median"
+    quantifier: Literal["exact", "median", "every", "mean"] = "median"
     share: _Number = Field(default=0.95, gt=0, lt=1)
     expected: Verdict
     because: str = Field(min_length=1)

@@ -33,7 +33,12 @@ def rule(claim: Claim) -> str:
     """
     if claim.relation is None:
         return ""
-    of = {"exact": "", "median": "median ", "every": f"{claim.share:.0%} of all seeds "}
+    of = {
+        "exact": "",
+        "median": "median ",
+        "mean": "mean ",
+        "every": f"{claim.share:.0%} of all seeds ",
+    }
     text = metrics.definition(str(claim.metric["name"])).removesuffix(".")
     text = f"{text}: {of[claim.quantifier]}{_where(claim.relation)}"
     if claim.direction is not None:
