@@ -92,7 +92,7 @@ def judge(claim: Claim, dataset: xr.Dataset | None, alpha: float) -> Judgment:
     Args:
         claim: The claim.
         dataset: Of the claim's protocol; ``None`` only for a claim that is not testable.
-        alpha: Error level of this claim, the file's 0.01 / (number of claims).
+        alpha: Error level of this claim, the file's ``alpha``.
 
     Returns:
         The verdict and its evidence. Too few seeds for the claim's wording, or an interval across

@@ -72,7 +72,8 @@ def run(
 
     Returns:
         Dataset with ``best_constant_mse``, ``best_line_mse`` and ``best_unit_interval_mse
-        (target)``, ``noise_mse (target)``, the mean square of its noise, and ``report_over_card (activation)``.
+        (target)``, ``noise_mse (target)``, the mean square of the noise, and ``report_over_card
+        (activation)``.
     """
     noisy = targets.noisy_sine(config.points)
     x = np.linspace(0, 2 * np.pi, config.points)

@@ -40,7 +40,7 @@ def escape_epoch_ratio(
 def plateau_gradient_slope(
     dataset: xr.Dataset, activation: str, depth: int, over_depth: int, adam_eps: float
 ) -> Values:
-    """Decades per hidden layer by which the plateau's gradient falls from depth to depth, per seed."""
+    """Decades per hidden layer by which the gradient on the plateau falls, per seed."""
     shallow, deep = (
         plateau_gradient_over_eps(dataset, activation, d, adam_eps) for d in (depth, over_depth)
     )

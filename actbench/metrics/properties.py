@@ -30,7 +30,7 @@ def largest_derivative_at(dataset: xr.Dataset, activation: str) -> Values:
 
 
 def smallest_derivative_above_zero(dataset: xr.Dataset, activation: str) -> Values:
-    """Smallest value that torch's derivative of an activation takes on the grid's positive points."""
+    """Smallest value that torch's derivative of an activation takes above 0 on the grid."""
     positive = dataset["z"] > 0
     return values(dataset["derivative"].sel(activation=activation).where(positive).min())
 
