@@ -81,13 +81,15 @@ def jackknife(pooled: Callable[[NDArray[np.intp]], float], rows: int) -> NDArray
 
     Args:
         pooled: Computes it from some of the networks, by their places.
-        rows: How many networks there are, at least 2.
+        rows: How many networks there are; of fewer than 2 nothing is known.
 
     Returns:
         Tukey's pseudo-values n t - (n - 1) t_i, with t_i without network i; shape ``(rows,)``.
         Their mean is t with its bias corrected, their scatter its error (Efron and Tibshirani
         1993, section 11.5).
     """
+    if rows < 2:
+        return np.full(rows, math.nan)
     every = np.arange(rows)
     without = np.array([pooled(np.delete(every, place)) for place in every])
     return rows * pooled(every) - (rows - 1) * without

@@ -114,6 +114,7 @@ def _sine_regression(metric: Mapping[str, Any], config: Any) -> dict[str, Coordi
     return {
         "layer": Coordinate(range(1, config.depth + 2), "depth"),
         "epoch": Coordinate(range(config.epochs), "epochs"),
+        "seed": Coordinate(tuple(config.seeds), "seeds"),
         "recorded_epoch": Coordinate(config.recorded_epochs, "epochs"),
     }
 

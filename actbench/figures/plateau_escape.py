@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from actbench.colors import style_of
-from actbench.figures._marks import activations, grid
+from actbench.figures._marks import activations
 from actbench.metrics.plateau_escape import escape_epoch_at
 from actbench.statistics import proportion_interval
 
@@ -36,16 +36,14 @@ def depth_decides(ds: xr.Dataset) -> Figure:
         KeyError: A variable that the figure needs is not in the dataset.
     """
     names = activations(ds)
-    figure, panels, spare = grid(len(names), (6.4, 4.2))
-    figure.suptitle(
-        f"Seeds still on the plateau after {ds.sizes['epoch']} epochs, of {ds.sizes['seed']}",
-        fontsize=13,
-    )
-    for name, axes in zip(names, panels, strict=True):
+    figure = Figure(figsize=(1 + 5.4 * len(names), 4.4), layout="constrained")
+    row = figure.subplots(1, len(names), squeeze=False)[0]
+    epochs, seeds = ds.sizes["epoch"], ds.sizes["seed"]
+    figure.suptitle(f"Still on the plateau after {epochs} epochs, of {seeds} seeds", fontsize=13)
+    for name, axes in zip(names, row, strict=True):
         _panel(axes, ds, name)
         axes.set_title(style_of(name).name, fontsize=10.5)
-    handles, labels = panels[0].get_legend_handles_labels()
-    spare.legend(handles, labels, loc="center", frameon=False, title="Adam's eps")
+    row[0].legend(title="Adam's eps", loc="center left")
     return figure
 
 

@@ -82,8 +82,10 @@ def spread_over_theory(dataset: xr.Dataset, activation: str) -> Values:
 
     def spread(networks: NDArray[np.intp]) -> float:
         parts = [every[networks][widths[networks] == width] for width in np.unique(widths)]
-        squares = sum(float(np.sum(np.square(part - part.mean()))) for part in parts)
-        return math.sqrt(squares / sum(len(part) - 1 for part in parts))
+        several = [part for part in parts if len(part) > 1]
+        squares = sum(float(np.sum(np.square(part - part.mean()))) for part in several)
+        freedom = sum(len(part) - 1 for part in several)
+        return math.sqrt(squares / freedom) if freedom else math.nan
 
     return jackknife(spread, len(every))
 

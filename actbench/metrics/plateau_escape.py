@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import xarray as xr
 
 from actbench.metrics._values import Metric, Values, values
@@ -37,20 +36,8 @@ def escape_epoch_ratio(
     )
 
 
-def plateau_gradient_slope(
-    dataset: xr.Dataset, activation: str, depth: int, over_depth: int, adam_eps: float
-) -> Values:
-    """Decades per hidden layer by which the gradient on the plateau falls, per seed."""
-    shallow, deep = (
-        plateau_gradient_over_eps(dataset, activation, d, adam_eps) for d in (depth, over_depth)
-    )
-    decades: Values = np.log10(shallow / deep) / (over_depth - depth)
-    return decades
-
-
 METRICS: tuple[Metric, ...] = (
     escape_epoch_at,
     escape_epoch_ratio,
     plateau_gradient_over_eps,
-    plateau_gradient_slope,
 )
