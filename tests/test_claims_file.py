@@ -103,6 +103,56 @@ def test_a_good_file_loads(tmp_path: Path) -> None:
     assert relation.value == 0.7
 
 
+def variant(**changes: Any) -> dict[str, Any]:
+    """The good file with a third claim that judges the first one's statement once more."""
+    content = good()
+    third = {**copy.deepcopy(content["claim"][0]), "id": "third", "variant_of": "first", **changes}
+    return {**content, "claim": [*content["claim"], third]}
+
+
+def test_a_variant_stands_beside_what_it_is_of(tmp_path: Path) -> None:
+    """Whichever of a statement's claims is asked for, all are told, the first one first."""
+    loaded = claims.load(write(tmp_path / "claims.toml", variant()))
+    for name in ("first", "third"):
+        assert [c.id for c in loaded.alike(loaded.get(name))] == ["first", "third"]
+    assert [c.id for c in loaded.alike(loaded.get("second"))] == ["second"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"variant_of": "frist"}, "no claim has the id 'frist'. Did you mean 'first'"),
+        ({"variant_of": "third"}, "'third' is a variant itself; name the claim that states it"),
+        ({"published": 0.7}, "'first' differs in 'ours' or 'published', so it is another"),
+        ({"ours": True}, "'first' differs in 'ours' or 'published', so it is another"),
+    ],
+)
+def test_a_variant_of_nothing_is_refused(
+    tmp_path: Path, changes: dict[str, Any], text: str
+) -> None:
+    """What it names must be there, state it first, and state the same."""
+    with pytest.raises(ActbenchError) as caught:
+        claims.load(write(tmp_path / "claims.toml", variant(**changes)))
+    assert f"claim 'third', field 'variant_of': {text}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("relation", "text"),
+    [
+        ({"relative": True}, "a tolerance is 'relative' or in 'decades', not both"),
+        ({"value": -1.0}, "a tolerance in decades needs a value above 0"),
+    ],
+)
+def test_decades_need_a_value_above_zero(
+    tmp_path: Path, relation: dict[str, Any], text: str
+) -> None:
+    """And are no share of it."""
+    content = good()
+    content["claim"][0]["relation"] |= {"decades": True, **relation}
+    with pytest.raises(ActbenchError, match=text):
+        claims.load(write(tmp_path / "claims.toml", content))
+
+
 BAD = [
     (
         "claim.0.metric.name",

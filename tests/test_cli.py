@@ -867,6 +867,54 @@ def test_one_claim_in_full(actbench: Callable[..., Ended]) -> None:
     assert shown["measured"].startswith("with torch ")
 
 
+@pytest.mark.parametrize(
+    ("asked", "beside"),
+    [
+        ("sigmoid-fails-completely", r"sigmoid-fails-completely-as-run.*depth=11.*: reproduced;"),
+        ("sigmoid-fails-completely-as-run", r"sigmoid-fails-completely, .*: not_reproduced;"),
+    ],
+)
+def test_both_answers_stand_in_one_place(
+    actbench: Callable[..., Ended], asked: str, beside: str
+) -> None:
+    """As documented and as run: whichever is asked for, the other one is told."""
+    ended = actbench("claims", "show", asked)
+    assert ended.code == 0
+    assert re.search(rf"^  beside     {beside}", ended.out, re.MULTILINE)
+
+
+def test_a_protocol_runs_by_its_name(actbench: Callable[..., Ended], tmp_path: Path) -> None:
+    """Into the file that its claims are judged from, with the seeds that were asked for."""
+    ended = actbench("run", "closed-forms", "--protocol", "closed-forms", "--quiet")
+    assert (ended.code, ended.err) == (0, "")
+    assert (tmp_path / "results" / "closed_forms.nc").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["sine-regression", "--protocol", "as-rum"], "unknown protocol 'as-rum'; known: "),
+        (
+            ["gradient-flow", "--protocol", "as-run"],
+            "protocol 'as-run' runs sine-regression, but gradient-flow was asked for. Give it: "
+            "actbench run sine-regression --protocol as-run",
+        ),
+        (
+            ["sine-regression", "--protocol", "as-run", "--depth", "10"],
+            "protocol 'as-run' decides every setting, but --depth was given too. Leave it out, or "
+            "leave out --protocol and give each setting",
+        ),
+    ],
+)
+def test_a_protocol_decides_alone(
+    actbench: Callable[..., Ended], arguments: list[str], text: str
+) -> None:
+    """What is not there, another experiment's, or at odds with it is refused."""
+    ended = actbench("run", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"actbench: error: {text}")
+
+
 def test_a_slow_claim_says_how_to_train_it(actbench: Callable[..., Ended]) -> None:
     """What is judged from the store unless asked for names the option that trains it."""
     ended = actbench("claims", "show", "deep-leaky-relu-learns-with-skip-connections")

@@ -33,13 +33,12 @@ def findings(ds: xr.Dataset) -> list[str]:
 def _of(ds: xr.Dataset, key: str, eps: float) -> list[str]:
     depths = ds["depth"].to_numpy().tolist()
     stays = {depth: np.isinf(escape_epoch_at(ds, key, depth, eps)).sum() for depth in depths}
-    shares = listed(f"{count} at {depth}" for depth, count in stays.items())
+    shares = listed(f"{count} with {depth}" for depth, count in stays.items())
     small = {d: float(np.median(plateau_gradient_over_eps(ds, key, d, eps))) for d in depths}
-    over = listed(f"{number(share)} at {depth}" for depth, share in small.items())
+    over = listed(f"{number(share)} with {depth}" for depth, share in small.items())
     return [
-        f"Of {ds.sizes['seed']} {name(key)} networks so many never leave the plateau of the best "
-        f"constant in {ds.sizes['epoch']} epochs with an eps of {eps:g}, by hidden layers: "
-        f"{shares}.",
+        f"With an eps of {eps:g}, so many of {ds.sizes['seed']} {name(key)} networks stay on the "
+        f"plateau of the best constant for all {ds.sizes['epoch']} epochs: {shares} hidden layers.",
         "On the plateau layer 1 has this gradient magnitude in units of that eps, below which "
-        f"Adam's steps shrink with the gradient: {over}.",
+        f"Adam's steps shrink with the gradient: {over} hidden layers.",
     ]
