@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from matplotlib.container import ErrorbarContainer
 
 from actbench import activations, datasets, initializers, targets
 from actbench.errors import ActbenchError
@@ -140,6 +141,7 @@ def test_the_figure_shows_each_share_with_its_interval() -> None:
     """Points at the shares, bars at the Clopper-Pearson ends, the study's two depths marked."""
     axes = depth_decides(stayed({10: 0.0, 11: 0.85, 13: 1.0})).axes[0]
     curve = axes.containers[0]
+    assert isinstance(curve, ErrorbarContainer)
     np.testing.assert_array_equal(curve.lines[0].get_xydata(), [[10, 0], [11, 0.85], [13, 1]])
     bars = curve.lines[2][0].get_segments()
     for count, bar in zip((0, 17, 20), bars, strict=True):
