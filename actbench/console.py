@@ -88,8 +88,9 @@ def final_mse_table(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> Table:
         values = dataset["final_mse"].sel(activation=name).to_numpy()
         low, median, high = quantiles(values)
         claim = claims.get(str(name))
-        published = _number(claim.published) if claim and claim.published else "-"
-        found = (_number(median), f"{_number(low)} - {_number(high)}", _number(float(values[0])))
+        published = _digits(claim.published) if claim and claim.published else "-"
+        first = _digits(float(values[0]))
+        found = (_number(median), f"{_number(low)} - {_number(high)}", first)
         table.add_row(
             str(name),
             *((published, *found, _agreement(claim, median)) if claims else found),
@@ -100,6 +101,11 @@ def final_mse_table(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> Table:
 
 def _number(value: float) -> str:
     return f"{value:.4g}"
+
+
+def _digits(value: float) -> str:
+    """As many digits as float32 and the study's own file of losses have."""
+    return f"{round(value, 7):.7g}" if 1e-4 < abs(value) < 1e3 else _number(value)
 
 
 def _holds(claim: Claim, value: float) -> bool:

@@ -33,6 +33,8 @@ DEFINITIONS: Mapping[str, tuple[str, str]] = {
     "error_slope": ("growth of one network's error_signal per layer toward the output", "decade"),
     "epoch_duration_s": ("processor time of one epoch of a plain training loop", "s"),
     "epoch_cost": ("epoch_duration_s over that of ReLU in the same round", "1"),
+    "plateau_gradient": ("gradient magnitude of layer 1 at the epoch that the protocol names", "1"),
+    "adam_eps": ("what Adam adds to the root of its second moment", "1"),
     "weight_displacement": ("distance of a layer's weights from their start, over their norm", "1"),
     "value": ("the activation at z", "1"),
     "derivative": ("derivative of the activation at z", "1"),

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -100,7 +100,10 @@ def random_stream() -> Iterator[None]:
 
 
 def seeded_network(
-    architecture: Architecture, initializer: Initializer, seed: int
+    architecture: Architecture,
+    initializer: Initializer,
+    seed: int,
+    before: Sequence[Architecture] = (),
 ) -> nn.Sequential:
     """Build one network from its seed alone, leaving torch's random stream as it was.
 
@@ -108,12 +111,16 @@ def seeded_network(
         architecture: Shape and activation.
         initializer: How each linear layer is drawn.
         seed: Seed of torch's generator, at least 0.
+        before: Networks that a script which sets its seed once draws before this one.
 
     Returns:
-        The network, as ``reference_network`` gives it right after ``torch.manual_seed(seed)``.
+        The network, as ``reference_network`` gives it after ``torch.manual_seed(seed)`` and the
+        networks before it.
     """
     with random_stream():
         torch.manual_seed(seed)
+        for earlier in before:
+            reference_network(earlier, initializer)
         return reference_network(architecture, initializer)
 
 

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from actbench import claims, console, report, terminal
 from actbench.claims import evidence, ledger
-from actbench.errors import ActbenchError
+from actbench.errors import ActbenchError, unknown_name
 from actbench.experiments import EXPERIMENTS, Experiment
 from actbench.experiments import get as get_experiment
 from actbench.files import write_atomic
-from actbench.findings.sine_regression import against_published, other_than_stated
+from actbench.findings.sine_regression import (
+    against_published,
+    other_than_stated,
+    protocol_of_run,
+)
 from actbench.results import Outcome, fulfil
 from actbench.stopwatch import duration
 
@@ -129,6 +133,42 @@ def make_config(experiment: Experiment, settings: dict[str, Any]) -> Any:
     return factory(**settings)
 
 
+def job_of_protocol(name: str, experiments: Sequence[Experiment], settings: dict[str, Any]) -> Job:
+    """Prepare what a protocol of the study's claims runs, into the file that they are judged from.
+
+    Args:
+        name: The protocol's name.
+        experiments: What was asked to run: its experiment alone.
+        settings: What else was given: seeds, device and threads alone, as the protocol is the rest.
+
+    Returns:
+        The job.
+
+    Raises:
+        ActbenchError: No protocol has the name, it runs another experiment, or a setting was given
+            that is the protocol's to decide.
+    """
+    file = claims.published()
+    if name not in file.protocol:
+        raise unknown_name("protocol", name, file.protocol)
+    protocol = file.protocol[name]
+    if [e.key for e in experiments] != [protocol.experiment]:
+        raise ActbenchError(
+            f"protocol {name!r} runs {protocol.experiment}, but "
+            f"{' and '.join(e.key for e in experiments)} was asked for. Give it: actbench run "
+            f"{protocol.experiment} --protocol {name}"
+        )
+    for key in settings.keys() - {"seeds", "device", "threads"}:
+        raise ActbenchError(
+            f"protocol {name!r} decides every setting, but {_OPTIONS[key]} was given too. Leave it "
+            "out, or leave out --protocol and give each setting"
+        )
+    seeds = {} if protocol.seeds is None else {"seeds": protocol.seeds}
+    config = make_config(experiments[0], {**protocol.settings, **seeds, **settings})
+    variant = evidence.file_name(name, protocol) if protocol.settings else None
+    return Job(experiments[0], config, variant)
+
+
 def ledger_of(out: Path) -> list[Judgment]:
     """Judge the study's claims from a folder of results.
 
@@ -186,7 +226,7 @@ class Session:
         final = outcome.dataset.get("final_mse")
         # A grid over depths or targets has too many cells for a table; its figures show them.
         if final is not None and set(final.dims) == {"activation", "seed"}:
-            about = claims.final_loss_claims(claims.published())
+            about = claims.final_loss_claims(claims.published(), protocol_of_run(outcome.dataset))
             comparable = {} if other_than_stated(outcome.dataset) else about
             screen.print(console.final_mse_table(outcome.dataset, comparable))
             for bars in console.gradient_bars(outcome.dataset, screen.width):

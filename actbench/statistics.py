@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -53,6 +53,46 @@ def seeds_for_median(alpha: float) -> int:
         The smallest n with 2 x 0.5^n <= alpha.
     """
     return max(1, math.ceil(1 - math.log2(alpha)))
+
+
+FEWEST_FOR_MEAN = 16
+"""Below, the mean of what is not normal is too far from normal for ``mean_interval``."""
+
+
+def mean_interval(values: ArrayLike, alpha: float) -> tuple[float, float] | None:
+    """Return Student's confidence interval of the mean.
+
+    Args:
+        values: One finite value per seed or network.
+        alpha: Largest probability of missing the mean, between 0 and 1.
+
+    Returns:
+        Low and high end, or ``None`` where there are too few values.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    if len(given) < FEWEST_FOR_MEAN:
+        return None
+    half = stats.t.ppf(1 - alpha / 2, len(given) - 1) * given.std(ddof=1) / math.sqrt(len(given))
+    return float(given.mean() - half), float(given.mean() + half)
+
+
+def jackknife(pooled: Callable[[NDArray[np.intp]], float], rows: int) -> NDArray[np.float64]:
+    """Give a value that is pooled over networks its sampling error, as one number per network.
+
+    Args:
+        pooled: Computes it from some of the networks, by their places.
+        rows: How many networks there are; of fewer than 2 nothing is known.
+
+    Returns:
+        Tukey's pseudo-values n t - (n - 1) t_i, with t_i without network i; shape ``(rows,)``.
+        Their mean is t with its bias corrected, their scatter its error (Efron and Tibshirani
+        1993, section 11.5).
+    """
+    if rows < 2:
+        return np.full(rows, math.nan)
+    every = np.arange(rows)
+    without = np.array([pooled(np.delete(every, place)) for place in every])
+    return rows * pooled(every) - (rows - 1) * without
 
 
 def proportion_interval(successes: int, trials: int, alpha: float) -> tuple[float, float]:

@@ -305,7 +305,7 @@ def test_what_is_printed_is_what_is_stored(actbench: Callable[..., Ended], tmp_p
         (cells,) = [line.split() for line in ended.out.splitlines() if line.split()[:1] == [name]]
         first = values.sel(seed=42).item()
         assert cells[1] == f"{values.median().item():.4g}"
-        assert cells[-1] == f"{first:.4g}"
+        assert cells[-1] == f"{round(first, 7):.7g}"
     assert max(len(line) for line in ended.out.splitlines()) <= 80
     assert "Note: Other settings than the study's (epochs " in squeezed(ended.out)
 
@@ -358,7 +358,7 @@ def test_quiet_prints_errors_only(actbench: Callable[..., Ended]) -> None:
 
 
 # Recovered, robust and deep networks of eight activations; then five widths of four.
-FLOW_STEPS = 8 * (4 + 5 * 200 + 5 * 64) + 4 * (64 + 64 + 48 + 24 + 12)
+FLOW_STEPS = 8 * (4 + 5 * 200 + 5 * 200) + 4 * (64 + 64 + 48 + 24 + 12)
 
 
 @pytest.mark.parametrize(
@@ -712,7 +712,7 @@ def test_too_few_seeds_are_no_change(actbench: Callable[..., Ended]) -> None:
     assert actbench("claims").code == 0
     shown = actbench("claims", "show", "three-epochs-teach-nothing")
     assert re.search(r"to flip    \d+ seeds instead of 2$", shown.out, re.MULTILINE)
-    assert "interval   none, error level 0.002" in shown.out
+    assert "interval   none, error level 0.005" in shown.out
 
 
 FIELDS = {
@@ -744,8 +744,10 @@ def test_claims_as_json(actbench: Callable[..., Ended], tmp_path: Path) -> None:
         assert row["verdict"] == row["expected"]
         assert row["verdict"] in VERDICTS.split(", ")
         if row["verdict"] != "not_testable":
-            low, high = row["interval"]
-            assert low <= row["measured"] <= high
+            # JSON has no infinity: an epoch that is never reached is null there.
+            ends = [row["interval"][0], row["measured"], row["interval"][1]]
+            finite = [end for end in ends if end is not None]
+            assert finite == sorted(finite)
             # Fewer than are needed to confirm "every seed" can be enough to refute it.
             assert row["seeds"] >= row["seeds_needed"] or row["verdict"] == "not_reproduced"
     one = {row["id"]: row for row in rows}["relu-final-mse"]
@@ -808,10 +810,12 @@ def test_claims_of_one_experiment(actbench: Callable[..., Ended]) -> None:
 
 def test_claims_of_an_experiment_with_a_verdict(actbench: Callable[..., Ended]) -> None:
     """The two choices can be combined, and the counts are of what is shown."""
-    ended = actbench("claims", "--experiment", "closed-forms", "--verdict", "not_reproduced")
+    ended = actbench(
+        "claims", "--experiment", "activation-derivatives", "--verdict", "not_reproduced"
+    )
     assert ended.code == 0
-    assert "documents-agree-on-the-losses" in ended.out
-    assert ended.out.splitlines()[-1] == "1 claims: 1 not_reproduced; all as expected"
+    assert "gelu-derivative-min" in ended.out
+    assert ended.out.splitlines()[-1] == "2 claims: 2 not_reproduced; all as expected"
     none = actbench("claims", "--experiment", "closed-forms", "--verdict", "inconclusive")
     assert none.code == 0
     assert none.out.splitlines()[-1] == "0 claims: none; all as expected"
@@ -865,6 +869,54 @@ def test_one_claim_in_full(actbench: Callable[..., Ended]) -> None:
     assert re.fullmatch(r"0\.000\d+ to 0\.00\d+, error level 0\.0001", shown["interval"])
     assert shown["rerun"] == f"pytest 'tests/test_claims.py::test_claim[{name}]'"
     assert shown["measured"].startswith("with torch ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "beside"),
+    [
+        ("sigmoid-fails-completely", r"sigmoid-fails-completely-as-run.*depth=11.*: reproduced;"),
+        ("sigmoid-fails-completely-as-run", r"sigmoid-fails-completely, .*: not_reproduced;"),
+    ],
+)
+def test_both_answers_stand_in_one_place(
+    actbench: Callable[..., Ended], asked: str, beside: str
+) -> None:
+    """As documented and as run: whichever is asked for, the other one is told."""
+    ended = actbench("claims", "show", asked)
+    assert ended.code == 0
+    assert re.search(rf"^  beside     {beside}", ended.out, re.MULTILINE)
+
+
+def test_a_protocol_runs_by_its_name(actbench: Callable[..., Ended], tmp_path: Path) -> None:
+    """Into the file that its claims are judged from, with the seeds that were asked for."""
+    ended = actbench("run", "closed-forms", "--protocol", "closed-forms", "--quiet")
+    assert (ended.code, ended.err) == (0, "")
+    assert (tmp_path / "results" / "closed_forms.nc").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["sine-regression", "--protocol", "as-rum"], "unknown protocol 'as-rum'; known: "),
+        (
+            ["gradient-flow", "--protocol", "as-run"],
+            "protocol 'as-run' runs sine-regression, but gradient-flow was asked for. Give it: "
+            "actbench run sine-regression --protocol as-run",
+        ),
+        (
+            ["sine-regression", "--protocol", "as-run", "--depth", "10"],
+            "protocol 'as-run' decides every setting, but --depth was given too. Leave it out, or "
+            "leave out --protocol and give each setting",
+        ),
+    ],
+)
+def test_a_protocol_decides_alone(
+    actbench: Callable[..., Ended], arguments: list[str], text: str
+) -> None:
+    """What is not there, another experiment's, or at odds with it is refused."""
+    ended = actbench("run", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"actbench: error: {text}")
 
 
 def test_a_slow_claim_says_how_to_train_it(actbench: Callable[..., Ended]) -> None:

@@ -67,6 +67,30 @@ def escapes(metric: Metric, values: Values) -> xr.Dataset:
     )
 
 
+def plateaus(metric: Metric, values: Values) -> xr.Dataset:
+    """Losses that leave the plateau at the given epochs in one cell, at epoch 500 in the others."""
+    cell, other = (escapes(metric, v)["loss"][0] for v in (values, np.full_like(values, 500)))
+    depths = [metric["depth"], metric.get("over_depth", 99)]
+    epsilons = [metric["adam_eps"], metric.get("over_adam_eps", 9.0)]
+    return xr.Dataset(
+        {
+            "loss": (
+                ("activation", "depth", "adam_eps", "seed", "epoch"),
+                np.array([[[cell, other], [other, other]]]),
+            )
+        },
+        coords={"activation": [metric["activation"]], "depth": depths, "adam_eps": epsilons},
+    )
+
+
+def of_seed(metric: Metric, values: Values) -> xr.Dataset:
+    """One seed's loss and gradient, at the one epoch and layer that are asked for."""
+    places = {name: [metric[name]] for name in ("activation", "seed")}
+    at = {k: [metric[k]] for k in ("epoch", "recorded_epoch", "layer") if k in metric}
+    name = "gradient_magnitude" if "layer" in metric else "loss"
+    return xr.Dataset({name: values[0]}).expand_dims({**places, **at})
+
+
 def displaced(metric: Metric, values: Values) -> xr.Dataset:
     """Weights of one layer that moved so far; the other activation's moved by their norm."""
     dataset = per_member(metric, "weight_displacement", values)
@@ -83,12 +107,13 @@ def first_gradients(metric: Metric, values: Values) -> xr.Dataset:
 
 
 def recovered(metric: Metric, values: Values) -> xr.Dataset:
-    """One network's ratio, and magnitudes of which the first is 1."""
+    """One network's ratio, and magnitudes of which the first is 1, or larger than the value."""
     layer = metric.get("layer", 2)
+    first = max(1.0, 2 * values[0]) if metric["name"] == "recovered_smallest" else 1.0
     return xr.Dataset(
         {
             "gradient_ratio": (("activation", "depth"), [values[:1]]),
-            "gradient_magnitude": (("activation", "depth", "layer"), [[[1.0, values[0]]]]),
+            "gradient_magnitude": (("activation", "depth", "layer"), [[[first, values[0]]]]),
         },
         coords={
             "activation": [metric["activation"]],
@@ -137,14 +162,14 @@ def deep(metric: Metric, variable: str, values: Values) -> xr.Dataset:
 
 
 def deep_slope(metric: Metric, values: Values) -> xr.Dataset:
-    """One network whose error signal grows so many decades per layer, beyond theory if asked."""
+    """Networks whose error signal grows so many decades per layer, beyond theory if asked."""
     signal = 10.0 ** (values[0] * np.arange(51))
     if metric["name"] == "theory_gap":
         x = np.linspace(-np.pi, np.pi, 4)
         initializer = initializers.get(metric["initializer"])
         expected = theory.predict(metric["activation"], initializer, x, depth=50, width=64)
         signal = signal * expected.error_signal_rms
-    return deep(metric, "deep_error_signal", signal[None])
+    return deep(metric, "deep_error_signal", np.tile(signal, (len(values), 1)))
 
 
 def deep_ends(metric: Metric, variable: str, values: Values, at: int) -> xr.Dataset:
@@ -156,11 +181,13 @@ def deep_ends(metric: Metric, variable: str, values: Values, at: int) -> xr.Data
 
 
 def spread(metric: Metric, values: Values) -> xr.Dataset:
-    """Two networks of width 64 whose slopes differ by so many times what theory says."""
+    """Networks of width 64 whose slopes differ by so many times what theory says."""
     initializer = initializers.get("he_normal")
     q = theory.predict(metric["activation"], initializer, [1.0], depth=6, width=64).q
     expected = theory.slope_spread(metric["activation"], q, width=64, first=1, last=6)
-    slopes = values[0] * expected / np.sqrt(2) * np.array([1.0, -1.0])
+    # Of n values +1 and -1, as many of each, the variance is n / (n - 1), with or without any one.
+    half = len(values) // 2
+    slopes = values[0] * expected * np.sqrt(1 - 0.5 / half) * np.tile([1.0, -1.0], half)
     dataset = xr.Dataset(
         {"error_slope": (("spread_activation", "width", "network"), slopes[None, None])},
         coords={"spread_activation": [metric["activation"]], "width": [64]},
@@ -275,6 +302,14 @@ MAKERS: Mapping[str, Callable[[Metric, Values], xr.Dataset]] = {
     "recovered_ratio": recovered,
     "recovered_magnitude": recovered,
     "recovered_spread": recovered,
+    "recovered_smallest": recovered,
+    "loss_of_seed": of_seed,
+    "gradient_of_seed": of_seed,
+    "escape_epoch_at": plateaus,
+    "escape_epoch_ratio": lambda m, v: plateaus(m, 500 * v),
+    "plateau_gradient_over_eps": lambda m, v: xr.Dataset(
+        {"plateau_gradient": ("seed", v * m["adam_eps"])}
+    ).expand_dims({k: [m[k]] for k in ("activation", "depth", "adam_eps")}),
     "robust_ratio": robust("robust_gradient_magnitude", lambda d: d + 1, lambda d: 1),
     "ratio_factor": robust("robust_gradient_magnitude", lambda d: d + 1, lambda d: 1),
     "error_share": robust("error_signal", lambda d: 1, lambda d: d),
@@ -303,9 +338,9 @@ MAKERS: Mapping[str, Callable[[Metric, Values], xr.Dataset]] = {
     "closed_form": lambda m, v: xr.Dataset(
         {m["quantity"]: ("target", v[:1])}, coords={"target": [m["target"]]}
     ),
-    "document_ratio": lambda m, v: xr.Dataset(
-        {"report_over_card": ("activation", v[:1])}, coords={"activation": [m["activation"]]}
-    ),
+    "largest_derivative_at": lambda m, v: derivative(m, v, -1.0).assign_coords(z=[9.0, v[0]]),
+    "smallest_derivative_above_zero": lambda m, v: derivative(m, v, 1.0).assign_coords(z=[1, 2]),
+    "largest_derivative_step": lambda m, v: derivative(m, 0 * v, v[0]).assign_coords(z=[1, 2]),
 }
 """Metric to a function that makes a dataset on which the metric has given values."""
 
@@ -324,6 +359,8 @@ def outside(relation: Relation) -> list[float]:
     """Values that do not satisfy a relation, far from it and just beyond its ends."""
     low, high = relation.bounds
     if relation.kind == "equals":
+        if relation.decades:
+            return [low * 0.99, high * 1.01, high * 1.4]
         width = relation.half_width
         return [low - 0.001 * width, high + 0.001 * width, high + 100 * width]
     end = low if relation.kind == "above" else high
@@ -365,10 +402,12 @@ def agreements(claim: Claim) -> list[float]:
 def dataset_for(claim: Claim, value: float) -> xr.Dataset:
     """A dataset of 200 seeds on which the claim's metric is the value."""
     made = MAKERS[str(claim.metric["name"])](claim.metric, np.full(SEEDS, value))
-    wanted = math.ceil(value) if claim.metric["name"] == "escape_epoch" else value
+    steps = {"escape_epoch": 1, "escape_epoch_at": 1, "escape_epoch_ratio": 500}
+    step = steps.get(str(claim.metric["name"]))
+    wanted = math.ceil(value * step) / step if step else value
     found = metrics.measure(claim.metric, made)
     assert len(found) == (1 if claim.quantifier == "exact" else SEEDS)
-    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-14)
     return made
 
 
@@ -422,7 +461,9 @@ def test_one_stored_measurement_gone_wrong_fails_the_test(subject: Claim) -> Non
     for value in contradictions(subject):
         # The spread over seeds stays what it was, in proportion.
         center = float(np.median(stored))
-        spread = 1e-5 * np.clip(np.nan_to_num(stored / center - 1), -1, 1) if center else 0.0
+        scale = center if center and math.isfinite(center) else math.inf
+        with np.errstate(invalid="ignore"):
+            spread = 1e-5 * np.clip(np.nan_to_num(stored / scale - 1), -1, 1)
         moved = value + spread * abs(value)
         # As many seeds as the wording needs: on fewer an agreeing "every" is skipped, not judged.
         enough = stored.shape if subject.quantifier == "exact" else SEEDS

@@ -184,7 +184,7 @@ def test_each_verdict_has_its_outcome(suite: tuple[pytest.Pytester, Path]) -> No
             "measured: measured 0.4975; published 0.6",
             "look at:  actbench claims show broken",
             "ERROR test_judged.py::test_claim[[]error-in-code] - actbench.errors.*",
-            "SKIPPED*needs 11 seeds, 2 were run",
+            "SKIPPED*needs 8 seeds, 2 were run",
             "SKIPPED*not testable: nothing here decides",
             "1 inconclusive, 2 not_reproduced, 4 reproduced",
             "judged from stored measurements (--slow trains them): stored",

@@ -150,7 +150,7 @@ def test_every_option_of_the_command_can_be_named() -> None:
     from actbench.cli.studying import run
     from actbench.session import _OPTIONS
 
-    others = {"experiments", "out", "quiet", "dry_run", "overwrite"}
+    others = {"experiments", "protocol", "out", "quiet", "dry_run", "overwrite"}
     plural = {"activation": "activations", "target": "targets"}
     given = {plural.get(name, name) for name in run.__annotations__}
     assert given - others - {"return"} == _OPTIONS.keys()

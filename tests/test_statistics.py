@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actbench.statistics import (
+    jackknife,
+    mean_interval,
     median_interval,
     noise_of_median,
     proportion_interval,
@@ -53,6 +55,30 @@ def test_median_interval_covers_a_skewed_distribution_as_often_as_promised() -> 
     # For n = 20 the sixth smallest and largest are taken: 2 P(B < 6) = 0.0414.
     assert float(miss_probability(20, 6)) == pytest.approx(0.0414, abs=1e-4)
     assert covered == pytest.approx(1 - 0.0414, abs=4 * math.sqrt(0.0414 * 0.9586 / 2000))
+
+
+def test_mean_interval_covers_as_often_as_promised() -> None:
+    """Of 4000 seeded normal samples of 16 the share that encloses the mean is 1 - alpha."""
+    samples = np.random.default_rng(2).normal(size=(4000, 16))
+    intervals = [mean_interval(sample, 0.05) for sample in samples]
+    covered = np.mean([i is not None and i[0] <= 0 <= i[1] for i in intervals])
+    assert covered == pytest.approx(0.95, abs=4 * math.sqrt(0.05 * 0.95 / 4000))
+    assert mean_interval(samples[0, :15], 0.05) is None
+
+
+def test_the_jackknife_of_a_mean_is_its_values() -> None:
+    """Pseudo-values of the mean are the values, so that their mean is it and their error is its."""
+    values = np.array([1.0, 4.0, -2.0, 7.0])
+    found = jackknife(lambda rows: float(values[rows].mean()), len(values))
+    np.testing.assert_allclose(found, values)
+    assert np.isnan(jackknife(lambda rows: 1.0, 1)).all()
+
+
+def test_the_jackknife_takes_the_bias_of_a_plain_variance() -> None:
+    """The mean of its pseudo-values is the unbiased variance (Efron and Tibshirani 1993)."""
+    values = np.array([1.0, 4.0, -2.0, 7.0, 3.0])
+    found = jackknife(lambda rows: float(values[rows].var()), len(values))
+    assert found.mean() == pytest.approx(values.var(ddof=1))
 
 
 @pytest.mark.parametrize("alpha", [*ALPHAS, *(0.01 / n for n in range(1, 200)), 0.9, 1.0])

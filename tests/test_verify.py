@@ -125,12 +125,12 @@ def test_too_few_seeds_are_no_pass(
     path = tmp_path / "mine.toml"
     path.write_text(WITH_NETWORKS.replace("seeds = 12\n", ""), encoding="utf-8")
     code, out, _ = verify("mine.toml", "--seeds", "3", "--threads", "1", "--device", "cpu")
-    assert (code, out.splitlines()[-1]) == (1, "Undecided: few-die needs 9. Give --seeds 9")
+    assert (code, out.splitlines()[-1]) == (1, "Undecided: few-die needs 8. Give --seeds 8")
     path.write_text(WITH_NETWORKS.replace("seeds = 12", "seeds = 3"), encoding="utf-8")
     code, _, err = verify("mine.toml", "--out", "other")
     assert code == 2
     assert (
-        "claim 'few-die' needs 9 seeds for 'reproduced' with quantifier 'median', but protocol "
+        "claim 'few-die' needs 8 seeds for 'reproduced' with quantifier 'median', but protocol "
         "'other' fixes 3; raise its seeds" in err
     )
     assert not (tmp_path / "other").exists()
@@ -259,7 +259,8 @@ MISTAKES = [
         'name = "stability_border", activation = "relu", skip = 0, depth = 5',
         "claim 'best-constant', field 'metric': 'stability_border' is computed from stability, but "
         "the claim's protocol runs closed-forms, whose metrics are derivative_min, derivative_max, "
-        "derivative_at, closed_form, document_ratio",
+        "derivative_at, largest_derivative_at, smallest_derivative_above_zero, "
+        "largest_derivative_step, closed_form",
     ),
     (
         'protocol = "floors"',
@@ -272,8 +273,8 @@ MISTAKES = [
         '"signal-propagaton"',
         "protocol 'other', field 'experiment': there is no experiment 'signal-propagaton'. Did you "
         "mean 'signal-propagation'? (known: sine-regression, gradient-flow, activation-statistics, "
-        "stability, capacity, training-dynamics, activation-derivatives, closed-forms, "
-        "signal-propagation, moment-map)",
+        "stability, capacity, training-dynamics, plateau-escape, activation-derivatives, "
+        "closed-forms, signal-propagation, moment-map)",
     ),
     (
         'activations = ["relu"]',

@@ -128,6 +128,7 @@ def _flow(initializers: tuple[str, ...]) -> dict[str, Any]:
         "depths": (5,),
         "robust_depths": (5,),
         "points": 2,
+        "deep_seeds": 64,
         "spread_widths": (),
     }
 

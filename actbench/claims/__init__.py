@@ -24,18 +24,20 @@ __all__ = [
 ]
 
 
-def final_loss_claims(claims: ClaimsFile) -> dict[str, Claim]:
+def final_loss_claims(claims: ClaimsFile, protocol: str = "stated") -> dict[str, Claim]:
     """Pick the claims about final losses that the study states first, by activation.
 
     Args:
         claims: The study's claims.
+        protocol: Name of the protocol that they are judged under.
 
     Returns:
         Activation key to the first claim in the file about its ``final_mse``.
     """
     chosen: dict[str, Claim] = {}
     for claim in claims.claim:
-        if claim.metric.get("name") == "final_mse" and claim.activation and claim.published:
+        about = claim.protocol == protocol and claim.metric.get("name") == "final_mse"
+        if about and claim.activation and claim.published:
             chosen.setdefault(claim.activation, claim)
     return chosen
 

@@ -46,6 +46,8 @@ class Relation(BaseModel):
         value: The value; for ``equals`` the published one where none is given.
         tolerance: For ``equals``: largest distance that still counts as the same, above 0.
         relative: Whether the tolerance is a share of the value.
+        decades: Whether the tolerance is in decades, for a value above 0 that is known to an order
+            of magnitude: 1 allows from a tenth to ten times of it.
         reason: Why this bound or tolerance and no other.
     """
 
@@ -55,20 +57,29 @@ class Relation(BaseModel):
     value: _Number | None = Field(default=None, allow_inf_nan=False)
     tolerance: _Number | None = Field(default=None, gt=0, allow_inf_nan=False)
     relative: _Flag = False
+    decades: _Flag = False
     reason: str = Field(min_length=1)
 
     @model_validator(mode="after")
     def _check_tolerance(self) -> Relation:
         if (self.kind == "equals") != (self.tolerance is not None):
             raise ValueError("'equals' needs a tolerance, 'above' and 'below' take none")
+        if self.relative and self.decades:
+            raise ValueError("a tolerance is 'relative' or in 'decades', not both")
         return self
 
     @property
     def half_width(self) -> float:
-        """The tolerance in units of the value; infinite for ``above`` and ``below``."""
+        """Half of what ``bounds`` span, on ``scale``; infinite for ``above`` and ``below``."""
         if self.tolerance is None:
             return math.inf
         return self.tolerance * (abs(self._center) if self.relative else 1.0)
+
+    def scale(self, value: float) -> float:
+        """Put a value where the tolerance is the same to both sides: on its own or a log axis."""
+        if not self.decades:
+            return value
+        return math.log10(value) if value > 0 else -math.inf
 
     def contains(self, value: float) -> bool:
         """Tell whether a value satisfies the relation; one that is NaN never does.
@@ -107,6 +118,9 @@ class Relation(BaseModel):
             return self._center, math.inf
         if self.kind == "below":
             return -math.inf, self._center
+        if self.decades:
+            factor = 10**self.half_width
+            return self._center / factor, self._center * factor
         return self._center - self.half_width, self._center + self.half_width
 
 
@@ -137,6 +151,8 @@ class Claim(BaseModel):
         statement: What it says, in our words.
         ours: Whether it is not a statement of the study but this suite's: an explanation of the
             study's numbers, a theory's prediction, or a question that its experiments raise.
+        variant_of: Id of the claim whose statement this one judges once more under another
+            protocol, such as the settings that were run where others were documented.
         protocol: Name of the protocol that decides it; none for a claim that nothing here can.
         metric: Name and arguments of the metric, such as ``{name = "final_mse", activation =
             "relu"}``.
@@ -144,7 +160,8 @@ class Claim(BaseModel):
         relation: What must hold for the claim as stated.
         direction: The weaker statement of ordering or sign, where the claim has one.
         quantifier: ``exact`` for a value that no seed changes, ``median`` for the typical seed,
-            ``every`` for at least ``share`` of all seeds.
+            ``every`` for at least ``share`` of all seeds, ``mean`` for what is pooled over
+            networks, of which the metric gives one pseudo-value per network.
         share: Of all seeds, for ``every``.
         expected: The verdict that is pinned.
         because: Why that verdict is expected; for ``not_testable``, why nothing here can decide.
@@ -156,12 +173,13 @@ class Claim(BaseModel):
     source: str = Field(min_length=1)
     statement: str = Field(min_length=1)
     ours: _Flag = False
+    variant_of: str | None = None
     protocol: str | None = None
     metric: dict[str, Any] = Field(default_factory=dict)
     published: _Number | None = Field(default=None, allow_inf_nan=False)
     relation: Relation | None = None
     direction: Relation | None = None
-    quantifier: Literal["exact", "median", "every"] = "median"
+    quantifier: Literal["exact", "median", "every", "mean"] = "median"
     share: _Number = Field(default=0.95, gt=0, lt=1)
     expected: Verdict
     because: str = Field(min_length=1)
@@ -184,6 +202,8 @@ class Claim(BaseModel):
         for relation in (self.relation, self.direction):
             if relation is not None and relation.value is None:
                 raise ValueError("a relation needs a value, its own or the published one")
+            if relation is not None and relation.decades and (relation.value or 0) <= 0:
+                raise ValueError("a tolerance in decades needs a value above 0")
             if relation is not None and relation.relative and relation.value == 0:
                 raise ValueError("a tolerance can't be relative to a value of 0")
         if self.relation and self.direction and self.relation.includes(self.direction):
@@ -249,10 +269,23 @@ class ClaimsFile(BaseModel):
             return None
         return self._path.parent / "measured"
 
+    def alike(self, claim: Claim) -> tuple[Claim, ...]:
+        """List the claims that judge one statement, each under its own protocol.
+
+        Args:
+            claim: One of them.
+
+        Returns:
+            The statement's first claim and its variants, in the file's order.
+        """
+        first = claim.variant_of or claim.id
+        return tuple(c for c in self.claim if first in {c.id, c.variant_of})
+
     @property
     def alpha(self) -> float:
-        """Error level of one claim, so that all together stay below 1 %."""
-        return 0.01 / len(self.claim)
+        """Error level of one claim, so that all that have a sampling error stay below 1 %."""
+        sampled = [c for c in self.claim if c.relation is not None and c.quantifier != "exact"]
+        return 0.01 / max(1, len(sampled))
 
     def get(self, claim_id: str) -> Claim:
         """Look up a claim by its id.

@@ -18,6 +18,8 @@ _LISTED = {
     "depth": "depths",
     "over_depth": "depths",
     "skip": "skip",
+    "adam_eps": "adam_epsilons",
+    "over_adam_eps": "adam_epsilons",
 }
 """Argument to the setting that lists its values, where an experiment has that setting."""
 
@@ -112,6 +114,8 @@ def _sine_regression(metric: Mapping[str, Any], config: Any) -> dict[str, Coordi
     return {
         "layer": Coordinate(range(1, config.depth + 2), "depth"),
         "epoch": Coordinate(range(config.epochs), "epochs"),
+        "seed": Coordinate(tuple(config.seeds), "seeds"),
+        "recorded_epoch": Coordinate(config.recorded_epochs, "epochs"),
     }
 
 

@@ -40,6 +40,8 @@ def problems(file: ClaimsFile) -> Iterator[str]:
         if claim.id in seen:
             yield f"claim {claim.id!r}, field 'id': stands there twice; give each claim its own"
         seen.add(claim.id)
+        if (variant := _variant_problem(file, claim)) is not None:
+            yield f"claim {claim.id!r}, field 'variant_of': {variant}"
         for problem in _of_claim(claim, file.protocol):
             yield f"claim {claim.id!r}, {problem}"
     # Last: a slip of the pen in a claim's protocol is told as such.
@@ -100,6 +102,20 @@ def _shared_files(file: ClaimsFile) -> Iterator[str]:
                 f"{protocol.experiment} without settings already. Let the claims of both name "
                 "one protocol, or give this one settings of its own"
             )
+
+
+def _variant_problem(file: ClaimsFile, claim: Claim) -> str | None:
+    if claim.variant_of is None:
+        return None
+    first = next((c for c in file.claim if c.id == claim.variant_of), None)
+    if first is None:
+        others = [c.id for c in file.claim if c.id != claim.id]
+        return f"no claim has the id {claim.variant_of!r}. {_instead(claim.variant_of, others)}"
+    if first.variant_of is not None or first is claim:
+        return f"{first.id!r} is a variant itself; name the claim that states it first"
+    if (first.ours, first.published) != (claim.ours, claim.published):
+        return f"{first.id!r} differs in 'ours' or 'published', so it is another statement"
+    return None
 
 
 def _of_claim(claim: Claim, protocols: Mapping[str, Protocol]) -> Iterator[str]:

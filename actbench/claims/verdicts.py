@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from actbench import metrics
 from actbench.claims.claim import Claim, Relation, Verdict
 from actbench.errors import ActbenchError
 from actbench.statistics import (
+    FEWEST_FOR_MEAN,
+    mean_interval,
     median_interval,
     proportion_interval,
     seeds_against_proportion,
@@ -22,6 +25,11 @@ from actbench.statistics import (
 )
 
 _ROUNDING = 1e-9
+_CENTERS: Mapping[str, Callable[[NDArray[np.float64]], np.floating[Any]]] = {
+    "median": np.median,
+    "mean": np.mean,
+}
+"""Quantifiers that judge one typical value by its interval."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ def judge(claim: Claim, dataset: xr.Dataset | None, alpha: float) -> Judgment:
     Args:
         claim: The claim.
         dataset: Of the claim's protocol; ``None`` only for a claim that is not testable.
-        alpha: Error level of this claim, the file's 0.01 / (number of claims).
+        alpha: Error level of this claim, the file's ``alpha``.
 
     Returns:
         The verdict and its evidence. Too few seeds for the claim's wording, or an interval across
@@ -168,6 +176,8 @@ def seeds_needed(claim: Claim, alpha: float) -> int:
         return 1
     if claim.quantifier == "median":
         return seeds_for_median(alpha)
+    if claim.quantifier == "mean":
+        return FEWEST_FOR_MEAN
     if claim.expected is Verdict.NOT_REPRODUCED:
         return seeds_against_proportion(claim.share, alpha)
     return seeds_for_proportion(claim.share, alpha)
@@ -188,8 +198,8 @@ def _satisfied(
             int(_inside(relation, values).sum()), len(values), alpha
         )
         low, high = claim.share, math.inf
-    elif claim.quantifier == "median":
-        interval = median_interval(_against(relation, values), alpha)
+    elif claim.quantifier in _CENTERS:
+        interval = _interval(claim, relation, values, alpha)
         if interval is None:
             return None
         at_least, at_most = interval
@@ -200,6 +210,19 @@ def _satisfied(
     if at_least >= low and at_most <= high:
         return True
     return False if at_most < low or at_least > high else None
+
+
+def _interval(
+    claim: Claim, relation: Relation, values: NDArray[np.float64], alpha: float
+) -> tuple[float, float] | None:
+    """The interval of the median, or of a mean, which is nowhere where a value is not finite."""
+    ordered = _against(relation, values)
+    if claim.quantifier == "median":
+        return median_interval(ordered, alpha)
+    if not np.isfinite(values).all():
+        worst = float(_against(relation, np.array([math.nan]))[0])
+        return worst, worst
+    return mean_interval(values, alpha)
 
 
 def _against(relation: Relation, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -214,17 +237,17 @@ def _summary(
     if claim.quantifier == "every" and claim.relation is not None:
         agreeing = int(_inside(claim.relation, values).sum())
         return agreeing / len(values), proportion_interval(agreeing, len(values), alpha)
-    if claim.quantifier == "median" and claim.relation is not None:
-        ordered = _against(claim.relation, values)
-        return float(np.median(ordered)), median_interval(ordered, alpha)
+    if claim.quantifier in _CENTERS and claim.relation is not None:
+        center = _CENTERS[claim.quantifier](_against(claim.relation, values))
+        return float(center), _interval(claim, claim.relation, values, alpha)
     return float(values[0]), (float(values[0]), float(values[0]))
 
 
 def _extent(claim: Claim, values: NDArray[np.float64], alpha: float) -> tuple[float, float] | None:
     """The values whose distance to the bound is the margin."""
     ordered = values if claim.relation is None else _against(claim.relation, values)
-    if claim.quantifier == "median":
-        return median_interval(ordered, alpha)
+    if claim.quantifier in _CENTERS and claim.relation is not None:
+        return _interval(claim, claim.relation, values, alpha)
     return float(ordered.min()), float(ordered.max())
 
 
@@ -234,6 +257,7 @@ def _margin(relation: Relation, extent: tuple[float, float] | None) -> float | N
     low, high = relation.bounds
     least, most = extent
     if relation.kind == "equals":
+        low, high, least, most = map(relation.scale, (low, high, least, most))
         distance = min(abs(least - low), abs(high - most), abs(least - high), abs(low - most))
         return distance / relation.half_width
     bound = low if relation.kind == "above" else high
@@ -263,7 +287,8 @@ def _sentence(
     between = "too few seeds for an interval"
     if interval is not None:
         between = f"between {interval[0]:.4g} and {interval[1]:.4g}"
-    return f"median {measured:.4g} over {len(values)} seeds, {between}{published}"
+    over = "seeds" if claim.quantifier == "median" else "networks"
+    return f"{claim.quantifier} {measured:.4g} over {len(values)} {over}, {between}{published}"
 
 
 def _to_flip(verdict: Verdict, seeds: int, needed: int, relation: Relation) -> str:

@@ -115,16 +115,21 @@ def claims_show(
         typer.Option("--out", "-o", help="Folder for data and figures.", show_default="results"),
     ] = None,
 ) -> None:
-    """Print one claim with its source, protocol and evidence, and how to rerun just it."""
+    """Print one claim with its source, protocol and evidence, and how to rerun just it.
+
+    Where the same statement is judged under other protocols, such as the settings that were run
+    where others are documented, their verdicts stand beside it.
+    """
     from actbench.claims import ledger, published
 
     with interruptible():
         file = published()
         claim = file.get(claim_id)
         folder: Path = out or context.obj
-        (judgment,) = ledger.from_results(file, folder, [claim])
+        beside = [other for other in file.alike(claim) if other is not claim]
+        judgment, *others = ledger.from_results(file, folder, [claim, *beside])
         stored = not ledger.results_hold(file, claim.protocol, folder)
-        terminal.say(ledger.in_full(judgment, file, stored=stored))
+        terminal.say(ledger.in_full(judgment, file, stored=stored, others=others))
 
 
 claims_app.command("show", help=docstring(claims_show))(claims_show)

@@ -35,6 +35,12 @@ def _complete_initializer(incomplete: str) -> list[str]:
     return [key for key in INITIALIZER_KEYS if key.startswith(incomplete)]
 
 
+def _complete_protocol(incomplete: str) -> list[str]:
+    from actbench.claims import published
+
+    return [name for name in published().protocol if name.startswith(incomplete)]
+
+
 def _complete_target(incomplete: str) -> list[str]:
     from actbench.targets import TARGETS  # loads NumPy
 
@@ -129,6 +135,14 @@ def run(
     dtype: Annotated[
         str | None, typer.Option(help="float32 or float64.", show_default="float32")
     ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="The settings of a protocol of the study's claims, such as as-run.",
+            show_default="none",
+            autocompletion=_complete_protocol,
+        ),
+    ] = None,
     out: Out = Path("results"),
     seeds: Annotated[
         int | None,
@@ -149,6 +163,8 @@ def run(
     """Run chosen experiments, with settings of your own.
 
     Example: actbench run sine-regression -a relu -a tanh --epochs 200 --out mine
+
+    The network that the study ran: actbench run sine-regression --protocol as-run --seeds 1
     """
     with interruptible():
         if seeds is not None:
@@ -171,9 +187,12 @@ def run(
         # What was not asked for is left to each experiment's own defaults.
         settings = {name: value for name, value in asked.items() if value is not None}
         from actbench.own.loading import blaming_own_code
-        from actbench.session import Job, Session, make_config
+        from actbench.session import Job, Session, job_of_protocol, make_config
 
-        jobs = [Job(e, make_config(e, settings)) for e in chosen]
+        if protocol is None:
+            jobs = [Job(e, make_config(e, settings)) for e in chosen]
+        else:
+            jobs = [job_of_protocol(protocol, chosen, settings)]
         session = Session(out, quiet, overwrite)
         with blaming_own_code():
             session.estimate(jobs) if dry_run else session.execute(jobs)

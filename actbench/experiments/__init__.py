@@ -63,6 +63,11 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             "activations, error signals, gradients and learned functions while training",
             resumable=True,
         ),
+        "plateau-escape": Experiment(
+            "plateau-escape",
+            "which depths leave the plateau of the best constant in time, and Adam's eps in it",
+            resumable=True,
+        ),
         "activation-derivatives": Experiment(
             "activation-derivatives", "the derivative of every activation, on a grid"
         ),

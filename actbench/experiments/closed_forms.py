@@ -72,7 +72,8 @@ def run(
 
     Returns:
         Dataset with ``best_constant_mse``, ``best_line_mse`` and ``best_unit_interval_mse
-        (target)``, and ``report_over_card (activation)``.
+        (target)``, ``noise_mse (target)``, the mean square of the noise, and ``report_over_card
+        (activation)``.
     """
     noisy = targets.noisy_sine(config.points)
     x = np.linspace(0, 2 * np.pi, config.points)
@@ -87,6 +88,7 @@ def run(
             "best_constant_mse": ("target", floors[:, 0]),
             "best_line_mse": ("target", floors[:, 1]),
             "best_unit_interval_mse": ("target", floors[:, 2]),
+            "noise_mse": ("target", [float(np.mean(np.square(noisy.noisy - noisy.clean))), 0, 0]),
             "report_over_card": ("activation", [_REPORT[a] / _CARD[a] for a in _CARD]),
         },
         coords={"target": list(values), "activation": list(_CARD)},

@@ -25,9 +25,10 @@ from actbench.checkpoints import Checkpoint, compute_now
 from actbench.errors import require_positive_int
 from actbench.experiments._losses import first_non_finite, mean_square_error
 from actbench.experiments._protocol import protocol_of
+from actbench.experiments._random_state import members, order_of, stated
 from actbench.networks import Architecture
 from actbench.torch_state import pinned_state
-from actbench.training import Member, Schedule, Training, require_runnable, train
+from actbench.training import Schedule, Training, require_runnable, train
 
 STUDY_ACTIVATIONS = ("linear", "sigmoid", "relu", "leaky_relu", "gelu")
 _RECORDED_EPOCHS = (0, 1, 10, 100, 499)
@@ -54,6 +55,9 @@ class Config:
             study's main run, advised by it for very deep networks.
         points: Inputs, evenly spaced on [-pi, pi], at least 2; stated.
         noise_std: Standard deviation of the noise on the targets, at least 0; stated.
+        drawn_in_order: Activations whose networks are drawn in this order from one random state,
+            which is set to the member's seed once, whether or not all of them are trained; by
+            default it is set again for each network; not stated.
         noise_seed: Seed of the noise, the same for every member; recovered from the study's
             losses of linear and sigmoid.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"xpu"``; not stated.
@@ -76,6 +80,7 @@ class Config:
     points: int = 200
     noise_std: float = 0.1
     noise_seed: int = 42
+    drawn_in_order: Sequence[str] = ()
     device: str = "auto"
     dtype: str = "float32"
     threads: int | None = None
@@ -84,6 +89,8 @@ class Config:
         object.__setattr__(self, "seeds", seeds.expand(self.seeds))
         chosen = settings.names("activations", self.activations, activations.get)
         object.__setattr__(self, "activations", chosen)
+        order = order_of(self.drawn_in_order, chosen)
+        object.__setattr__(self, "drawn_in_order", order)
         initializers.get(self.initializer)
         for name in ("epochs", "depth", "width"):
             require_positive_int(name, getattr(self, name))
@@ -117,12 +124,12 @@ class Config:
         fixed = {
             "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch",
             "objective": "mean squared error on the noisy targets",
-            "random_state": "reset to the member's seed before each network",
+            "random_state": stated(self.drawn_in_order),
             "construction": "all linear layers from input to output, then the initializer",
             "inputs": "evenly spaced on [-pi, pi], not scaled",
             "gradient_magnitude": "mean absolute value over one weight matrix, biases left out",
         }
-        return protocol_of(self, fixed)
+        return protocol_of(self, fixed, leave_out=["drawn_in_order"])
 
 
 @pinned_state()
@@ -150,8 +157,7 @@ def run(
     """
     device = devices.choose(config.device)
     target = targets.noisy_sine(config.points, config.noise_std, config.noise_seed)
-    initializer = initializers.get(config.initializer)
-    members = [Member(seed, initializer) for seed in seeds.expand(config.seeds)]
+    chosen = seeds.expand(config.seeds)
     schedule = Schedule(
         epochs=config.epochs,
         learning_rate=config.learning_rate,
@@ -162,16 +168,17 @@ def run(
     )
     with devices.using_threads(config.threads) as threads:
 
+        def architecture(key: str) -> Architecture:
+            return Architecture(activations.get(key), config.depth, config.width, config.skip)
+
         def part(key: str) -> xr.Dataset:
-            architecture = Architecture(
-                activations.get(key), config.depth, config.width, config.skip
-            )
+            crew = members(chosen, config.initializer, config.drawn_in_order, key, architecture)
             training = train(
-                architecture, members, schedule, target.x, target.noisy, progress, threads
+                architecture(key), crew, schedule, target.x, target.noisy, progress, threads
             )
             return _dataset(config, key, target, training)
 
-        steps = len(members) * config.epochs
+        steps = len(chosen) * config.epochs
         parts = [checkpoint(key, steps, partial(part, key)) for key in config.activations]
     dataset = datasets.join(parts, "activation")
     facts = environment.describe(str(device), threads)

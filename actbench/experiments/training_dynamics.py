@@ -27,11 +27,11 @@ from actbench.checkpoints import Checkpoint, compute_now
 from actbench.errors import require_positive_int
 from actbench.experiments._losses import first_non_finite, mean_square_error
 from actbench.experiments._protocol import protocol_of
+from actbench.experiments._random_state import members, order_of, stated
 from actbench.networks import Architecture
 from actbench.stacks import Stack
 from actbench.torch_state import pinned_state
 from actbench.training import (
-    Member,
     Schedule,
     Training,
     gradient_magnitudes,
@@ -56,6 +56,9 @@ class Config:
         width: Units per hidden layer, at least 1.
         points: Inputs, evenly spaced on [-pi, pi], at least 2.
         noise_std: Standard deviation of the noise on the targets, at least 0.
+        drawn_in_order: Activations whose networks are drawn in this order from one random state,
+            which is set to the member's seed once, whether or not all of them are trained; by
+            default it is set again for each network.
         noise_seed: Seed of the noise, the same for every member.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"xpu"``.
         dtype: ``"float32"`` or ``"float64"``.
@@ -76,6 +79,7 @@ class Config:
     points: int = 200
     noise_std: float = 0.1
     noise_seed: int = 42
+    drawn_in_order: Sequence[str] = ()
     device: str = "auto"
     dtype: str = "float32"
     threads: int | None = None
@@ -84,6 +88,8 @@ class Config:
         object.__setattr__(self, "seeds", seeds.expand(self.seeds))
         chosen = settings.names("activations", self.activations, activations.get)
         object.__setattr__(self, "activations", chosen)
+        order = order_of(self.drawn_in_order, chosen)
+        object.__setattr__(self, "drawn_in_order", order)
         initializers.get(self.initializer)
         for name in ("epochs", "looks", "depth", "width"):
             require_positive_int(name, getattr(self, name))
@@ -111,11 +117,11 @@ class Config:
         fixed = {
             "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch",
             "objective": "mean squared error on the noisy targets",
-            "random_state": "reset to the member's seed before each network",
+            "random_state": stated(self.drawn_in_order),
             "recorded": "before the update of that epoch; the last, after the last update",
             "rms": "root of the mean square over the inputs and the units of one layer",
         }
-        return protocol_of(self, fixed)
+        return protocol_of(self, fixed, leave_out=["drawn_in_order"])
 
 
 @pinned_state()
@@ -144,8 +150,7 @@ def run(
     """
     device = devices.choose(config.device)
     target = targets.noisy_sine(config.points, config.noise_std, config.noise_seed)
-    initializer = initializers.get(config.initializer)
-    members = [Member(seed, initializer) for seed in seeds.expand(config.seeds)]
+    chosen = seeds.expand(config.seeds)
     schedule = Schedule(
         epochs=config.epochs,
         learning_rate=config.learning_rate,
@@ -155,11 +160,13 @@ def run(
     )
     with devices.using_threads(config.threads) as threads:
 
+        def architecture(key: str) -> Architecture:
+            return Architecture(activations.get(key), config.depth, config.width)
+
         def part(key: str) -> xr.Dataset:
-            architecture = Architecture(activations.get(key), config.depth, config.width)
             training = train(
-                architecture,
-                members,
+                architecture(key),
+                members(chosen, config.initializer, config.drawn_in_order, key, architecture),
                 schedule,
                 target.x,
                 target.noisy,
@@ -169,7 +176,7 @@ def run(
             )
             return _dataset(config, key, target, training)
 
-        steps = len(members) * config.epochs
+        steps = len(chosen) * config.epochs
         parts = [checkpoint(key, steps, partial(part, key)) for key in config.activations]
     dataset = datasets.join(parts, "activation")
     facts = environment.describe(str(device), threads)

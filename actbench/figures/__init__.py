@@ -13,6 +13,7 @@ from actbench.figures import (
     animation,
     capacity,
     gradient_flow,
+    plateau_escape,
     sine_regression,
     stability,
     training_dynamics,
@@ -34,6 +35,7 @@ FIGURES: Final[dict[str, dict[str, Callable[[xr.Dataset], Figure]]]] = {
     "stability": stability.FIGURES,
     "capacity": capacity.FIGURES,
     "training-dynamics": training_dynamics.FIGURES,
+    "plateau-escape": plateau_escape.FIGURES,
 }
 """Experiment key to figure name to the function that draws it."""
 

@@ -12,6 +12,7 @@ from actbench.findings import (
     capacity,
     closed_forms,
     gradient_flow,
+    plateau_escape,
     sine_regression,
     stability,
     training_dynamics,
@@ -28,6 +29,7 @@ FINDINGS: Mapping[str, Callable[[xr.Dataset], list[str]]] = MappingProxyType(
         "stability": stability.findings,
         "capacity": capacity.findings,
         "training-dynamics": training_dynamics.findings,
+        "plateau-escape": plateau_escape.findings,
         "activation-derivatives": activation_derivatives.findings,
         "closed-forms": closed_forms.findings,
     }

@@ -24,6 +24,11 @@ def recovered_spread(dataset: xr.Dataset, activation: str, depth: int) -> Values
     return values(magnitude.max()) / values(magnitude.min())
 
 
+def recovered_smallest(dataset: xr.Dataset, activation: str, depth: int) -> Values:
+    """Smallest gradient magnitude of any layer, recovered protocol."""
+    return values(dataset["gradient_magnitude"].sel(activation=activation, depth=depth).min())
+
+
 def ratio_factor(
     dataset: xr.Dataset, activation: str, over: str, initializer: str, depth: int
 ) -> Values:
@@ -72,6 +77,7 @@ METRICS: tuple[Metric, ...] = (
     recovered_ratio,
     recovered_magnitude,
     recovered_spread,
+    recovered_smallest,
     ratio_factor,
     robust_ratio,
     error_share,

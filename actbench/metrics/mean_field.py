@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from actbench import initializers, theory
 from actbench.datasets import protocol_of
 from actbench.metrics._values import Metric, Values, values
+from actbench.statistics import jackknife
 
 
 def theory_gap(dataset: xr.Dataset, activation: str, initializer: str) -> Values:
-    """Decades per layer of the deep error signal, layers 10 to 40, minus mean-field theory's."""
+    """Decades per layer of the deep error signal minus mean-field theory's, as pooled_slope."""
     protocol = protocol_of(dataset)
     expected = theory.predict(
         activation,
@@ -25,10 +29,13 @@ def theory_gap(dataset: xr.Dataset, activation: str, initializer: str) -> Values
 
 
 def pooled_slope(dataset: xr.Dataset, activation: str, initializer: str) -> Values:
-    """Decades per layer of the deep error signal, pooled over networks, layers 10 to 40."""
-    signal = _deep(dataset, "deep_error_signal", activation, initializer)
-    pooled = np.sqrt(np.mean(np.square(signal), axis=0))
-    return np.array([theory.decades_per_layer(pooled, 10, 40)])
+    """Decades per layer of the pooled error signal, layers 10 to 40, a pseudo-value per network."""
+    power = np.square(_deep(dataset, "deep_error_signal", activation, initializer))
+
+    def slope(networks: NDArray[np.intp]) -> float:
+        return theory.decades_per_layer(np.sqrt(np.mean(power[networks], axis=0)), 10, 40)
+
+    return jackknife(slope, len(power))
 
 
 def deep_slope_size(dataset: xr.Dataset, activation: str, initializer: str) -> Values:
@@ -58,19 +65,29 @@ def deep_largest_gradient(dataset: xr.Dataset, activation: str, initializer: str
 
 
 def spread_over_theory(dataset: xr.Dataset, activation: str) -> Values:
-    """Standard deviation over networks of the error signal's slope, over mean-field theory's."""
+    """Standard deviation of the error signal's slope over theory's, a pseudo-value per network."""
     protocol = protocol_of(dataset)
     initializer = initializers.get(protocol["spread_initializer"])
-    depth, squares, freedom = protocol["spread_depth"], 0.0, 0
+    depth = protocol["spread_depth"]
     slopes = dataset["error_slope"].sel(spread_activation=activation)
+    scaled, width_of = [], []
     for width in dataset["width"].to_numpy().tolist():
         found = values(slopes.sel(width=width))
         found = found[np.isfinite(found)]
         q = theory.predict(activation, initializer, [1.0], depth=depth, width=width).q
         expected = theory.slope_spread(activation, q, width=width, first=1, last=depth)
-        squares += float(np.sum(np.square((found - found.mean()) / expected)))
-        freedom += len(found) - 1
-    return np.sqrt(np.array([squares]) / freedom)
+        scaled.append(found / expected)
+        width_of.append(np.full(len(found), width))
+    every, widths = np.concatenate(scaled), np.concatenate(width_of)
+
+    def spread(networks: NDArray[np.intp]) -> float:
+        parts = [every[networks][widths[networks] == width] for width in np.unique(widths)]
+        several = [part for part in parts if len(part) > 1]
+        squares = sum(float(np.sum(np.square(part - part.mean()))) for part in several)
+        freedom = sum(len(part) - 1 for part in several)
+        return math.sqrt(squares / freedom) if freedom else math.nan
+
+    return jackknife(spread, len(every))
 
 
 def _deep(dataset: xr.Dataset, name: str, activation: str, initializer: str) -> Values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from actbench.metrics._values import Metric, Values, values
@@ -22,20 +23,34 @@ def derivative_at(dataset: xr.Dataset, activation: str, z: float) -> Values:
     return values(dataset["derivative"].sel(activation=activation).sel(z=z, method="nearest"))
 
 
+def largest_derivative_at(dataset: xr.Dataset, activation: str) -> Values:
+    """The grid point at which torch's derivative of an activation is largest."""
+    derivative = dataset["derivative"].sel(activation=activation)
+    return values(dataset["z"].isel(z=derivative.argmax("z")))
+
+
+def smallest_derivative_above_zero(dataset: xr.Dataset, activation: str) -> Values:
+    """Smallest value that torch's derivative of an activation takes above 0 on the grid."""
+    positive = dataset["z"] > 0
+    return values(dataset["derivative"].sel(activation=activation).where(positive).min())
+
+
+def largest_derivative_step(dataset: xr.Dataset, activation: str) -> Values:
+    """Largest change of torch's derivative of an activation between neighboring grid points."""
+    return values(np.abs(dataset["derivative"].sel(activation=activation).diff("z")).max())
+
+
 def closed_form(dataset: xr.Dataset, quantity: str, target: str) -> Values:
     """A closed form of a target that needs no training, such as the error of its best line."""
     return values(dataset[quantity].sel(target=target))
-
-
-def document_ratio(dataset: xr.Dataset, activation: str) -> Values:
-    """Loss that the study's report prints over the one that its model card prints."""
-    return values(dataset["report_over_card"].sel(activation=activation))
 
 
 METRICS: tuple[Metric, ...] = (
     derivative_min,
     derivative_max,
     derivative_at,
+    largest_derivative_at,
+    smallest_derivative_above_zero,
+    largest_derivative_step,
     closed_form,
-    document_ratio,
 )

@@ -50,7 +50,12 @@ def deviation_from_line(dataset: xr.Dataset, activation: str) -> Values:
 
 def escape_epoch(dataset: xr.Dataset, activation: str) -> Values:
     """First epoch with a training loss below 0.5, per seed; infinite if there is none."""
-    below = values(dataset["loss"].sel(activation=activation), keep_shape=True) < _ESCAPED_LOSS
+    return first_escaped(dataset["loss"].sel(activation=activation))
+
+
+def first_escaped(loss: xr.DataArray) -> Values:
+    """First epoch of losses ``(seed, epoch)`` that left the plateau; infinite if there is none."""
+    below = values(loss, keep_shape=True) < _ESCAPED_LOSS
     return np.where(below.any(-1), below.argmax(-1), np.inf)
 
 
@@ -84,6 +89,19 @@ def first_gradient(dataset: xr.Dataset, activation: str, layer: int) -> Values:
     return values(magnitude.sel(layer=layer))
 
 
+def loss_of_seed(dataset: xr.Dataset, activation: str, epoch: int, seed: int) -> Values:
+    """Training loss before the update of an epoch, from one seed alone."""
+    return values(dataset["loss"].sel(activation=activation, epoch=epoch, seed=seed))
+
+
+def gradient_of_seed(
+    dataset: xr.Dataset, activation: str, layer: int, recorded_epoch: int, seed: int
+) -> Values:
+    """Mean |d loss / d W| of one layer before the update of an epoch, from one seed alone."""
+    at = {"activation": activation, "recorded_epoch": recorded_epoch, "layer": layer, "seed": seed}
+    return values(dataset["gradient_magnitude"].sel(at))
+
+
 METRICS: tuple[Metric, ...] = (
     final_mse,
     final_mse_clean,
@@ -97,4 +115,6 @@ METRICS: tuple[Metric, ...] = (
     training_gradient_share,
     early_loss,
     first_gradient,
+    loss_of_seed,
+    gradient_of_seed,
 )

@@ -200,6 +200,7 @@ def _condition(claim: Claim, relation: Relation) -> str:
     what = {
         "exact": "The metric is",
         "median": "The median over seeds is",
+        "mean": "The mean over networks is",
         "every": f"In at least {100 * claim.share:g} % of all seeds the metric is",
     }[claim.quantifier]
     low, high = (number(bound, 6) for bound in relation.bounds)

@@ -25,13 +25,16 @@ class Member:
     Args:
         seed: Seed of the initial weights, at least 0.
         initializer: How they are drawn.
+        before: Networks that were drawn before from the same random state, which was set to the
+            seed once; none where it is set for each network.
     """
 
     seed: int
     initializer: Initializer
+    before: tuple[Architecture, ...] = ()
 
     def network(self, architecture: Architecture) -> nn.Sequential:
-        """Draw the network from the seed alone.
+        """Draw the network from the seed and what was drawn before.
 
         Args:
             architecture: Its shape and activation.
@@ -39,4 +42,4 @@ class Member:
         Returns:
             The network before training.
         """
-        return seeded_network(architecture, self.initializer, self.seed)
+        return seeded_network(architecture, self.initializer, self.seed, self.before)

@@ -38,7 +38,10 @@ def train_reference(
     network.to(schedule.device, DTYPES[schedule.dtype])
     inputs, targets = column(x, schedule), column(y, schedule)
     optimizer = torch.optim.Adam(
-        network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
+        network.parameters(),
+        lr=schedule.learning_rate,
+        eps=schedule.adam_eps,
+        weight_decay=schedule.weight_decay,
     )
     initial = [layer.weight.detach().clone() for layer in linear_layers(network)]
     losses: list[Tensor] = []

@@ -42,6 +42,7 @@ class Schedule:
         epochs: Updates, at least 1.
         learning_rate: Adam's step size.
         weight_decay: Adam's L2 penalty.
+        adam_eps: What Adam adds to the root of the second moment before it divides by it.
         recorded_epochs: Epochs, in increasing order, at which the recorder is asked what to keep:
             before the update of that epoch, or after the last one where it is ``epochs``.
         device: Where to train.
@@ -51,6 +52,7 @@ class Schedule:
     epochs: int = 500
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
+    adam_eps: float = 1e-8
     recorded_epochs: tuple[int, ...] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: str = "float32"

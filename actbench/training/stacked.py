@@ -84,6 +84,7 @@ def train_stack(
     optimizer = torch.optim.Adam(
         [stack.parameters],
         lr=schedule.learning_rate,
+        eps=schedule.adam_eps,
         weight_decay=schedule.weight_decay,
         fused=True,
     )

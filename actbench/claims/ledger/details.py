@@ -10,17 +10,22 @@ from actbench.claims.claim import ClaimsFile
 from actbench.claims.ledger.wording import elsewhere, number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from actbench.claims.claim import Claim, Protocol, Relation
     from actbench.claims.verdicts import Judgment
 
 
-def in_full(judgment: Judgment, claims: ClaimsFile, *, stored: bool) -> str:
+def in_full(
+    judgment: Judgment, claims: ClaimsFile, *, stored: bool, others: Sequence[Judgment] = ()
+) -> str:
     """Write everything about one claim.
 
     Args:
         judgment: Its verdict.
         claims: The file it stands in.
         stored: Whether it was judged from stored measurements.
+        others: Of the claims that judge the same statement under other protocols.
 
     Returns:
         Lines of text: source, protocol, metric, relation, evidence, and how to rerun just it.
@@ -44,6 +49,7 @@ def in_full(judgment: Judgment, claims: ClaimsFile, *, stored: bool) -> str:
     sentence = elsewhere(claims, [judgment]).get(claim.id)
     if sentence:
         lines.append(f"  elsewhere  {sentence}")
+    lines += [_told_beside(other, claims) for other in others]
     if stored:
         made = measured.load(claim.protocol, claims.measured_folder).environment
         lines.append(f"  measured   with torch {made.get('torch')} on {made.get('cpu')}")
@@ -53,10 +59,9 @@ def in_full(judgment: Judgment, claims: ClaimsFile, *, stored: bool) -> str:
 def _asked(claim: Claim, relation: Relation, protocol: Protocol) -> list[str]:
     arguments = ", ".join(f"{k}={v}" for k, v in claim.metric.items() if k != "name")
     name = str(claim.metric["name"])
-    settings = ", ".join(f"{k}={v}" for k, v in protocol.settings.items()) or "defaults"
     low, high = relation.bounds
     lines = [
-        f"  protocol   {claim.protocol}: {protocol.experiment}, {settings}",
+        f"  protocol   {claim.protocol}: {protocol.experiment}, {_settings(protocol)}",
         f"  metric     {name}({arguments}): {metrics.definition(name)}",
         f"  holds if   {claim.quantifier} in [{low:.6g}, {high:.6g}]: {relation.reason}",
     ]
@@ -78,6 +83,19 @@ def _found(judgment: Judgment, claims: ClaimsFile, relation: Relation, evidence:
         f"  seeds      {judgment.seeds}; the wording needs {judgment.seeds_needed}",
         f"  to flip    {judgment.to_flip}",
     ]
+
+
+def _told_beside(judgment: Judgment, claims: ClaimsFile) -> str:
+    claim = judgment.claim
+    settings = _settings(claims.protocol[claim.protocol]) if claim.protocol else "no protocol"
+    return (
+        f"  beside     {claim.id}, judged under {claim.protocol} ({settings}): {judgment.verdict}; "
+        f"{judgment.sentence}"
+    )
+
+
+def _settings(protocol: Protocol) -> str:
+    return ", ".join(f"{k}={v}" for k, v in protocol.settings.items()) or "defaults"
 
 
 def _rerun(claims: ClaimsFile, claim_id: str) -> str:

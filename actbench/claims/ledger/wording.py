@@ -33,7 +33,8 @@ def rule(claim: Claim) -> str:
     """
     if claim.relation is None:
         return ""
-    of = {"exact": "", "median": "median ", "every": f"{claim.share:.0%} of all seeds "}
+    every = f"{claim.share:.0%} of all seeds "
+    of = {"exact": "", "median": "median ", "mean": "mean ", "every": every}
     text = metrics.definition(str(claim.metric["name"])).removesuffix(".")
     text = f"{text}: {of[claim.quantifier]}{_where(claim.relation)}"
     if claim.direction is not None:
