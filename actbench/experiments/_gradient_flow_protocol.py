@@ -60,7 +60,7 @@ class Config:
     width: int = 64
     points: int = 50
     deep_depth: int = 50
-    deep_seeds: int = 200
+    deep_seeds: int = 64
     deep_points: int = 10
     spread_widths: Sequence[int] = (64, 128, 256, 512, 1024)
     device: str = "cpu"
