@@ -872,7 +872,7 @@ def test_a_slow_claim_says_how_to_train_it(actbench: Callable[..., Ended]) -> No
     ended = actbench("claims", "show", "deep-leaky-relu-learns-with-skip-connections")
     assert ended.code == 0
     assert re.search(r"protocol   deep-skip: sine-regression, .*skip=True", ended.out)
-    assert re.search(r"rerun      pytest '.*' --slow$", ended.out, re.MULTILINE)
+    assert re.search(r"rerun      pytest '.*' --actbench-slow$", ended.out, re.MULTILINE)
 
 
 def test_a_claim_that_nothing_decides_says_why(actbench: Callable[..., Ended]) -> None:

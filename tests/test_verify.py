@@ -1,4 +1,4 @@
-"""Judging any file of claims: the command, the schema, the page that teaches it, `--claims`."""
+"""Judging any file of claims: the command, the schema, the page that teaches it, pytest."""
 
 from __future__ import annotations
 
@@ -442,17 +442,17 @@ def test_pytest_judges_the_files_it_is_given(pytester: pytest.Pytester) -> None:
         *(() if installed else ("-p", "actbench.pytest_plugin")),
         *("-p", "no:cacheprovider", "-p", "no:benchmark", "-p", "no:xdist", "--strict-markers"),
     )
-    files = ("--claims", "one.toml", "--claims", "two.toml", "--threads=1")
-    result = pytester.runpytest_inprocess(*quiet, "-rA", *files)
+    files = [f"--actbench-claims={name}.toml" for name in ("one", "two")]
+    result = pytester.runpytest_inprocess(*quiet, "-rA", *files, "--actbench-threads=1")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines_random(
         [
-            "PASSED one.toml::test_claim[[]best-constant]",
+            "PASSED one.toml::best-constant",
             "best-constant is reproduced, but not_reproduced was expected.",
             f"look at:  actbench verify {pytester.path / 'two.toml'}",
         ]
     )
     (pytester.path / "bad.toml").write_text(SMALL.replace("closed_form", "close"), "utf-8")
-    broken = pytester.runpytest_inprocess(*quiet, "--claims", "bad.toml", "test_else.py")
+    broken = pytester.runpytest_inprocess(*quiet, "--actbench-claims=bad.toml", "test_else.py")
     assert broken.ret == pytest.ExitCode.USAGE_ERROR
     broken.stderr.fnmatch_lines(["ERROR: *bad.toml: claim 'best-constant', field 'metric': *"])

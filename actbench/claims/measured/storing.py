@@ -71,7 +71,7 @@ class Measured(BaseModel):
                 return np.array([math.inf if v is None else v for v in entry.values])
         raise ActbenchError(
             f"no values of metric {dict(metric)!r} are stored for protocol {self.protocol!r}. "
-            "Write them with: pytest --regenerate-baselines"
+            "Write them with: pytest --actbench-regenerate-baselines"
         )
 
 
@@ -106,11 +106,12 @@ def load(protocol: str, folder: Path | None = None) -> Measured:
         loaded = Measured.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ActbenchError(
-            f"no measurements are stored in {path}. Write them with: pytest --regenerate-baselines"
+            f"no measurements are stored in {path}. "
+            "Write them with: pytest --actbench-regenerate-baselines"
         ) from error
     except ValidationError as error:
         raise ActbenchError(f"{path} is not a file of measurements: {error.errors()[0]}") from error
-    remedy = "Write it anew with: pytest --regenerate-baselines"
+    remedy = "Write it anew with: pytest --actbench-regenerate-baselines"
     require_schema(path, loaded.schema_version, SCHEMA_VERSION, remedy)
     return loaded
 
