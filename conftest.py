@@ -97,6 +97,12 @@ def _id(path: Path | None, claim: Claim) -> str:
     return claim.id if path is None else f"{path.stem}:{claim.id}"
 
 
+@pytest.fixture
+def no_other_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What happens to be installed takes no part in inner runs; `nox -s guests` tries that."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 @pytest.fixture(scope="session")
 def claims_file(request: pytest.FixtureRequest) -> ClaimsFile:
     """The claims of the file that the test is about, the study's unless it names another."""

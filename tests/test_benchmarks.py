@@ -259,7 +259,11 @@ Bench = Callable[..., pytest.RunResult]
 
 
 @pytest.fixture
-def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    no_other_plugins: None,  # noqa: ARG001 - for what it sets
+) -> Bench:
     """Run a folder with one benchmark, under the project's own filters for warnings."""
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     monkeypatch.setattr(session, "STORAGE", pytester.path / "store")
@@ -281,7 +285,8 @@ def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Bench:
         source = BENCH.format(settings=str(folder / "settings.json"), name=name)
         (folder / "bench_fake.py").write_text(source, encoding="utf-8")
         result = pytester.runpytest_inprocess(
-            "-p", "no:cacheprovider", "-p", "no:hypothesispytest", str(folder), *arguments
+            *("-p", "no:cacheprovider", "-p", "pytest_benchmark.plugin", "-p", "xdist.plugin"),
+            *(str(folder), *arguments),
         )
         for stream in (result.outlines, result.errlines):
             assert not any("INTERNALERROR" in line or "Traceback" in line for line in stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from importlib.metadata import entry_points
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,9 @@ from actbench.pytest_plugin import activation_suite, asked
 from actbench.pytest_plugin.options import OPTIONS
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.usefixtures("no_other_plugins")
 
-INSTALLED = any(entry.name == "actbench" for entry in entry_points(group="pytest11"))
-PLUGIN = () if INSTALLED else ("-p", "actbench.pytest_plugin")
-QUIET = ("-p", "no:cacheprovider", "-p", "no:benchmark", "-p", "no:xdist")
+PLUGIN = ("-p", "actbench.pytest_plugin", "-p", "no:cacheprovider")
 
 CLAIMS = """study = "A small study"
 [protocol.closed]
@@ -55,13 +54,12 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> None:
     file = claims.load(folder / "claims.toml")
     evidence.check_settings(file)
     evidence.judge_all(file, lambda name: datasets.load(folder / "closed.nc"))
-    assert asked.Asked
-    assert activation_suite.PROPERTIES
+    assert {asked, activation_suite} <= set(sys.modules.values())
 
 
 def run(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
     """Run pytest in the folder of a stranger, with the plugin once."""
-    result = pytester.runpytest_inprocess(*PLUGIN, *QUIET, *arguments)
+    result = pytester.runpytest_inprocess(*PLUGIN, *arguments)
     assert not any("INTERNALERROR" in line for line in result.outlines)
     return result
 
@@ -105,10 +103,10 @@ def test_a_project_keeps_its_marks(pytester: pytest.Pytester) -> None:
 
 @pytest.mark.parametrize("shown", ["--fixtures", "--markers", "--help"])
 def test_what_pytest_lists_is_the_same_without_us(pytester: pytest.Pytester, shown: str) -> None:
-    """Fixtures, marks and options are as with `-p no:actbench`, options with our prefix aside."""
+    """Fixtures, marks and options are as without the plugin, options with our prefix aside."""
     pytester.makepyfile("def test_it(): pass")
     with_us = run(pytester, shown, "-v").outlines
-    without = pytester.runpytest_inprocess("-p", "no:actbench", *QUIET, shown, "-v").outlines
+    without = pytester.runpytest_inprocess(*PLUGIN[2:], shown, "-v").outlines
     if shown == "--help":
         assert any("--actbench-claims" in line for line in with_us)
         start = with_us.index("claims with verdicts:")
@@ -137,7 +135,7 @@ def test_a_session_without_our_options_loads_and_hooks_next_to_nothing(
             assert "torch" not in sys.modules
         """
     )
-    result = pytester.runpytest_subprocess(*PLUGIN, *QUIET, "-p", "no:hypothesispytest")
+    result = pytester.runpytest_subprocess(*PLUGIN)
     result.assert_outcomes(passed=1)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +22,7 @@ from actbench.pytest_plugin.record import FOLDER, Writer
 from actbench.records import Record
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.usefixtures("no_other_plugins")
 
 PROTOCOLS = {
     "closed": 'experiment = "closed-forms"',
@@ -127,16 +127,10 @@ def suite(
     return pytester, folder
 
 
-def plugins() -> tuple[str, ...]:
-    """What loads the plugin, where it is not installed as one."""
-    installed = any(e.name == "actbench" for e in entry_points(group="pytest11"))
-    return () if installed else ("-p", "actbench.pytest_plugin")
-
-
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    """Run pytest here, with the plugin once, whether or not it is installed as one."""
-    quiet = ("-p", "no:cacheprovider", "-p", "no:benchmark", "-p", "no:xdist", "--strict-markers")
-    return pytester.runpytest_inprocess(*plugins(), *quiet, "-rA", *arguments)
+    """Run pytest here, with our plugin and no other."""
+    quiet = ("-p", "no:cacheprovider", "--strict-markers", "-rA")
+    return pytester.runpytest_inprocess("-p", "actbench.pytest_plugin", *quiet, *arguments)
 
 
 def test_each_verdict_has_its_outcome(suite: tuple[pytest.Pytester, Path]) -> None:
@@ -269,7 +263,9 @@ def test_workers_share_what_one_of_them_computed(pytester: pytest.Pytester) -> N
         closed_forms.run = counted
         """
     )
-    result = pytester.runpytest_subprocess(*plugins(), *STUDY, "-n2", "-p", "no:benchmark")
+    result = pytester.runpytest_subprocess(
+        *("-p", "actbench.pytest_plugin", "-p", "xdist.plugin", "-n2"), *STUDY
+    )
     result.assert_outcomes(passed=8)
     assert (folder / "runs.txt").read_text(encoding="utf-8") == "threads 1\n"
 

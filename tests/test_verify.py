@@ -7,7 +7,6 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -431,17 +430,14 @@ def test_each_further_study_has_claims_enough() -> None:
         assert len([claim for claim in judged if not claim.ours]) >= 8
 
 
+@pytest.mark.usefixtures("no_other_plugins")
 def test_pytest_judges_the_files_it_is_given(pytester: pytest.Pytester) -> None:
     """One test per claim of each file, nothing else, and a flip fails with what to look at."""
     (pytester.path / "one.toml").write_text(SMALL, encoding="utf-8")
     flipped = SMALL.replace('"reproduced"', '"not_reproduced"')
     (pytester.path / "two.toml").write_text(flipped, encoding="utf-8")
     pytester.makepyfile(test_else="def test_else(): pass")
-    installed = any(e.name == "actbench" for e in entry_points(group="pytest11"))
-    quiet = (
-        *(() if installed else ("-p", "actbench.pytest_plugin")),
-        *("-p", "no:cacheprovider", "-p", "no:benchmark", "-p", "no:xdist", "--strict-markers"),
-    )
+    quiet = ("-p", "actbench.pytest_plugin", "-p", "no:cacheprovider", "--strict-markers")
     files = [f"--actbench-claims={name}.toml" for name in ("one", "two")]
     result = pytester.runpytest_inprocess(*quiet, "-rA", *files, "--actbench-threads=1")
     result.assert_outcomes(passed=1, failed=1)
