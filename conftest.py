@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from actbench.pytest_plugin.claims_files import claims_of, marks_of
+from actbench.pytest_plugin.options import OPTIONS, destination, devices_of, value_of
+from actbench.pytest_plugin.trainings import trainings_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from actbench.claims import Claim, ClaimsFile
+    from actbench.claims.verdicts import Judgment
+
 # Options, storage and messages of the benchmarks; pytest-benchmark wants its hooks loaded here.
-pytest_plugins = ["benchmarks.session"]
+pytest_plugins = ["benchmarks.session", "actbench.pytest_plugin.summary"]
 
 # The same examples in every run: a test that fails must fail again.
 settings.register_profile("deterministic", derandomize=True, deadline=None)
@@ -24,12 +37,22 @@ _MEASURING = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer the options of the claims without their prefix, where no other plugin has the name."""
+    taken = {n for group in parser._groups for option in group.options for n in option.names()}
+    for name, words in OPTIONS.items():
+        if f"--{name}" not in taken:
+            help_ = f"short for --actbench-{name}"
+            parser.addoption(f"--{name}", dest=destination(name), **{**words, "help": help_})
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Run the whole suite on every core, unless `-n` says otherwise; parts in one process."""
     if hasattr(config, "workerinput"):  # a worker must not start workers of its own
         return
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    whole = whole and not value_of(config, "claims")
     alone = config.option.usepdb or config.option.collectonly
     if whole and not alone and config.option.numprocesses is None:
         config.option.numprocesses = min(psutil.cpu_count(logical=False) or 1, _MOST_WORKERS)
@@ -42,10 +65,71 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave out what takes long; a slow claim needs no leave, its measurement is stored."""
-    slow = item.get_closest_marker("slow") and not item.get_closest_marker("claim")
-    if slow and not item.config.getoption("--slow"):
-        pytest.skip("takes long; --slow runs it")
+    """Leave out what takes long."""
+    if item.get_closest_marker("slow") and not value_of(item.config, "slow"):
+        pytest.skip("takes long; --actbench-slow runs it")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give one test per claim and device to whoever asks for the fixture ``judgment``.
+
+    The claims are the study's, or in a module with a list ``CLAIMS_FILES`` those files'.
+    """
+    if "judgment" not in metafunc.fixturenames:
+        return
+    files = getattr(metafunc.module, "CLAIMS_FILES", (None,))
+    metafunc.parametrize(
+        ("claims_file", "claim"),
+        [
+            pytest.param(path, claim, id=_id(path, claim), marks=marks_of(file, claim))
+            for path in files
+            for file in [claims_of(metafunc.config, path)]
+            for claim in file.claim
+        ],
+        indirect=["claims_file"],
+    )
+    several = devices_of(metafunc.config)
+    if len(several) > 1:
+        metafunc.parametrize("training_device", several, indirect=True)
+
+
+def _id(path: Path | None, claim: Claim) -> str:
+    return claim.id if path is None else f"{path.stem}:{claim.id}"
+
+
+@pytest.fixture
+def no_other_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What happens to be installed takes no part in inner runs; `nox -s guests` tries that."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
+@pytest.fixture(scope="session")
+def claims_file(request: pytest.FixtureRequest) -> ClaimsFile:
+    """The claims of the file that the test is about, the study's unless it names another."""
+    return claims_of(request.config, getattr(request, "param", None))
+
+
+@pytest.fixture
+def training_device(request: pytest.FixtureRequest) -> str:
+    """Where the test's claim is measured; the first device unless there is a test for each."""
+    chosen: str = getattr(request, "param", devices_of(request.config)[0])
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def protocol_dataset(
+    pytestconfig: pytest.Config, claims_file: ClaimsFile
+) -> Callable[..., xr.Dataset | None]:
+    """Return a function from a protocol's name to its dataset, made once per session."""
+    return partial(trainings_of(pytestconfig).dataset, claims_file)
+
+
+@pytest.fixture
+def judgment(
+    request: pytest.FixtureRequest, claim: Claim, claims_file: ClaimsFile, training_device: str
+) -> Judgment:
+    """The verdict on the test's claim, noted for the summary and for JUnit files."""
+    return trainings_of(request.config).judge(request.node, claims_file, claim, training_device)
 
 
 class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types

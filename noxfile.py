@@ -1,4 +1,4 @@
-"""Sessions for development: `nox -s lint`, `nox -s tests`, `nox -s track -- 2.6.0 2.13.0`."""
+"""Sessions for development: `nox -s lint`, `tests`, `guests`, `track -- 2.6.0 2.13.0`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,51 @@ nox.options.sessions = ["lint", "tests"]
 nox.options.error_on_missing_interpreters = False
 
 CONSTRAINTS = ("-c", "constraints.txt")
+PLUGINS = (
+    *("pytest-randomly", "pytest-cov", "pytest-timeout", "pytest-rerunfailures"),
+    *("pytest-asyncio", "pytest-playwright", "pytest-skip-slow"),
+)
+STRANGER = {
+    "pytest.ini": r"""
+[pytest]
+addopts = --strict-markers --strict-config
+xfail_strict = true
+markers = claim: of the project
+filterwarnings =
+    error
+    ignore:The configuration option .asyncio:pytest.PytestDeprecationWarning
+""",
+    "conftest.py": """
+import pytest
+
+def pytest_addoption(parser):
+    for name in ("claims", "seeds", "threads", "record", "activation"):
+        parser.addoption(f"--{name}", default=name)
+
+@pytest.fixture(params=["claims_file", "training_device", "protocol_dataset"])
+def judgment(request):
+    return request.param
+
+@pytest.fixture
+def claim(judgment):
+    return f"my {judgment}"
+""",
+    "test_it.py": """
+import pytest
+
+@pytest.mark.claim
+def test_fixtures(claim, judgment, request):
+    assert claim == f"my {judgment}"
+    assert request.node.get_closest_marker("claim")
+    with pytest.raises(pytest.FixtureLookupError):
+        request.getfixturevalue("protocol_dataset")
+
+@pytest.mark.parametrize("name", ["claims", "seeds", "threads", "record", "activation"])
+def test_options(pytestconfig, name):
+    assert pytestconfig.getoption(name) == name
+""",
+}
+OURS = ("tests/test_pytest_plugin.py", "tests/test_guest.py", "tests/test_claims.py")
 
 
 @nox.session
@@ -29,6 +74,21 @@ def tests(session: nox.Session) -> None:
     """Run the suite; arguments after `--` go to pytest."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def guests(session: nox.Session) -> None:
+    """Run a stranger's suite and a part of ours beside each of these plugins, and beside all."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    stranger = Path(session.create_tmp())
+    for name, content in STRANGER.items():
+        stranger.joinpath(name).write_text(content, encoding="utf-8")
+    for plugins in (*((plugin,) for plugin in PLUGINS), PLUGINS):
+        session.install(*plugins)
+        with session.chdir(stranger):
+            session.run("pytest", "-q")
+        session.run("pytest", "-q", "-n", "0", *(session.posargs or OURS))
+        session.run("python", "-m", "pip", "uninstall", "--yes", "--quiet", *plugins)
 
 
 @nox.session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,30 +112,39 @@ class Counts:
     """Which benchmarks two runs share.
 
     Args:
-        matched: In both.
+        judged: In both, with a control that is in both.
+        unjudged: In both, but nothing can be said of their speed.
         missing: Stored, but not run now.
         new: Run now, but not stored.
     """
 
-    matched: tuple[str, ...]
+    judged: tuple[str, ...]
+    unjudged: tuple[str, ...]
     missing: tuple[str, ...]
     new: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{len(self.matched)} matched, {len(self.missing)} missing, {len(self.new)} new"
+        known = f"{len(self.judged)} judged, {len(self.missing)} missing, {len(self.new)} new"
+        if not self.unjudged:
+            return known
+        return f"{known}; not judged, as no control is in both runs: {', '.join(self.unjudged)}"
 
 
-def count(now: Iterable[str], then: Iterable[str]) -> Counts:
+def count(now: Mapping[str, Mapping[str, Any]], then: Mapping[str, Mapping[str, Any]]) -> Counts:
     """Count what a comparison compares.
 
     Args:
-        now: Full names of the benchmarks that ran.
-        then: Full names of those stored.
+        now: Full names of the benchmarks that ran, with their ``extra_info``.
+        then: The same of those stored.
 
     Returns:
         The names, sorted.
     """
-    ran, stored = set(now), set(then)
+    both = sorted(now.keys() & then.keys())
+    judged = [name for name in both if slowdown(now[name], then[name], 1.0) is not None]
     return Counts(
-        tuple(sorted(ran & stored)), tuple(sorted(stored - ran)), tuple(sorted(ran - stored))
+        tuple(judged),
+        tuple(name for name in both if name not in judged),
+        tuple(sorted(then.keys() - now.keys())),
+        tuple(sorted(now.keys() - then.keys())),
     )

@@ -25,7 +25,7 @@ class State:
     """What one session knows about its comparison.
 
     Args:
-        strict: Whether a comparison of nothing fails.
+        strict: Whether a comparison that judges nothing fails.
         max_slowdown: The gate's factor; none without a gate.
         differences: What differs between this machine and the stored run's, in words.
     """
@@ -61,7 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--benchmark-strict",
         action="store_true",
-        help="fail if --benchmark-compare or --max-slowdown compared nothing",
+        help="fail if --benchmark-compare or --max-slowdown judged nothing",
     )
 
 
@@ -133,19 +133,21 @@ def standard(request: pytest.FixtureRequest) -> Standard:
 
 
 def _counts(config: pytest.Config) -> gate.Counts:
-    return gate.count((bench.fullname for bench in _ran(config)), _stored(config))
+    now = {bench.fullname: bench.extra_info for bench in _ran(config)}
+    then = {name: bench.get("extra_info", {}) for name, bench in _stored(config).items()}
+    return gate.count(now, then)
 
 
-def _nothing_compared(config: pytest.Config) -> bool:
+def _nothing_judged(config: pytest.Config) -> bool:
     state = config.stash[_STATE]
     main = not hasattr(config, "workerinput")
-    return main and state.gates and state.strict and not _counts(config).matched
+    return main and state.gates and state.strict and not _counts(config).judged
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a strict gate that compared nothing."""
-    if _nothing_compared(session.config) and session.exitstatus in (
+    """Fail a strict gate that judged nothing."""
+    if _nothing_judged(session.config) and session.exitstatus in (
         pytest.ExitCode.OK,
         pytest.ExitCode.NO_TESTS_COLLECTED,
     ):
@@ -163,9 +165,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(line)
     for line in _remarks(config, _benchmarks_reported(terminalreporter)):
         terminalreporter.write_line(f"benchmarks: {line}")
-    if _nothing_compared(config):
+    if _nothing_judged(config):
         terminalreporter.write_line(
-            "benchmarks: FAILED, --benchmark-strict was given and nothing was compared", red=True
+            "benchmarks: FAILED, --benchmark-strict was given and nothing was judged", red=True
         )
 
 
@@ -208,7 +210,7 @@ def _compared(config: pytest.Config, session: Any, state: State) -> list[str]:
             "the stored run is of another machine or installation, so only relative times compare: "
             + "; ".join(state.differences)
         )
-    if state.max_slowdown is not None and counts.matched:
+    if state.max_slowdown is not None and counts.judged:
         lines.append(f"gate at {state.max_slowdown:g} times, relative to the controls")
     return lines
 

@@ -58,7 +58,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ),
     ("claims.robustness_sentence", "sweeps.clusters"),
     ("console", "figures", "findings", "claims.ledger", "records.recording"),
-    ("card", "drift"),
+    ("card", "drift", "pytest_plugin.options", "pytest_plugin.outcomes"),
     (
         "results",
         "report",
@@ -67,9 +67,9 @@ LAYERS: Sequence[Sequence[str]] = (
         "pytest_plugin.record",
         "pytest_plugin.activation_suite",
     ),
-    ("history",),
+    ("history", "pytest_plugin.activation"),
     ("pytest_plugin",),
-    ("session", "own.battery", "pytest_plugin.activation", "releases"),
+    ("session", "own.battery", "releases"),
     ("cli",),
     ("__main__",),
 )

@@ -34,7 +34,7 @@ def test_fresh_run_agrees_with_the_baseline(
     """What is deterministic is the same up to rounding, the rest has the same distribution."""
     dataset = protocol_dataset(protocol)
     if dataset is None:
-        pytest.skip(f"{protocol} takes minutes; --slow trains it")
+        pytest.skip(f"{protocol} takes minutes; --actbench-slow trains it")
     fresh = measured.from_dataset(protocol, claims_file, dataset)
     folder = claims_file.measured_folder
     path = measured.path_of(protocol, folder)
@@ -43,7 +43,7 @@ def test_fresh_run_agrees_with_the_baseline(
         pytest.fail(f"there was no baseline {path.name}; it was written, look at it and commit it")
     stored = measured.load(protocol, folder)
     differences = measured.compare(stored, fresh)
-    if pytestconfig.getoption("--regenerate-baselines"):
+    if pytestconfig.getoption("actbench_regenerate_baselines"):
         _regenerate(claims_file, stored, fresh, differences, dataset)
     assert not differences, "\n".join(["no longer as stored:", *map(str, differences)])
 
@@ -74,5 +74,7 @@ def _regenerate(
 
 def test_a_missing_baseline_says_how_to_write_it() -> None:
     """The error for a protocol without a baseline names the file and the command."""
-    with pytest.raises(ActbenchError, match=r"nowhere\.json.*pytest --regenerate-baselines"):
+    with pytest.raises(
+        ActbenchError, match=r"nowhere\.json.*pytest --actbench-regenerate-baselines"
+    ):
         measured.load("nowhere")

@@ -194,9 +194,14 @@ def test_only_finite_numbers_are_stored() -> None:
     assert gate.finite({"a": 1.0, "b": math.nan, "c": math.inf}) == {"a": 1.0}
 
 
-def test_counts_tell_matched_missing_and_new() -> None:
-    """Each name falls into one of three."""
-    assert str(gate.count(["a", "b", "c"], ["b", "d"])) == "1 matched, 1 missing, 2 new"
+def test_counts_tell_judged_missing_and_new() -> None:
+    """Each name falls into one of four; what matches without a common control is not judged."""
+    product, loop = {"relative_to_product": 1.0}, {"relative_to_loop": 1.0}
+    counts = gate.count({"a": loop, "b": loop, "c": loop}, {"b": loop, "d": loop})
+    assert str(counts) == "1 judged, 1 missing, 2 new"
+    counts = gate.count({"a": loop, "b": product, "c": {}}, {"a": product, "b": product, "c": loop})
+    assert (counts.judged, counts.unjudged) == (("b",), ("a", "c"))
+    assert str(counts).endswith("0 new; not judged, as no control is in both runs: a, c")
 
 
 # Inner runs. Time is the reading of a fake clock that only the fake engine and controls advance.
@@ -254,7 +259,11 @@ Bench = Callable[..., pytest.RunResult]
 
 
 @pytest.fixture
-def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    no_other_plugins: None,  # noqa: ARG001 - for what it sets
+) -> Bench:
     """Run a folder with one benchmark, under the project's own filters for warnings."""
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     monkeypatch.setattr(session, "STORAGE", pytester.path / "store")
@@ -276,7 +285,8 @@ def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Bench:
         source = BENCH.format(settings=str(folder / "settings.json"), name=name)
         (folder / "bench_fake.py").write_text(source, encoding="utf-8")
         result = pytester.runpytest_inprocess(
-            "-p", "no:cacheprovider", "-p", "no:hypothesispytest", str(folder), *arguments
+            *("-p", "no:cacheprovider", "-p", "pytest_benchmark.plugin", "-p", "xdist.plugin"),
+            *(str(folder), *arguments),
         )
         for stream in (result.outlines, result.errlines):
             assert not any("INTERNALERROR" in line or "Traceback" in line for line in stream)
@@ -335,7 +345,7 @@ def test_an_empty_store_is_one_line_and_fails_only_if_strict(bench: Bench, optio
     result.stdout.fnmatch_lines(["benchmarks: no run is stored in *; store one with *autosave"])
     strict = bench(option, "--benchmark-strict")
     assert strict.ret == 1
-    strict.stdout.fnmatch_lines(["benchmarks: FAILED, *nothing was compared"])
+    strict.stdout.fnmatch_lines(["benchmarks: FAILED, *nothing was judged"])
 
 
 def test_a_renamed_benchmark_is_counted_and_fails_a_strict_gate(bench: Bench) -> None:
@@ -343,9 +353,30 @@ def test_a_renamed_benchmark_is_counted_and_fails_a_strict_gate(bench: Bench) ->
     bench("--benchmark-autosave")
     result = bench("--max-slowdown=1.3", name="renamed")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["benchmarks: compared with *: 0 matched, 1 missing, 1 new"])
+    result.stdout.fnmatch_lines(["benchmarks: compared with *: 0 judged, 1 missing, 1 new"])
     assert bench("--max-slowdown=1.3", "--benchmark-strict", name="renamed").ret == 1
     assert bench("--max-slowdown=1.3", "--benchmark-strict", "--benchmark-disable").ret == 1
+
+
+def test_a_match_that_can_not_be_judged_fails_a_strict_gate(
+    bench: Bench, pytester: pytest.Pytester
+) -> None:
+    """A stored run without controls says nothing about speed, and that is what is said."""
+    bench("--benchmark-autosave")
+    (path,) = pytester.path.glob("store/*/0001_*.json")
+    stored = json.loads(path.read_text())
+    stored["benchmarks"][0]["extra_info"] = {"final_loss": 0.01}
+    path.write_text(json.dumps(stored))
+    for option in ("--max-slowdown=1.3", "--benchmark-compare"):
+        assert bench(option).ret == 0
+        strict = bench(option, "--benchmark-strict")
+        assert strict.ret == 1
+        strict.stdout.fnmatch_lines(
+            [
+                "benchmarks: compared with *: 0 judged, * 0 new; not judged, *::test_epoch",
+                "benchmarks: FAILED, *nothing was judged",
+            ]
+        )
 
 
 def test_a_reference_of_another_system_is_found_and_the_difference_said(
@@ -360,13 +391,13 @@ def test_a_reference_of_another_system_is_found_and_the_difference_said(
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
-            "benchmarks: compared with 0001_reference.json: 1 matched, 0 missing, 0 new",
+            "benchmarks: compared with 0001_reference.json: 1 judged, 0 missing, 0 new",
             "benchmarks: the stored run is of another *: torch 1.0 there, 2.0 here",
         ]
     )
     bench("--benchmark-autosave")
     again = bench("--benchmark-compare")
-    again.stdout.fnmatch_lines(["benchmarks: compared with */0002_*: 1 matched, *"])
+    again.stdout.fnmatch_lines(["benchmarks: compared with */0002_*: 1 judged, *"])
     again.stdout.no_fnmatch_line("*of another*")
 
 
@@ -376,11 +407,11 @@ def test_a_second_run_compares_with_what_the_first_stored(
     """The newest run counts, not the first; the gate measures against it."""
     bench("--benchmark-autosave", slowdown=2.0)
     again = bench("--benchmark-compare", "--benchmark-autosave")
-    again.stdout.fnmatch_lines(["benchmarks: compared with */0001_*: 1 matched, 0 missing, 0 new"])
+    again.stdout.fnmatch_lines(["benchmarks: compared with */0001_*: 1 judged, 0 missing, 0 new"])
     again.stdout.fnmatch_lines(["test_epoch * 0.50"])
     third = bench("--max-slowdown=1.3", slowdown=2.0)
     third.assert_outcomes(failed=1)
-    third.stdout.fnmatch_lines(["benchmarks: compared with */0002_*: 1 matched, *"])
+    third.stdout.fnmatch_lines(["benchmarks: compared with */0002_*: 1 judged, *"])
     assert len(list(pytester.path.glob("store/*/*.json"))) == 2
 
 
@@ -394,7 +425,7 @@ def test_runs_from_any_directory_share_one_store(
         monkeypatch.chdir(folder)
         result = bench("--benchmark-compare", "--benchmark-strict")
         assert result.ret == 0
-        result.stdout.fnmatch_lines(["benchmarks: compared with */0001_*: 1 matched, 0 missing, *"])
+        result.stdout.fnmatch_lines(["benchmarks: compared with */0001_*: 1 judged, 0 missing, *"])
         assert list(folder.iterdir()) == []
 
 
@@ -407,7 +438,7 @@ def test_parallel_runs_say_that_nothing_was_timed(bench: Bench) -> None:
     result.stdout.fnmatch_lines(
         [
             "benchmarks: not timed, because tests run in parallel (xdist)",
-            "benchmarks: FAILED, *nothing was compared",
+            "benchmarks: FAILED, *nothing was judged",
         ]
     )
 

@@ -19,7 +19,7 @@ import xarray as xr
 from actbench import claims, datasets, initializers, metrics, theory
 from actbench.claims import Claim, Relation, Verdict, measured
 from actbench.claims.verdicts import Judgment, judge, judge_values
-from actbench.pytest_plugin import NotReproduced, check_expected
+from actbench.pytest_plugin.outcomes import NotReproduced, check_expected
 
 FILE = claims.published()
 TESTABLE = [claim for claim in FILE.claim if claim.expected is not Verdict.NOT_TESTABLE]

@@ -460,7 +460,7 @@ def test_a_claim_whose_seeds_diverged_is_written(tmp_path: Path) -> None:
                 "holds if   every in [0.45, 0.55]: It is.",
                 "direction  in [0, inf]: At least that.",
                 "margin     2 (tolerances to the bound)",
-                "rerun      pytest 'tests/test_claims.py::test_claim[a-claim]' --slow",
+                "rerun      pytest 'tests/test_claims.py::test_claim[a-claim]' --actbench-slow",
             ],
         ),
     ],

@@ -75,7 +75,9 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     assert loaded == original
     assert loaded.values(EXACT).tolist() == [1.0, math.inf]
     assert loaded.values(dict(reversed(DRAWN.items()))).tolist() == [0.1, 0.2, math.inf]
-    with pytest.raises(ActbenchError, match=r"'layer': 2.*'small'.*--regenerate-baselines"):
+    with pytest.raises(
+        ActbenchError, match=r"'layer': 2.*'small'.*--actbench-regenerate-baselines"
+    ):
         loaded.values({**EXACT, "layer": 2})
 
 
@@ -100,7 +102,9 @@ def test_another_schema_is_refused(edit: Callable[[Any], Any], text: str, tmp_pa
 
 def test_a_missing_or_damaged_file_is_refused(tmp_path: Path) -> None:
     """Each says which file, and the missing one how to write it."""
-    with pytest.raises(ActbenchError, match=r"nowhere\.json.*pytest --regenerate-baselines"):
+    with pytest.raises(
+        ActbenchError, match=r"nowhere\.json.*pytest --actbench-regenerate-baselines"
+    ):
         measured.load("nowhere", tmp_path)
     path = measured.save(stored([1.0], [1.0]), tmp_path)
     path.write_bytes(path.read_bytes()[:-20])

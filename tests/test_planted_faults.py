@@ -21,7 +21,7 @@ _ALWAYS = {
     "seed-shifted",
     "fused-adam-step-1-percent",
 }
-"""One of each kind is planted in every run, all of them by ``--slow``, as CI does."""
+"""One of each kind is planted in every run, all of them by ``--actbench-slow``, as CI does."""
 
 
 @pytest.fixture(scope="module")

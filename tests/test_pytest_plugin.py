@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,25 +12,17 @@ import pytest
 import xarray as xr
 from record_factory import a_record
 
-from actbench import activations, datasets, own, records
+from actbench import activations, datasets, records
 from actbench.claims import Claim, Protocol, Verdict, evidence, measured, published
 from actbench.claims.measured import Entry, Measured
 from actbench.claims.verdicts import Judgment
 from actbench.experiments import closed_forms, sine_regression
-from actbench.pytest_plugin import NotReproduced, check_expected
-from actbench.pytest_plugin import activation as pytest_activation
+from actbench.pytest_plugin.outcomes import NotReproduced, check_expected
 from actbench.pytest_plugin.record import FOLDER, Writer
 from actbench.records import Record
 
 pytest_plugins = ["pytester"]
-
-TEST = """
-from actbench.pytest_plugin import check_expected
-
-def test_claim(judgment):
-    '''The claim's verdict is the one that is pinned.'''
-    check_expected(judgment)
-"""
+pytestmark = pytest.mark.usefixtures("no_other_plugins")
 
 PROTOCOLS = {
     "closed": 'experiment = "closed-forms"',
@@ -103,6 +94,7 @@ expected = "not_testable"
 because = "nothing here decides"
 """
 
+STUDY = ("--actbench-claims", "published.toml")
 SETTINGS = {"activations": ["linear"], "depth": 1, "width": 2, "points": 4, "epochs": 1}
 FINAL_MSE = '{ name = "final_mse", activation = "linear" }'
 
@@ -131,21 +123,14 @@ def suite(
     (folder / "measured").mkdir()
     for module in ("files", "claims", "claims.claim", "claims.measured.storing"):
         monkeypatch.setattr(f"actbench.{module}.baselines_folder", lambda: folder)
-    pytester.makepyfile(test_judged=TEST)
     pytester.makeini("[pytest]\nxfail_strict = true\nfilterwarnings = error\n")
     return pytester, folder
 
 
-def plugins() -> tuple[str, ...]:
-    """What loads the plugin, where it is not installed as one."""
-    installed = any(e.name == "actbench" for e in entry_points(group="pytest11"))
-    return () if installed else ("-p", "actbench.pytest_plugin")
-
-
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    """Run pytest here, with the plugin once, whether or not it is installed as one."""
-    quiet = ("-p", "no:cacheprovider", "-p", "no:benchmark", "-p", "no:xdist", "--strict-markers")
-    return pytester.runpytest_inprocess(*plugins(), *quiet, "-rA", *arguments)
+    """Run pytest here, with our plugin and no other."""
+    quiet = ("-p", "no:cacheprovider", "--strict-markers", "-rA")
+    return pytester.runpytest_inprocess("-p", "actbench.pytest_plugin", *quiet, *arguments)
 
 
 def test_each_verdict_has_its_outcome(suite: tuple[pytest.Pytester, Path]) -> None:
@@ -172,22 +157,23 @@ def test_each_verdict_has_its_outcome(suite: tuple[pytest.Pytester, Path]) -> No
         schema_version=1, protocol="long", settings={}, environment={}, entries=[entry]
     )
     measured.save(values)
-    result = run(pytester, "--seeds=2", "--threads=1", "--junitxml=junit.xml")
-    result.assert_outcomes(passed=3, xfailed=1, failed=2, skipped=2, errors=1)
+    settings = ("--actbench-seeds=2", "--actbench-threads=1", "--junitxml=junit.xml")
+    result = run(pytester, *STUDY, *settings)
+    result.assert_outcomes(passed=3, xfailed=1, failed=3, skipped=2)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines_random(
         [
-            "XFAIL test_judged.py::test_claim[[]fails-as-pinned] - not_reproduced: nothing stored "
+            "XFAIL published.toml::fails-as-pinned - not_reproduced: nothing stored "
             "yet. of what was seen",
             "flipped is reproduced, but not_reproduced was expected.",
             "broken is not_reproduced, but reproduced was expected.",
             "measured: measured 0.4975; published 0.6",
             "look at:  actbench claims show broken",
-            "ERROR test_judged.py::test_claim[[]error-in-code] - actbench.errors.*",
+            "*published.toml: claim 'error-in-code', field 'metric': *",
             "SKIPPED*needs 8 seeds, 2 were run",
             "SKIPPED*not testable: nothing here decides",
             "1 inconclusive, 2 not_reproduced, 4 reproduced",
-            "judged from stored measurements (--slow trains them): stored",
+            "judged from stored measurements (--actbench-slow trains them): stored",
             "margin 1.24x: close-call (reproduced)",
         ]
     )
@@ -195,17 +181,17 @@ def test_each_verdict_has_its_outcome(suite: tuple[pytest.Pytester, Path]) -> No
         case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")}
         for case in ET.parse(folder / "junit.xml").iter("testcase")  # noqa: S314 - written just now
     }
-    found = properties["test_claim[broken]"]
+    found = properties["broken"]
     assert found["verdict"] == "not_reproduced"
     assert found["expected"] == "reproduced"
     assert found["published"] == "0.6"
     assert float(str(found["measured"])) == pytest.approx(0.4975)
     assert found["seeds"] == "1"
     assert found["judged_from_stored_measurements"] == "False"
-    assert properties["test_claim[stored]"]["measured"] == "0.7"
-    assert properties["test_claim[stored]"]["judged_from_stored_measurements"] == "True"
-    assert properties["test_claim[few]"]["verdict"] == "inconclusive"
-    assert properties["test_claim[few]"]["seeds"] == "2"
+    assert properties["stored"]["measured"] == "0.7"
+    assert properties["stored"]["judged_from_stored_measurements"] == "True"
+    assert properties["few"]["verdict"] == "inconclusive"
+    assert properties["few"]["seeds"] == "2"
 
 
 def _metric() -> dict[str, str | int | float]:
@@ -215,7 +201,7 @@ def _metric() -> dict[str, str | int | float]:
 def test_results_are_judged_without_training(
     suite: tuple[pytest.Pytester, Path], trained: xr.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With --from-results what lies in the folder decides, and nothing is run."""
+    """With --actbench-from-results what lies in the folder decides, and nothing is run."""
     pytester, folder = suite
     (folder / "published.toml").write_text(
         study(
@@ -243,11 +229,11 @@ def test_results_are_judged_without_training(
 
     monkeypatch.setattr(closed_forms, "run", refuse)
     monkeypatch.setattr(sine_regression, "run", refuse)
-    result = run(pytester, "--from-results", str(folder))
+    result = run(pytester, *STUDY, "--actbench-from-results", str(folder))
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["2 reproduced"])
     # The check that nothing ran can fail: without the folder, training is asked for.
-    run(pytester, "-k", "now-holds").assert_outcomes(errors=1)
+    run(pytester, *STUDY, "-k", "now-holds").assert_outcomes(failed=1)
 
 
 @pytest.mark.slow
@@ -277,10 +263,10 @@ def test_workers_share_what_one_of_them_computed(pytester: pytest.Pytester) -> N
         closed_forms.run = counted
         """
     )
-    for name in ("test_one", "test_two", "test_three"):
-        pytester.makepyfile(**{name: TEST})
-    result = pytester.runpytest_subprocess(*plugins(), "-n2", "-p", "no:benchmark")
-    result.assert_outcomes(passed=24)
+    result = pytester.runpytest_subprocess(
+        *("-p", "actbench.pytest_plugin", "-p", "xdist.plugin", "-n2"), *STUDY
+    )
+    result.assert_outcomes(passed=8)
     assert (folder / "runs.txt").read_text(encoding="utf-8") == "threads 1\n"
 
 
@@ -290,30 +276,11 @@ def test_each_claim_is_judged_on_each_device(suite: tuple[pytest.Pytester, Path]
     (folder / "published.toml").write_text(
         study(claim("holds", 0.4975, "reproduced")), encoding="utf-8"
     )
-    devices = ("--device=cpu", "--device=auto", "--device=cpu")
-    result = run(pytester, *devices)
+    devices = [f"--actbench-device={name}" for name in ("cpu", "auto", "cpu")]
+    result = run(pytester, *STUDY, *devices)
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines_random(
-        ["*::test_claim[[]holds-cpu]", "*::test_claim[[]holds-auto]", "2 reproduced"]
-    )
-    run(pytester, "--device=auto").stdout.fnmatch_lines(["*::test_claim[[]holds]"])
-
-
-def test_a_fixture_of_the_same_name_elsewhere_is_left_alone(pytester: pytest.Pytester) -> None:
-    """A project that has a fixture `claim` of its own keeps it."""
-    pytester.makepyfile(
-        """
-        import pytest
-
-        @pytest.fixture
-        def claim():
-            return "mine"
-
-        def test_mine(claim):
-            assert claim == "mine"
-        """
-    )
-    run(pytester).assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines_random(["*::holds[[]cpu]", "*::holds[[]auto]", "2 reproduced"])
+    run(pytester, *STUDY, devices[1]).stdout.fnmatch_lines(["*::holds"])
 
 
 def judgment(verdict: str, expected: str, seeds: int = 20, needed: int = 11) -> Judgment:
@@ -379,7 +346,7 @@ def test_only_too_few_seeds_skip(verdict: str, seeds: int, skipped: bool) -> Non
 def test_a_record_is_made_of_what_the_session_trained(
     suite: tuple[pytest.Pytester, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """--record writes the file from the session's datasets; without it nothing is written."""
+    """The file is written from the session's datasets; without the option nothing is."""
     pytester, folder = suite
     (folder / "published.toml").write_text(study(claim("holds", 0.4975, "reproduced")))
     given: dict[str, Any] = {}
@@ -389,7 +356,7 @@ def test_a_record_is_made_of_what_the_session_trained(
         return a_record()
 
     monkeypatch.setattr("actbench.records.recording.make", make)
-    result = run(pytester, "--record=new/r.json")
+    result = run(pytester, *STUDY, "--actbench-record=new/r.json")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["record written to new/r.json: 1 claims measured"])
     assert records.load(folder / "new/r.json") == a_record()
@@ -402,9 +369,11 @@ def test_an_earlier_record_is_not_touched(suite: tuple[pytest.Pytester, Path]) -
     pytester, folder = suite
     (folder / "published.toml").write_text(study(claim("holds", 0.4975, "reproduced")))
     (folder / "r.json").write_text("precious")
-    result = run(pytester, "--record=r.json")
+    result = run(pytester, *STUDY, "--actbench-record=r.json")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: r.json is there already; name another file with --record"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: r.json is there already; name another file with --actbench-record"]
+    )
     assert (folder / "r.json").read_text() == "precious"
 
 
@@ -436,29 +405,15 @@ def bad(x):
 def test_activation_adds_a_test_per_property(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With --activation the ready-made tests join one's own, each fault failing its own test."""
+    """The ready-made tests join one's own, and each fault fails its own test."""
     monkeypatch.setattr(activations, "OWN", {})
     pytester.makepyfile(mine=_OWN)
-    pytester.makepyfile(
-        """
-        def test_slope(own_activation):
-            assert own_activation.derivative_bounds[1] > 1
-
-        def test_other():
-            pass
-        """
-    )
-    wanted = "slope or other or requirement or finite_differences"
-    result = run(pytester, "--activation=mine.py:good", "-v", "-k", wanted)
-    result.assert_outcomes(passed=9, deselected=3)  # ten of them the suite's, as the docs say
-    result.stdout.fnmatch_lines(["*::test_requirement[[]mine.py:good-is_elementwise[]] PASSED*"])
-    result = run(pytester, "--activation=mine.py:bad", "-k", "requirement or slope")
-    result.assert_outcomes(passed=5, failed=1, errors=1, deselected=5)
+    pytester.makepyfile("def test_other(): pass")
+    good, bad = ("--actbench-activation=mine.py:good", "--actbench-activation=mine.py:bad")
+    result = run(pytester, good, "-v", "-k", "not learns and not plain_loop")
+    result.assert_outcomes(passed=9, deselected=2)  # ten of them the suite's, as the docs say
+    result.stdout.fnmatch_lines(["mine.py:good::is_elementwise PASSED*"])
+    result = run(pytester, bad, "-k", "elementwise or shape or finite_differences")
+    result.assert_outcomes(passed=1, failed=2, deselected=8)
     result.stdout.fnmatch_lines(["mine.py:bad is not elementwise: what it returns for a number*"])
-    # Without the option nothing is added, and a test that asks for an activation is skipped.
-    run(pytester).assert_outcomes(passed=1, skipped=1)
-
-
-def test_the_checks_are_the_ones_that_try_makes() -> None:
-    """The plugin names every check without loading them, in their order."""
-    assert tuple(own.CHECKS) == pytest_activation._CHECKS
+    run(pytester).assert_outcomes(passed=1)  # without the option nothing is added

@@ -415,7 +415,7 @@ def test_the_ledger_shows_the_evidence(page: Page) -> None:
         "Measured in These results.",
         "Seeds 20; the claim's wording needs 14.",
         "Rerun pytest 'tests/test_claims.py::test_claim[holds]'",
-        "Rerun pytest 'tests/test_claims.py::test_claim[deep]' --slow",
+        "Rerun pytest 'tests/test_claims.py::test_claim[deep]' --actbench-slow",
         "Measured in Stored measurements, as the folder has no results of this protocol",
     ):
         assert part in row

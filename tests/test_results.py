@@ -149,6 +149,7 @@ SMALL: dict[str, dict[str, object]] = {
         "widths": (4,),
     },
     "training-dynamics": {**ONE, "depth": 2},
+    "plateau-escape": {**ONE, "depths": (2,)},
     "signal-propagation": {"widths": (2,), "depth": 2, "networks": 4, "points": 4, "seeds": 2},
 }
 

@@ -1,4 +1,4 @@
-"""Judging any file of claims: the command, the schema, the page that teaches it, `--claims`."""
+"""Judging any file of claims: the command, the schema, the page that teaches it, pytest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -432,28 +431,25 @@ def test_each_further_study_has_claims_enough() -> None:
         assert len([claim for claim in judged if not claim.ours]) >= 8
 
 
+@pytest.mark.usefixtures("no_other_plugins")
 def test_pytest_judges_the_files_it_is_given(pytester: pytest.Pytester) -> None:
     """One test per claim of each file, nothing else, and a flip fails with what to look at."""
     (pytester.path / "one.toml").write_text(SMALL, encoding="utf-8")
     flipped = SMALL.replace('"reproduced"', '"not_reproduced"')
     (pytester.path / "two.toml").write_text(flipped, encoding="utf-8")
     pytester.makepyfile(test_else="def test_else(): pass")
-    installed = any(e.name == "actbench" for e in entry_points(group="pytest11"))
-    quiet = (
-        *(() if installed else ("-p", "actbench.pytest_plugin")),
-        *("-p", "no:cacheprovider", "-p", "no:benchmark", "-p", "no:xdist", "--strict-markers"),
-    )
-    files = ("--claims", "one.toml", "--claims", "two.toml", "--threads=1")
-    result = pytester.runpytest_inprocess(*quiet, "-rA", *files)
+    quiet = ("-p", "actbench.pytest_plugin", "-p", "no:cacheprovider", "--strict-markers")
+    files = [f"--actbench-claims={name}.toml" for name in ("one", "two")]
+    result = pytester.runpytest_inprocess(*quiet, "-rA", *files, "--actbench-threads=1")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines_random(
         [
-            "PASSED one.toml::test_claim[[]best-constant]",
+            "PASSED one.toml::best-constant",
             "best-constant is reproduced, but not_reproduced was expected.",
             f"look at:  actbench verify {pytester.path / 'two.toml'}",
         ]
     )
     (pytester.path / "bad.toml").write_text(SMALL.replace("closed_form", "close"), "utf-8")
-    broken = pytester.runpytest_inprocess(*quiet, "--claims", "bad.toml", "test_else.py")
+    broken = pytester.runpytest_inprocess(*quiet, "--actbench-claims=bad.toml", "test_else.py")
     assert broken.ret == pytest.ExitCode.USAGE_ERROR
     broken.stderr.fnmatch_lines(["ERROR: *bad.toml: claim 'best-constant', field 'metric': *"])

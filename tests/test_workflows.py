@@ -130,7 +130,7 @@ def test_sessions_that_are_named_exist() -> None:
     """`nox -s NAME` in the guide and in the README names a session of noxfile.py."""
     tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
     sessions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    assert sessions == {"lint", "tests", "track"}
+    assert sessions == {"lint", "tests", "guests", "track"}
     for path in (GUIDE, ROOT / "README.md"):
         assert set(re.findall(r"nox -s (\w+)", path.read_text(encoding="utf-8"))) <= sessions
 
@@ -149,7 +149,17 @@ def test_the_shared_workflow_gets_inputs_that_it_has() -> None:
     assert len(found) >= 2
     for job in found:
         assert ".github/workflows/follow.yml" in job["uses"]
-        assert set(job["with"]) <= set(inputs)
+        needed = {name for name, about in inputs.items() if about.get("required")}
+        assert needed <= set(job["with"]) <= set(inputs)
+
+
+def test_the_shared_workflow_installs_what_it_is_told() -> None:
+    """No call, and no default, asks the public index for a package that has our name by chance."""
+    inputs = read(ROOT / ".github" / "workflows" / "follow.yml")["on"]["workflow_call"]["inputs"]
+    assert inputs["package"]["required"]
+    assert "default" not in inputs["package"]
+    for job in callers():  # pip gets it word by word, so `actbench @ URL` would be three packages
+        assert not {"actbench", "@"} & set(job["with"]["package"].split())
 
 
 def test_inputs_reach_the_shell_as_variables_only() -> None:

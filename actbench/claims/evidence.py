@@ -87,7 +87,8 @@ def _require_seeds(claims: ClaimsFile, claim: Claim, seeds: int | None) -> None:
         raise ActbenchError(
             f"{claims.path}: claim {claim.id!r} needs {needed} seeds for {str(claim.expected)!r} "
             f"with quantifier {claim.quantifier!r}, but protocol {claim.protocol!r} fixes "
-            f"{seeds}; raise its seeds, or leave them out for --seeds to decide"
+            f"{seeds}; raise its seeds, or leave them out for --seeds (pytest's "
+            "--actbench-seeds) to decide"
         )
 
 

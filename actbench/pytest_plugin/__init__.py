@@ -1,35 +1,34 @@
-"""pytest options and fixtures that turn every claim of a study into a test.
+"""pytest's options ``--actbench-…``: claims files and activations of one's own become tests.
 
-Loaded by pytest through an entry point, so it imports nothing heavy until a test asks for it.
+pytest loads this in every project where actbench is installed. So it adds options and nothing
+else, and imports the rest once one of them is given.
 """
 
-from actbench.pytest_plugin.claims_files import (
-    ClaimsModule,
-    claims_of,
-    pytest_collect_file,
-    pytest_configure,
-)
-from actbench.pytest_plugin.fixtures import claims_file, judgment, protocol_dataset, training_device
-from actbench.pytest_plugin.options import devices_of, pytest_addoption
-from actbench.pytest_plugin.outcomes import NotReproduced, check_expected
-from actbench.pytest_plugin.parametrizing import pytest_generate_tests
-from actbench.pytest_plugin.summary import pytest_terminal_summary
+from __future__ import annotations
 
-__all__ = [
-    "ClaimsModule",
-    "NotReproduced",
-    "check_expected",
-    "claims_file",
-    "claims_of",
-    "devices_of",
-    "judgment",
-    "protocol_dataset",
-    "pytest_addoption",
-    "pytest_collect_file",
-    "pytest_configure",
-    "pytest_generate_tests",
-    "pytest_terminal_summary",
-    "training_device",
-]
+import pytest
 
-pytest_plugins = ["actbench.pytest_plugin.activation"]  # --activation
+from actbench.pytest_plugin.options import OPTIONS, value_of
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options, all under one prefix."""
+    group = parser.getgroup("actbench", "claims with verdicts")
+    for name, settings in OPTIONS.items():
+        group.addoption(f"--actbench-{name}", **settings)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register what the options ask for; without one, nothing."""
+    if value_of(config, "claims") or value_of(config, "activation"):
+        from actbench.pytest_plugin import summary
+        from actbench.pytest_plugin.asked import Asked
+
+        config.pluginmanager.register(Asked(config))
+        if not config.pluginmanager.is_registered(summary):
+            config.pluginmanager.register(summary)
+    if value_of(config, "record") is not None:
+        from actbench.pytest_plugin.claims_files import claims_of
+        from actbench.pytest_plugin.record import Writer
+
+        config.pluginmanager.register(Writer(value_of(config, "record"), claims_of(config)))

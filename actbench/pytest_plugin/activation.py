@@ -1,84 +1,64 @@
-"""pytest's option ``--activation``: tests of an activation of one's own, a test per property.
-
-Part of ``pytest_plugin``, so it imports nothing heavy until a test asks for it.
-"""
+"""An activation of one's own that ``--actbench-activation`` names: a test per property."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from actbench.activations import Activation
-    from actbench.own import Candidate
-
-_T = TypeVar("_T")
-
-SUITE = Path(__file__).with_name("activation_suite.py")
-"""The tests that ``--activation`` adds to those that are collected anyway."""
-
-_CHECKS = (
-    *("runs", "keeps_the_shape", "is_finite", "is_deterministic", "is_elementwise"),
-    "has_a_gradient",
-)
-"""Keys of ``own.CHECKS``, which can't be imported here."""
+from actbench.pytest_plugin.outcomes import OwnTest
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option."""
-    parser.getgroup("actbench").addoption(
-        "--activation",
-        action="append",
-        default=[],
-        metavar="SPEC",
-        help="test an activation of your own, path/to/file.py:name or module:name (the file runs "
-        "as code); may be repeated",
-    )
+class ActivationNode(pytest.File):
+    """What an activation must do, and what it should; each a test."""
+
+    @classmethod
+    def address(cls, config: pytest.Config, given: str) -> Path:
+        """Return where an activation stands among the tests; a module's, in the root folder."""
+        place = given.rpartition(":")[0]
+        folder = config.invocation_params.dir if place.endswith(".py") else config.rootpath
+        address = (folder / given).resolve()
+        config.stash.setdefault(_GIVEN, {}).setdefault(address, given)
+        return address
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Make a test for each property."""
+        from actbench import own
+        from actbench.pytest_plugin.activation_suite import PROPERTIES
+
+        given = _from_here(self.config, self.config.stash[_GIVEN][self.path])
+        candidate = cache(lambda: own.candidate(given))
+        activation = cache(lambda: own.activation(given))
+        properties = {holds.__name__: holds for holds in PROPERTIES}
+        for subject, all_ in ((candidate, own.CHECKS), (activation, properties)):
+            for name, holds in all_.items():
+                yield _PropertyTest.from_parent(self, name=name, holds=holds, subject=subject)
 
 
-@pytest.hookimpl(tryfirst=True)  # so that -k and -m choose among these tests too
-def pytest_collection_modifyitems(
-    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
-) -> None:
-    """Add the suite to what is collected, without the conftest files that lie around it."""
-    if config.getoption("--activation") and not any(item.path == SUITE for item in items):
-        items += session.genitems(pytest.Module.from_parent(session, path=SUITE))
+_GIVEN = pytest.StashKey[dict[Path, str]]()
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give one test per activation, and per check, to whoever asks for them."""
-    given = list(dict.fromkeys(metafunc.config.getoption("--activation")))
-    for fixture in ("own_candidate", "own_activation"):
-        if fixture in metafunc.fixturenames:
-            metafunc.parametrize(fixture, given, indirect=True, ids=given, scope="session")
-    if "own_check" in metafunc.fixturenames:
-        metafunc.parametrize("own_check", _CHECKS)
+def _from_here(config: pytest.Config, given: str) -> str:
+    """Name a file as seen from the current folder, which code of the project may have changed."""
+    place, _, name = given.rpartition(":")
+    if not place.endswith(".py") or Path(place).is_absolute():
+        return given
+    return f"{os.path.relpath(config.invocation_params.dir / place)}:{name}"
 
 
-@pytest.fixture(scope="session")
-def own_candidate(request: pytest.FixtureRequest) -> Candidate:
-    """An activation of ``--activation`` that nothing has checked yet; a test for each."""
-    from actbench import own
+class _PropertyTest(OwnTest):
+    def __init__(
+        self, *, holds: Callable[[Any], None], subject: Callable[[], Any], **node: Any
+    ) -> None:
+        super().__init__(**node)
+        self._holds, self._subject = holds, subject
 
-    return _or_fail(own.candidate, request.param)
+    def check(self) -> None:
+        from actbench.devices import using_threads
 
-
-@pytest.fixture(scope="session")
-def own_activation(request: pytest.FixtureRequest) -> Activation:
-    """An activation of ``--activation``, checked and registered; a test for each."""
-    from actbench import own
-
-    return _or_fail(own.activation, request.param)
-
-
-def _or_fail(load: Callable[[str], _T], given: str) -> _T:
-    from actbench.errors import ActbenchError
-
-    try:
-        return load(given)
-    except ActbenchError as error:
-        mistake = str(error)
-    pytest.fail(mistake, pytrace=False)  # outside, so that the line stands alone
+        with using_threads(1):  # the networks are too small to be split between threads
+            self._holds(self._subject())

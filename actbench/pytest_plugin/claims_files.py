@@ -1,62 +1,26 @@
-"""The claims files of a session: those of --claims as modules of tests, and all read once."""
+"""The claims files of a session, each read once, and a test for each of their claims."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actbench.pytest_plugin.outcomes import check_expected
+from actbench.errors import ActbenchError
+from actbench.pytest_plugin.options import devices_of
+from actbench.pytest_plugin.outcomes import NotReproduced, OwnTest, check_expected
+from actbench.pytest_plugin.trainings import trainings_of
 
 if TYPE_CHECKING:
-    from actbench.claims import ClaimsFile
-    from actbench.claims.verdicts import Judgment
+    from actbench.claims import Claim, ClaimsFile
 
 _CLAIMS = pytest.StashKey[dict[Path, "ClaimsFile"]]()
-_ASKED = pytest.StashKey[list[Path]]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks, also outside this repository, and collect the files of --claims."""
-    asked = [path.resolve() for path in config.getoption("--claims")]
-    config.stash[_ASKED] = asked
-    if not hasattr(config, "workerinput"):  # once is enough
-        for path in asked:
-            _checked(config, path)
-    if asked:
-        named = config.args_source is pytest.Config.ArgsSource.ARGS
-        config.args[:] = [*(config.args if named else ()), *map(str, asked)]
-    config.addinivalue_line("markers", "claim: a documented claim of the study, judged")
-    config.addinivalue_line("markers", "slow: trains for minutes; needs --slow")
-    if config.getoption("--record") is not None:
-        from actbench.pytest_plugin.record import Writer
-
-        config.pluginmanager.register(Writer(config.getoption("--record"), claims_of(config)))
-
-
-def _checked(config: pytest.Config, path: Path) -> None:
-    """Read a file of --claims and check its settings, before anything is collected."""
-    from actbench.claims.evidence import check_settings
-    from actbench.errors import ActbenchError
-
-    try:
-        check_settings(claims_of(config, path))
-    except ActbenchError as error:
-        raise pytest.UsageError(str(error)) from error
 
 
 def claims_of(config: pytest.Config, path: Path | None = None) -> ClaimsFile:
-    """Return the claims of a file, read once per session.
-
-    Args:
-        config: Of the running session.
-        path: The file; ``baselines/published.toml``, the study's, by default.
-
-    Returns:
-        Its content.
-    """
+    """Return the claims of a file, the study's by default, read once per session."""
     from actbench import claims
     from actbench.files import baselines_folder
 
@@ -67,22 +31,62 @@ def claims_of(config: pytest.Config, path: Path | None = None) -> ClaimsFile:
     return known[wanted]
 
 
-class ClaimsModule(pytest.Module):
-    """A file of claims as a module of tests: one per claim."""
+def check_file(config: pytest.Config, path: Path) -> None:
+    """Read a file and check its settings, before anything is collected."""
+    from actbench.claims.evidence import check_settings
 
-    def _getobj(self) -> ModuleType:
-        module = ModuleType(self.path.stem, f"The claims of {self.path}.")
-        vars(module)["test_claim"] = _claim_is_as_pinned
-        return module
-
-
-def _claim_is_as_pinned(judgment: Judgment, claims_file: ClaimsFile) -> None:
-    """The claim's verdict is the one that is pinned."""
-    check_expected(judgment, claims_file)
+    try:
+        check_settings(claims_of(config, path))
+    except ActbenchError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """Collect what was named by --claims."""
-    if file_path.resolve() in parent.config.stash[_ASKED]:
-        return ClaimsModule.from_parent(parent, path=file_path)
-    return None
+class ClaimsNode(pytest.File):
+    """A claims file; its tests are named after claim and, where there are several, device."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Make a test for each claim and device."""
+        file = claims_of(self.config, self.path)
+        devices = devices_of(self.config)
+        for claim in file.claim:
+            for device in devices:
+                name = claim.id if len(devices) == 1 else f"{claim.id}[{device}]"
+                test: pytest.Item = _ClaimTest.from_parent(
+                    self, name=name, file=file, claim=claim, device=device
+                )
+                for mark in marks_of(file, claim):
+                    test.add_marker(mark)
+                yield test
+
+
+class _ClaimTest(OwnTest):
+    def __init__(self, *, file: ClaimsFile, claim: Claim, device: str, **node: Any) -> None:
+        super().__init__(**node)
+        self._subject = (file, claim, device)
+
+    def check(self) -> None:
+        file, claim, device = self._subject
+        judgment = trainings_of(self.config).judge(self, file, claim, device)
+        check_expected(judgment, file)
+
+
+def marks_of(file: ClaimsFile, claim: Claim) -> list[pytest.MarkDecorator]:
+    """Return what the claim's pinned verdict asks of its test."""
+    from actbench.claims import Verdict
+
+    if claim.expected is Verdict.NOT_TESTABLE:
+        return [pytest.mark.skip(reason=f"not testable: {claim.because}")]
+    if claim.expected is Verdict.REPRODUCED:
+        return []
+    return [pytest.mark.xfail(raises=NotReproduced, strict=True, reason=_reason(file, claim))]
+
+
+def _reason(file: ClaimsFile, claim: Claim) -> str:
+    """Published, measured and why; measured from the store, as nothing has run yet."""
+    from actbench.claims.evidence import judge_one
+
+    try:
+        stored = judge_one(file, claim, lambda protocol: None).sentence
+    except ActbenchError:
+        stored = "nothing stored yet"
+    return f"{claim.expected}: {stored}. {claim.because}"

@@ -2,67 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-import pytest
+if TYPE_CHECKING:
+    import pytest
 
 BASELINE_SEEDS = 100
 
+OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "claims": {
+            "metavar": "FILE",
+            "type": Path,
+            "action": "append",
+            "default": [],
+            "help": "judge the claims of this file, one test per claim; may be repeated. Where no "
+            "test file is named, nothing else is run",
+        },
+        "activation": {
+            "metavar": "SPEC",
+            "action": "append",
+            "default": [],
+            "help": "test an activation of your own, path/to/file.py:name or module:name (the file "
+            "runs as code); may be repeated",
+        },
+        "seeds": {"type": int, "default": 16, "help": "seeds per training, from 42 on"},
+        "device": {
+            "action": "append",
+            "help": "where to train: cpu, cuda, mps, xpu or auto (default cpu); give it several "
+            "times for one test per claim and device",
+        },
+        "threads": {"type": int, "help": "CPU threads (default: physical cores, at most 8)"},
+        "from-results": {
+            "metavar": "DIR",
+            "type": Path,
+            "help": "judge what actbench reproduce wrote to DIR instead of training",
+        },
+        "record": {
+            "metavar": "FILE",
+            "type": Path,
+            "help": "afterwards write what this torch did to FILE, as actbench record does, from "
+            "the trainings of this session",
+        },
+        "slow": {
+            "action": "store_true",
+            "help": "train what takes minutes too, rather than judge those claims from stored "
+            "measurements",
+        },
+        "regenerate-baselines": {
+            "action": "store_true",
+            "help": f"measure anew with {BASELINE_SEEDS} seeds, rewrite the baselines that differ, "
+            "show old and new, and fail",
+        },
+    }
+)
+"""Name after ``--actbench-``, to what argparse needs to know."""
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the claims suite."""
-    group = parser.getgroup("actbench", "claims with verdicts")
-    group.addoption(
-        "--claims",
-        metavar="FILE",
-        type=Path,
-        action="append",
-        default=[],
-        help="judge the claims of this file, one test per claim; may be repeated. Where no test "
-        "file is named, nothing else is run",
-    )
-    group.addoption("--seeds", type=int, default=16, help="seeds per training, from 42 on")
-    group.addoption(
-        "--device",
-        action="append",
-        help="where to train: cpu, cuda, mps, xpu or auto (default cpu); give it several times for "
-        "one test per claim and device",
-    )
-    group.addoption("--threads", type=int, help="CPU threads (default: physical cores, at most 8)")
-    group.addoption(
-        "--from-results",
-        metavar="DIR",
-        type=Path,
-        help="judge what actbench reproduce wrote to DIR instead of training",
-    )
-    group.addoption(
-        "--record",
-        metavar="FILE",
-        type=Path,
-        help="afterwards write what this torch did to FILE, as actbench record does, from the "
-        "trainings of this session",
-    )
-    group.addoption(
-        "--slow",
-        action="store_true",
-        help="train what takes minutes too, rather than judge "
-        "those claims from stored measurements",
-    )
-    group.addoption(
-        "--regenerate-baselines",
-        action="store_true",
-        help=f"measure anew with {BASELINE_SEEDS} seeds, rewrite the baselines that differ, show "
-        "old and new, and fail",
-    )
+
+def destination(name: str) -> str:
+    """Return where pytest keeps the value of an option."""
+    return f"actbench_{name.replace('-', '_')}"
+
+
+def value_of(config: pytest.Config, name: str) -> Any:
+    """Return what was given for an option, or its default."""
+    return config.getoption(destination(name))
 
 
 def devices_of(config: pytest.Config) -> list[str]:
-    """Return the devices that were asked for, each once.
-
-    Args:
-        config: Of the running session.
-
-    Returns:
-        Their names, the CPU by default.
-    """
-    return list(dict.fromkeys(config.getoption("--device") or ["cpu"]))
+    """Return the devices that were asked for, each once; the CPU by default."""
+    return list(dict.fromkeys(value_of(config, "device") or ["cpu"]))

@@ -1,14 +1,41 @@
-"""How a claim's test ends: as its verdict says, against the one that is pinned."""
+"""How a test of ours ends; a claim's, as its verdict says, against the one that is pinned."""
 
 from __future__ import annotations
 
+import shlex
+from abc import abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from actbench.errors import ActbenchError
+
 if TYPE_CHECKING:
     from actbench.claims import ClaimsFile
     from actbench.claims.verdicts import Judgment
+
+
+class OwnTest(pytest.Item):
+    """A test that is no Python function, so that no project's rules for those apply to it."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Do what is to be tested; an ``ActbenchError`` fails the test in one line."""
+
+    def runtest(self) -> None:
+        """Run the check."""
+        try:
+            self.check()
+        except ActbenchError as error:
+            mistake = str(error)
+        else:
+            return
+        pytest.fail(mistake, pytrace=False)  # outside, so that the line stands alone
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Say where it stands; pytest wants a line for what is skipped."""
+        return self.path, 0, self.name
 
 
 class NotReproduced(AssertionError):  # noqa: N818 - the name of a finding, not of an error
@@ -33,7 +60,7 @@ def check_expected(judgment: Judgment, file: ClaimsFile | None = None) -> None:
             pytest.skip(f"needs {judgment.seeds_needed} seeds, {judgment.seeds} were run")
         look_at = f"actbench claims show {claim.id}"
         if file is not None and not file.of_the_study:
-            look_at = f"actbench verify {file.path}"
+            look_at = f"actbench verify {shlex.quote(str(file.path))}"
         pytest.fail(
             f"{claim.id} is {judgment.verdict}, but {claim.expected} was expected.\n"
             f"claim:    {claim.statement}\n"

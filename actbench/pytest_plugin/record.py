@@ -1,4 +1,4 @@
-"""``pytest --record FILE``: what a session trained, written down as ``actbench record`` does."""
+"""``pytest --actbench-record FILE``: a session's trainings as ``actbench record`` writes them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from actbench.errors import ActbenchError
 from actbench.files import prepare_folder
+from actbench.pytest_plugin.options import devices_of, value_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,7 +50,9 @@ class Writer:
 
     def __init__(self, path: Path, claims: ClaimsFile) -> None:
         if path.exists():
-            raise pytest.UsageError(f"{path} is there already; name another file with --record")
+            raise pytest.UsageError(
+                f"{path} is there already; name another file with --actbench-record"
+            )
         try:
             prepare_folder(path.parent)
         except ActbenchError as error:
@@ -76,11 +79,11 @@ class Writer:
         from actbench import records
         from actbench.records import recording
 
-        device = (config.getoption("--device") or ["cpu"])[0]
+        device = devices_of(config)[0]
         fast = [n for n, protocol in self._claims.protocol.items() if not protocol.slow]
         made = recording.make(
             device=device,
-            threads=config.getoption("--threads"),
+            threads=value_of(config, "threads"),
             already={} if folder is None else _trained(folder, fast, device),
         )
         records.save(made, self._path)

@@ -26,7 +26,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     stored = sorted(row["id"] for row in rows if row["stored"])
     if stored:
         terminalreporter.write_line(
-            f"judged from stored measurements (--slow trains them): {', '.join(stored)}"
+            f"judged from stored measurements (--actbench-slow trains them): {', '.join(stored)}"
         )
     for row in sorted(rows, key=lambda r: r["margin"] or 0):
         if row["margin"] is not None and row["kind"] != "equals" and row["margin"] < _LOW_MARGIN:

@@ -221,7 +221,7 @@ def _evidence(protocol: str) -> str:
 
 
 def _rerun(claim_id: str, protocol: Protocol) -> tuple[str, str]:
-    slow = " --slow" if protocol.slow else ""
+    slow = " --actbench-slow" if protocol.slow else ""
     return (
         f"pytest 'tests/test_claims.py::test_claim[{claim_id}]'{slow}",
         f"actbench claims show {claim_id}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from actbench import metrics
@@ -45,7 +46,9 @@ def in_full(
     lines += _found(
         judgment, claims, claim.relation, "stored measurements" if stored else "results"
     )
-    lines.append(f"  rerun      {_rerun(claims, claim.id)}" + (" --slow" if protocol.slow else ""))
+    lines.append(
+        f"  rerun      {_rerun(claims, claim.id)}" + (" --actbench-slow" if protocol.slow else "")
+    )
     sentence = elsewhere(claims, [judgment]).get(claim.id)
     if sentence:
         lines.append(f"  elsewhere  {sentence}")
@@ -101,4 +104,4 @@ def _settings(protocol: Protocol) -> str:
 def _rerun(claims: ClaimsFile, claim_id: str) -> str:
     if claims.of_the_study:
         return f"pytest 'tests/test_claims.py::test_claim[{claim_id}]'"
-    return f"pytest --claims {claims.path} -k {claim_id}"
+    return f"pytest --actbench-claims {shlex.quote(str(claims.path))} -k {claim_id}"

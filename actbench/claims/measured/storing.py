@@ -72,7 +72,7 @@ class Measured(BaseModel):
                 return np.array([math.inf if v is None else v for v in entry.values])
         raise ActbenchError(
             f"no values of metric {dict(metric)!r} are stored for protocol {self.protocol!r}. "
-            "Write them with: pytest --regenerate-baselines"
+            "Write them with: pytest --actbench-regenerate-baselines"
         )
 
 
@@ -103,7 +103,7 @@ def load(protocol: str, folder: Path | None = None) -> Measured:
         ActbenchError: They are missing, damaged or of another schema.
     """
     path = path_of(protocol, folder)
-    remedy = "Write it with: pytest --regenerate-baselines"
+    remedy = "Write it with: pytest --actbench-regenerate-baselines"
     return stored.load(Measured, path, SCHEMA_VERSION, "the measurements", remedy)
 
 

@@ -1,0 +1,111 @@
+"""What a session trained for its claims, each protocol once, and the verdicts that follow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import pytest
+
+from actbench.pytest_plugin.options import BASELINE_SEEDS, devices_of, value_of
+from actbench.pytest_plugin.record import FOLDER, shared_path
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from actbench.claims import Claim, ClaimsFile
+    from actbench.claims.verdicts import Judgment
+
+_TRAININGS = pytest.StashKey["Trainings"]()
+
+
+def trainings_of(config: pytest.Config) -> Trainings:
+    """Return the trainings of a session."""
+    if _TRAININGS not in config.stash:
+        config.stash[_TRAININGS] = Trainings(config)
+    return config.stash[_TRAININGS]
+
+
+class Trainings:
+    """Datasets of protocols, made once per session.
+
+    Workers of pytest-xdist share what one of them computed, on one thread each, as they run side
+    by side.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._threads = value_of(config, "threads")
+        shared = config.getoption("basetemp") if hasattr(config, "workerinput") else None
+        if shared is None:
+            private = TemporaryDirectory(prefix="actbench-")
+            config.add_cleanup(private.cleanup)
+            self._folder = Path(private.name)
+        else:
+            self._folder = Path(shared).parent
+            self._folder.mkdir(parents=True, exist_ok=True)
+        if hasattr(config, "workerinput"):
+            self._threads = self._threads or 1
+        config.stash[FOLDER] = self._folder
+        self._known: dict[str, xr.Dataset] = {}
+
+    def dataset(self, file: ClaimsFile, name: str, device: str | None = None) -> xr.Dataset | None:
+        """Return the dataset of a protocol of a file; on the first device unless one is named.
+
+        ``None`` for a slow protocol unless ``--actbench-slow`` was given: its claims are judged
+        from stored measurements, where there are any.
+        """
+        from filelock import FileLock
+
+        from actbench import datasets
+        from actbench.claims import evidence
+        from actbench.experiments import get as get_experiment
+
+        protocol = file.protocol[name]
+        if protocol.slow and self._left_to_the_store(file, name):
+            return None
+        results = value_of(self._config, "from-results")
+        if results is not None:
+            return evidence.stored_dataset(results, name, protocol)
+        device = device or devices_of(self._config)[0]
+        # Files of two names may have protocols of one.
+        owner = "" if file.of_the_study else f"{crc32(str(file.path).encode()):08x}-"
+        path = shared_path(self._folder, f"{owner}{name}", device)
+        if path.name not in self._known:
+            with FileLock(f"{path}.lock"):
+                if not path.exists():
+                    config = evidence.config_for(protocol, self._seeds(), device, self._threads)
+                    module = get_experiment(protocol.experiment).module()
+                    datasets.save(module.run(config), path)
+                self._known[path.name] = datasets.load(path)
+        return self._known[path.name]
+
+    def judge(self, test: pytest.Item, file: ClaimsFile, claim: Claim, device: str) -> Judgment:
+        """Judge a claim, and note the verdict for the summary and for JUnit files."""
+        from actbench.claims.evidence import judge_one
+
+        result = judge_one(file, claim, lambda protocol: self.dataset(file, protocol, device))
+        stored = claim.protocol is not None and self.dataset(file, claim.protocol, device) is None
+        # What record_property does, without its warning about JUnit's default family.
+        noted = test.user_properties
+        for key in ("verdict", "expected", "published", "measured", "margin", "seeds"):
+            noted.append((key, result.row()[key]))
+        noted.append(("judged_from_stored_measurements", stored))
+        noted.append(("actbench", {**result.row(), "stored": stored}))
+        return result
+
+    def _seeds(self) -> int:
+        anew = value_of(self._config, "regenerate-baselines")
+        seeds: int = BASELINE_SEEDS if anew else value_of(self._config, "seeds")
+        return seeds
+
+    def _left_to_the_store(self, file: ClaimsFile, slow_protocol: str) -> bool:
+        from actbench.claims import measured
+
+        if value_of(self._config, "slow") or value_of(self._config, "regenerate-baselines"):
+            return False
+        # What a file of one's own has no measurements of can only be run.
+        stored = measured.path_of(slow_protocol, file.measured_folder)
+        return file.of_the_study or stored.exists()
