@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,6 +131,14 @@ def judgment(
 ) -> Judgment:
     """The verdict on the test's claim, noted for the summary and for JUnit files."""
     return trainings_of(request.config).judge(request.node, claims_file, claim, training_device)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let SIGINT interrupt, here and in children: the background of a script ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types

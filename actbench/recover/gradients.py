@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from actbench.recover.streams import Streams
 from actbench.stacks import Stack
 
 _STACK_MEMBERS = 96
+_PLACES = {"first": 0, "second": 1, "last_hidden": -2, "output": -1}
 
 
 class Gradients:
@@ -45,7 +46,8 @@ class Gradients:
             needed: What is wanted, shape ``(draw, reading)``; more may be given.
 
         Returns:
-            Ratios, shape ``(draw, reading)``.
+            Ratios, shape ``(draw, reading)``; NaN where one of the gradients is nothing but rounding,
+            so that there is none.
         """
         shape = (len(draws), *(len(axis) for axis in self._reading_axes))
         found = np.full(shape, np.nan)
@@ -88,19 +90,52 @@ class Gradients:
         output = stack.forward(x).clone()
         by_loss = []
         for loss in self._space.loss:
-            stack.backward(x, _output_gradient(loss, output, x))
-            by_loss.append(self._ratios(stack.weight_gradients))
+            rounding = self._back_propagate(stack, x, _output_gradient(loss, output, x))
+            by_loss.append(self._ratios(stack.weight_gradients, rounding))
         return np.stack(by_loss, 1)  # (member, loss, measure, layers)
 
-    def _ratios(self, gradients: Sequence[Tensor]) -> NDArray[np.float64]:
-        places = {"first": 0, "second": 1, "last_hidden": -2, "output": -1}
-        pairs = [layers.split("/") for layers in self._space.layers]
-        asked = {name for pair in pairs for name in pair}
+    @property
+    def _pairs(self) -> list[tuple[str, str]]:
+        return [(top, bottom) for top, _, bottom in (p.partition("/") for p in self._space.layers)]
+
+    def _back_propagate(self, stack: Stack, x: Tensor, gradient: Tensor) -> dict[str, Tensor]:
+        """Fill the gradients; return by layer what rounding may make of them, ``(member,)``.
+
+        A gradient is a sum of one product of error signal and input per point, and the mean
+        magnitude of such a product is that of the one times that of the other. Sums of n terms are
+        off by at most n u times the terms' magnitudes (u the unit roundoff; Higham 2002, section
+        4.2), and to first order the errors of the products that lead to the terms add to that.
+        """
+        layers, width = stack.architecture.depth + 1, stack.architecture.width
+        asked = {name: _PLACES[name] % layers for pair in self._pairs for name in pair}
+        most = (x.shape[1] + 2 * layers * width) * torch.finfo(x.dtype).eps / 2
+        found = {}
+
+        def observe(layer: int, error: Tensor) -> None:
+            if layer - 1 in asked.values():
+                below = stack.activations[layer - 2] if layer > 1 else x
+                terms = error.abs().mean(-1) * below.abs().mean(-1)  # (member, points)
+                found[layer - 1] = most * terms.sum(1)
+
+        stack.backward(x, gradient, observe)
+        return {name: found[place] for name, place in asked.items()}
+
+    def _ratios(
+        self, gradients: Sequence[Tensor], rounding: Mapping[str, Tensor]
+    ) -> NDArray[np.float64]:
+        known = {
+            name: (gradients[_PLACES[name]].abs().mean((1, 2)) > least).numpy()
+            for name, least in rounding.items()
+        }
         result = []
         for measure in self._space.measure:
-            size = {name: _measure(measure, gradients[places[name]]) for name in asked}
+            size = {
+                name: np.where(known[name], _measure(measure, gradients[_PLACES[name]]), np.nan)
+                for name in rounding
+            }
             with np.errstate(divide="ignore", invalid="ignore"):
-                result.append(np.stack([size[top] / size[bottom] for top, bottom in pairs], -1))
+                ratios = [size[top] / size[bottom] for top, bottom in self._pairs]
+            result.append(np.stack(ratios, -1))
         return np.stack(result, 1)  # (member, measure, layers)
 
 

@@ -14,6 +14,9 @@ from actbench.activations import ACTIVATIONS
 from actbench.claims.claim import ClaimsFile
 from actbench.claims.measured.storing import SCHEMA_VERSION, Entry, Measured
 
+# After some ten epochs rounding, and so the processor, decides on which side of the kink a unit is.
+_KINKED = ("relu", "leaky_relu")
+
 
 def from_dataset(protocol: str, claims: ClaimsFile, dataset: xr.Dataset) -> Measured:
     """Compute every metric that is stored for a protocol.
@@ -58,7 +61,8 @@ def _early_metrics(dataset: xr.Dataset) -> list[dict[str, Any]]:
             place = {"initializer": "he_normal", "depth": 10}
             found.append({"name": "error_share", "activation": name, **place})
     for name in names if "loss" in dataset and "gradient_magnitude" in dataset else ():
-        epochs = [e for e in (0, 1, 10, 30) if e < dataset.sizes["epoch"]]
+        last = 10 if name in _KINKED else 30
+        epochs = [e for e in (0, 1, 10, 30) if e <= last and e < dataset.sizes["epoch"]]
         layers = dataset["layer"].to_numpy().tolist()
         found += [{"name": "early_loss", "activation": name, "epoch": e} for e in epochs]
         found += [{"name": "first_gradient", "activation": name, "layer": n} for n in layers]
