@@ -1,4 +1,4 @@
-"""Sessions for development: `nox -s lint`, `tests`, `guests`, `track -- 2.6.0 2.13.0`."""
+"""Sessions: `nox -s lint`, `tests`, `processors`, `guests`, `track -- 2.6.0 2.13.0`."""
 
 from __future__ import annotations
 
@@ -89,6 +89,13 @@ def guests(session: nox.Session) -> None:
             session.run("pytest", "-q")
         session.run("pytest", "-q", "-n", "0", *(session.posargs or OURS))
         session.run("python", "-m", "pip", "uninstall", "--yes", "--quiet", *plugins)
+
+
+@nox.session
+def processors(session: nox.Session) -> None:
+    """Run the tests that touch numbers as on other processors; arguments go to the script."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.run("python", "tests/processors.py", *session.posargs)
 
 
 @nox.session

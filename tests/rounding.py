@@ -18,9 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike
 
-EXACT = torch.backends.mkl.is_available() and any(
-    mode in os.environ.get("MKL_CBWR", "") for mode in ("STRICT", "COMPATIBLE")
-)
+MKL: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+EXACT = MKL and any(mode in os.environ.get("MKL_CBWR", "") for mode in ("STRICT", "COMPATIBLE"))
 """Whether a member's bits may not depend on its company in this process."""
 
 

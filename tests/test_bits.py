@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
+from rounding import MKL
 
 TESTS = Path(__file__).parent
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="this torch has no MKL to tell")
+@pytest.mark.skipif(not MKL, reason="this torch has no MKL to tell")
 def test_bits_do_not_depend_on_company_where_mkl_is_told() -> None:
     """The tests with the marker `bits`, in a process that tells MKL before its first product."""
     done = subprocess.run(  # noqa: S603 - our own tests

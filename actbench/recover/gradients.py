@@ -46,8 +46,8 @@ class Gradients:
             needed: What is wanted, shape ``(draw, reading)``; more may be given.
 
         Returns:
-            Ratios, shape ``(draw, reading)``; NaN where one of the gradients is nothing but rounding,
-            so that there is none.
+            Ratios, shape ``(draw, reading)``; NaN where one of the gradients is nothing but
+            rounding, so that there is none.
         """
         shape = (len(draws), *(len(axis) for axis in self._reading_axes))
         found = np.full(shape, np.nan)
