@@ -6,7 +6,18 @@ import functools
 from collections.abc import Callable
 
 import pytest
-from faults import FAULTS, TABLE, Fault, Observation, Report, observe, report, table
+from faults import (
+    FAULTS,
+    HARMLESS,
+    TABLE,
+    Fault,
+    Observation,
+    Report,
+    apart,
+    observe,
+    report,
+    table,
+)
 
 from actbench.claims import measured
 from actbench.claims.measured import Measured
@@ -101,15 +112,30 @@ def test_a_planted_fault_is_caught_and_named(
         assert fault.metric in _metrics(report(shipped, faulty(fault)))
 
 
+@pytest.mark.parametrize("fault", HARMLESS, ids=lambda fault: fault.name)
+def test_the_rounding_of_another_processor_raises_no_alarm(
+    fault: Fault,
+    clean: Observation,
+    faulty: Callable[[Fault], Observation],
+    shipped: dict[str, Measured],
+) -> None:
+    """It moves numbers, and neither a claim nor a baseline takes it for a fault."""
+    seen = faulty(fault)
+    assert apart(clean, seen) > 0, "nothing was planted"
+    for stored in (clean.stacks, shipped):
+        assert not report(stored, seen), report(stored, seen)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", _OPTIMIZERS, ids=lambda fault: fault.name)
 def test_a_fault_of_the_optimizer_is_not_taken_for_one_of_gradients(
     fault: Fault, reported: Callable[[Fault], Report]
 ) -> None:
-    """Only losses after the first update move, and no claim about gradients changes."""
+    """Only what comes after the first update moves, and no claim about gradients changes."""
     found = reported(fault)
-    assert _metrics(found) == {"early_loss"}
-    assert min(int(difference.metric["epoch"]) for difference in found.differences) > 0
+    assert "early_loss" in _metrics(found) <= {"early_loss", "gradient_of_seed"}
+    losses = [d.metric for d in found.differences if d.metric["name"] == "early_loss"]
+    assert min(int(metric["epoch"]) for metric in losses) > 0
     assert not found.claims
 
 
@@ -140,10 +166,13 @@ def test_removing_a_fault_leaves_no_bit_of_it(
 
 @pytest.mark.slow
 def test_the_table_of_faults_is_up_to_date(
+    clean: Observation,
+    faulty: Callable[[Fault], Observation],
     reported: Callable[[Fault], Report],
 ) -> None:
     """The committed table has these faults, caught by the same claims and kinds of baseline."""
-    fresh = table({fault.name: reported(fault) for fault in FAULTS})
+    rounding = {fault.name: apart(clean, faulty(fault)) for fault in HARMLESS}
+    fresh = table({fault.name: reported(fault) for fault in FAULTS}, rounding)
     stored = TABLE.read_text(encoding="utf-8")
     assert _rows(stored) == _rows(fresh), "write it anew: python tests/faults.py"
 
