@@ -30,10 +30,10 @@ def _aligned(numel: int) -> int:
 class Stack:
     """E independent networks of one architecture, as one batched tensor program.
 
-    A member's numbers depend on nothing but its own weights: at the study's shape (64 units, 200
-    points) bit for bit on the CPU at 1 to 4 threads, whatever the size of the stack and the
-    member's place in it. At widths that are no multiple of 16, at fewer than 8 points, and in
-    float64 at other shapes, the BLAS behind ``torch.bmm`` may round by place and size.
+    A member's numbers depend on nothing but its own weights, up to rounding; bit for bit where the
+    library behind ``torch.bmm`` rounds alike at every place and size, as MKL does under
+    ``MKL_CBWR=AUTO,STRICT``, and as it was seen to do at the study's shape (64 units, 200 points)
+    without (``docs/processors.md``).
 
     Args:
         architecture: Shape and activation of every member.
