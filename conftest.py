@@ -40,7 +40,8 @@ _MEASURING = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Offer the options of the claims without their prefix, where no other plugin has the name."""
-    taken = {n for group in parser._groups for option in group.options for n in option.names()}
+    groups = [parser._anonymous, *parser._groups]
+    taken = {name for group in groups for option in group.options for name in option.names()}
     for name, words in OPTIONS.items():
         if f"--{name}" not in taken:
             help_ = f"short for --actbench-{name}"

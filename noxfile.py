@@ -80,7 +80,8 @@ def tests(session: nox.Session) -> None:
 def guests(session: nox.Session) -> None:
     """Run a stranger's suite and a part of ours beside each of these plugins, and beside all."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
-    stranger = Path(session.create_tmp())
+    stranger = Path(session.create_tmp(), "stranger")  # below it, as what is above it counts
+    stranger.mkdir(exist_ok=True)
     for name, content in STRANGER.items():
         stranger.joinpath(name).write_text(content, encoding="utf-8")
     for plugins in (*((plugin,) for plugin in PLUGINS), PLUGINS):

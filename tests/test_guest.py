@@ -64,7 +64,8 @@ def run(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
     return result
 
 
-@pytest.mark.parametrize("name", [*OPTIONS, "max-slowdown", "benchmark-strict"])
+# Their ids have dashes, as pytest-skip-slow takes a test with the parameter "slow" for a slow one.
+@pytest.mark.parametrize("name", [*OPTIONS, "max-slowdown", "benchmark-strict"], ids="--{}".format)
 def test_a_project_keeps_its_options(pytester: pytest.Pytester, name: str) -> None:
     """An option of the project may have any name that one of ours has without the prefix."""
     pytester.makeconftest(f"def pytest_addoption(parser): parser.addoption('--{name}', dest='it')")
@@ -72,7 +73,7 @@ def test_a_project_keeps_its_options(pytester: pytest.Pytester, name: str) -> No
     run(pytester, f"--{name}=here").assert_outcomes(passed=1)
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", OPTIONS, ids="--{}".format)
 def test_no_option_has_a_short_form(pytester: pytest.Pytester, name: str) -> None:
     """Where the project has no such option, pytest says so as it would without us."""
     result = run(pytester, f"--{name}")
