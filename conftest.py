@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,8 @@ def _id(path: Path | None, claim: Claim) -> str:
 @pytest.fixture
 def no_other_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     """What happens to be installed takes no part in inner runs; `nox -s guests` tries that."""
+    # An inner run in this process forgets what it imported; this registers operators only once.
+    import_module("torch._dynamo")
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 
