@@ -383,10 +383,14 @@ def no_bar(title: str, steps: int) -> Iterator[Callable[[int], None]]:
     assert sum(done) in {0, steps}, title  # 0: reused
 
 
-def test_every_part_of_the_real_card_is_stored() -> None:
+COST, STORED = epoch_cost.Config, battery.stored_folder()
+
+
+def test_every_part_of_the_real_card_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     """For each comparison there are values of each of the eight, by the protocol of today."""
+    monkeypatch.setattr(epoch_cost, "Config", COST)  # `little` may be in force already
     for part in parts():
-        stored = measured.load(part.name, battery.stored_folder())
+        stored = measured.load(part.name, STORED)
         one = battery.Battery(ACTIVATIONS["relu"], Path("unused"), no_bar, threads=1)
         config = one._config(part, ["relu"], part.seeds[0])
         assert battery._comparable(stored.settings) == battery._comparable(
@@ -426,9 +430,6 @@ def little(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(epoch_cost, "Config", lambda keys: COST(keys, rounds=15, epochs=1))
         battery.measure_eight(no_bar, "cpu", 1, folder / "eight")
         yield folder / "out"
-
-
-COST = epoch_cost.Config
 
 
 def tried(key: str, out: Path, **options: object) -> battery.Battery:

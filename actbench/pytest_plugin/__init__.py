@@ -1,7 +1,7 @@
 """pytest's options ``--actbench-…``: claims files and activations of one's own become tests.
 
 pytest loads this in every project where actbench is installed. So it adds options and nothing
-else, and imports the rest once one of them is given.
+else, and imports the rest once one of them is given. PYTEST_DONT_REWRITE: it asserts nothing.
 """
 
 from __future__ import annotations
