@@ -425,6 +425,7 @@ def test_start_up_loads_nothing_heavy(code: str) -> None:
     assert loaded & HEAVY == set()
 
 
+@pytest.mark.slow
 def test_stored_claims_are_judged_without_torch(tmp_path: Path) -> None:
     """The ledger of what is stored needs no torch, however it is printed."""
     for arguments in ((), ("show", "relu-final-mse")):

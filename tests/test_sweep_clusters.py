@@ -169,6 +169,7 @@ class After:
             self._act()
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_changes_nothing(
     dask: Dask, tmp_path: Path, undisturbed: Path
 ) -> None:

@@ -200,6 +200,7 @@ def command(folder: Path, *arguments: str, **setting: str) -> subprocess.Complet
     )
 
 
+@pytest.mark.slow
 def test_docstrings_are_definitions_where_python_strips_them(tmp_path: Path) -> None:
     """PYTHONOPTIMIZE=2 changes neither the metrics' definitions nor the help."""
     told = command(tmp_path, "verify", "--metrics", **ODD)
@@ -221,7 +222,14 @@ print(os.environ["MPLBACKEND"], matplotlib.get_backend(auto_select=False))
 """
 
 
-@pytest.mark.parametrize("given", ["module://matplotlib_inline.backend_inline", "nonsense", "svg"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "module://matplotlib_inline.backend_inline",
+        pytest.param("nonsense", marks=pytest.mark.slow),
+        pytest.param("svg", marks=pytest.mark.slow),
+    ],
+)
 def test_a_backend_that_is_not_installed_hinders_no_figure(tmp_path: Path, given: str) -> None:
     """Matplotlib refuses to be imported there; the user's choice stays theirs where it is one."""
     ended = subprocess.run(  # noqa: S603

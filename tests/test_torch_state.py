@@ -72,6 +72,10 @@ STATES: dict[str, Set] = {
 }
 
 
+ALWAYS = ("default dtype", "no gradients", "errors of NumPy")
+"""Tried in every run; the others by ``--actbench-slow``, as CI does."""
+
+
 def _seen() -> tuple[object, ...]:
     """Everything of the state that can be read."""
     return (
@@ -139,7 +143,10 @@ def plain() -> tuple[xr.Dataset, ...]:
     return measured()
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.slow) for name in STATES],
+)
 def test_a_state_changes_no_number_and_stays(name: str, plain: tuple[xr.Dataset, ...]) -> None:
     """Not a bit of a loss, a gradient or a derivative."""
     with state(name):
