@@ -162,6 +162,43 @@ def test_drawn_values_are_compared_as_distributions() -> None:
     assert diverged.fresh == math.inf
 
 
+def test_a_step_of_rounding_is_no_other_distribution() -> None:
+    """Where all seeds end on one optimum, what is left of their spread is the processor's."""
+    near = [0.213 * (1 + float(v)) for v in np.random.default_rng(1).normal(0, 1e-8, 100)]
+    for scale in (1 - 5e-5, 1 + 5e-5):
+        fresh = [scale * v * (1 + 1e-6 * (n % 3 - 1)) for n, v in enumerate(near[:16])]
+        assert compare(stored([1.0], list(near)), stored([1.0], list(fresh))) == []
+    for scale in (1 - 3e-4, 1 + 3e-4):
+        fresh = [scale * v for v in near[:16]]
+        assert len(compare(stored([1.0], list(near)), stored([1.0], list(fresh)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("new", "found"),
+    [
+        ([1e-9, 3e-9], None),
+        ([0.0, 1.5e-5], None),
+        ([2e-7, 1e-4], "1 of 2 values are above 1.5e-05, the most that rounding makes"),
+        ([None, None], "2 of 2 values are above 1.5e-05, the most that rounding makes"),
+    ],
+)
+def test_what_is_only_rounding_has_a_ceiling_and_no_distribution(
+    new: list[float | None], found: str | None
+) -> None:
+    """16 products of 8 terms, each within 8 eps: below that nothing is said, whatever is stored."""
+    metric: dict[str, Any] = {"name": "deviation_from_line", "activation": "linear"}
+    old, fresh = (
+        stored([1.0], [1.0]).model_copy(
+            update={
+                "settings": {"depth": 15, "width": 8, "dtype": "float32"},
+                "entries": [Entry(metric=metric, definition="d", exact=False, values=values)],
+            }
+        )
+        for values in (drawn(1, 100, scale=1e-7), new)
+    )
+    assert [difference.how for difference in compare(old, fresh)] == ([found] if found else [])
+
+
 def test_clean_comparisons_do_not_alarm_however_many_metrics_there_are() -> None:
     """The level is shared: 50 comparisons of 20 drawn metrics each stay silent."""
     rng = np.random.default_rng(3)
@@ -202,12 +239,10 @@ def test_what_is_stored_of_a_run(training: xr.Dataset, file: ClaimsFile) -> None
             assert json.dumps(claim.metric, sort_keys=True) in keys
     gradients = [e for e in found.entries if e.metric["name"] == "first_gradient"]
     assert len(gradients) == len(sine_regression.STUDY_ACTIVATIONS) * LAYERS
-    assert {e.metric["epoch"] for e in found.entries if e.metric["name"] == "early_loss"} == {
-        0,
-        1,
-        10,
-        30,
-    }
+    for key in sine_regression.STUDY_ACTIVATIONS:  # rounding decides kinks after some ten epochs
+        place = {"name": "early_loss", "activation": key}
+        epochs = {e.metric["epoch"] for e in found.entries if place.items() <= e.metric.items()}
+        assert epochs == ({0, 1, 10} if key in ("relu", "leaky_relu") else {0, 1, 10, 30})
     exact = {str(e.metric["name"]) for e in found.entries if e.exact}
     assert exact == {"first_gradient", "early_loss"}
     assert all(len(e.values) == 3 for e in found.entries)
