@@ -105,10 +105,14 @@ class Dask:
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
     """A scheduler and two workers, for all tests that leave one of them alive."""
+    from distributed import Client
+
     cluster = Dask(tmp_path_factory.mktemp("dask"))
     try:
         cluster.start_scheduler()
         cluster.start_workers()
+        with Client(cluster.address, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
         yield cluster
     finally:
         cluster.stop()
