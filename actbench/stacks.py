@@ -46,6 +46,7 @@ class Stack:
     Attributes:
         parameters: All weights and biases of all members in one flat tensor, and behind them the
             parameters that the activation has of its own.
+        gradients: Like ``parameters``, of which it is the ``grad``; filled by ``backward``.
         linear_parameters: Its part with the weights and biases, a view.
         weights: Per layer ``(member, fan_out, fan_in)``, views of ``parameters``.
         biases: Per layer ``(member, 1, fan_out)``, views of ``parameters``.
@@ -75,15 +76,15 @@ class Stack:
         activation = architecture.activation.module().to(device, dtype)
         own = sum(_aligned(count * p.numel()) for p in trained(activation).values())
         values = torch.zeros(linear + architecture.depth * own, device=device, dtype=dtype)
-        gradients = torch.zeros_like(values)
+        self.gradients = torch.zeros_like(values)
         self.weights, self.biases = self._views(values)
         self._transposed = [weight.mT for weight in self.weights]
-        self.weight_gradients, self.bias_gradients = self._views(gradients)
+        self.weight_gradients, self.bias_gradients = self._views(self.gradients)
         self.learnable = self._learnable_views(values[linear:], activation)
-        learnable_gradients = self._learnable_views(gradients[linear:], activation)
+        learnable_gradients = self._learnable_views(self.gradients[linear:], activation)
         self._copy_members(networks, activation)
         self.parameters = nn.Parameter(values)
-        self.parameters.grad = gradients
+        self.parameters.grad = self.gradients
         self.linear_parameters = values[:linear]
         self._kernels = self._kernels_of(activation, learnable_gradients, points)
         self._allocate_activity(points, values)

@@ -24,14 +24,11 @@ def pinned_state() -> Iterator[None]:
     with ExitStack() as stack:
         stack.callback(torch.set_default_dtype, torch.get_default_dtype())
         stack.callback(torch.set_flush_denormal, _flushes_denormal())
-        stack.callback(
-            torch.use_deterministic_algorithms,
-            torch.are_deterministic_algorithms_enabled(),
-            warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
-        )
+        # Not `use_deterministic_algorithms`, which imports torch's compiler: a second per process.
+        stack.callback(torch.set_deterministic_debug_mode, torch.get_deterministic_debug_mode())
         torch.set_default_dtype(torch.float32)
         torch.set_flush_denormal(False)
-        torch.use_deterministic_algorithms(False)
+        torch.set_deterministic_debug_mode("default")
         for state in (
             torch.inference_mode(False),
             torch.enable_grad(),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from actbench.networks import Architecture
@@ -184,7 +183,6 @@ def train_all(
         ends = zip(sizes, accumulate(sizes), strict=True)
         pieces += [(number, end - size, end) for size, end in ends]
     pieces.sort(key=lambda piece: -_work(tasks[piece[0]], piece[2] - piece[1]))
-    _load_optimizer()
     jobs = [partial(tasks[number].part, start, stop) for number, start, stop in pieces]
     done = side_by_side(jobs, progress, workers)
     found = dict(zip(pieces, done, strict=True))
@@ -196,12 +194,6 @@ def train_all(
 
 def _work(task: Task, members: int) -> int:
     return members * task.architecture.parameter_count * task.schedule.epochs * len(task.x)
-
-
-@cache
-def _load_optimizer() -> None:
-    # The first optimizer of a process loads modules for a second: before there are copies of it.
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 
 
 def _joined(parts: Sequence[Training]) -> Training:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim.adam import adam
 
 from actbench.networks import Architecture
 from actbench.stacks import Stack
@@ -81,13 +82,7 @@ def train_stack(
     stack = Stack(
         architecture, networks, len(members), len(x), schedule.device, DTYPES[schedule.dtype]
     )
-    optimizer = torch.optim.Adam(
-        [stack.parameters],
-        lr=schedule.learning_rate,
-        eps=schedule.adam_eps,
-        weight_decay=schedule.weight_decay,
-        fused=True,
-    )
+    step = _optimizer(stack, schedule)
     initial = [weight.detach().clone() for weight in stack.weights]
     losses = inputs.new_empty(schedule.epochs, len(members))
     kept: list[Mapping[str, Tensor]] = []
@@ -102,7 +97,7 @@ def train_stack(
 
     for epoch in range(schedule.epochs):
         losses[epoch] = propagate(epoch)
-        optimizer.step()
+        step()
         if (epoch + 1) % _PROGRESS_EPOCHS == 0:
             progress(_PROGRESS_EPOCHS * len(members))
     progress(schedule.epochs % _PROGRESS_EPOCHS * len(members))
@@ -116,3 +111,31 @@ def train_stack(
         prediction=prediction,
         hidden_activation=torch.stack([a[0] for a in stack.activations]).cpu().numpy(),
     )
+
+
+def _optimizer(stack: Stack, schedule: Schedule) -> Callable[[], None]:
+    """One update of all parameters; the class `Adam` imports torch's compiler, for a second."""
+    parameters = stack.parameters
+    first, second = torch.zeros_like(parameters), torch.zeros_like(parameters)
+    steps = torch.zeros((), device=parameters.device)
+
+    @torch.no_grad()
+    def step() -> None:
+        adam(
+            [parameters],
+            [stack.gradients],
+            [first],
+            [second],
+            [],
+            [steps],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=schedule.learning_rate,
+            weight_decay=schedule.weight_decay,
+            eps=schedule.adam_eps,
+            maximize=False,
+        )
+
+    return step
