@@ -61,16 +61,18 @@ def stack(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one 
         On one thread, and in as many processes as there are threads.
     """
 
-    def run(count: int, work: Work) -> list[float]:
+    def run(work: Work) -> list[float]:
         initializer = initializers.get("torch_default")
         members = [Member(seed, initializer) for seed in work.seeds]
         target = targets.noisy_sine(POINTS)
         architecture, schedule = study_architecture(work.activation), Schedule(work.epochs)
-        training = train(architecture, members, schedule, target.x, target.noisy, threads=count)
+        training = train(architecture, members, schedule, target.x, target.noisy)
         return [float(loss) for loss in training.loss[:, -1]]
 
-    several = {f"{threads} processes": partial(run, threads)} if threads > 1 else {}
-    return {"1 thread": partial(run, 1), **several}
+    found: dict[str, Run] = {"1 thread": run}
+    if threads > 1:  # not its own copies of this process, which has JAX's threads
+        found[f"{threads} processes"] = partial(processes.run, "stack", "1 thread", threads)
+    return found
 
 
 def initial_weights(work: Work) -> list[Tensor]:
