@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
 from actbench.errors import ActbenchError, require_schema
 from actbench.files import read_json
@@ -22,6 +30,29 @@ def _named(metric: dict[str, Any]) -> dict[str, Any]:
 
 Metric = Annotated[dict[str, str | int | float], AfterValidator(_named)]
 """Name and arguments of a metric."""
+
+_NOT_FINITE = ("nan", "inf", "-inf")
+
+
+def _from_json(given: Any) -> Any:
+    if given is None:  # so all that is not finite was written before, and read
+        return math.inf
+    if isinstance(given, str) and given not in _NOT_FINITE:
+        raise ValueError(f"write a number or one of {', '.join(map(repr, _NOT_FINITE))}")
+    return given
+
+
+def _to_json(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+Value = Annotated[
+    float,
+    Field(allow_inf_nan=True),
+    BeforeValidator(_from_json),
+    PlainSerializer(_to_json),
+]
+"""What a metric measured: a number, or in JSON, which knows finite ones only, its name."""
 
 
 def load(model: type[_Model], path: Path, version: int, what: str, remedy: str) -> _Model:

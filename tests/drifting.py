@@ -38,7 +38,7 @@ def verdict(name: str, came_out: str = "reproduced", **more: Any) -> Verdict:
 
 
 def distribution(
-    values: Sequence[float | None], protocol: str = "stated", name: str = "final_mse"
+    values: Sequence[float], protocol: str = "stated", name: str = "final_mse"
 ) -> Distribution:
     """A metric of relu over seeds."""
     return Distribution(

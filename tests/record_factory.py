@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from actbench.records import Chain, Distribution, Record, Step, Timings, Verdict, Workload
 
 
@@ -29,7 +31,7 @@ def a_record(torch: str = "2.13.0+cpu", made_at: str = "2026-01-01T00:00:00+00:0
                 protocol="stated",
                 metric={"name": "final_mse", "activation": "relu"},
                 definition="an error",
-                values=[0.1, None],
+                values=[0.1, math.inf],
             )
         ],
         chains=[

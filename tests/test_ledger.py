@@ -16,7 +16,7 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from actbench import claims, datasets
+from actbench import claims, datasets, metrics
 from actbench.claims import ClaimsFile, Verdict, evidence, ledger, measured, robustness
 from actbench.claims.verdicts import Judgment
 from actbench.errors import ActbenchError
@@ -361,7 +361,7 @@ def test_a_rule_says_what_is_measured_and_where_it_must_lie(
 ) -> None:
     """The metric's definition, the quantifier and the bounds, with those of the direction."""
     content = judgment(content=claim(**changes)).claim
-    definition = "Mean squared error on the noisy targets after the last update, per seed"
+    definition = metrics.definition("final_mse").removesuffix(".")
     assert ledger.rule(content) == f"{definition}: {rule}"
     assert ledger.rule(judgment("not_testable", NOT_TESTABLE).claim) == ""
 
@@ -477,7 +477,7 @@ def test_one_claim_in_full(content: dict[str, Any], lines: list[str]) -> None:
         "verdict    reproduced (expected: reproduced)",
         "why        of reasons",
         "metric     final_mse(activation=relu): "
-        "Mean squared error on the noisy targets after the last update, per seed.",
+        "Mean squared error on the noisy targets after the last update, infinite if it diverged.",
         "found      median 0.5 over 100 seeds (results)",
         "seeds      100; the wording needs 9",
         "to flip    a measurement that left (-infinity, 1]",

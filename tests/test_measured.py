@@ -30,7 +30,7 @@ DRAWN: dict[str, str | int | float] = {"name": "final_mse", "activation": "relu"
 LAYERS = 3
 
 
-def stored(exact: list[float | None], drawn: list[float | None]) -> Measured:
+def stored(exact: list[float], drawn: list[float]) -> Measured:
     """Measurements of one exact metric and one that is drawn."""
     return Measured(
         schema_version=1,
@@ -44,7 +44,7 @@ def stored(exact: list[float | None], drawn: list[float | None]) -> Measured:
     )
 
 
-def drawn(seed: int, count: int, scale: float = 1.0) -> list[float | None]:
+def drawn(seed: int, count: int, scale: float = 1.0) -> list[float]:
     """Log-normal losses."""
     return [scale * float(v) for v in np.random.default_rng(seed).lognormal(0, 0.1, count)]
 
@@ -67,13 +67,13 @@ def file() -> ClaimsFile:
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
-    """Every field survives, and what is not finite comes back as infinity."""
-    original = stored([1.0, None], [0.1, 0.2, None])
+    """Every field survives, infinities of either sign too."""
+    original = stored([1.0, -math.inf], [0.1, 0.2, math.inf])
     path = measured.save(original, tmp_path)
     assert path == tmp_path / "small.json"
     loaded = measured.load("small", tmp_path)
     assert loaded == original
-    assert loaded.values(EXACT).tolist() == [1.0, math.inf]
+    assert loaded.values(EXACT).tolist() == [1.0, -math.inf]
     assert loaded.values(dict(reversed(DRAWN.items()))).tolist() == [0.1, 0.2, math.inf]
     with pytest.raises(
         ActbenchError, match=r"'layer': 2.*'small'.*--actbench-regenerate-baselines"
@@ -132,7 +132,7 @@ def test_a_missing_or_damaged_file_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_exact_values_are_compared_seed_by_seed(
-    old: list[float | None], new: list[float | None], found: str | None
+    old: list[float], new: list[float], found: str | None
 ) -> None:
     """Rounding passes; anything more is counted, and how far it went is told."""
     same = drawn(1, 20)
@@ -179,11 +179,11 @@ def test_a_step_of_rounding_is_no_other_distribution() -> None:
         ([1e-9, 3e-9], None),
         ([0.0, 1.5e-5], None),
         ([2e-7, 1e-4], "1 of 2 values are above 1.5e-05, the most that rounding makes"),
-        ([None, None], "2 of 2 values are above 1.5e-05, the most that rounding makes"),
+        ([math.inf, math.nan], "2 of 2 values are above 1.5e-05, the most that rounding makes"),
     ],
 )
 def test_what_is_only_rounding_has_a_ceiling_and_no_distribution(
-    new: list[float | None], found: str | None
+    new: list[float], found: str | None
 ) -> None:
     """16 products of 8 terms, each within 8 eps: below that nothing is said, whatever is stored."""
     metric: dict[str, Any] = {"name": "deviation_from_line", "activation": "linear"}
@@ -324,15 +324,33 @@ def test_recovered_ratios_and_error_signals_are_stored_as_exact(file: ClaimsFile
     assert "1 of 2 values differ, by up to 0.001 relative" in difference.how
 
 
-def test_what_is_not_finite_is_stored_as_nothing(file: ClaimsFile) -> None:
-    """Infinity and NaN become null, which strict JSON can hold."""
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_stored_as_what_it_is(
+    value: float, file: ClaimsFile, tmp_path: Path
+) -> None:
+    """It comes back from strict JSON, and a fresh run that gives the same does not differ."""
     dataset = closed_forms.run(closed_forms.Config())
     values: npt.NDArray[np.float64] = dataset["best_line_mse"].to_numpy()
-    values[:] = [math.inf, math.nan, -math.inf]
+    values[:] = value
     found = measured.from_dataset("closed-forms", file, dataset)
-    lines = [e for e in found.entries if e.metric.get("quantity") == "best_line_mse"]
-    assert lines
-    assert all(entry.values == [None] for entry in lines)
+    (line,) = [e for e in found.entries if e.metric.get("quantity") == "best_line_mse"]
+    assert f'"{value}"' in measured.save(found, tmp_path).read_text(encoding="utf-8")
+    loaded = measured.load("closed-forms", tmp_path)
+    np.testing.assert_array_equal(loaded.values(line.metric), [value])
+    assert compare(loaded, found) == []
+    other = found.model_copy(update={"entries": [line.model_copy(update={"values": [0.5]})]})
+    assert len(compare(other, found)) == 1
+
+
+def test_what_was_written_before_is_read_as_before(tmp_path: Path) -> None:
+    """A null is an infinity; another word is none, and the error says which there are."""
+    path = measured.save(stored([1.0], [math.nan]), tmp_path)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"nan"', "null"), encoding="utf-8")
+    assert measured.load("small", tmp_path).values(DRAWN).tolist() == [math.inf]
+    path.write_text(text.replace('"nan"', '"NaN"'), encoding="utf-8")
+    with pytest.raises(ActbenchError, match=r"write a number or one of 'nan', 'inf', '-inf'"):
+        measured.load("small", tmp_path)
 
 
 @pytest.mark.parametrize("protocol", sorted(claims.published().protocol))

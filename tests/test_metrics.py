@@ -445,7 +445,7 @@ def test_every_metric_is_worked_out_here_and_says_what_it_is() -> None:
     for name in METRICS:
         assert definition(name).endswith(".")
     assert definition("final_mse") == (
-        "Mean squared error on the noisy targets after the last update, per seed."
+        "Mean squared error on the noisy targets after the last update, infinite if it diverged."
     )
 
 

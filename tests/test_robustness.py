@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,7 @@ def claim(expected: Verdict = Verdict.REPRODUCED, **changes: Any) -> Claim:
 
 
 def synthetic(
-    value: Callable[[Setting], list[float | None]], escapes: list[float | None] | None = None
+    value: Callable[[Setting], list[float]], escapes: list[float] | None = None
 ) -> Robustness:
     """A map of ``GRID`` whose values a function of the setting gives."""
     key = metric_key(METRIC)
@@ -73,7 +74,7 @@ def synthetic(
         grid=GRID,
         environment={},
         cells=[Cell(setting=s, values={key: value(s)}) for s in GRID.settings],
-        escape_epochs={"torch_default": escapes or [100, None, 300, 200]},
+        escape_epochs={"torch_default": escapes or [100, math.inf, 300, 200]},
     )
 
 
@@ -196,7 +197,7 @@ def test_typical_seed_decides_and_every_needs_all() -> None:
 
 def test_what_is_not_finite_is_infinite() -> None:
     """A run without a value counts as infinitely large, as the judge counts it."""
-    outcome = synthetic(lambda s: [None, None, 0.5]).outcomes(claim())[Setting()]
+    outcome = synthetic(lambda s: [math.inf, math.nan, 0.5]).outcomes(claim())[Setting()]
     assert (outcome.holds, outcome.median) == (False, np.inf)
 
 
@@ -263,7 +264,7 @@ def test_run_stores_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     whole = robustness.run(TINY, STUDY, path, done.append)
     assert sum(done) == TINY.settings[3].epochs * 2 * 5 + 2 * 3
     assert [cell.setting for cell in whole.cells] == list(TINY.settings)
-    assert whole.escape_epochs == {"torch_default": [None] * 3}
+    assert whole.escape_epochs == {"torch_default": [math.inf] * 3}
     assert robustness.load(path) == whole
     robustness.run(TINY, STUDY, path, done.append)
     assert sum(done) == 3 * 2 * 5 + 2 * 3
@@ -281,7 +282,7 @@ def test_run_refuses_the_map_of_another_grid(tmp_path: Path) -> None:
 
 def test_claim_map_draws_every_setting_and_marks_the_stated_one() -> None:
     """Shares and medians stand in their cells; one frame; a cell that is missing is gray."""
-    stored = synthetic(lambda s: [None] * 3 if s.epochs == 1000 else [0.25, 0.5, 5.0])
+    stored = synthetic(lambda s: [math.inf] * 3 if s.epochs == 1000 else [0.25, 0.5, 5.0])
     figure = drawn(claim_map(stored, claim()))
     product, strip = figure.axes[:2]
     assert [text.get_text() for text in product.texts] == ["67%\n0.5"] * 15

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actbench import claims as claims_module
-from actbench.claims import Claim, Verdict
+from actbench.claims import Claim, Verdict, measured
+from actbench.claims.measured import Entry, Measured
 from actbench.claims.verdicts import Judgment, judge, judge_values
 
 # At this level a median needs 11 seeds, and 95 % of all seeds need 149 that agree.
@@ -73,6 +75,48 @@ def test_a_mean_is_judged_by_its_interval(kind: str, shift: float, verdict: str)
     assert found.measured == pytest.approx(shift)
     assert found.sentence.startswith(f"mean {shift:.4g} over 64 networks, between ")
     assert found.margin is not None
+
+
+NOT_FINITE = {
+    "all nan": ([NAN], {"above": "nnnn", "below": "nnnn", "equals": "nnnn"}),
+    "some nan": ([NAN, NAN, 1.0], {"above": "nnn-", "below": "nnn-", "equals": "nnn-"}),
+    "few nan": ([1.0] * 20 + [NAN], {"above": "rin-", "below": "rin-", "equals": "rin-"}),
+    "inf": ([INF], {"above": "rrnr", "below": "nnnn", "equals": "nnnn"}),
+    "-inf": ([-INF], {"above": "nnnn", "below": "rrnr", "equals": "nnnn"}),
+    "nan and inf": ([NAN, INF], {"above": "inn-", "below": "nnn-", "equals": "nnn-"}),
+    "nan and -inf": ([NAN, -INF], {"above": "nnn-", "below": "inn-", "equals": "inn-"}),
+    "infinities": ([-INF, INF], {"above": "inn-", "below": "inn-", "equals": "inn-"}),
+    "1 and inf": ([1.0, INF], {"above": "rrn-", "below": "inn-", "equals": "inn-"}),
+}
+"""
+Values, repeated for 210 seeds, and per relation the verdict by the median, by every seed, by the
+mean and by an exact value: reproduced, inconclusive, not reproduced, or - where it is not exact.
+"""
+
+
+@pytest.mark.parametrize("case", NOT_FINITE)
+@pytest.mark.parametrize("kind", RELATIONS)
+def test_what_is_not_finite_is_judged_the_same_fresh_and_stored(
+    case: str, kind: str, tmp_path: Path
+) -> None:
+    """NaN satisfies no relation and an infinity is a number, whether measured now or read back."""
+    given, verdicts = NOT_FINITE[case]
+    fresh = np.resize(given, 210)
+    entry = Entry(metric={"name": "m"}, definition="d", exact=False, values=fresh.tolist())
+    measured.save(
+        Measured(schema_version=1, protocol="p", settings={}, environment={}, entries=[entry]),
+        tmp_path,
+    )
+    stored = measured.load("p", tmp_path).values(entry.metric)
+    np.testing.assert_array_equal(stored, fresh)
+    for quantifier, verdict in zip(
+        ("median", "every", "mean", "exact"), verdicts[kind], strict=True
+    ):
+        if verdict != "-":
+            asked = claim(RELATIONS[kind], quantifier)
+            one, other = (judge_values(asked, v, ALPHA) for v in (fresh, stored))
+            assert str(one.verdict)[0] == verdict, quantifier
+            assert repr(one) == repr(other)
 
 
 def test_a_mean_of_few_is_no_verdict() -> None:

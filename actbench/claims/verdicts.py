@@ -104,7 +104,9 @@ def judge(claim: Claim, dataset: xr.Dataset | None, alpha: float) -> Judgment:
 
 
 def judge_values(claim: Claim, values: NDArray[np.float64], alpha: float) -> Judgment:
-    """Judge one testable claim from its metric's values.
+    """Judge one testable claim from its metric's values, fresh or stored.
+
+    What is not a number satisfies no relation; what is infinite compares as a number.
 
     Args:
         claim: The claim.
@@ -216,19 +218,24 @@ def _interval(
     claim: Claim, relation: Relation, values: NDArray[np.float64], alpha: float
 ) -> tuple[float, float] | None:
     """The interval of the median, or of a mean, which is nowhere where a value is not finite."""
-    ordered = _against(relation, values)
+    ordered = _against(claim, relation, values)
     if claim.quantifier == "median":
         return median_interval(ordered, alpha)
-    if not np.isfinite(values).all():
-        worst = float(_against(relation, np.array([math.nan]))[0])
-        return worst, worst
+    if not np.isfinite(ordered).all():
+        return float(ordered[0]), float(ordered[0])
     return mean_interval(values, alpha)
 
 
-def _against(relation: Relation, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What is not a number counts as far outside the relation, whatever its side."""
+def _against(claim: Claim, relation: Relation, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is not a number counts as far outside the relation, whatever its side.
+
+    A mean is none where one value is not finite.
+    """
     worst = -math.inf if relation.kind == "above" else math.inf
-    return np.where(np.isnan(values), worst, values)
+    undefined = np.isnan(values)
+    if claim.quantifier == "mean" and not np.isfinite(values).all():
+        undefined = np.full(len(values), True)
+    return np.where(undefined, worst, values)
 
 
 def _summary(
@@ -238,14 +245,15 @@ def _summary(
         agreeing = int(_inside(claim.relation, values).sum())
         return agreeing / len(values), proportion_interval(agreeing, len(values), alpha)
     if claim.quantifier in _CENTERS and claim.relation is not None:
-        center = _CENTERS[claim.quantifier](_against(claim.relation, values))
+        with np.errstate(invalid="ignore"):  # between -inf and inf there is nothing
+            center = _CENTERS[claim.quantifier](_against(claim, claim.relation, values))
         return float(center), _interval(claim, claim.relation, values, alpha)
     return float(values[0]), (float(values[0]), float(values[0]))
 
 
 def _extent(claim: Claim, values: NDArray[np.float64], alpha: float) -> tuple[float, float] | None:
     """The values whose distance to the bound is the margin."""
-    ordered = values if claim.relation is None else _against(claim.relation, values)
+    ordered = values if claim.relation is None else _against(claim, claim.relation, values)
     if claim.quantifier in _CENTERS and claim.relation is not None:
         return _interval(claim, claim.relation, values, alpha)
     return float(ordered.min()), float(ordered.max())
@@ -276,11 +284,14 @@ def _sentence(
     interval: tuple[float, float] | None,
 ) -> str:
     published = "" if claim.published is None else f"; published {claim.published:.6g}"
+    undefined = int(np.isnan(values).sum())
+    if undefined:
+        published = f"; {undefined} of {len(values)} are not a number{published}"
     if claim.quantifier == "every":
         agreeing = round(measured * len(values))
         return (
-            f"{agreeing} of {len(values)} seeds agree, values from {values.min():.4g} to "
-            f"{values.max():.4g}{published}"
+            f"{agreeing} of {len(values)} seeds agree, values from "
+            f"{np.fmin.reduce(values):.4g} to {np.fmax.reduce(values):.4g}{published}"
         )
     if claim.quantifier == "exact":
         return f"measured {measured:.6g}{published}"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from actbench.claims.measured import FALSE_ALARM, metric_title
-from actbench.drift.levels import LAST_DIGIT_UNITS, Level, Number, same_bits, worst
+from actbench.drift.levels import LAST_DIGIT_UNITS, Level, same_bits, worst
 from actbench.records import Distribution, Dtype, Record
 from actbench.statistics import same_distribution
 
@@ -31,7 +31,7 @@ class MetricDrift:
         relative: The same as a share of the larger value.
         p: Probability of distributions this far apart if both were one; ``None`` where no test
             was needed or there are too few seeds for one.
-        old_median: Over seeds; infinite where half of them are not finite.
+        old_median: Over seeds; not finite where half of them are not.
         new_median: As ``old_median``.
     """
 
@@ -138,7 +138,7 @@ def _compare(old: Distribution, new: Distribution, dtype: Dtype, alpha: float) -
     elif not enough_seeds(len(old.values), len(new.values), alpha):
         level = Level.LARGER
     else:
-        p = same_distribution(_numbers(old.values), _numbers(new.values))
+        p = same_distribution(old.values, new.values)
         level = Level.OUTSIDE_SPREAD if p < alpha else Level.WITHIN_SPREAD
     return MetricDrift(
         new.protocol,
@@ -169,11 +169,6 @@ def enough_seeds(old: int, new: int, alpha: float) -> bool:
     return min(old, new) > 0 and 2 / math.comb(old + new, old) < alpha
 
 
-def _numbers(values: Sequence[Number]) -> list[float]:
-    return [math.inf if value is None else value for value in values]
-
-
-def _median(values: Sequence[Number]) -> float:
+def _median(values: Sequence[float]) -> float:
     # Neighbors, not interpolation: between a number and infinity there is nothing.
-    numbers = np.array(_numbers(values))
-    return float(np.quantile(numbers, 0.5, method="lower")) if len(numbers) else math.nan
+    return float(np.sort(values)[(len(values) - 1) // 2])

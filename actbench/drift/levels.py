@@ -64,16 +64,17 @@ def units_apart(old: Number, new: Number, dtype: Dtype) -> float:
     """Return the distance of two numbers in units in the last place.
 
     Args:
-        old: A number; ``None`` stands for one that is not finite.
+        old: A number; ``None`` stands for one that is not finite and not known.
         new: As ``old``.
         dtype: The type in which they were computed.
 
     Returns:
-        Their difference over the spacing of numbers at the larger of both; infinite where only
-        one of them is finite.
+        Their difference over the spacing of numbers at the larger of both; infinite where one of
+        them is not finite, unless both are the same.
     """
-    if old is None or new is None:
-        return 0.0 if old is new else math.inf
+    old, new = _plain(old), _plain(new)
+    if not (math.isfinite(old) and math.isfinite(new)):
+        return 0.0 if same_bits([old], [new]) else math.inf
     if old == new:
         return 0.0
     _, exponent = math.frexp(max(abs(old), abs(new)))
@@ -85,15 +86,20 @@ def relative_difference(old: Number, new: Number) -> float:
     """Return the distance of two numbers as a share of the larger.
 
     Args:
-        old: A number; ``None`` stands for one that is not finite.
+        old: As in ``units_apart``.
         new: As ``old``.
 
     Returns:
-        From 0 to 2; infinite where only one of them is finite.
+        From 0 to 2; infinite where one of them is not finite, unless both are the same.
     """
-    if old is None or new is None:
-        return 0.0 if old is new else math.inf
+    old, new = _plain(old), _plain(new)
+    if not (math.isfinite(old) and math.isfinite(new)):
+        return 0.0 if same_bits([old], [new]) else math.inf
     return 0.0 if old == new else abs(new - old) / max(abs(old), abs(new))
+
+
+def _plain(value: Number) -> float:
+    return math.nan if value is None else value
 
 
 def worst(old: Sequence[Number], new: Sequence[Number], dtype: Dtype | None = None) -> float:

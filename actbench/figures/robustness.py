@@ -91,7 +91,7 @@ def escape_epochs(robustness: Robustness) -> Figure:
     axes = figure.subplots()
     last = robustness.grid.stated.epochs
     for number, (key, epochs) in enumerate(robustness.escape_epochs.items()):
-        left = np.sort([epoch for epoch in epochs if epoch is not None])
+        left = np.sort([epoch for epoch in epochs if math.isfinite(epoch)])
         share = np.arange(1, len(left) + 1) / len(epochs)
         color, linestyle = _LINES[number % len(_LINES)]
         axes.step(

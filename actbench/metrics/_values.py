@@ -13,7 +13,15 @@ Values: TypeAlias = NDArray[np.float64]
 Metric: TypeAlias = Callable[..., Values]
 
 
-def values(array: xr.DataArray, *, keep_shape: bool = False) -> Values:
-    """Return an array's numbers in float64, flat unless told otherwise."""
+def values(
+    array: xr.DataArray, *, keep_shape: bool = False, diverged: float | None = None
+) -> Values:
+    """Return an array's numbers in float64, flat unless told otherwise.
+
+    Whether a run that diverges ends in an overflow or in what is not a number is chance: where a
+    metric says what divergence counts as, ``diverged`` stands for both.
+    """
     numbers = array.to_numpy().astype(np.float64)
+    if diverged is not None:
+        numbers = np.where(np.isfinite(numbers), numbers, diverged)
     return numbers if keep_shape else np.atleast_1d(numbers).ravel()

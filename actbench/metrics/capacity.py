@@ -9,19 +9,19 @@ from actbench.metrics._values import Metric, Values, values
 
 
 def clean_share(dataset: xr.Dataset, activation: str, target: str, depth: int) -> Values:
-    """Final error against a target without noise over that target's variance, per seed."""
+    """Error against the noiseless target over its variance, per seed; infinite if diverged."""
     variance = np.var(values(dataset["target_clean"].sel(target=target)))
     return _clean(dataset, activation, target, depth) / variance
 
 
 def largest_clean_share(dataset: xr.Dataset, activation: str, depth: int) -> Values:
-    """Largest error over all targets, without noise and over the target's variance, per seed."""
+    """Largest error against a noiseless target over its variance; infinite if one diverged."""
     largest: Values = np.max(_all_shares(dataset, activation, depth), axis=0)
     return largest
 
 
 def smallest_clean_share(dataset: xr.Dataset, activation: str, depth: int) -> Values:
-    """Smallest error over all targets, without noise and over the target's variance, per seed."""
+    """Smallest error against a noiseless target over its variance; infinite if all diverged."""
     smallest: Values = np.min(_all_shares(dataset, activation, depth), axis=0)
     return smallest
 
@@ -29,7 +29,7 @@ def smallest_clean_share(dataset: xr.Dataset, activation: str, depth: int) -> Va
 def depth_error_ratio(
     dataset: xr.Dataset, activation: str, target: str, depth: int, over_depth: int
 ) -> Values:
-    """Error against the target without noise at one depth over that at another, same seed."""
+    """Error against the noiseless target over another depth's; a diverged error is infinite."""
     one, other = (_clean(dataset, activation, target, d) for d in (depth, over_depth))
     return one / other
 
@@ -37,22 +37,22 @@ def depth_error_ratio(
 def error_over_reference(
     dataset: xr.Dataset, activation: str, target: str, depth: int, reference: str
 ) -> Values:
-    """Error against the target without noise over that of a classical fit of the same points."""
+    """Error against the noiseless target over a classical fit's, infinite if the run diverged."""
     fit = dataset["reference_mse_clean"].sel(target=target, reference=reference)
     return _clean(dataset, activation, target, depth) / values(fit)
 
 
 def loss_over_best_line(dataset: xr.Dataset, activation: str, depth: int) -> Values:
-    """Largest final loss over that of the target's best line, of all targets, per seed."""
+    """Largest final loss of all targets over their best lines', infinite if one diverged."""
     loss = dataset["final_mse"].sel(activation=activation, depth=depth)
-    ratio = loss / dataset["reference_mse"].sel(reference="best_line")
-    largest: Values = np.max(values(ratio.transpose("target", "seed"), keep_shape=True), axis=0)
+    ratio = (loss / dataset["reference_mse"].sel(reference="best_line")).transpose("target", "seed")
+    largest: Values = np.max(values(ratio, keep_shape=True, diverged=np.inf), axis=0)
     return largest
 
 
 def _clean(dataset: xr.Dataset, activation: str, target: str, depth: int) -> Values:
     chosen = dataset["final_mse_clean"].sel(activation=activation, target=target, depth=depth)
-    return values(chosen)
+    return values(chosen, diverged=np.inf)
 
 
 def _all_shares(dataset: xr.Dataset, activation: str, depth: int) -> Values:

@@ -9,7 +9,7 @@ from actbench.metrics.sine_regression import first_escaped
 
 
 def escape_epoch_at(dataset: xr.Dataset, activation: str, depth: int, adam_eps: float) -> Values:
-    """First epoch with a training loss below 0.5, at one depth and one eps of Adam, per seed."""
+    """First epoch with a loss below 0.5 at a depth and an eps of Adam; infinite if none."""
     at = {"activation": activation, "depth": depth, "adam_eps": adam_eps}
     return first_escaped(dataset["loss"].sel(at))
 

@@ -15,29 +15,30 @@ _ESCAPED_LOSS = 0.5
 
 
 def final_mse(dataset: xr.Dataset, activation: str) -> Values:
-    """Mean squared error on the noisy targets after the last update, per seed."""
-    return values(dataset["final_mse"].sel(activation=activation))
+    """Mean squared error on the noisy targets after the last update, infinite if it diverged."""
+    return values(dataset["final_mse"].sel(activation=activation), diverged=np.inf)
 
 
 def final_mse_clean(dataset: xr.Dataset, activation: str) -> Values:
-    """Mean squared error against the sine without noise after the last update, per seed."""
-    return values(dataset["final_mse_clean"].sel(activation=activation))
+    """Final mean squared error against the sine without noise, infinite if the run diverged."""
+    return values(dataset["final_mse_clean"].sel(activation=activation), diverged=np.inf)
 
 
 def final_mse_ratio(dataset: xr.Dataset, activation: str, over: str) -> Values:
-    """Final mean squared error of one activation over that of another, same seed."""
+    """Final squared error over another activation's, same seed; a diverged error is infinite."""
     return final_mse(dataset, activation) / final_mse(dataset, over)
 
 
 def final_mse_clean_ratio(dataset: xr.Dataset, activation: str, over: str) -> Values:
-    """Final error against the clean sine of one activation over that of another, same seed."""
+    """Error against the clean sine over another activation's; a diverged error is infinite."""
     return final_mse_clean(dataset, activation) / final_mse_clean(dataset, over)
 
 
 def final_mse_over_noise(dataset: xr.Dataset, activation: str) -> Values:
-    """Final mean squared error over the mean square of the noise, per seed."""
+    """Final mean squared error over the mean square of the noise; not a number if diverged."""
     noise = values(dataset["target_noisy"] - dataset["target_clean"])
-    return final_mse(dataset, activation) / np.mean(np.square(noise))
+    error = values(dataset["final_mse"].sel(activation=activation), diverged=np.nan)
+    return error / np.mean(np.square(noise))
 
 
 def deviation_from_line(dataset: xr.Dataset, activation: str) -> Values:
@@ -66,7 +67,7 @@ def line_rounding(settings: Mapping[str, Any]) -> float:
 
 
 def escape_epoch(dataset: xr.Dataset, activation: str) -> Values:
-    """First epoch with a training loss below 0.5, per seed; infinite if there is none."""
+    """First epoch with a training loss below 0.5; infinite if none, as of a run that diverged."""
     return first_escaped(dataset["loss"].sel(activation=activation))
 
 
@@ -77,9 +78,9 @@ def first_escaped(loss: xr.DataArray) -> Values:
 
 
 def weight_displacement(dataset: xr.Dataset, activation: str, layer: int) -> Values:
-    """Distance that one layer's weights moved in training, over their initial norm, per seed."""
+    """Distance that a layer's weights moved over their initial norm; not a number if diverged."""
     chosen = dataset["weight_displacement"].sel(activation=activation, layer=layer)
-    return values(chosen)
+    return values(chosen, diverged=np.nan)
 
 
 def weight_displacement_over(dataset: xr.Dataset, activation: str, over: str, layer: int) -> Values:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from actbench.metrics._values import Metric, Values, values
 
 
 def final_error_share(dataset: xr.Dataset, activation: str) -> Values:
-    """RMS error signal at layer 1 over that at the last hidden layer after training, per seed."""
+    """RMS error signal at layer 1 over the last hidden one, trained; not a number if diverged."""
     signal = dataset["error_signal"].sel(activation=activation).isel(recorded_epoch=-1)
-    return values(signal.isel(layer=0)) / values(signal.isel(layer=-2))
+    first, last = (values(signal.isel(layer=n), diverged=np.nan) for n in (0, -2))
+    return first / last
 
 
 METRICS: tuple[Metric, ...] = (final_error_share,)

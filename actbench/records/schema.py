@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from actbench.stored import Metric
+from actbench.stored import Metric, Value
 
 SCHEMA_VERSION = 1
 KIND: Final = "actbench record"
@@ -54,7 +54,7 @@ class Distribution(BaseModel):
         protocol: Name of the protocol it was measured by.
         metric: Name and arguments.
         definition: What it is.
-        values: One per seed, dimensionless; ``None`` for what is not finite.
+        values: One per seed, dimensionless, finite or not.
     """
 
     model_config = _STRICT
@@ -62,7 +62,7 @@ class Distribution(BaseModel):
     protocol: str
     metric: Metric
     definition: str
-    values: list[float | None] = Field(min_length=1)
+    values: list[Value] = Field(min_length=1)
 
 
 class Step(BaseModel):

@@ -88,11 +88,12 @@ def compare(stored: Measured, fresh: Measured) -> list[Difference]:
 
 
 def _exact(old: NDArray[np.float64], new: NDArray[np.float64]) -> str | None:
-    same = np.isclose(new, old, rtol=EXACT_TOLERANCE, atol=0)  # infinite only if both are
+    # Infinite, or not a number, only if both are.
+    same = np.isclose(new, old, rtol=EXACT_TOLERANCE, atol=0, equal_nan=True)
     if same.all():
         return None
     with np.errstate(all="ignore"):
-        worst = float(np.nanmax(np.abs(new / old - 1)))
+        worst = float(np.fmax.reduce(np.abs(new / old - 1)))
     return f"{(~same).sum()} of {len(old)} values differ, by up to {worst:.2g} relative"
 
 
@@ -107,7 +108,6 @@ def _below(new: NDArray[np.float64], ceiling: float) -> str | None:
 
 def _by_test(old: NDArray[np.float64], new: NDArray[np.float64], alpha: float) -> str | None:
     """Test in both directions, after each value has taken a step of rounding back."""
-    step = EXACT_TOLERANCE * np.abs(new)
-    with np.errstate(invalid="ignore"):  # an infinite one stays
-        p = 2 * min(never_below(new + step, old), never_below(old, new - step))
+    step = np.where(np.isfinite(new), EXACT_TOLERANCE * np.abs(new), 0)  # an infinite one stays
+    p = 2 * min(never_below(new + step, old), never_below(old, new - step))
     return None if p >= alpha else f"two-sample test, p = {p:.2g}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,10 +79,9 @@ def entry_of(metric: Mapping[str, Any], exact: bool, dataset: xr.Dataset) -> Ent
     Returns:
         The entry.
     """
-    values = metrics.measure(metric, dataset)
     return Entry(
         metric=dict(metric),
         definition=metrics.definition(str(metric["name"])),
         exact=exact,
-        values=[float(v) if math.isfinite(v) else None for v in values],
+        values=metrics.measure(metric, dataset).tolist(),
     )

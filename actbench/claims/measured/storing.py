@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ class Entry(BaseModel):
         metric: Name and arguments.
         definition: What the metric is.
         exact: Whether a fresh run must give the same values, seed by seed, up to rounding.
-        values: One per seed; ``None`` for what is not finite.
+        values: One per seed, finite or not.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,7 +32,7 @@ class Entry(BaseModel):
     metric: stored.Metric
     definition: str
     exact: bool
-    values: list[float | None] = Field(min_length=1)
+    values: list[stored.Value] = Field(min_length=1)
 
 
 class Measured(BaseModel):
@@ -56,7 +55,7 @@ class Measured(BaseModel):
     entries: list[Entry]
 
     def values(self, metric: Mapping[str, Any]) -> NDArray[np.float64]:
-        """Return a metric's stored values, infinite where a run was not finite.
+        """Return a metric's stored values, as they were measured.
 
         Args:
             metric: Name and arguments.
@@ -69,7 +68,7 @@ class Measured(BaseModel):
         """
         for entry in self.entries:
             if entry.metric == dict(metric):
-                return np.array([math.inf if v is None else v for v in entry.values])
+                return np.array(entry.values)
         raise ActbenchError(
             f"no values of metric {dict(metric)!r} are stored for protocol {self.protocol!r}. "
             "Write them with: pytest --actbench-regenerate-baselines"

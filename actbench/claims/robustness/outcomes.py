@@ -48,7 +48,7 @@ def outcome_of(claim: Claim, values: NDArray[np.float64]) -> Outcome:
 
     Args:
         claim: With a relation.
-        values: Of its metric, one per seed, infinite where it is not finite.
+        values: Of its metric, one per seed.
 
     Returns:
         What came out.

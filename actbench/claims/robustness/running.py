@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -142,5 +141,5 @@ def measure(
     return Cell(setting=setting, values={key: _rounded(array) for key, array in values.items()})
 
 
-def _rounded(values: Iterable[float]) -> list[float | None]:
-    return [float(f"{v:.{_DIGITS}g}") if math.isfinite(v) else None for v in values]
+def _rounded(values: Iterable[float]) -> list[float]:
+    return [float(f"{v:.{_DIGITS}g}") for v in values]

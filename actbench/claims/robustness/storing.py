@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from actbench import stored
@@ -27,14 +24,13 @@ class Cell(BaseModel):
 
     Args:
         setting: The setting.
-        values: Metric, as ``metric_key`` writes it, to one value per seed; ``None`` where it is
-            not finite.
+        values: Metric, as ``metric_key`` writes it, to one value per seed, finite or not.
     """
 
     model_config = STRICT
 
     setting: Setting
-    values: dict[str, Annotated[list[float | None], Field(min_length=1)]]
+    values: dict[str, Annotated[list[stored.Value], Field(min_length=1)]]
 
 
 class Robustness(BaseModel):
@@ -47,7 +43,7 @@ class Robustness(BaseModel):
         environment: What it was computed with.
         cells: One per setting.
         escape_epochs: Initializer to the epoch at which each seed's sigmoid network left the
-            plateau within the stated epochs; ``None`` for one that did not.
+            plateau within the stated epochs; infinite for one that did not.
     """
 
     model_config = STRICT
@@ -57,7 +53,7 @@ class Robustness(BaseModel):
     grid: Grid
     environment: dict[str, str | int]
     cells: list[Cell]
-    escape_epochs: dict[str, list[float | None]]
+    escape_epochs: dict[str, list[stored.Value]]
 
     def outcomes(self, claim: Claim, relation: Relation | None = None) -> dict[Setting, Outcome]:
         """Say for every setting whether a claim holds there.
@@ -78,11 +74,7 @@ class Robustness(BaseModel):
                 f"the robustness map lacks {key} of claim {claim.id!r}. Complete it with: {COMMAND}"
             )
         judged = claim if relation is None else claim.model_copy(update={"relation": relation})
-        return {cell.setting: outcome_of(judged, _floats(cell.values[key])) for cell in self.cells}
-
-
-def _floats(values: Iterable[float | None]) -> NDArray[np.float64]:
-    return np.array([math.inf if value is None else value for value in values])
+        return {cell.setting: outcome_of(judged, np.array(cell.values[key])) for cell in self.cells}
 
 
 def path_of(folder: Path | None = None) -> Path:
