@@ -152,7 +152,9 @@ def _few_colors(figure: Figure) -> bytes:
 def _variation(grid: Grid, setting: Setting) -> str:
     if setting.epochs != grid.stated.epochs:
         return f"{setting.epochs}\nepochs"
-    return f"weight decay\n{setting.weight_decay:g}"
+    if setting.depth != grid.stated.depth:
+        return f"depth\n{setting.depth}"
+    return f"decay\n{setting.weight_decay:g}"
 
 
 def _cells(
