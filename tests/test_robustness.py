@@ -183,8 +183,8 @@ def test_sentence_counts_what_it_does_not_name() -> None:
         lambda s: (s.initializer, s.learning_rate) in scattered or s.epochs == 250
     )
     found = sentence(stored, claim())
-    assert found.startswith("holds in 13 of 21 settings; fails for normal(0.05) at")
-    assert found.endswith(", normal(0.03) at learning rate 0.01 and 1 more")
+    assert found.startswith("holds in 13 of 21 settings; fails for 250 epochs, normal(0.05) at")
+    assert found.endswith(", he_normal at learning rate 0.001 and 1 more")
 
 
 def test_typical_seed_decides_and_every_needs_all() -> None:

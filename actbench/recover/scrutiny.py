@@ -21,7 +21,7 @@ from actbench.training import Schedule
 
 _OTHERS = 40
 _FIRST_OTHER = 1000  # seeds that no search is likely to list
-MOVED = 100
+MOVED = 80
 """Runs from initial weights that differ in their last place."""
 
 
@@ -82,22 +82,22 @@ def _narrowed(plan: Plan, axes: dict[str, tuple[object, ...]]) -> Plan:
 
 def _part(plan: Plan, here: Plan, there: Plan, places: Sequence[int], report: Progress) -> Part:
     numbers = [here.search.number[place] for place in places]
-    asked = np.ones((len(there.outers), 1), dtype=bool)
-    values = np.concatenate(
-        [
-            Trainings(there, report).values(n, [outer.draws[p] for outer in there.outers], asked)
-            for p, n in zip(places, numbers, strict=True)
-        ],
-        axis=1,
-    )
+    asked = any(number.digits != 0 for number in numbers)
+    chance = _share_of_others(there, places, report) if asked else 1.0
     rounding = _rounding(plan, here, places[0], report) if numbers[0].layer is None else {}
     report(1)
-    return Part(
-        numbers=list(places),
-        chance=joint_share(values, [number.printed for number in numbers]),
-        others=len(values),
-        rounding=rounding,
-    )
+    others = len(there.outers) if asked else 0
+    return Part(numbers=list(places), chance=chance, others=others, rounding=rounding)
+
+
+def _share_of_others(there: Plan, places: Sequence[int], report: Progress) -> float:
+    numbers = [there.search.number[place] for place in places]
+    asked = np.ones((len(there.outers), 1), dtype=bool)
+    values = [
+        Trainings(there, report).values(n, [outer.draws[p] for outer in there.outers], asked)
+        for p, n in zip(places, numbers, strict=True)
+    ]
+    return joint_share(np.concatenate(values, axis=1), [n.printed for n in numbers])
 
 
 def _rounding(

@@ -79,8 +79,9 @@ def parts_sentence(result: Result) -> str:
         for outside in [_left_out(result, read)]
         if outside
     ]
+    others = max(part.others for part in result.parts)
     return (
-        f"The best protocol was run with {result.parts[0].others} other seeds: which share of them "
+        f"The best protocol was run with {others} other seeds: which share of them "
         "would give a part's numbers as closely (of several numbers from a normal distribution "
         f"fitted to their logarithms), and that times the {result.different:,} protocols. A part "
         "that many seeds give says little of how the random stream was spent. Rounding: the "
