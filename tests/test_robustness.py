@@ -298,7 +298,8 @@ def test_claim_map_draws_every_setting_and_marks_the_stated_one() -> None:
     assert isinstance(frames[0], Rectangle)
     center = np.add(frames[0].get_xy(), (frames[0].get_width() / 2, frames[0].get_height() / 2))
     assert tuple(np.round(center, 6)) == (1, 0)  # 0.001 of torch_default
-    assert "holds in 20 of 21 settings" in figure.get_suptitle()
+    assert figure.get_suptitle() == claim().id
+    assert f"{claim().id} holds in 20 of 21 settings" in figure.get_supxlabel()
     part = stored.model_copy(update={"cells": stored.cells[:4]})
     assert len(drawn(claim_map(part, claim())).axes[0].texts) == 4
 
