@@ -284,12 +284,14 @@ class Session:
         """
         screen = self._console
         screen.print(ledger.table(judgments, screen.width))
-        screen.print(ledger.counts(judgments))
         about = file or claims.published()
+        screen.print(ledger.counts(judgments, about))
         sentences = ledger.elsewhere(about, judgments)
         legend = (*ledger.LEGEND, *(ledger.STUDY_LEGEND if about.of_the_study else ()))
         write_atomic(self.out / "ledger.json", f"{ledger.as_json(judgments, sentences)}\n".encode())
-        write_atomic(self.out / "ledger.md", ledger.markdown(judgments, sentences, legend).encode())
+        write_atomic(
+            self.out / "ledger.md", ledger.markdown(judgments, sentences, legend, about).encode()
+        )
         return bool(ledger.changed(judgments))
 
     def show_report(self, judgments: Sequence[Judgment]) -> None:

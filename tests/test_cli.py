@@ -707,7 +707,7 @@ def test_too_few_seeds_are_no_change(actbench: Callable[..., Ended]) -> None:
     ended = actbench("reproduce", "--seeds", "2", "--device", "cpu", "--threads", "1")
     assert ended.code == 0
     assert squeezed(ended.out).endswith(
-        "5 claims: 2 reproduced, 1 not_reproduced, 1 inconclusive, 1 not_testable; 1 need more "
+        "5 claims: 2 reproduced, 1 not_reproduced, 1 inconclusive, 1 not_testable; 1 needs more "
         "seeds; the others as expected"
     )
     assert actbench("claims").code == 0
@@ -770,7 +770,7 @@ def test_claims_as_a_table(
     for claim in claims.published().claim:
         (line,) = [line for line in lines if line.split()[:1] == [claim.id]]
         assert line.split()[-1] == claim.expected
-    assert re.fullmatch(r"\d+ claims: \d+ reproduced, .*; all as expected", lines[-1])
+    assert re.fullmatch(r"\d+ statements: \d+ as documented, .*; all as expected", lines[-1])
     assert max(len(line) for line in lines[:-1]) <= width
     assert "0.008041" in ended.out
 
@@ -785,7 +785,7 @@ def test_claims_as_markdown(actbench: Callable[..., Ended]) -> None:
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {table[0].count("|")}
     assert table[0].startswith("| claim | what it says | verdict | found | holds if | why |")
     assert table[2].startswith("| `relu-final-mse` | ")
-    assert re.search(r"^\d+ claims: .*; all as expected$", ended.out, re.MULTILINE)
+    assert re.search(r"^\d+ statements: .*; all as expected$", ended.out, re.MULTILINE)
 
 
 def test_claims_of_one_verdict(actbench: Callable[..., Ended]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 
+from actbench import datasets, figures
 from actbench.colors import ACTIVATION_STYLES, style_of
 from actbench.errors import ActbenchError
 from actbench.figures import save
@@ -27,13 +30,13 @@ from actbench.figures.sine_regression import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
 NOISE = 0.1
+NOTEBOOKS = Path(__file__).parents[1] / "docs" / "notebooks.md"
 ALL = tuple(ACTIVATION_STYLES)
 
 
@@ -439,3 +442,29 @@ def test_figures_are_drawn_in_threads(ds: xr.Dataset, tmp_path: Path) -> None:
         together = list(pool.map(lambda folder: save(loss_curves(ds), folder, "loss"), folders))
     for paths in together:
         assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in alone]
+
+
+def test_every_figure_is_in_the_page_for_notebooks() -> None:
+    """The table names each function under its experiment, and none that is gone."""
+    listed: dict[str, list[str]] = {}
+    for line in NOTEBOOKS.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip().strip("`") for cell in line.split("|")]
+        if len(cells) == 6 and line.count("`") > 1 and "FIGURES" not in line:
+            listed.setdefault(cells[1] or list(listed)[-1], []).append(cells[3])
+    assert listed == {key: list(drawn) for key, drawn in figures.FIGURES.items()}
+
+
+def test_the_code_for_notebooks_runs(
+    ds: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cells, one after the other, from a dataset on disk."""
+    (tmp_path / "results").mkdir()
+    whole = datasets.finish(ds, "sine-regression", {}, {})
+    datasets.save(whole, tmp_path / "results" / "sine_regression.nc")
+    monkeypatch.chdir(tmp_path)
+    cells = re.findall(r"^```python\n(.+?)^```", NOTEBOOKS.read_text(encoding="utf-8"), re.M | re.S)
+    assert len(cells) == 2
+    names: dict[str, object] = {}
+    for cell in cells:
+        exec(cell, names)  # noqa: S102 - the page's own lines
+    assert isinstance(names["few"], xr.Dataset)

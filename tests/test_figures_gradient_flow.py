@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from actbench import datasets, figures, initializers, theory
-from actbench.colors import ACTIVATION_STYLES
+from actbench.colors import ACTIVATION_STYLES, style_of
 from actbench.experiments import gradient_flow
 from actbench.figures.gradient_flow import FIGURES, exp1_gradient_flow
 from actbench.figures.mean_field import theory_error_signals, theory_width
+from actbench.findings.captions import caption
 
 ALL = tuple(ACTIVATION_STYLES)
 INITIALIZERS = ("torch_default", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal")
@@ -198,7 +199,7 @@ def test_error_signals_are_those_of_the_robust_depth(ds: xr.Dataset) -> None:
 
 
 def test_predictions_are_drawn_over_error_signals(ds: xr.Dataset) -> None:
-    """A thin dashed line per activation that theory knows, and the legend says what it is."""
+    """A thin line in its look per activation that theory knows; the legend says what it is."""
     figure = exp1_gradient_flow(ds)
     x = np.linspace(-np.pi, np.pi, 5)
     for key in ("he_normal", "xavier_uniform"):
@@ -207,9 +208,13 @@ def test_predictions_are_drawn_over_error_signals(ds: xr.Dataset) -> None:
             drawn = line(axes, f"theory-{key}-{name}")
             expected = theory.predict(name, initializers.get(key), x, depth=4, width=8)
             np.testing.assert_array_equal(heights(drawn), expected.error_signal_rms)
-            assert drawn.get_linewidth() < line(axes, f"signal-{key}-{name}").get_linewidth()
+            measured = line(axes, f"signal-{key}-{name}")
+            assert drawn.get_linewidth() < measured.get_linewidth()
+            assert measured.get_alpha() == 0.35
+            assert drawn.get_color() == measured.get_color() == style_of(name).color
+            assert drawn.get_linestyle() == style_of(name).linestyle
     (legend,) = figure.legends
-    assert legend.get_texts()[-1].get_text() == "mean-field theory, nothing fitted"
+    assert legend.get_texts()[-1].get_text() == "thin: mean-field theory, nothing fitted"
     others = exp1_gradient_flow(dataset(activations=("relu", "mine:fn")))
     drawn_ids = {str(each.get_gid()) for axes in others.axes for each in axes.lines}
     assert "signal-he_normal-mine:fn" in drawn_ids
@@ -223,13 +228,12 @@ def test_error_signals_share_one_scale(ds: xr.Dataset) -> None:
 
 
 def test_the_figure_says_what_is_drawn_and_why(ds: xr.Dataset) -> None:
-    """Quantity, protocol, and why a level weight gradient can hide a vanishing signal."""
-    text = words(exp1_gradient_flow(ds))
-    assert "mean |∂loss/∂W|" in text
-    assert "recovered, one draw of Xavier-uniform weights (scales differ)" in text
-    assert "RMS of ∂loss/∂z" in text
-    assert "the error signal times the layer's input" in text
-    assert "stays level and hides it" in text
+    """Quantity and protocol; why a level weight gradient can hide a signal is its caption."""
+    figure = exp1_gradient_flow(ds)
+    assert "the study's protocol as recovered, one draw of Xavier" in words(figure)
+    labels = [half.axes[0].get_ylabel() for half in figure.subfigs]
+    assert labels == ["mean |∂loss/∂W|", "RMS of ∂loss/∂z"]
+    assert "stays level and hides it" in caption("exp1_gradient_flow")
 
 
 def test_depths_of_both_protocols_may_agree() -> None:
@@ -267,12 +271,13 @@ def test_an_activation_has_its_look_in_every_panel() -> None:
         ]
         assert len(drawn) == 4
         assert {to_hex(str(each.get_color())).upper() for each in drawn} == {style.color}
-        assert {each.get_linestyle() for each in drawn} == {style.linestyle}
+        assert [each.get_linestyle() for each in drawn] == [*[style.linestyle] * 2, "-", "-"]
         assert {each.get_marker() for each in drawn} == {style.marker}
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
         *(style.name for style in ACTIVATION_STYLES.values()),
-        "mean-field theory, nothing fitted",
+        "pale: measured",
+        "thin: mean-field theory, nothing fitted",
     ]
 
 
@@ -292,6 +297,7 @@ def test_layers_are_numbered_from_one_to_the_output() -> None:
         assert ticks[0] == 1
         assert ticks[-1] == depth + 1
         assert len(ticks) == len(set(ticks)) <= 8
+    assert list(shown["50 hidden layers"].get_xticks()) == [1, 10, 20, 30, 40, 51]
 
 
 def test_gradients_of_exactly_zero_are_said_to_be_zero(ds: xr.Dataset) -> None:
@@ -429,10 +435,10 @@ def test_every_network_and_the_predicted_spread_are_drawn() -> None:
     labels = [text.get_text() for text in shown["GELU"].get_xticklabels()]
     assert labels == ["4\n(6)", "8\n(6)", "32\n(2)"]
     drawn = heights(
-        line(shown["standard deviation over networks \u00b1 1 s.e."], "spread-theory-linear")
+        line(shown["standard deviation \u00b1 1 s.e.; lines: theory"], "spread-theory-linear")
     )
     assert drawn[0] / drawn[2] == pytest.approx(np.sqrt(32 / 4))
-    assert "6 hidden layers, he_normal, one input" in words(figure)
+    assert "one width 6 hidden layers, he_normal, one input" in words(figure)
 
 
 def test_parts_that_were_not_run_are_said_to_be_missing(ds: xr.Dataset) -> None:

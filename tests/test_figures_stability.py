@@ -122,6 +122,18 @@ def test_every_cell_shows_its_seeds_the_best_first(ds: xr.Dataset) -> None:
     assert (left, right, top, bottom) == (-0.5, 3.5, -0.5, 3.5)
 
 
+def test_labels_end_at_the_centers_of_their_cells(ds: xr.Dataset) -> None:
+    """A tick marks each center, and a slanted label neither passes it nor is another's."""
+    figure = exp3_stability(ds)
+    in_pixels(figure)
+    axes = panel(figure, "ReLU")
+    centers = axes.transData.transform([(place, 0) for place in range(len(RATES))])[:, 0]
+    cell = centers[1] - centers[0]
+    for tick, center in zip(axes.xaxis.get_major_ticks(), centers, strict=True):
+        assert tick.tick1line.get_markersize() > 0
+        assert abs(tick.label1.get_window_extent().x1 - center) < cell / 2
+
+
 def test_the_order_of_dimensions_does_not_matter(ds: xr.Dataset) -> None:
     """What is drawn depends on labels, not on how the array lies."""
     turned = ds.assign({name: ds[name].transpose(*DIMS[::-1]) for name in ("outcome", "loss_peak")})

@@ -244,6 +244,42 @@ def test_the_summary_measures_the_distance_from_the_sine(
     np.testing.assert_allclose(heights(line), expected)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [(0.47, 0.62, ["0.5", "0.55", "0.6"]), (0.04, 0.7, ["0.05", "0.1", "0.2", "0.5"])],
+)
+def test_ticks_of_few_decades_are_plain_numbers(
+    ds: xr.Dataset, low: float, high: float, labels: list[str]
+) -> None:
+    """Round ones, none of them a product with a power of ten."""
+    ds["activation_rms"][:] = low
+    ds["activation_rms"][:, :, -1] = high
+    figure = activation_evolution(ds)
+    figure.draw_without_rendering()
+    axes = panels(figure)["Sigmoid"]
+    bottom, top = axes.get_ylim()
+    shown = [
+        label.get_text()
+        for label, place in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)
+        if bottom <= place <= top
+    ]
+    assert shown == labels
+    assert not any(label.get_text() for label in axes.get_yticklabels(minor=True))
+
+
+def test_every_height_has_a_label_and_layers_one_bar(drawn: dict[str, Figure]) -> None:
+    """What is drawn upward is said at least at the left end of each row."""
+    for name in ("activation_evolution", "training_dynamics_summary"):
+        assert all(axes.get_ylabel() for axes in drawn[name].axes if axes.lines)
+    figure = drawn["gradient_evolution"]
+    left = [axes.get_ylabel() for axes in figure.axes if axes.lines and axes.get_ylabel()]
+    assert left == ["mean |∂loss/∂W|", "RMS of ∂loss/∂z"]
+    assert [axes.get_ylabel() for axes in figure.axes if not axes.lines] == [
+        "layer, 1 = nearest the input, 4 = output"
+    ]
+    assert figure.get_suptitle().startswith("Weight gradients and error signals per layer\n3x64")
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_states_its_protocol(drawn: dict[str, Figure], name: str) -> None:
     """Shape, initializer, learning rate, epochs and seeds can be read on each page."""

@@ -10,6 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from synthetic_records import LAST_DIGIT, chain, record, timings, verdict
 
 from actbench import claims, history, records
@@ -267,6 +269,47 @@ def test_the_command_shows_the_table_and_what_it_skipped(command: Call, tmp_path
     code, out, err = command(str(tmp_path), "--quiet")
     assert (code, out) == (0, "")
     assert "cut.json: Expecting" in err
+
+
+def names(figure: Figure) -> list[str]:
+    """What stands beside the rows, from the top."""
+    return [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
+
+
+def test_what_never_changes_is_folded() -> None:
+    """A claim that flips or moves has its row; those that never do share one."""
+    still = ["linear-final-mse", "leaky-relu-final-mse", SLOW]
+    found = laid_out(
+        *(
+            record(
+                release,
+                verdicts=[
+                    verdict(CLAIM, said, expected="reproduced", margin=margin),
+                    *(verdict(name, "reproduced", expected="reproduced") for name in still),
+                    verdict("sigmoid-final-mse", "inconclusive", expected="reproduced"),
+                ],
+            )
+            for release, said, margin in zip(
+                RELEASES, ["reproduced"] * 3 + ["inconclusive"], [0.5, 0.5, 0.4, 0.4], strict=True
+            )
+        )
+    )
+    drawn = FIGURES["history_verdicts"](found)
+    assert names(drawn) == [
+        "sine-regression:",
+        CLAIM,
+        "sigmoid-final-mse",
+        "3 claims that never change",
+    ]
+    (axes,) = drawn.axes
+    assert [patch.get_gid() for patch in axes.patches].count("flip") == 1
+    greens = [p for p in axes.patches if to_hex(p.get_facecolor()) == "#116329"]
+    assert len(greens) == 3 + 4  # the report's color: before the flip, and of the folded row
+    margins = FIGURES["history_margins"](found)
+    assert names(margins)[0] == CLAIM
+    assert len(names(margins)) == 2
+    assert "4 that never change" in margins.axes[0].get_title(loc="right")
+    assert [text.get_text() for text in margins.axes[0].texts][:2] == ["0.5", "0.4"]
 
 
 @pytest.mark.parametrize("slower", [1.0, 1.2, 2.0, 12.0])

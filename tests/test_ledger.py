@@ -237,7 +237,7 @@ def test_a_pinned_verdict_is_no_change() -> None:
     ("given", "text"),
     [
         ([], "0 claims: none; all as expected"),
-        ([{}], "1 claims: 1 reproduced; all as expected"),
+        ([{}], "1 claim: 1 reproduced; all as expected"),
         (
             [{}, {}, {"verdict": "not_reproduced", "content": claim(expected="not_reproduced")}],
             "3 claims: 2 reproduced, 1 not_reproduced; all as expected",
@@ -257,7 +257,7 @@ def test_a_pinned_verdict_is_no_change() -> None:
         ),
         (
             [{}, UNDECIDED],
-            "2 claims: 1 reproduced, 1 inconclusive; 1 need more seeds; the others as expected",
+            "2 claims: 1 reproduced, 1 inconclusive; 1 needs more seeds; the others as expected",
         ),
         (
             [UNDECIDED, UNDECIDED, {"verdict": "not_reproduced", "content": claim("b")}],
@@ -266,7 +266,7 @@ def test_a_pinned_verdict_is_no_change() -> None:
         ),
         (
             [{"verdict": "not_testable", "content": NOT_TESTABLE}],
-            "1 claims: 1 not_testable; all as expected",
+            "1 claim: 1 not_testable; all as expected",
         ),
     ],
 )
@@ -386,7 +386,7 @@ def test_markdown_tells_explanations_from_statements() -> None:
     """What this suite says of the study's numbers is counted and marked as such."""
     mine = judgment(content=claim(ours=True, statement="It is so."))
     text = ledger.markdown([mine, judgment()], {})
-    assert "1 of them, marked *Ours*" in text
+    assert "1 statement: 1 as documented; 1 claim of ours: 1 reproduced; all as expected" in text
     assert text.count("| *Ours:* It is so. |") == 1
 
 
@@ -427,7 +427,7 @@ def test_a_claim_whose_seeds_diverged_is_written(tmp_path: Path) -> None:
     content = file(claim(expected="not_reproduced"))
     datasets.save(dataset([0.5] + [NAN] * 19), tmp_path / "sine_regression-trained.nc")
     found = ledger.from_results(content, tmp_path)
-    assert ledger.counts(found) == "1 claims: 1 not_reproduced; all as expected"
+    assert ledger.counts(found) == "1 claim: 1 not_reproduced; all as expected"
     assert strictly(ledger.as_json(found, {}))[0]["measured"] is None
     assert "| **not_reproduced** |" in ledger.markdown(found, {})
     assert any("measured inf" in line for line in rendered(ledger.table(found, 80), 80))

@@ -425,11 +425,11 @@ def test_the_summary_counts_and_groups(page: Page) -> None:
     """Claims of one kind stand under their verdict, those alike in one line."""
     text = page.text
     summary = text[text.index("Summary 3") : text.index("Environment What the results")]
-    assert "2 not reproduced" in summary
-    trust, rest = summary.split("What to trust in direction only")
+    assert "hold as documented 1 in direction only 2 nowhere 1 undecided" in summary
+    trust, rest = summary.split("What holds in direction only")
     assert "Of holds something holds. So it is with holds. Likewise holds-too ." in trust
     assert "Of holds-too something" not in trust
-    direction, rest = rest.split("What not to trust")
+    direction, rest = rest.split("What does not hold")
     assert "Of sign something holds." in direction
     wrong, rest = rest.split("What these results leave undecided")
     assert "Of flips something holds. This is not the expected verdict, reproduced" in wrong
@@ -447,7 +447,7 @@ def test_what_the_study_does_not_say_stands_apart(folder: Path) -> None:
     ]
     others = [j for j in JUDGMENTS if j.claim.id not in {"deep", "flips"}]
     text = page_of(folder, [*others, *mine]).text
-    assert "sets 6 of its claims, and 2 that explain them or follow from theory, beside" in text
+    assert "sets 6 of its statements, and 2 claims of ours that explain them or follow from theory, beside" in text
     _, beyond = text.split("Beyond the study: what holds")
     holds, fails = beyond.split("Beyond the study: what does not hold")
     assert holds.count("Of deep something holds.") == 1

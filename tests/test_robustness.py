@@ -33,6 +33,7 @@ GRID = Grid(
     learning_rates=(1e-4, 1e-3, 1e-2),
     weight_decays=(1e-4, 1e-3),
     epochs=(250, 1000),
+    depths=(9, 11),
     seeds=3,
 )
 TINY = Grid(
@@ -41,6 +42,7 @@ TINY = Grid(
     learning_rates=(1e-3,),
     weight_decays=(1e-4,),
     epochs=(3,),
+    depths=(),
     seeds=2,
     escape_initializers=("torch_default",),
     escape_seeds=3,
@@ -91,10 +93,10 @@ def drawn(figure: Figure) -> Figure:
 
 
 def test_grid_enumerates_what_it_says() -> None:
-    """Fifty combinations and six single variations, each setting once."""
+    """Fifty combinations and ten single variations, each setting once."""
     grid = Grid()
     settings = grid.settings
-    assert len(settings) == len(set(settings)) == 10 * 5 + 3 + 3
+    assert len(settings) == len(set(settings)) == 10 * 5 + 3 + 3 + 4
     assert Setting() in settings
     assert Setting(initializer="normal(0.15)", learning_rate=1e-2) in settings
     assert Setting(epochs=2000) in settings
@@ -115,32 +117,33 @@ def test_map_covers_the_stated_claims() -> None:
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
-        (lambda s: False, "holds in all 19 settings"),
-        (lambda s: True, "fails in all 19 settings"),
+        (lambda s: False, "holds in all 21 settings"),
+        (lambda s: True, "fails in all 21 settings"),
         (
             lambda s: s.initializer in {"normal(0.03)", "normal(0.05)"},
-            "holds in 13 of 19 settings; fails for normal(<= 0.05)",
+            "holds in 15 of 21 settings; fails for normal(<= 0.05)",
         ),
         (
             lambda s: s.learning_rate <= 1e-3 and s.weight_decay == 0 and s.epochs == 500,
-            "holds in 9 of 19 settings; fails for learning rate <= 0.001",
+            "holds in 9 of 21 settings; fails for depth any, learning rate <= 0.001",
         ),
         (
             lambda s: s.learning_rate == 1e-2 or s.initializer == "normal(0.1)",
-            "holds in 12 of 19 settings; fails for learning rate 0.01, normal(0.1)",
+            "holds in 14 of 21 settings; fails for learning rate 0.01, normal(0.1)",
         ),
         (
             lambda s: s.initializer == "he_normal" and s.learning_rate >= 1e-3,
-            "holds in 17 of 19 settings; fails for he_normal at learning rate >= 0.001",
+            "holds in 19 of 21 settings; fails for he_normal at learning rate >= 0.001",
         ),
         (
             lambda s: s.initializer.startswith("normal") and s.learning_rate == 1e-4,
-            "holds in 16 of 19 settings; fails for normal(any) at learning rate 0.0001",
+            "holds in 18 of 21 settings; fails for normal(any) at learning rate 0.0001",
         ),
         (
             lambda s: s.weight_decay >= 1e-4 or s.epochs == 250,
-            "holds in 16 of 19 settings; fails for weight decay >= 0.0001, 250 epochs",
+            "holds in 18 of 21 settings; fails for weight decay >= 0.0001, 250 epochs",
         ),
+        (lambda s: s.depth >= 11, "holds in 20 of 21 settings; fails for depth 11"),
     ],
 )
 def test_sentence_names_exactly_the_exceptions(
@@ -154,7 +157,7 @@ def test_sentence_begins_with_what_is_expected() -> None:
     """For a claim that is not reproduced the exceptions are where it holds."""
     stored = failing_where(lambda s: s.learning_rate > 1e-4)
     found = sentence(stored, claim(Verdict.NOT_REPRODUCED))
-    assert found == "fails in 14 of 19 settings; holds for learning rate 0.0001"
+    assert found == "fails in 16 of 21 settings; holds for learning rate 0.0001"
 
 
 def test_sentence_of_a_direction() -> None:
@@ -162,7 +165,7 @@ def test_sentence_of_a_direction() -> None:
     stored = synthetic(lambda s: [50.0] * 3 if s.epochs == 250 else [5.0] * 3)
     found = sentence(stored, claim(Verdict.DIRECTION_ONLY))
     assert found == (
-        "fails in all 19 settings; its direction holds in 18 of 19 settings; fails for 250 epochs"
+        "fails in all 21 settings; its direction holds in 20 of 21 settings; fails for 250 epochs"
     )
 
 
@@ -181,8 +184,8 @@ def test_sentence_counts_what_it_does_not_name() -> None:
         lambda s: (s.initializer, s.learning_rate) in scattered or s.epochs == 250
     )
     found = sentence(stored, claim())
-    assert found.startswith("holds in 11 of 19 settings; fails for normal(0.05) at")
-    assert found.endswith(", normal(0.03) at learning rate 0.01 and 1 more")
+    assert found.startswith("holds in 13 of 21 settings; fails for 250 epochs, normal(0.05) at")
+    assert found.endswith(", he_normal at learning rate 0.001 and 1 more")
 
 
 def test_typical_seed_decides_and_every_needs_all() -> None:
@@ -191,7 +194,7 @@ def test_typical_seed_decides_and_every_needs_all() -> None:
     stated = stored.outcomes(claim())[Setting()]
     assert (stated.holds, stated.median) == (True, 0.5)
     assert stated.share == pytest.approx(2 / 3)
-    assert sentence(stored, claim()) == "holds in all 19 settings; seeds disagree in 19"
+    assert sentence(stored, claim()) == "holds in all 21 settings; seeds disagree in 21"
     assert not stored.outcomes(claim(quantifier="every"))[Setting()].holds
 
 
@@ -226,7 +229,7 @@ def test_load_names_what_is_wrong(
     content = failing_where(lambda s: False).model_dump(mode="json")
     path = robustness.path_of(tmp_path)
     path.write_text(json.dumps(content), encoding="utf-8")
-    assert len(robustness.load(path).cells) == 19
+    assert len(robustness.load(path).cells) == 21
     damage(content)
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ActbenchError, match=message):
@@ -286,16 +289,18 @@ def test_claim_map_draws_every_setting_and_marks_the_stated_one() -> None:
     figure = drawn(claim_map(stored, claim()))
     product, strip = figure.axes[:2]
     assert [text.get_text() for text in product.texts] == ["67%\n0.5"] * 15
-    assert strip.texts[-1].get_text() == "0%\n\u221e"
+    long = [s.epochs for s in GRID.variations].index(1000)
+    assert strip.texts[long].get_text() == "0%\n\u221e"
     shades = [tuple(patch.get_facecolor()) for patch in strip.patches]
-    assert shades[-1] == colormaps["cividis"](0.0)
+    assert shades[long] == colormaps["cividis"](0.0)
     assert shades[0] == colormaps["cividis"](2 / 3)
     frames = [p for p in product.patches if p.get_gid() == "stated"]
     assert len(frames) == 1
     assert isinstance(frames[0], Rectangle)
     center = np.add(frames[0].get_xy(), (frames[0].get_width() / 2, frames[0].get_height() / 2))
     assert tuple(np.round(center, 6)) == (1, 0)  # 0.001 of torch_default
-    assert "holds in 18 of 19 settings" in figure.get_suptitle()
+    assert figure.get_suptitle() == claim().id
+    assert f"{claim().id} holds in 20 of 21 settings" in figure.get_supxlabel()
     part = stored.model_copy(update={"cells": stored.cells[:4]})
     assert len(drawn(claim_map(part, claim())).axes[0].texts) == 4
 

@@ -162,7 +162,7 @@ def test_exact_is_refused_where_seeds_differ(
 
 
 TALLY_OF_A_FLIP = (
-    "1 claims: 1 reproduced; not as expected: best-constant (reproduced; expected not_reproduced)"
+    "1 claim: 1 reproduced; not as expected: best-constant (reproduced; expected not_reproduced)"
 )
 
 

@@ -132,6 +132,7 @@ class Protocol(BaseModel):
         settings: Arguments of its ``Config`` that differ from the defaults.
         seeds: How many seeds, whatever was asked for; ``None`` takes what was asked for.
         slow: Whether it takes so long that a fast run judges its stored result.
+        as_run: Whether it is what the publication ran where it documents something else.
     """
 
     model_config = _FROZEN
@@ -140,6 +141,7 @@ class Protocol(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict)
     seeds: _Whole | None = Field(default=None, ge=1)
     slow: _Flag = False
+    as_run: _Flag = False
 
 
 class Claim(BaseModel):
@@ -268,6 +270,11 @@ class ClaimsFile(BaseModel):
         if self._path is None or self.of_the_study:
             return None
         return self._path.parent / "measured"
+
+    @property
+    def as_run(self) -> frozenset[str]:
+        """Names of the protocols that were run where others are documented."""
+        return frozenset(name for name, protocol in self.protocol.items() if protocol.as_run)
 
     def alike(self, claim: Claim) -> tuple[Claim, ...]:
         """List the claims that judge one statement, each under its own protocol.

@@ -50,13 +50,10 @@ def _clauses(grid: Grid, outcomes: Mapping[Setting, Outcome], expected: bool) ->
 
 
 def _described(grid: Grid, exceptions: set[Setting]) -> str:
-    """Name settings by rows and columns of the product, then by single variations."""
-    pairs = {(s.initializer, s.learning_rate) for s in exceptions & set(grid.product)}
-    parts = [
-        (text, {grid.stated.but(initializer=i, learning_rate=rate) for i, rate in block})
-        for text, block in _blocks(grid, pairs)
-    ]
+    """Name single variations, then settings by rows and columns of the product."""
+    parts: list[tuple[str, set[Setting]]] = []
     for field, values, words in (
+        ("depth", grid.depths, "depth {}"),
         ("weight_decay", grid.weight_decays, "weight decay {}"),
         ("epochs", grid.epochs, "{} epochs"),
     ):
@@ -65,6 +62,11 @@ def _described(grid: Grid, exceptions: set[Setting]) -> str:
         if set(there) - {getattr(grid.stated, field)}:
             settings = {grid.stated.but(**{field: value}) for value in there}
             parts.append((words.format(_span(there, known)), settings))
+    pairs = {(s.initializer, s.learning_rate) for s in exceptions & set(grid.product)}
+    parts += [
+        (text, {grid.stated.but(initializer=i, learning_rate=rate) for i, rate in block})
+        for text, block in _blocks(grid, pairs)
+    ]
     named: set[Setting] = set().union(*(settings for _, settings in parts[:_PARTS]))
     left = len(exceptions - named)
     return ", ".join(text for text, _ in parts[:_PARTS]) + (f" and {left} more" if left else "")

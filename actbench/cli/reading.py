@@ -93,10 +93,13 @@ def claims(
     if form == "table":
         screen = terminal.screen()
         screen.print(ledger.table(chosen, screen.width))
-        terminal.say(ledger.counts(chosen))
+        terminal.say(ledger.counts(chosen, file))
     else:
-        write = ledger.as_json if form == "json" else ledger.markdown
-        terminal.say(write(chosen, ledger.elsewhere(file, chosen)))
+        elsewhere = ledger.elsewhere(file, chosen)
+        if form == "json":
+            terminal.say(ledger.as_json(chosen, elsewhere))
+        else:
+            terminal.say(ledger.markdown(chosen, elsewhere, claims=file))
     if ledger.changed(judgments):
         raise typer.Exit(EXIT_CHANGED)
 

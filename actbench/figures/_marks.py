@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from actbench.colors import ActivationStyle, style_of
 
@@ -27,6 +28,11 @@ DOTS: Final = "#9A9A9A"
 TRUTH: Final = "#444444"
 DASHES: Final = (0, (4, 2))
 SMALL: Final = 8.5
+ROUND: Final = (1, 2, 5, 10)  # steps from tick to tick
+PALE: Final[dict[str, Any]] = {
+    "linewidth": 4.5,
+    "alpha": 0.35,
+}  # what is measured, under a line of theory
 
 
 def draw_data(axes: Axes, ds: xr.Dataset) -> None:
@@ -58,6 +64,7 @@ def draw_band(
     *,
     gid: str,
     marker: bool = False,
+    pale: bool = False,
 ) -> None:
     low, median, high = band(values)
     # A line through fewer than two points cannot be seen.
@@ -66,10 +73,11 @@ def draw_band(
         at,
         median,
         color=style.color,
-        linestyle=style.linestyle,
+        linestyle="-" if pale else style.linestyle,
         marker=style.marker if marked else "",
         markersize=5,
-        linewidth=1.8,
+        linewidth=PALE["linewidth"] if pale else 1.8,
+        alpha=PALE["alpha"] if pale else None,
         gid=gid,
     )
     if len(values) > 1:
@@ -84,6 +92,7 @@ def draw_floors(axes: Axes, floors: dict[str, float]) -> None:
             value, color="#666666", linestyle=(0, (1, 1.5)), linewidth=1.2, zorder=1, gid=gid
         )
     axes.set_ylim(axes.get_ylim())
+    plain_ticks(axes)
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = [float(to_axes.transform((0.0, value))[1]) for value in drawn.values()]
     for height, (label, value) in zip(spread(heights, 0.1), drawn.items(), strict=True):
@@ -95,6 +104,18 @@ def draw_floors(axes: Axes, floors: dict[str, float]) -> None:
             va="center",
             fontsize=SMALL,
         )
+
+
+def plain_ticks(axes: Axes) -> None:
+    """Number a logarithmic axis of a few decades plainly, once everything is drawn."""
+    low, high = axes.get_ylim()
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if high < 1000 * low:
+        narrow = high < 3 * low
+        axes.yaxis.set_major_locator(
+            MaxNLocator(5, steps=ROUND) if narrow else LogLocator(subs=(1, 2, 5))
+        )
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
@@ -132,8 +153,11 @@ def grid(
     return figure, cells[:count], cells[-1]
 
 
-def legend(figure: Figure, ds: xr.Dataset, *, marker: bool = False) -> None:
+def legend(
+    figure: Figure, ds: xr.Dataset, more: Sequence[Line2D] = (), *, marker: bool = False
+) -> None:
     handles = [handle(style_of(name), marker=marker) for name in activations(ds)]
+    handles += more
     longest = max(len(style_of(name).name) for name in activations(ds))
     columns = max(1, int(figure.get_figwidth() / (0.75 + 0.09 * longest)))
     figure.legend(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,7 +18,6 @@ from actbench.figures._marks import (
     Array,
     activations,
     band,
-    data_handles,
     draw_band,
     draw_data,
     draw_floors,
@@ -60,17 +59,17 @@ def panel_errors(axes: Axes, ds: xr.Dataset, names: Sequence[str]) -> None:
 def panel_floors(axes: Axes, ds: xr.Dataset) -> None:
     floors = floors_of(ds, "target_noisy")
     draw_data(axes, ds)
-    handles = data_handles()
-    handles[1].set_label(f"clean sine (noise floor {number(floors['noise floor'])})")
     for (label, fit), linestyle in zip(fits(ds).items(), (":", "-."), strict=True):
-        line = axes.plot(ds["x"].values, fit, color="#B00020", linestyle=linestyle, linewidth=1.8)[
-            0
-        ]
-        line.set_label(f"{label} (MSE {number(floors[label])})")
-        handles.append(line)
-    axes.legend(handles=handles, loc="upper left", fontsize=SMALL)
+        axes.plot(
+            *(ds["x"].values, fit),
+            color="#B00020",
+            linestyle=linestyle,
+            linewidth=1.8,
+            label=f"{label} (MSE {number(floors[label])})",
+        )
+    axes.legend(loc="upper left", fontsize=SMALL, frameon=False)
     low, high = axes.get_ylim()
-    axes.set_ylim(low, high + 0.35 * (high - low))
+    axes.set_ylim(low, high + 0.2 * (high - low))
 
 
 def panel_losses(axes: Axes, ds: xr.Dataset) -> None:
@@ -94,7 +93,7 @@ def panel_plateau(axes: Axes, ds: xr.Dataset) -> None:
         share = 1 - (safe(losses) < bound).mean(axis=0)
         draw_band(axes, epochs, share[None], style_of(name), gid=f"plateau-{name}")
     axes.set_xlabel("epoch")
-    axes.set_ylabel(f"seeds with a loss ≥ {PLATEAU:.0%} of the best constant's")
+    axes.set_ylabel(f"share of seeds, loss ≥ {PLATEAU:.0%} of its")
     axes.set_ylim(-0.04, 1.04)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
@@ -114,9 +113,9 @@ def panel_final(axes: Axes, ds: xr.Dataset, variable: str, against: str) -> None
         labels.append(f"{style.name}\n{number(median)}")
     axes.set_xlim(-0.6, len(labels) - 0.4)
     axes.set_xticks(range(len(labels)), labels, fontsize=9)
-    if len(labels) > 3:
+    if len(labels) > 5:
         axes.tick_params(axis="x", labelrotation=35)
-    axes.set_ylabel(f"MSE after training, {against.removeprefix('target_')} targets")
+    axes.set_ylabel("MSE")
     draw_floors(axes, floors_of(ds, against))
 
 
@@ -134,9 +133,12 @@ def panel_gradients(axes: Axes, ds: xr.Dataset, epoch: int) -> None:
 
 
 def number_layers(axes: Axes, layers: Array, most: int = 12) -> None:
-    step = math.ceil(len(layers) / most)
-    ticks = [layer for layer in layers[::step] if layer + step / 2 < layers[-1]]
-    axes.xaxis.set_major_locator(FixedLocator([*ticks, layers[-1]]))
+    first, last = int(layers[0]), int(layers[-1])
+    rounds = (digit * 10**power for power in itertools.count() for digit in (1, 2, 5))
+    step = next(step for step in rounds if len(layers) <= most * step)
+    ticks = range(first if step < 5 else step, last, step)
+    between = (tick for tick in ticks if tick + step / 2 < last)
+    axes.xaxis.set_major_locator(FixedLocator(sorted({first, *between, last})))
 
 
 def say_zeros(axes: Axes) -> None:

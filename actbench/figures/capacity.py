@@ -42,6 +42,7 @@ _REFERENCE_NAMES: Final = {
     "kernel_ridge": "Kernel ridge",
 }
 _SMOOTHERS: Final = {"smoothing_spline": "#8FD19E", "kernel_ridge": "#882255"}
+_NAMES: Final = 1.5  # inches that the names of the classical fits take
 _UNSEEN: Final = 0.005  # of a panel's height: half a screen point
 _COLOR_RANGE: Final = (0.1, 100.0)  # percent of the variance
 
@@ -88,7 +89,7 @@ def exp4_representational_heatmap(ds: xr.Dataset) -> Figure:
         ds: Dataset of `capacity`.
 
     Returns:
-        The figure: a map per depth, activations down and targets across, and one of the
+        The figure: a map per depth, activations down and targets across, and last one of the
         references; each cell is the median error in percent of the clean target's variance.
 
     Raises:
@@ -96,26 +97,34 @@ def exp4_representational_heatmap(ds: xr.Dataset) -> Figure:
     """
     names, depths = activations(ds), [int(depth) for depth in ds["depth"].values]
     references, targets = ([str(key) for key in ds[dim].values] for dim in ("reference", "target"))
-    width = 1.9 + len(depths) * (0.9 + 0.75 * len(targets))
-    figure = Figure(figsize=(max(width, 6.5), _height(ds)), layout="constrained")
-    rows = figure.subplots(
-        2,
-        len(depths),
-        squeeze=False,
-        sharex=True,
-        height_ratios=(len(names), len(references)),
-    )
+    labels = [style_of(name).name for name in names]
+    longest = max(map(len, labels))
+    width = max(2.5, 0.62 * len(targets))
+    widths = [width] * len(depths) + [_NAMES + width]
+    rows = max(len(names), len(references) + 3)
+    size = (0.3 + 0.09 * longest + sum(widths), 2.1 + 0.36 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    cells = figure.add_gridspec(1, len(widths), width_ratios=widths)
+    heights = (len(references), rows - len(references))
+    last = cells[-1].subgridspec(2, 1, height_ratios=heights)
+    panels = [
+        figure.add_subplot(cell) for cell in [*(cells[n] for n in range(len(depths))), last[0]]
+    ]
     errors = _percent(ds, ds["final_mse_clean"]).transpose("depth", "activation", "target", "seed")
-    for axes, depth, values in zip(rows[0], depths, errors.values, strict=True):
-        image = _map(axes, _median(values), [style_of(name).name for name in names])
+    for axes, depth, values in zip(panels, depths, errors.values, strict=False):
+        _map(axes, _median(values), labels if axes is panels[0] else [""] * len(labels))
         axes.set_title(_shape(ds, depth), fontsize=10.5)
     found = _percent(ds, ds["reference_mse_clean"]).transpose("reference", "target").values
-    for axes in rows[1]:
-        _map(axes, safe(found), [_REFERENCE_NAMES.get(key, key) for key in references])
-        axes.set_title("classical fits of the same points", fontsize=10.5)
-        labels = [_target_name(key) for key in targets]
-        axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
-    bar = figure.colorbar(image, ax=rows, fraction=0.04, extend="both", format="{x:g}")
+    named = [_REFERENCE_NAMES.get(key, key) for key in references]
+    image = _map(panels[-1], safe(found), named)
+    panels[-1].set_title("classical fits of the same points", fontsize=10.5)
+    across = [_target_name(key) for key in targets]
+    for axes in panels:
+        axes.set_xticks(range(len(across)), across, rotation=35, ha="right", rotation_mode="anchor")
+    under = figure.add_subplot(last[1])
+    under.axis("off")
+    below = under.inset_axes((0, 0.3, 1, 0.15))
+    bar = figure.colorbar(image, cax=below, orientation="horizontal", extend="both", format="{x:g}")
     bar.set_label("error, % of the target's variance")
     figure.suptitle(_title("Error against targets without noise", ds, figure), fontsize=13)
     return figure
@@ -145,10 +154,6 @@ def _shape(ds: xr.Dataset, depth: int) -> str:
 
 def _target_name(key: str) -> str:
     return TARGETS[key].name if key in TARGETS else key
-
-
-def _height(ds: xr.Dataset) -> float:
-    return 2.4 + 0.36 * (ds.sizes["activation"] + ds.sizes["reference"])
 
 
 def _target(axes: Axes, ds: xr.Dataset) -> None:

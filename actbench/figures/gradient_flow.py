@@ -17,7 +17,7 @@ from actbench.figures.mean_field import (
     draw_theory,
     predicted,
     theory_error_signals,
-    theory_handle,
+    theory_handles,
     theory_width,
 )
 
@@ -29,12 +29,8 @@ if TYPE_CHECKING:
 
 _MOST_INITIALIZERS: Final = 5
 _RECOVERED: Final = (
-    "Weight gradients, mean |∂loss/∂W|: the study's protocol as recovered, one draw of "
-    "Xavier-uniform weights (scales differ)"
-)
-_WHY: Final = (
-    "A weight gradient is the error signal times the layer's input: where the one shrinks toward "
-    "the input and the other toward the output, the product stays level and hides it."
+    "Weight gradients: the study's protocol as recovered, one draw of Xavier-uniform weights "
+    "(scales differ)"
 )
 _MOST_MARKED: Final = 21  # layers; beyond it markers run into each other
 
@@ -61,19 +57,20 @@ def exp1_gradient_flow(ds: xr.Dataset) -> Figure:
     above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
     wrapped = functools.partial(textwrap.fill, width=int(8 * figure.get_figwidth()))
     above.suptitle(wrapped(_RECOVERED), fontsize=13)
-    for panel, at in zip(above.subplots(1, len(depths), squeeze=False)[0], depths, strict=True):
+    panels = above.subplots(1, len(depths), squeeze=False)[0]
+    for panel, at in zip(panels, depths, strict=True):
         _panel(panel, ds, ds["gradient_magnitude"].sel(depth=at), at, "gradient")
         panel.set_title(f"{at} hidden layers", fontsize=10.5)
-    heading = (
-        f"Error signals, RMS of ∂loss/∂z: {depth} hidden layers, {ds.sizes['seed']} networks each"
-    )
-    below.suptitle(f"{wrapped(heading)}\n{wrapped(_WHY)}", fontsize=13)
+    panels[0].set_ylabel("mean |∂loss/∂W|")
+    heading = f"Error signals: {depth} hidden layers, {ds.sizes['seed']} networks each"
+    below.suptitle(wrapped(heading), fontsize=13)
     panels = below.subplots(1, len(initializers), squeeze=False, sharey=True)[0]
     for panel, key in zip(panels, initializers, strict=True):
         signal = ds["error_signal_rms"].sel(depth=depth, initializer=key)
-        _panel(panel, ds, signal, depth, f"signal-{key}")
+        _panel(panel, ds, signal, depth, f"signal-{key}", pale=True)
         _draw_theory(panel, ds, key, depth)
         panel.set_title(key, fontsize=10.5)
+    panels[0].set_ylabel("RMS of ∂loss/∂z")
     _legend(figure, ds)
     return figure
 
@@ -83,11 +80,11 @@ def _draw_theory(axes: Axes, ds: xr.Dataset, key: str, depth: int) -> None:
     points = protocol_of(ds)["points"]
     for name in activations(ds):
         expected = predicted(ds, name, key, depth, points)
-        draw_theory(axes, layers, expected, f"theory-{key}-{name}")
+        draw_theory(axes, layers, expected, name, f"theory-{key}-{name}")
 
 
 def _legend(figure: Figure, ds: xr.Dataset) -> None:
-    handles = [*(handle(style_of(name), marker=True) for name in activations(ds)), theory_handle()]
+    handles = [handle(style_of(name), marker=True) for name in activations(ds)] + theory_handles()
     longest = max(len(str(each.get_label())) for each in handles)
     columns = max(1, int(figure.get_figwidth() / (0.75 + 0.07 * longest)))
     figure.legend(
@@ -106,14 +103,17 @@ def _depths(values: xr.DataArray) -> list[int]:
     return [d for d, there in zip(depths, held, strict=True) if there] or depths
 
 
-def _panel(axes: Axes, ds: xr.Dataset, values: xr.DataArray, depth: int, gid: str) -> None:
+def _panel(
+    axes: Axes, ds: xr.Dataset, values: xr.DataArray, depth: int, gid: str, *, pale: bool = False
+) -> None:
     layers = np.arange(1, depth + 2, dtype=np.float64)
     axes.set_yscale("log")
     chosen = values.sel(layer=layers)
     for name in activations(ds):
         row = log_safe(chosen.sel(activation=name).values)[None]
         marked = len(layers) <= _MOST_MARKED
-        draw_band(axes, layers, row, style_of(name), marker=marked, gid=f"{gid}-{name}")
+        look = style_of(name)
+        draw_band(axes, layers, row, look, marker=marked, gid=f"{gid}-{name}", pale=pale)
     number_layers(axes, layers, most=6)
     axes.set_xlabel(f"layer: 1 = nearest input, {depth + 1} = output", fontsize=9)
     if (chosen.values == 0).any():

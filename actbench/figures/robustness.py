@@ -70,10 +70,11 @@ def claim_map(robustness: Robustness, claim: Claim) -> Figure:
         names = [_variation(grid, setting) for setting in grid.variations]
         axes[1].set_xticks(range(len(names)), names, fontsize=SMALL)
     shades = ScalarMappable(Normalize(0, 1), _COLORS)
-    figure.supxlabel(_NOTE, fontsize=SMALL)
+    caption = textwrap.fill(f"{claim.id} {sentence(robustness, claim)}.", 100)
+    figure.supxlabel(f"{_NOTE}\n\n{caption}", fontsize=SMALL)
     bar = figure.colorbar(shades, ax=list(axes), label=f"share of {grid.seeds} seeds inside")
     bar.set_ticks([0, 0.5, 1])
-    figure.suptitle(f"{claim.id}\n{textwrap.fill(sentence(robustness, claim), 90)}", fontsize=10)
+    figure.suptitle(claim.id, fontsize=12)
     return figure
 
 
@@ -152,7 +153,9 @@ def _few_colors(figure: Figure) -> bytes:
 def _variation(grid: Grid, setting: Setting) -> str:
     if setting.epochs != grid.stated.epochs:
         return f"{setting.epochs}\nepochs"
-    return f"weight decay\n{setting.weight_decay:g}"
+    if setting.depth != grid.stated.depth:
+        return f"depth\n{setting.depth}"
+    return f"decay\n{setting.weight_decay:g}"
 
 
 def _cells(

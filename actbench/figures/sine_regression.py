@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from actbench.colors import ActivationStyle, style_of
 from actbench.figures._marks import (
-    SMALL,
     TRUTH,
     activations,
     data_handles,
@@ -156,7 +156,8 @@ def summary_figure(ds: xr.Dataset) -> Figure:
     Raises:
         KeyError: A variable that the figure needs is not in the dataset.
     """
-    figure = Figure(figsize=(16.5, 13.5), layout="constrained")
+    layout = ConstrainedLayoutEngine(wspace=0.04, hspace=0.05)
+    figure = Figure(figsize=(16.5, 13.5), layout=layout)
     grid = figure.subplots(3, 3)
     for letter, axes in zip("abcdefghi", grid.flat, strict=True):
         axes.set_title(letter, loc="left", fontweight="bold")
@@ -164,7 +165,7 @@ def summary_figure(ds: xr.Dataset) -> Figure:
     _summarize_mechanism(grid, ds)
     _summarize_functions(grid, ds)
     figure.suptitle(f"Regression of a noisy sine: {seeds_note(ds)}", fontsize=15)
-    legend(figure, ds, marker=True)
+    legend(figure, ds, data_handles(), marker=True)
     return figure
 
 
@@ -200,7 +201,6 @@ def _summarize_functions(grid: npt.NDArray[np.object_], ds: xr.Dataset) -> None:
     for name in names:
         draw_prediction(grid[2, 2], ds, name)
     grid[2, 2].set_title("Learned functions")
-    grid[2, 2].legend(handles=data_handles(), loc="upper left", fontsize=SMALL)
 
 
 FIGURES: Final[dict[str, Callable[[xr.Dataset], Figure]]] = {

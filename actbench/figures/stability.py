@@ -129,7 +129,7 @@ def _separate(axes: Axes, columns: int, rows: int) -> None:
     axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.2)
-    axes.tick_params(which="both", length=0)
+    axes.tick_params(which="minor", length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
 
@@ -151,7 +151,10 @@ def _label(axes: Axes, ds: xr.Dataset) -> None:
     depths = [str(int(depth)) for depth in ds["depth"].values]
     axes.set_yticks(range(_rows(ds)), depths * ds.sizes["skip"])
     rates = [f"{rate:g}" for rate in ds["learning_rate"].values]
-    axes.set_xticks(range(len(rates)), rates, rotation=45, fontsize=SMALL)
+    axes.set_xticks(range(len(rates)), rates, fontsize=SMALL)
+    axes.tick_params(axis="x", labelrotation=45)
+    for label in axes.get_xticklabels():
+        label.set(ha="right", rotation_mode="anchor")  # ends below its cell's center
     axes.set_xlabel("learning rate", fontsize=9)
     for block, with_skip in enumerate(ds["skip"].values):
         if block:

@@ -22,14 +22,18 @@ CAPTIONS: Mapping[str, str] = MappingProxyType(
         "learned functions.",
         "exp1_gradient_flow": "Above: weight gradients of every layer, which the study's ratio is "
         "made of; a level curve has a ratio near 1, however small the gradients are. Below: the "
-        "error signal that reaches each layer; its slope says how fast it is lost.",
+        "error signal that reaches each layer; its slope says how fast it is lost, and thin lines "
+        "what mean-field theory predicts. A weight gradient is the error signal times the layer's "
+        "input: where the one shrinks toward the input and the other toward the output, the "
+        "product stays level and hides it.",
         "theory_error_signals": "Above: the error signal of every layer of deep networks, with "
-        "what mean-field theory predicts (dashed). Below: error signal and weight gradient of one "
-        "such network side by side, the ratio of both for every activation, and how far measured "
-        "slopes lie from predicted ones. A wide gap in the middle panel is a signal that the "
-        "published ratio does not show.",
-        "theory_width": "How much single networks differ from the prediction, which is exact only "
-        "for infinitely wide ones, and how the difference falls with the width.",
+        "what mean-field theory predicts (thin lines). Below: error signal and weight gradient of "
+        "one such network side by side, the ratio of both for every activation, and how far "
+        "measured slopes lie from predicted ones. A wide gap in the middle panel is a signal that "
+        "the published ratio does not show.",
+        "theory_width": "Networks of one width differ in how fast their error signal shrinks, by a "
+        "spread that falls as 1/√width: theory is exact only for infinitely wide ones. Each dot is "
+        "a network, about the predicted slope; the gray band is the predicted spread.",
         "exp2_activation_distributions": "Where the values before and after the activation lie in "
         "every hidden layer, before and after training. A band that closes to the right is a "
         "signal that dies on its way forward.",
@@ -41,7 +45,7 @@ CAPTIONS: Mapping[str, str] = MappingProxyType(
         "exp4_predictions": "What the networks learned of several targets, beside two classical "
         "fits of the same points.",
         "exp4_representational_heatmap": "The error against the clean target, for every target, "
-        "activation and depth.",
+        "activation and depth, and that of classical fits of the same points.",
         "activation_evolution": "The size of every hidden layer's output during training, one "
         "panel per activation; dark curves are layers near the input.",
         "gradient_evolution": "Weight gradients (above) and error signals (below) of every layer "
@@ -56,10 +60,12 @@ CAPTIONS: Mapping[str, str] = MappingProxyType(
         "constant at the end, over the number of hidden layers, with its 95 % interval; one curve "
         "per eps of Adam. The study documents 10 hidden layers and ran 11.",
         "history_verdicts": "The verdict of every claim that was measured for the records, a "
-        "column per torch release. A frame marks a verdict that is not the one measured before, an "
-        "exclamation mark one that the claims file does not expect.",
-        "history_margins": "How far each verdict is from flipping, the nearest first. Dark cells "
-        "are near; a number stands where it is not the one before.",
+        "column per torch release; those that never change share a row. A frame marks a verdict "
+        "that is not the one measured before, an exclamation mark one that the claims file "
+        "does not expect.",
+        "history_margins": "How far each verdict is from flipping, where that changes, the nearest "
+        "first; last the nearest of those that never change. Dark cells are near; a number stands "
+        "where it is not the one before.",
         "history_drift": "How much the numbers of every chain of fingerprints changed: on the left "
         "since the release before, on the right since the first. Names in bold changed at least "
         "once.",

@@ -19,6 +19,7 @@ from actbench.recover.numbers import Printed
 _STEPS = 60
 _MARGIN = 1.2
 _FEWEST = 4  # values of one setting from which a density can be told at all
+_PER_NUMBER = 5  # networks from which on the spread of several numbers can be told
 _COUNTED = 3  # values at the number from which on they are counted, as a narrow cluster must be
 
 
@@ -53,6 +54,33 @@ def share_matching(values: NDArray[np.float64], printed: Printed) -> float:
     if radius <= half:
         return float(hits.mean())
     return min(1.0, (neighbors - 1) / len(flat) * half / radius)
+
+
+def joint_share(values: NDArray[np.float64], printed: Sequence[Printed]) -> float:
+    """Estimate which share of networks gives several numbers at once.
+
+    One number as ``share_matching`` has it. Several are not independent: the logarithms of a
+    network's gradients move together. So the density at the numbers is that of a normal
+    distribution fitted to them, times the printed intervals.
+
+    Args:
+        values: Of networks chosen at random, shape ``(network, number)``.
+        printed: The numbers.
+
+    Returns:
+        From 0 to 1; 1 where too few networks gave all numbers to tell.
+    """
+    if len(printed) == 1:
+        return share_matching(values, printed[0])
+    logs = np.log(values[np.isfinite(values).all(1) & (values > 0).all(1)])
+    if len(logs) < _PER_NUMBER * len(printed):
+        return 1.0
+    intervals = np.log([number.interval for number in printed])
+    from scipy.stats import multivariate_normal
+
+    fitted = multivariate_normal(logs.mean(0), np.cov(logs.T), allow_singular=True)
+    density = fitted.logpdf(np.log([number.value for number in printed]))
+    return float(min(1.0, math.exp(density + np.log(np.diff(intervals)).sum())))
 
 
 def at_most(misses: int, shares: Sequence[float]) -> float:

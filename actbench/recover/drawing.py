@@ -40,11 +40,17 @@ def draw_search(result: Result) -> Figure:
     for place, (axes, number) in enumerate(zip(panels, numbers, strict=True)):
         _sample(axes, result.chance.spreads[place])
         axes.axvline(abs(float(number["published"])), color=_PUBLISHED, linewidth=1.4)
+        for part in result.parts:
+            if part.rounding and place in part.numbers:
+                read = result.classes[0].protocol["read"]
+                axes.axvspan(*part.rounding[read], color=_FOUND, alpha=0.25, linewidth=0)
         value = result.classes[0].values[place] if result.classes else None
         if value is not None:
             axes.plot(abs(value), 0.5, "D", color=_FOUND, markersize=7)
-        axes.set_ylabel(f"{style_of(number['activation']).name}\n{number['published']}", **_LEFT)
-    _key(figure, found=bool(result.classes))
+        name = style_of(number["activation"]).name
+        name += f", layer {number['layer']}" if "layer" in number else ""
+        axes.set_ylabel(f"{name}\n{number['published']}", **_LEFT)
+    _key(figure, found=bool(result.classes), moved=bool(result.parts))
     panels[-1].set_xlabel(f"value, of {result.chance.sampled:,} protocols drawn at random")
     return figure
 
@@ -65,7 +71,7 @@ def _sample(axes: Axes, spread: Spread) -> None:
     axes.tick_params(axis="x", which="both", labelsize=7)
 
 
-def _key(figure: Figure, *, found: bool) -> None:
+def _key(figure: Figure, *, found: bool, moved: bool) -> None:
     handles: list[Artist] = [
         Patch(color=_SAMPLE, label="protocols of the space"),
         Line2D([], [], color=_PUBLISHED, linewidth=1.4, label="published"),
@@ -74,6 +80,8 @@ def _key(figure: Figure, *, found: bool) -> None:
         handles.append(
             Line2D([], [], color=_FOUND, marker="D", linestyle="", label="best protocol")
         )
+    if moved:
+        handles.append(Patch(color=_FOUND, alpha=0.25, label="what rounding makes of it"))
     figure.legend(
         handles=handles, loc="outside upper center", ncols=4, frameon=False, fontsize=_SMALL
     )

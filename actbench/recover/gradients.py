@@ -11,7 +11,7 @@ from torch import Tensor
 
 from actbench import activations, targets
 from actbench.networks import Architecture
-from actbench.recover.schema import GradientSearch
+from actbench.recover.schema import GradientSearch, Number
 from actbench.recover.space import Draw, Plan
 from actbench.recover.streams import Streams
 from actbench.stacks import Stack
@@ -36,12 +36,12 @@ class Gradients:
         self._report = report
 
     def values(
-        self, activation: str, draws: Sequence[Draw], needed: NDArray[np.bool_]
+        self, number: Number, draws: Sequence[Draw], needed: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
         """Compute the ratio of each network under each reading.
 
         Args:
-            activation: Of every network.
+            number: Of whose activation every network is.
             draws: The networks, each once.
             needed: What is wanted, shape ``(draw, reading)``; more may be given.
 
@@ -62,7 +62,7 @@ class Gradients:
                 part = group[start : start + _STACK_MEMBERS]
                 # One draw after another, as they lie in their stream.
                 rows, columns = np.array(part).T
-                found[rows, columns] = self._stack(activation, draws, part)
+                found[rows, columns] = self._stack(number.activation, draws, part)
         return found.reshape(len(draws), -1)
 
     @property

@@ -20,7 +20,7 @@ class Printed:
 
     Args:
         text: As printed, such as ``"0.84"`` or ``"2.59e7"``.
-        wanted: How many of its digits must be given; ``None`` wants all.
+        wanted: How many of its digits must be given; ``None`` wants all, 0 none.
 
     Raises:
         ActbenchError: It is not a number with digits, or has fewer digits than are wanted.
@@ -39,10 +39,10 @@ class Printed:
                 f"published is {self.text!r}, but must be a number above 0 as it is printed, such "
                 "as '0.84' or '2.59e7': ratios and losses are"
             )
-        if self.wanted is not None and not 1 <= self.wanted <= self.digits:
+        if self.wanted is not None and not 0 <= self.wanted <= self.digits:
             raise ActbenchError(
                 f"digits is {self.wanted!r}, but {self.text!r} has {self.digits}: ask for 1 to "
-                f"{self.digits}"
+                f"{self.digits}, or for 0 to show what a protocol gives and ask for nothing"
             )
 
     @property

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from actbench import stored
 from actbench.recover.chance import Chance
 from actbench.recover.numbers import Printed
+from actbench.recover.scrutiny import Part
 from actbench.recover.search import Searched
 from actbench.recover.sifting import printed_numbers
 from actbench.recover.space import Plan, same_drawings
@@ -120,6 +121,7 @@ class Result(BaseModel):
         classes: The best of them, those that give the same numbers as one.
         nearest: By number, the protocol that came nearest to it.
         chance: What chance alone would give.
+        parts: Of the first class, if it is of trainings, how much its numbers say.
     """
 
     model_config = _MODEL
@@ -136,6 +138,7 @@ class Result(BaseModel):
     classes: list[Found]
     nearest: list[Nearest]
     chance: Expected
+    parts: list[Part] = []
 
     @model_validator(mode="after")
     def _of_the_same_numbers(self) -> Result:
@@ -149,7 +152,7 @@ class Result(BaseModel):
 
     @property
     def whole(self) -> bool:
-        """Whether a protocol gives every number."""
+        """Whether a protocol gives every number that is asked."""
         return bool(self.classes) and all(self.classes[0].matches)
 
 
@@ -181,6 +184,7 @@ def summarize(searched: Searched, environment: Mapping[str, str | int]) -> Resul
             for place, number in zip(sifted.nearest, printed, strict=True)
         ],
         chance=_expected(searched.chance),
+        parts=list(searched.parts),
     )
     return Result.model_validate_json(result.model_dump_json())  # as it is read again: no tuples
 
@@ -215,10 +219,12 @@ def _nearest(plan: Plan, place: NDArray[np.float64], printed: Printed) -> Neares
 def _classes(searched: Searched, printed: Sequence[Printed]) -> list[Found]:
     """Gather what gives the same numbers, and keep the best classes."""
     sifted, plan = searched.sifted, searched.plan
+    asked = np.array([bool(number.required) for number in printed])
+    wanted = [number for number in printed if number.required]
     classes: list[list[int]] = []
     for place, values in enumerate(sifted.values):
         for members in classes:
-            if np.allclose(values, sifted.values[members[0]], rtol=_SAME, atol=0):
+            if _alike(values[asked], sifted.values[members[0]][asked], wanted):
                 members.append(place)
                 break
         else:
@@ -226,6 +232,15 @@ def _classes(searched: Searched, printed: Sequence[Printed]) -> list[Found]:
                 classes.append([place])
     drawn = same_drawings(plan, {int(sifted.outer[m]) for members in classes for m in members})
     return [_found(searched, members, drawn, printed) for members in classes]
+
+
+def _alike(
+    some: NDArray[np.float64], others: NDArray[np.float64], printed: Sequence[Printed]
+) -> bool:
+    """Tell whether two protocols give the same numbers, to rounding and as far as is asked."""
+    matching = [p.matches(np.array(pair)) for *pair, p in zip(some, others, printed, strict=True)]
+    same = all(one == other for one, other in matching)
+    return same and bool(np.allclose(some, others, rtol=_SAME, atol=0))
 
 
 def _found(

@@ -69,7 +69,7 @@ def best_order(
 
     Returns:
         Places of the numbers, the cheapest first. A gradient costs the layers that its stream
-        draws to get there, a training the same for every number.
+        draws to get there, a number of a training its updates.
     """
 
     def price(number: int) -> float:
@@ -82,7 +82,8 @@ def best_order(
 
 def _work(plan: Plan, number: int) -> float:
     if not isinstance(plan.search, GradientSearch):
-        return 1.0
+        updates = plan.search.number[number].updates
+        return 1.0 + (max(plan.search.space.epochs) if updates is None else updates)
     return float(np.mean([outer.draws[number].layers_drawn for outer in plan.outers]))
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from actbench import activations, slips
 from actbench.errors import ActbenchError, unknown_name
@@ -33,12 +41,18 @@ class Number(Frozen):
         published: As printed, in quotes: its digits count.
         depth: Of the network, as the publication counts it.
         digits: How many digits must be given; all that are printed unless fewer can be expected.
+            0 asks for none, so that the number is shown only.
+        layer: In a search for final losses, the layer of whose weight gradient this is the mean
+            magnitude, counted from the input; ``None`` for a loss.
+        updates: After how many updates that gradient is taken.
     """
 
     activation: str
     published: str
     depth: Depth = 10
     digits: int | None = None
+    layer: int | None = Field(default=None, ge=1)
+    updates: int | None = Field(default=None, ge=0, le=100_000)
 
     @model_validator(mode="before")
     @classmethod
@@ -54,7 +68,19 @@ class Number(Frozen):
     def _check_number(self) -> Number:
         activations.get(self.activation)
         _ = self.printed
+        if (self.layer is None) != (self.updates is None):
+            raise ActbenchError(
+                "layer and updates say together which gradient a number is; give both, or neither "
+                "for a loss"
+            )
         return self
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if self.layer is None:  # as it was stored before a number could be a gradient
+            del content["layer"], content["updates"]
+        return content
 
     @property
     def printed(self) -> Printed:
@@ -88,11 +114,13 @@ class _Search(Frozen):
     @model_validator(mode="after")
     def _check_whole(self) -> _Search:
         wanted = [(number.activation, number.depth) for number in self.number]
-        if len(set(wanted)) < len(wanted):
+        read = [(n.activation, n.depth, n.layer, n.updates) for n in self.number]
+        if len(set(read)) < len(read):
             raise ActbenchError("two numbers have the same activation and depth; keep one")
-        if self.misses >= len(self.number):
+        asked = sum(number.digits != 0 for number in self.number)
+        if self.misses >= asked:
             raise ActbenchError(
-                f"misses is {self.misses}, but there are {len(self.number)} numbers; fewer may "
+                f"misses is {self.misses}, but there are {asked} numbers; fewer may "
                 "be missed than there are"
             )
         for order in self.space.order:
@@ -129,9 +157,18 @@ class GradientSearch(_Search):
     quantity: Literal["gradient_ratio"]
     space: GradientSpace
 
+    @model_validator(mode="after")
+    def _check_numbers(self) -> GradientSearch:
+        if any(number.layer is not None for number in self.number):
+            raise ActbenchError(
+                "layer is of numbers of a training; in a search for gradient_ratio the axis layers "
+                "says what is divided by what"
+            )
+        return self
+
 
 class TrainingSearch(_Search):
-    """A search for the protocol of final losses.
+    """A search for the protocol of a training: final losses, and gradients on the way.
 
     Args:
         schema_version: Of the file's shape.
@@ -152,6 +189,12 @@ class TrainingSearch(_Search):
     def _check_depths(self) -> TrainingSearch:
         if len({number.depth for number in self.number}) > 1:
             raise ActbenchError("final losses of several depths; search each depth by itself")
+        for number in self.number:
+            if (number.layer or 0) > number.depth:
+                raise ActbenchError(
+                    f"layer is {number.layer}, but a network of depth {number.depth} may have "
+                    f"{number.depth} layers; choose 1 to {number.depth}"
+                )
         return self
 
 

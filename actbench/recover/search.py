@@ -18,7 +18,8 @@ from actbench.checkpoints import Checkpoint, Folder, compute_now, gather
 from actbench.parallel import Progress
 from actbench.recover.chance import Chance
 from actbench.recover.sampling import Sample, best_order, chance_matches, choose_sample
-from actbench.recover.schema import GradientSearch
+from actbench.recover.schema import GradientSearch, TrainingSearch
+from actbench.recover.scrutiny import Part, parts_of, scrutinize
 from actbench.recover.sifting import Sifted, evaluator, merge, printed_numbers, sift, table
 from actbench.recover.space import Plan
 from actbench.torch_state import pinned_state
@@ -38,6 +39,7 @@ class Searched:
         sifted: What was left of the whole space.
         chance: What chance alone would leave.
         reused: How many parts an interrupted search had left.
+        parts: Of the best protocol of a training, how much its numbers say.
     """
 
     plan: Plan
@@ -45,6 +47,7 @@ class Searched:
     sifted: Sifted
     chance: Chance
     reused: int = 0
+    parts: tuple[Part, ...] = ()
 
 
 def chunks(plan: Plan, count: int) -> list[range]:
@@ -60,9 +63,10 @@ def steps(plan: Plan) -> int:
         plan: The plan.
 
     Returns:
-        Those of the sample and those of the space.
+        Those of the sample and those of the space, and what the best protocol is asked.
     """
-    return len(choose_sample(plan).outers) + len(plan.outers)
+    asked = len(parts_of(plan.search)) if isinstance(plan.search, TrainingSearch) else 0
+    return len(choose_sample(plan).outers) + len(plan.outers) + asked
 
 
 @pinned_state()
@@ -104,16 +108,28 @@ def run(
             f"{part} {order}": (len(part), partial(_chunk, plan, part, order, prune))
             for part in chunks(plan, len(plan.outers))
         }
-        sifted = [_sifted(part) for part in gather(keep, parts, progress, workers)]
+        sifted = merge([_sifted(p) for p in gather(keep, parts, progress, workers)], printed)
+        scrutiny = _scrutinized(plan, sifted, progress, workers)
     if isinstance(keep, Folder):
         keep.discard()
     return Searched(
         plan=plan,
         order=order,
-        sifted=merge(sifted, printed),
+        sifted=sifted,
         chance=chance_matches(plan, sample, values, printed),
         reused=keep.reused if isinstance(keep, Folder) else 0,
+        parts=tuple(scrutiny),
     )
+
+
+def _scrutinized(plan: Plan, sifted: Sifted, progress: Progress, workers: int) -> list[Part]:
+    if not isinstance(plan.search, TrainingSearch):
+        return []
+    if not len(sifted.outer):
+        progress(len(parts_of(plan.search)))
+        return []
+    best = plan.protocol(int(sifted.outer[0]), int(sifted.reading[0]))
+    return scrutinize(plan, best, progress, workers)
 
 
 def _sampled(

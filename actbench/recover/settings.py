@@ -52,8 +52,9 @@ class Space(Frozen):
             constructed and initialized before the next (``layer_by_layer``).
         initializer: Key of an initializer, or a table of activation to key with an ``else``.
         bias: ``zero``, or as torch's constructor drew it (``constructed``).
-        depth_counts: Whether a depth of n is n ``hidden`` layers or n ``linear`` layers, which is
-            one hidden layer less.
+        depth_counts: Whether a depth of n is n ``hidden`` layers, n ``linear`` layers, which is
+            one hidden layer less, or n ``square`` ones of weights from hidden to hidden layer,
+            which is one more.
     """
 
     seed: tuple[Seed, ...] = _axis(42)
@@ -62,7 +63,7 @@ class Space(Frozen):
     construction: tuple[Literal["all_first", "layer_by_layer"], ...] = _axis("all_first")
     initializer: tuple[Rule, ...] = _axis("torch_default")
     bias: tuple[Literal["zero", "constructed"], ...] = _axis("constructed")
-    depth_counts: tuple[Literal["hidden", "linear"], ...] = _axis("hidden")
+    depth_counts: tuple[Literal["hidden", "linear", "square"], ...] = _axis("hidden")
 
     @model_validator(mode="after")
     def _check_names(self) -> Space:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from actbench.recover.gradients import Gradients
 from actbench.recover.numbers import Printed
-from actbench.recover.schema import GradientSearch, Search
+from actbench.recover.schema import GradientSearch, Number, Search
 from actbench.recover.space import Draw, Plan
 from actbench.recover.trainings import Trainings
 
@@ -22,7 +22,7 @@ class Evaluator(Protocol):
     """Computes numbers of networks."""
 
     def values(
-        self, activation: str, draws: Sequence[Draw], needed: NDArray[np.bool_]
+        self, number: Number, draws: Sequence[Draw], needed: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
         """Return one value per draw and reading, NaN at will where none is needed."""
 
@@ -93,8 +93,7 @@ def table(
     index = [draws.setdefault(plan.outers[outers[row]].draws[number], len(draws)) for row in rows]
     wanted = np.zeros((len(draws), needed.shape[1]), dtype=bool)
     np.logical_or.at(wanted, index, needed[rows])
-    activation = plan.search.number[number].activation
-    found = which.values(activation, list(draws), wanted)[index]
+    found = which.values(plan.search.number[number], list(draws), wanted)[index]
     values[rows] = np.where(needed[rows], np.nan_to_num(found, nan=np.inf, posinf=np.inf), np.nan)
     return values, len(draws)
 
@@ -158,6 +157,9 @@ def _nearest(
 def ranking(values: NDArray[np.float64], printed: Sequence[Printed]) -> NDArray[np.intp]:
     """Order protocols: most numbers that match, then most digits, then the smallest distance.
 
+    Only digits that are asked count, and only the distance of numbers that do not match: what
+    rounding decides must not choose between protocols.
+
     Args:
         values: Shape ``(protocol, number)``.
         printed: The numbers.
@@ -165,12 +167,15 @@ def ranking(values: NDArray[np.float64], printed: Sequence[Printed]) -> NDArray[
     Returns:
         Places, the best first; what is alike keeps its order.
     """
-    columns = list(zip(values.T, printed, strict=True))
+    columns = [(v, p) for v, p in zip(values.T, printed, strict=True) if p.required]
     matching = sum((p.matches(v).astype(int) for v, p in columns), np.zeros(len(values), dtype=int))
-    digits = sum((p.agreed(v).astype(int) for v, p in columns), np.zeros(len(values), dtype=int))
+    digits = sum(
+        (np.minimum(p.agreed(v), p.required).astype(int) for v, p in columns),
+        np.zeros(len(values), dtype=int),
+    )
     distance = np.zeros(len(values))
     for column, number in columns:
-        distance += np.abs(column / number.value - 1)
+        distance += np.abs(column / number.value - 1) * ~number.matches(column)
     # Which of two equal readings wins must not hang on the rounding of its sum.
     coarse = np.array([float(f"{value:.3g}") for value in distance])
     return np.lexsort((coarse, -digits, -matching))

@@ -16,6 +16,8 @@ TRAINING_READINGS = (
     *("bias", "learning_rate", "weight_decay", "epochs", "noise_seed", "dtype", "read"),
 )
 """The same for networks that are trained."""
+MORE_HIDDEN = {"hidden": 0, "linear": -1, "square": 1}
+"""By what a depth counts, how many hidden layers there are more than it says."""
 _CHANCE = ("seed", "reset", "order", "construction", "depths", "outer_loop", "drawn")
 
 Choices: TypeAlias = Mapping[str, Any]
@@ -171,7 +173,7 @@ def _draws(search: Search, choices: Choices) -> Iterator[Draw]:
         depths=choices.get("depths", ()),
         outer_loop=choices.get("outer_loop", "depth"),
         rule=rule if isinstance(rule, str) else tuple(rule.items()),
-        less=choices["depth_counts"] == "linear",
+        more=MORE_HIDDEN[choices["depth_counts"]],
     )
     for number in search.number:
         models = drawing.models(number.activation, number.depth)
@@ -194,7 +196,7 @@ class _Drawing:
     depths: tuple[int, ...]
     outer_loop: str
     rule: str | tuple[tuple[str, str], ...]
-    less: bool
+    more: int
 
     @functools.cache  # noqa: B019 - few, and needed for as long as the program runs
     def models(self, activation: str, depth: int) -> tuple[tuple[int, str], ...]:
@@ -207,7 +209,7 @@ class _Drawing:
         else:
             networks = [(a, d) for a in self.order for d in depths]
         networks = networks[: networks.index((activation, depth)) + 1]
-        return tuple((d - self.less, self._initializer(a)) for a, d in networks)
+        return tuple((d + self.more, self._initializer(a)) for a, d in networks)
 
     def _initializer(self, activation: str) -> str:
         if isinstance(self.rule, str):

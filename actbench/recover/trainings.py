@@ -1,4 +1,4 @@
-"""Final losses of trained networks, only where they are asked for."""
+"""Losses of trained networks and gradients on the way, only where they are asked for."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 
 from actbench import activations, targets
 from actbench.networks import Architecture
-from actbench.recover.schema import TrainingSearch
+from actbench.recover.schema import Number, TrainingSearch
 from actbench.recover.space import Draw, Plan
 from actbench.recover.streams import Beginning, Drawn, Streams
 from actbench.training import Schedule, Training, train_stack
 
 _STACK_MEMBERS = 40
+_EPOCHS = 4  # place of that axis among those of the readings
 
 
 class Trainings:
-    """Evaluates the final losses of some of a plan's networks.
+    """Evaluates the numbers of some of a plan's networks.
 
     Args:
         plan: The plan of a ``TrainingSearch``.
@@ -34,32 +35,41 @@ class Trainings:
         self._report = report
 
     def values(
-        self, activation: str, draws: Sequence[Draw], needed: NDArray[np.bool_]
+        self, number: Number, draws: Sequence[Draw], needed: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        """Train the networks that are wanted and read their losses.
+        """Train the networks that are wanted and read the number off them.
 
         Args:
-            activation: Of every network.
+            number: A loss, or a gradient, which the axes ``epochs`` and ``read`` leave alone.
             draws: The networks, each once.
             needed: What is wanted, shape ``(draw, reading)``; more may be given.
 
         Returns:
-            Losses, shape ``(draw, reading)``; NaN where nothing was wanted.
+            Numbers, shape ``(draw, reading)``; NaN where nothing was wanted.
         """
         space, streams = self._space, Streams()
+        epochs = space.epochs if number.updates is None else (number.updates,)
         axes: tuple[tuple[Any, ...], ...] = (
-            *(space.learning_rate, space.weight_decay, space.epochs, space.noise_seed, space.dtype),
+            *(space.learning_rate, space.weight_decay, epochs, space.noise_seed, space.dtype),
         )
-        shape = (len(draws), len(space.bias), *map(len, axes), len(space.read))
-        found = np.full(shape, np.nan)
-        asked: NDArray[np.bool_] = np.any(needed.reshape(shape), axis=-1)
+        wanted = needed.reshape(len(draws), *map(len, self._reading_axes))
+        found = np.full(wanted.shape, np.nan)
+        asked: NDArray[np.bool_] = np.any(wanted, axis=-1)
+        if number.updates is not None:
+            asked = np.any(asked, axis=_EPOCHS, keepdims=True)
         drawn: dict[int, Drawn] = {}
         hidden = np.array([draw.hidden for draw in draws])
         for depth, *where in itertools.product(set(hidden.tolist()), *map(range, asked.shape[2:])):
-            rate, decay, epochs, noise, dtype = (
+            rate, decay, updates, noise, dtype = (
                 axis[n] for axis, n in zip(axes, where, strict=True)
             )
-            schedule = Schedule(epochs=epochs, learning_rate=rate, weight_decay=decay, dtype=dtype)
+            schedule = Schedule(
+                epochs=max(updates, 1),
+                learning_rate=rate,
+                weight_decay=decay,
+                dtype=dtype,
+                recorded_epochs=() if number.updates is None else (updates,),
+            )
             members = np.argwhere(asked[(..., *where)] & (hidden == depth)[:, None]).tolist()
             for start in range(0, len(members), _STACK_MEMBERS):
                 part = members[start : start + _STACK_MEMBERS]
@@ -67,22 +77,45 @@ class Trainings:
                     if place not in drawn:
                         drawn[place] = streams.network(draws[place])
                 beginnings = [Beginning(drawn[place], space.bias[bias]) for place, bias in part]
-                losses = self._train(activation, draws[part[0][0]], beginnings, schedule, noise)
-                for (place, bias), loss in zip(part, losses, strict=True):
-                    found[(place, bias, *where)] = loss
+                values = self.read(number, draws[part[0][0]], beginnings, schedule, noise)
+                there: list[Any] = list(where)
+                if number.updates is not None:
+                    there[_EPOCHS - 2] = slice(None)
+                for (place, bias), value in zip(part, values, strict=True):
+                    found[(place, bias, *there)] = value
         return found.reshape(len(draws), -1)
 
-    def _train(
+    @property
+    def _reading_axes(self) -> tuple[tuple[Any, ...], ...]:
+        space = self._space
+        return (
+            *(space.bias, space.learning_rate, space.weight_decay, space.epochs),
+            *(space.noise_seed, space.dtype, space.read),
+        )
+
+    def read(
         self,
-        activation: str,
+        number: Number,
         draw: Draw,
         beginnings: Sequence[Beginning],
         schedule: Schedule,
         noise_seed: int,
     ) -> NDArray[np.float64]:
-        """Train members of one depth; return losses, shape ``(member, read)``."""
+        """Train networks of one depth and read a number off each.
+
+        Args:
+            number: Which.
+            draw: Says how deep and wide they are.
+            beginnings: Where each begins.
+            schedule: How they are trained.
+            noise_seed: Of the targets.
+
+        Returns:
+            Shape ``(member, read)``; of a gradient ``(member, 1)``, NaN where there is no such
+            layer.
+        """
         data = targets.noisy_sine(noise_seed=noise_seed)
-        architecture = Architecture(activations.get(activation), draw.hidden, draw.width)
+        architecture = Architecture(activations.get(number.activation), draw.hidden, draw.width)
         training = train_stack(
             architecture,
             beginnings,
@@ -91,7 +124,12 @@ class Trainings:
             data.noisy,
             lambda done: self._report(0),
         )
-        return np.stack([_read(read, training, data.noisy) for read in self._space.read], -1)
+        if number.layer is None:
+            return np.stack([_read(read, training, data.noisy) for read in self._space.read], -1)
+        if number.layer > draw.hidden + 1:
+            return np.full((len(beginnings), 1), np.nan)
+        gradient = training.recorded["gradient_magnitude"][:, 0, number.layer - 1]
+        return gradient.astype(np.float64)[:, None]
 
 
 def _read(read: str, training: Training, y: NDArray[np.float64]) -> NDArray[np.floating[Any]]:

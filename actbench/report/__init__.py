@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actbench.claims import ClaimsFile, Verdict
+from actbench.claims.statements import Standing
 from actbench.files import write_atomic
 from actbench.findings.wording import words
 from actbench.report import content, entries, parts, rendering
@@ -15,6 +16,15 @@ from actbench.report.glossary import GLOSSARY
 if TYPE_CHECKING:
     from actbench.claims.verdicts import Judgment
 
+_HEADINGS = {
+    Standing.DOCUMENTED: "What holds as documented",
+    Standing.AS_RUN: "What holds only as it was run",
+    Standing.PARTLY: "What holds under some settings only",
+    Standing.DIRECTION: "What holds in direction only",
+    Standing.NOWHERE: "What does not hold",
+    Standing.UNDECIDED: "What these results leave undecided",
+    Standing.UNTESTABLE: "What nothing here can decide",
+}
 FILES = ("report.html", "report.md")
 
 
@@ -66,17 +76,30 @@ def markdown(gathered: parts.Content) -> str:
 
 def _variables(gathered: parts.Content) -> dict[str, object]:
     ledger = gathered.entries
+    by_id = {entry.id: entry for entry in ledger}
+    variants = {
+        statement.shown.claim.id: [by_id[other.claim.id] for other in statement.others]
+        for statement in gathered.statements
+    }
+    shown = {
+        standing: [by_id[s.shown.claim.id] for s in gathered.statements if s.standing is standing]
+        for standing in Standing
+    }
     stated = [e for e in ledger if not e.judgment.claim.ours]
     ours = [e for e in ledger if e.judgment.claim.ours]
     return {
         "report": gathered,
-        "groups": {str(v): entries.group(stated, v) for v in Verdict},
-        "ours": {str(v): entries.group(ours, v) for v in Verdict},
+        "standings": {str(standing): len(found) for standing, found in shown.items() if found},
+        "groups": {str(s): entries.group(found, variants) for s, found in shown.items() if found},
+        "ours": {
+            str(v): entries.group([e for e in ours if e.judgment.verdict is v]) for v in Verdict
+        },
         "count_of_ours": len(ours),
         "number_of": {
             str(v): tuple(sum(e.judgment.verdict is v for e in part) for part in (stated, ours))
             for v in Verdict
         },
+        "headings": _HEADINGS,
         "glossary": GLOSSARY,
         "meaning": {str(verdict): text for verdict, text in entries.MEANING.items()},
         "words": words,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from actbench import datasets, findings
 from actbench.claims import ClaimsFile, Verdict, ledger
 from actbench.claims.evidence import file_name
+from actbench.claims.statements import statements
 from actbench.errors import ActbenchError
 from actbench.experiments import EXPERIMENTS
 from actbench.figures import ANIMATIONS, FIGURES
@@ -69,6 +70,7 @@ def gather(out: Path, claims: ClaimsFile, judgments: Sequence[Judgment]) -> Cont
         study=claims.study,
         alpha=claims.alpha,
         entries=entries,
+        statements=tuple(statements(claims, judgments)),
         changed=tuple(e for e in entries if e.id in flipped),
         lacking=tuple(e for e in entries if not e.judgment.as_expected and e.id not in flipped),
         environment=_environment(found),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from actbench import metrics
@@ -126,30 +126,36 @@ class Group:
     Args:
         first: The one to show.
         others: Those to name.
+        variants: Of the first one's statement under other protocols.
     """
 
     first: Entry
     others: tuple[Entry, ...]
+    variants: tuple[Entry, ...] = ()
 
 
-def group(entries: Sequence[Entry], verdict: Verdict) -> list[Group]:
-    """Gather the claims of one verdict, so that a list of them can be read at a glance.
+def group(
+    entries: Sequence[Entry], variants: Mapping[str, Sequence[Entry]] | None = None
+) -> list[Group]:
+    """Gather claims that are alike, so that a list of them can be read at a glance.
 
     Args:
-        entries: The ledger.
-        verdict: Which to pick.
+        entries: Some of the ledger.
+        variants: By id, the same statement's claims under other protocols.
 
     Returns:
         Groups in the order of their first claims.
     """
     found: dict[tuple[str, object, str], list[Entry]] = {}
     for entry in entries:
-        if entry.judgment.verdict is verdict:
-            claim = entry.judgment.claim
-            # One reason is given for the group, so it must be the reason of each.
-            alike = claim.source, claim.metric.get("name"), claim.because
-            found.setdefault(alike, []).append(entry)
-    return [Group(first, tuple(others)) for first, *others in found.values()]
+        claim = entry.judgment.claim
+        # One reason is given for the group, so it must be the reason of each.
+        alike = claim.source, claim.metric.get("name"), claim.because
+        found.setdefault(alike, []).append(entry)
+    return [
+        Group(first, tuple(others), tuple((variants or {}).get(first.id, ())))
+        for first, *others in found.values()
+    ]
 
 
 def entry_of(judgment: Judgment, claims: ClaimsFile, stored: bool, elsewhere: str | None) -> Entry:

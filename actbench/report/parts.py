@@ -6,6 +6,7 @@ import base64
 import re
 from dataclasses import dataclass
 
+from actbench.claims.statements import Statement
 from actbench.report.entries import Entry
 
 
@@ -107,6 +108,7 @@ class Content:
         study: What the claims are about.
         alpha: Error level of one claim.
         entries: The ledger.
+        statements: The study's, each once.
         changed: Claims whose verdict is not the expected one.
         lacking: Claims that are undecided because fewer seeds were run than they need.
         environment: What the results were computed with, names and values.
@@ -119,6 +121,7 @@ class Content:
     study: str
     alpha: float
     entries: tuple[Entry, ...]
+    statements: tuple[Statement, ...]
     changed: tuple[Entry, ...]
     lacking: tuple[Entry, ...]
     environment: tuple[tuple[str, str], ...]

@@ -10,6 +10,7 @@ from actbench.claims.ledger.wording import rule
 from actbench.files import strict_json
 
 if TYPE_CHECKING:
+    from actbench.claims.claim import ClaimsFile
     from actbench.claims.verdicts import Judgment
 
 LEGEND = (
@@ -29,8 +30,9 @@ STUDY_LEGEND = (
     "deviation 0.1 by Adam, learning rate 0.001, no weight decay, 500 epochs.",
     "Gradient ratio: mean |dL/dW| of the output layer over that of layer 1, nearest the input. "
     "Recovered protocol: the draw of networks and inputs that gives the study's printed digits.",
-    "In other settings: 10 initializers times 5 learning rates, 3 weight decays and 3 numbers of "
-    "epochs, 5 seeds each; 'seeds disagree' counts settings in which some hold and some do not.",
+    "In other settings: 10 initializers times 5 learning rates, 3 weight decays, 3 numbers of "
+    "epochs and 4 depths, 5 seeds each; 'seeds disagree' counts settings in which some hold and "
+    "some do not.",
 )
 """What holds for the study's own claims alone."""
 
@@ -39,6 +41,7 @@ def markdown(
     judgments: Sequence[Judgment],
     sentences: Mapping[str, str],
     legend: Sequence[str] = (*LEGEND, *STUDY_LEGEND),
+    claims: ClaimsFile | None = None,
 ) -> str:
     """Write the ledger as a Markdown table.
 
@@ -46,14 +49,15 @@ def markdown(
         judgments: What was judged.
         sentences: As ``elsewhere`` gives them.
         legend: Sentences that explain it.
+        claims: Where they stand.
 
     Returns:
         Markdown with a row per claim and the counts below.
     """
     ours = sum(j.claim.ours for j in judgments)
-    lines = ["# Ledger of claims", "", counts(judgments), ""]
+    lines = ["# Ledger of claims", "", counts(judgments, claims), ""]
     if ours:
-        lines += [f"{ours} of them, marked *Ours*, the study does not state: they explain it.", ""]
+        lines += ["Claims marked *Ours* the study does not state: they explain it.", ""]
     lines += [f"- {line}" for line in legend]
     for source in dict.fromkeys(j.claim.source for j in judgments):
         lines += ["", f"## {source[0].upper()}{source[1:]}", ""]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from actbench.claims.claim import ClaimsFile, Verdict
 from actbench.claims.evidence import file_name, judge_all, stored_dataset
+from actbench.claims.statements import counted
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -85,25 +86,22 @@ def _lacks_seeds(judgment: Judgment) -> bool:
     return judgment.verdict is Verdict.INCONCLUSIVE and judgment.seeds < judgment.seeds_needed
 
 
-def counts(judgments: Sequence[Judgment]) -> str:
-    """Say how many claims had which verdict.
+def counts(judgments: Sequence[Judgment], claims: ClaimsFile | None = None) -> str:
+    """Say how many statements hold where, how many claims had which verdict, and what changed.
 
     Args:
         judgments: What was judged.
+        claims: Where they stand.
 
     Returns:
         Such as ``"72 claims: 40 reproduced, 8 direction_only, …; all as expected"``.
     """
-    parts = [
-        f"{number} {verdict}"
-        for verdict in Verdict
-        if (number := sum(j.verdict is verdict for j in judgments))
-    ]
     flipped = ", ".join(
         f"{j.claim.id} ({j.verdict}; expected {j.claim.expected})" for j in changed(judgments)
     )
     short = len(lacking_seeds(judgments))
     end = f"not as expected: {flipped}" if flipped else "all as expected"
     if short:
-        end = f"{short} need more seeds; " + (end if flipped else "the others as expected")
-    return f"{len(judgments)} claims: {', '.join(parts) or 'none'}; {end}"
+        need = "needs" if short == 1 else "need"
+        end = f"{short} {need} more seeds; " + (end if flipped else "the others as expected")
+    return f"{counted(claims, judgments)}; {end}"

@@ -17,6 +17,7 @@ class Setting(BaseModel):
         learning_rate: Adam's step size.
         weight_decay: Adam's L2 penalty.
         epochs: Full-batch updates.
+        depth: Hidden layers.
     """
 
     model_config = STRICT
@@ -25,6 +26,7 @@ class Setting(BaseModel):
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     epochs: int = 500
+    depth: int = 10
 
     def but(self, **changes: str | float) -> Setting:
         """Return the same setting but for some changes.
@@ -47,6 +49,7 @@ class Grid(BaseModel):
         learning_rates: All are combined with all initializers.
         weight_decays: Variations of the stated setting.
         epochs: Variations of the stated setting.
+        depths: Variations of the stated setting.
         seeds: Seeds per setting, 42 and on.
         escape_initializers: Where sigmoid's escape from its plateau is measured.
         escape_seeds: Seeds of each of these distributions, 42 and on.
@@ -65,6 +68,7 @@ class Grid(BaseModel):
     learning_rates: tuple[float, ...] = Field(default=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2), min_length=1)
     weight_decays: tuple[float, ...] = (1e-5, 1e-4, 1e-3)
     epochs: tuple[int, ...] = (250, 1000, 2000)
+    depths: tuple[int, ...] = (8, 9, 11, 12)
     seeds: int = Field(default=5, ge=1)
     escape_initializers: tuple[str, ...] = ("torch_default", "xavier_normal", "he_normal")
     escape_seeds: int = Field(default=200, ge=1)
@@ -77,10 +81,11 @@ class Grid(BaseModel):
 
     @property
     def variations(self) -> tuple[Setting, ...]:
-        """The stated setting with one other weight decay or number of epochs."""
+        """The stated setting with one other weight decay, number of epochs or depth."""
         return (
             *(self.stated.but(weight_decay=decay) for decay in self.weight_decays),
             *(self.stated.but(epochs=epochs) for epochs in self.epochs),
+            *(self.stated.but(depth=depth) for depth in self.depths),
         )
 
     @property

@@ -12,10 +12,19 @@ from matplotlib.lines import Line2D
 from actbench import theory
 from actbench.colors import style_of
 from actbench.datasets import protocol_of
-from actbench.figures._marks import DASHES, SMALL, Array, activations, draw_band, handle, log_safe
+from actbench.figures._marks import (
+    DASHES,
+    PALE,
+    SMALL,
+    Array,
+    activations,
+    draw_band,
+    handle,
+    log_safe,
+)
 from actbench.figures._panels import number_layers, say_zeros
 from actbench.figures.mean_field._layout import not_measured, wrapped
-from actbench.figures.mean_field.predictions import INK, draw_theory, predicted, theory_handle
+from actbench.figures.mean_field.predictions import INK, draw_theory, predicted, theory_handles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,11 +64,11 @@ def theory_error_signals(ds: xr.Dataset) -> Figure:
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.08))[:, 0]
     words = functools.partial(wrapped, figure)
     _draw_signals(above, words, ds, keys, depth)
-    _draw_hidden(below, words, ds, keys, depth)
+    _draw_hidden(below, ds, keys, depth)
     figure.legend(
-        handles=[*(handle(style_of(n), marker=True) for n in activations(ds)), theory_handle()],
+        handles=[*(handle(style_of(n), marker=True) for n in activations(ds)), *theory_handles()],
         loc="outside lower center",
-        ncols=max(1, min(9, int(figure.get_figwidth() / 1.7))),
+        ncols=max(1, min(10, int(figure.get_figwidth() / 1.7))),
         frameon=False,
     )
     return figure
@@ -70,27 +79,21 @@ def _draw_signals(
 ) -> None:
     above.suptitle(
         words(
-            f"RMS error signal ∂loss/∂z of networks with {depth} hidden layers of "
-            f"{protocol_of(ds)['width']} units, pooled over {ds.sizes['deep_seed']} networks and "
-            f"{protocol_of(ds)['deep_points']} inputs, with what mean-field theory predicts",
+            f"Error signals: {depth} hidden layers of {protocol_of(ds)['width']} units, pooled "
+            f"over {ds.sizes['deep_seed']} networks and {protocol_of(ds)['deep_points']} inputs",
         ),
         fontsize=13,
     )
     panels = above.subplots(1, len(keys), squeeze=False, sharey=True)[0]
     for panel, key in zip(panels, keys, strict=True):
         _panel_signals(panel, ds, key, depth)
+    panels[0].set_ylabel("RMS of ∂loss/∂z")
 
 
-def _draw_hidden(
-    below: SubFigure, words: Callable[[str], str], ds: xr.Dataset, keys: list[str], depth: int
-) -> None:
+def _draw_hidden(below: SubFigure, ds: xr.Dataset, keys: list[str], depth: int) -> None:
     shown = _XAVIER if _XAVIER in keys else keys[0]
     below.suptitle(
-        words(
-            "What to trust instead of the published ratio: a weight gradient is the error signal "
-            "times the layer's input, and where the one shrinks backward as the other shrinks "
-            "forward, their product stays level while the signal dies",
-        ),
+        "What to trust instead of the published ratio: the error signal",
         fontsize=13,
     )
     one, both, slopes = below.subplots(1, 3, squeeze=False, width_ratios=(1, 1.1, 1.2))[0]
@@ -125,10 +128,9 @@ def _panel_signals(axes: Axes, ds: xr.Dataset, key: str, depth: int) -> None:
     for name in activations(ds):
         measured = pooled(ds, name, key, depth)
         zeros |= bool((measured == 0).any())
-        draw_band(axes, layers, log_safe(measured)[None], style_of(name), gid=f"deep-{key}-{name}")
-        draw_theory(
-            axes, layers, predicted(ds, name, key, depth, points), f"theory-deep-{key}-{name}"
-        )
+        row, expected = log_safe(measured)[None], predicted(ds, name, key, depth, points)
+        draw_band(axes, layers, row, style_of(name), gid=f"deep-{key}-{name}", pale=True)
+        draw_theory(axes, layers, expected, name, f"theory-deep-{key}-{name}")
     number_layers(axes, layers, most=6)
     axes.set_title(key, fontsize=10.5)
     axes.set_xlabel(f"layer: 1 = nearest input, {depth + 1} = output", fontsize=9)
@@ -144,24 +146,16 @@ def _panel_hidden(axes: Axes, ds: xr.Dataset, key: str, depth: int) -> None:
     gradient = chosen.mean("deep_seed").values[: depth + 1]
     signal = pooled(ds, name, key, depth)
     style = style_of(name)
-    for values, line, words in (
-        (signal, "-", "error signal, RMS of ∂loss/∂z"),
-        (gradient, ":", "weight gradient, mean |∂loss/∂W|"),
-    ):
-        axes.plot(
-            layers,
-            log_safe(values),
-            color=style.color,
-            linestyle=line,
-            linewidth=2.2,
-            label=words,
-            gid=f"hidden-{'signal' if line == '-' else 'gradient'}",
-        )
-    points = protocol_of(ds)["deep_points"]
-    draw_theory(axes, layers, predicted(ds, name, key, depth, points), "theory-hidden-signal")
+    (line,) = axes.plot(layers, log_safe(signal), color=style.color, gid="hidden-signal", **PALE)
+    line.set_label("error signal, RMS of ∂loss/∂z")
+    (line,) = axes.plot(layers, log_safe(gradient), ":", color=style.color, linewidth=2.2)
+    line.set(label="weight gradient, mean |∂loss/∂W|", gid="hidden-gradient")
+    expected = predicted(ds, name, key, depth, protocol_of(ds)["deep_points"])
+    draw_theory(axes, layers, expected, name, "theory-hidden-signal")
     number_layers(axes, layers, most=6)
     axes.set_title(f"{style.name}, {key}", fontsize=10.5)
     axes.set_xlabel(f"layer: 1 = nearest input, {depth + 1} = output", fontsize=9)
+    axes.set_ylabel("RMS or mean absolute value", fontsize=9)
     axes.legend(loc="upper left", fontsize=SMALL)
 
 
@@ -230,7 +224,7 @@ def _panel_slopes(axes: Axes, ds: xr.Dataset, keys: list[str], depth: int) -> No
                 )
     axes.set_xticks(range(len(keys)), keys, fontsize=8.5, rotation=20)
     axes.set_xlim(-0.6, len(keys) - 0.4)
-    axes.set_ylabel("decades per layer", fontsize=9)
+    axes.set_ylabel("difference, decades per layer", fontsize=9)
     axes.set_title(
         f"measured minus predicted slope, layers {first} to {last} (band: ±{_TOLERANCE:g})",
         fontsize=10.5,

@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from actbench import initializers, theory
+from actbench.colors import style_of
 from actbench.datasets import protocol_of
-from actbench.figures._marks import DASHES, Array, log_safe
+from actbench.figures._marks import PALE, Array, log_safe
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -48,19 +49,22 @@ def _prediction(
     return theory.predict(activation, initializers.get(initializer), x, depth=depth, width=width)
 
 
-def draw_theory(axes: Axes, at: Array, values: Array, gid: str) -> None:
-    """Draw a prediction thin and dashed over what was measured.
+def draw_theory(axes: Axes, at: Array, values: Array, activation: str, gid: str) -> None:
+    """Draw a prediction thin, in its activation's look, over what was measured and is pale.
 
     Args:
         axes: Where.
         at: Positions, shape ``(n,)``.
         values: What theory expects there; not drawn where none is finite.
+        activation: Whose look it has.
         gid: Name of the line.
     """
     if np.isfinite(values).any():
-        axes.plot(at, log_safe(values), color=INK, linestyle=DASHES, linewidth=0.9, gid=gid)
+        style = style_of(activation)
+        axes.plot(at, log_safe(values), style.linestyle, color=style.color, linewidth=1.2, gid=gid)
 
 
-def theory_handle() -> Line2D:
-    """Give the entry of a legend for what ``draw_theory`` draws."""
-    return Line2D([], [], color=INK, linestyle=DASHES, linewidth=0.9, label=_THEORY)
+def theory_handles() -> list[Line2D]:
+    """Give the entries of a legend for what was measured and for what ``draw_theory`` draws."""
+    measured = Line2D([], [], color=INK, label="pale: measured", **PALE)
+    return [measured, Line2D([], [], color=INK, linewidth=1.2, label=f"thin: {_THEORY}")]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FormatStrFormatter, LogLocator
 
 from actbench import initializers, theory
@@ -13,11 +14,13 @@ from actbench.colors import style_of
 from actbench.datasets import protocol_of
 from actbench.figures._marks import DASHES, Array, handle, log_safe
 from actbench.figures.mean_field._layout import not_measured, wrapped
-from actbench.figures.mean_field.predictions import INK, theory_handle
+from actbench.figures.mean_field.predictions import INK
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
+
+_BAND: Final = "#DDDDDD"
 
 
 def theory_width(ds: xr.Dataset) -> Figure:
@@ -35,14 +38,10 @@ def theory_width(ds: xr.Dataset) -> Figure:
     names = [str(name) for name in ds["spread_activation"].values]
     settings = protocol_of(ds)
     figure = Figure(figsize=(3.3 * (len(names) + 1) + 1.2, 4.9), layout="constrained")
+    protocol = f"{settings['spread_depth']} hidden layers, {settings['spread_initializer']}"
     figure.suptitle(
-        wrapped(
-            figure,
-            "Networks of one width differ in how fast their error signal shrinks, by a spread that "
-            f"falls as 1/√width ({settings['spread_depth']} hidden layers, "
-            f"{settings['spread_initializer']}, one input). Dots: networks; gray: theory ± 2 "
-            "standard deviations",
-        ),
+        wrapped(figure, "Spread of the error signal's slope over networks of one width")
+        + f"\n{protocol}, one input",
         fontsize=13,
     )
     halves = figure.subfigures(1, 2, squeeze=False, width_ratios=(len(names), 1.25))[0]
@@ -52,9 +51,12 @@ def theory_width(ds: xr.Dataset) -> Figure:
     panels[0].set_ylabel("slope minus predicted, decades per layer", fontsize=9)
     _panel_spread(halves[1].subplots(), ds, names)
     figure.legend(
-        handles=[*(handle(style_of(name), marker=True) for name in names), theory_handle()],
+        handles=[
+            *(handle(style_of(name), marker=True) for name in names),
+            Patch(color=_BAND, label="mean-field theory ± 2 standard deviations"),
+        ],
         loc="outside lower center",
-        ncols=min(len(names) + 1, max(1, int(figure.get_figwidth() / 2))),
+        ncols=min(len(names) + 1, max(1, int(figure.get_figwidth() / 2.4))),
         frameon=False,
     )
     return figure
@@ -77,7 +79,7 @@ def _panel_networks(axes: Axes, ds: xr.Dataset, name: str) -> None:
     widths = ds["width"].values.tolist()
     mean, deviation = _spread_theory(ds, name).T
     places = np.arange(len(widths))
-    axes.fill_between(places, -2 * deviation, 2 * deviation, color="#DDDDDD", linewidth=0)
+    axes.fill_between(places, -2 * deviation, 2 * deviation, color=_BAND, linewidth=0)
     axes.axhline(0, color=INK, linestyle=DASHES, linewidth=0.9)
     labels = []
     for place, width in enumerate(widths):
@@ -123,7 +125,7 @@ def _panel_spread(axes: Axes, ds: xr.Dataset, names: list[str]) -> None:
             widths,
             _spread_theory(ds, name)[:, 1],
             color=style.color,
-            linestyle=DASHES,
+            linestyle=style.linestyle,
             linewidth=1.1,
             gid=f"spread-theory-{name}",
         )
@@ -133,4 +135,4 @@ def _panel_spread(axes: Axes, ds: xr.Dataset, names: list[str]) -> None:
     axes.minorticks_off()
     axes.set_xlabel("width", fontsize=9)
     axes.set_ylabel("decades per layer", fontsize=9)
-    axes.set_title("standard deviation over networks ± 1 s.e.", fontsize=10.5)
+    axes.set_title("standard deviation ± 1 s.e.; lines: theory", fontsize=10.5)

@@ -13,7 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from actbench.colors import style_of
-from actbench.figures._marks import activations, band, draw_band, grid, log_safe, safe, say
+from actbench.figures._marks import (
+    activations,
+    band,
+    draw_band,
+    grid,
+    log_safe,
+    plain_ticks,
+    safe,
+    say,
+)
 from actbench.figures._panels import say_zeros
 from actbench.figures.training_dynamics._epochs import (
     epoch_axis,
@@ -23,10 +32,9 @@ from actbench.figures.training_dynamics._epochs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import xarray as xr
     from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
 
 _COLUMNS: Final = 4
 _WORTH_SHOWING: Final = 0.001  # of all outputs; now and then a sum happens to be zero
@@ -52,10 +60,13 @@ def activation_evolution(ds: xr.Dataset) -> Figure:
     )
     for name, axes in zip(names, panels, strict=True):
         _panel_layers(axes, ds, "activation_rms", name)
+        plain_ticks(axes)
         axes.set_title(style_of(name).name, fontsize=10.5)
+        axes.set_ylabel("RMS of the outputs", fontsize=9)
     spare.axis("on")
     _panel_zeros(spare, ds)
-    _layer_bar(figure, panels, ds.sizes["hidden_layer"], "hidden layer, 1 = nearest the input")
+    label = "hidden layer, 1 = nearest the input"
+    _layer_bar(figure, ds.sizes["hidden_layer"], label, ax=[*panels, spare], aspect=40)
     return figure
 
 
@@ -76,24 +87,32 @@ def gradient_evolution(ds: xr.Dataset) -> Figure:
     rows = math.ceil(len(names) / columns)
     size = (1.6 + 3.7 * max(columns, 2), 2.0 + 2 * (0.7 + 2.6 * rows))
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(f"{protocol_note(ds)}, {median_note(ds)}", fontsize=11)
-    halves = figure.subfigures(2, 1, squeeze=False)[:, 0]
-    for half, variable, heading in zip(
-        halves,
+    figure.suptitle(
+        f"Weight gradients and error signals per layer\n{protocol_note(ds)}, {median_note(ds)}",
+        fontsize=13,
+    )
+    both, side = figure.subfigures(1, 2, squeeze=False, width_ratios=(size[0] - 1, 1))[0]
+    for half, variable, heading, label in zip(
+        both.subfigures(2, 1, squeeze=False)[:, 0],
         ("gradient_magnitude", "error_signal"),
-        ("Gradient magnitude, mean |∂loss/∂W| per layer", "Error signal, RMS of ∂loss/∂z"),
+        ("Weight gradients", "Error signals"),
+        ("mean |∂loss/∂W|", "RMS of ∂loss/∂z"),
         strict=True,
     ):
-        cells = list(half.subplots(rows, columns, squeeze=False, sharey=True).flat)
-        half.suptitle(heading, fontsize=13)
+        grid = half.subplots(rows, columns, squeeze=False, sharey=True)
+        cells = list(grid.flat)
+        half.suptitle(heading, fontsize=12)
+        for axes in grid[:, 0]:
+            axes.set_ylabel(label, fontsize=9)
         for name, axes in zip(names, cells, strict=False):
             _panel_layers(axes, ds, variable, name)
             axes.yaxis.set_minor_locator(NullLocator())
             axes.set_title(style_of(name).name, fontsize=10.5)
         for unused in cells[len(names) :]:
             unused.remove()
-        label = f"layer, 1 = nearest the input, {ds.sizes['layer']} = output"
-        _layer_bar(half, cells[: len(names)], ds.sizes["layer"], label)
+    count = ds.sizes["layer"]
+    label = f"layer, 1 = nearest the input, {count} = output"
+    _layer_bar(side, count, label, cax=side.subplots(subplot_kw={"box_aspect": 40}))
     return figure
 
 
@@ -125,6 +144,7 @@ def _panel_zeros(axes: Axes, ds: xr.Dataset) -> None:
     axes.set_title(f"Outputs exactly zero, if {_WORTH_SHOWING:.1%} or more", fontsize=10.5)
     axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_ylabel("share of all outputs", fontsize=9)
     epoch_axis(axes, epochs_of(ds))
     if axes.lines:
         axes.legend(loc="upper right", frameon=False, fontsize=9)
@@ -136,10 +156,10 @@ def _layer_colors(count: int) -> list[tuple[float, float, float, float]]:
     return [tuple(color) for color in colormaps["viridis"](np.linspace(0, 0.93, count))]
 
 
-def _layer_bar(figure: Any, panels: Sequence[Axes], count: int, label: str) -> None:
+def _layer_bar(figure: FigureBase, count: int, label: str, **where: Any) -> None:
     norm = BoundaryNorm(np.arange(0.5, count + 1), count)
     mappable = ScalarMappable(norm, ListedColormap(_layer_colors(count)))
     step = math.ceil(count / 12)
-    bar = figure.colorbar(mappable, ax=list(panels), ticks=range(1, count + 1, step), aspect=40)
+    bar = figure.colorbar(mappable, ticks=range(1, count + 1, step), **where)
     bar.set_label(label, fontsize=9)
     bar.ax.tick_params(length=0)

@@ -8,7 +8,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from actbench.colors import style_of
-from actbench.figures._marks import activations, draw_band, legend, log_safe, safe, seeds_note
+from actbench.figures._marks import (
+    activations,
+    draw_band,
+    legend,
+    log_safe,
+    plain_ticks,
+    safe,
+    seeds_note,
+)
 from actbench.figures._panels import panel_losses
 from actbench.figures.training_dynamics._epochs import epoch_axis, epochs_of, protocol_note
 
@@ -42,16 +50,19 @@ def training_dynamics_summary(ds: xr.Dataset) -> Figure:
         grid[0, 1],
         ds,
         rms.isel(hidden_layer=-1),
-        f"Root mean square of hidden layer {depth}",
+        f"Outputs of hidden layer {depth}",
+        "root mean square",
         "rms",
     )
     gradient = magnitude.isel(layer=0)
-    _panel_epochs(grid[0, 2], ds, gradient, "Gradient magnitude of layer 1", "gradient")
+    label = "mean |∂loss/∂W|"
+    _panel_epochs(grid[0, 2], ds, gradient, "Gradient magnitude of layer 1", label, "gradient")
     _panel_epochs(
         grid[1, 0],
         ds,
         _ratio(magnitude.isel(layer=0), magnitude.isel(layer=-1)),
         f"Gradient magnitude: layer 1 over layer {layers}",
+        "ratio of mean |∂loss/∂W|",
         "gradient-share",
     )
     _panel_epochs(
@@ -59,9 +70,11 @@ def training_dynamics_summary(ds: xr.Dataset) -> Figure:
         ds,
         _ratio(signal.isel(layer=0), signal.isel(layer=depth - 1)),
         f"Error signal: layer 1 over hidden layer {depth}",
+        "ratio of RMS of ∂loss/∂z",
         "signal-share",
     )
-    _panel_epochs(grid[1, 2], ds, _distance(ds), "RMS distance from the clean sine", "distance")
+    title = "Distance from the clean sine"
+    _panel_epochs(grid[1, 2], ds, _distance(ds), title, "root mean square of y", "distance")
     figure.suptitle(f"Training dynamics: {seeds_note(ds)}\n{protocol_note(ds)}", fontsize=14)
     legend(figure, ds)
     return figure
@@ -78,10 +91,14 @@ def _ratio(one: xr.DataArray, over: xr.DataArray) -> xr.DataArray:
     return one.astype(np.float64) / below.where(below > 0)
 
 
-def _panel_epochs(axes: Axes, ds: xr.Dataset, values: xr.DataArray, title: str, gid: str) -> None:
+def _panel_epochs(
+    axes: Axes, ds: xr.Dataset, values: xr.DataArray, title: str, label: str, gid: str
+) -> None:
     axes.set_yscale("log")
     for name in activations(ds):
         rows = log_safe(values.sel(activation=name).transpose("seed", "recorded_epoch"))
         draw_band(axes, epochs_of(ds), rows, style_of(name), gid=f"{gid}-{name}")
+    plain_ticks(axes)
     axes.set_title(title, fontsize=10.5)
+    axes.set_ylabel(label)
     epoch_axis(axes, epochs_of(ds))

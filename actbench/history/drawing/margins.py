@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from matplotlib import colormaps
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 from actbench.history.drawing._cells import (
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from actbench.history.claims import ClaimRow
 
 _MOST_MARGINS: Final = 25  # in one panel
-_NEAR: Final = "cividis"  # dark is near to flipping; told apart by color-blind readers, and in gray
+_NEAR: Final = LinearSegmentedColormap.from_list("near", ["#A40E26", "#E4E7EA"])
+"""From the report's red, which is near to flipping and the darkest, to its gray."""
 _FACTOR_SHOWN_AS_FAR: Final = 10.0
 
 
@@ -39,8 +40,9 @@ def history_margins(history: History) -> Figure:
 
     Returns:
         The figure: above claims of a value, whose margin is the distance to the nearest edge in
-        tolerances; below claims of a bound, whose margin is a factor. Those that come nearest to
-        flipping first; a number where it is not the one before.
+        tolerances; below claims of a bound, whose margin is a factor. Those whose margin changes,
+        the nearest to flipping first, then the nearest of the others, which stands for them all;
+        a number where it is not the one before.
     """
     panels: list[tuple[str, list[ClaimRow]]] = []
     for unit, title in (
@@ -52,10 +54,15 @@ def history_margins(history: History) -> Figure:
             for number, row in enumerate(history.claims)
             if row.unit == unit and row.smallest_margin is not None
         )
-        chosen = [row for _, _, row in ranked[:_MOST_MARGINS]]
-        if chosen:
-            more = len(ranked) - len(chosen)
-            panels.append((title + (f"; {more} more lie further off" if more else ""), chosen))
+        found = [row for _, _, row in ranked]
+        changing = [row for row in found if _changes(row)]
+        shown, still = changing[:_MOST_MARGINS], [row for row in found if not _changes(row)]
+        more = len(changing) - len(shown)
+        notes = [title + (f"; {more} more lie further off" if more else "")]
+        if len(still) > 1:
+            notes.append(f"{len(still)} that never change: the nearest of them is the last row")
+        if found:
+            panels.append(("\n".join(notes), [*shown, *still[:1]]))
     figure, cells = sheet(history, [[row.id for row in rows] for _, rows in panels] or [[]])
     for axes, (title, rows) in zip(cells, panels, strict=False):
         axes.set_title(title, fontsize=SMALL, loc="right", pad=10)
@@ -66,6 +73,15 @@ def history_margins(history: History) -> Figure:
     add_legend(figure, [Look("near to flipping", _shade(0.0)), Look("far", _shade(1.0))], marks)
     add_title(figure, "Margins over torch releases", "a number where it is not the one before")
     return figure
+
+
+def _changes(row: ClaimRow) -> bool:
+    written = {_written(margin) for margin in row.margins if margin is not None}
+    return len(written) > 1 or bool(row.flipped_at)
+
+
+def _written(margin: float) -> str:
+    return f"{margin:.3g}"
 
 
 def _margins(axes: Axes, down: int, row: ClaimRow) -> None:
@@ -80,7 +96,7 @@ def _margins(axes: Axes, down: int, row: ClaimRow) -> None:
             far = math.log(max(margin, 1.0)) / math.log(_FACTOR_SHOWN_AS_FAR)
         far = min(max(far, 0.0), 1.0)
         draw_cell(axes, (across, down), Look("", _shade(far)), framed=framed)
-        text = f"{margin:.3g}"
+        text = _written(margin)
         if text != written:
             color = "white" if far < 0.55 else "black"
             axes.text(across, down, text, ha="center", va="center", fontsize=6.5, color=color)
@@ -88,5 +104,4 @@ def _margins(axes: Axes, down: int, row: ClaimRow) -> None:
 
 
 def _shade(far: float) -> str:
-    red, green, blue, _ = colormaps[_NEAR](far)
-    return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
+    return to_hex(_NEAR(far))

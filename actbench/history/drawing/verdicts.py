@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from actbench.history.claims import ClaimRow
 
 _VERDICTS: Final[dict[str, Look]] = {
-    "reproduced": Look("reproduced", "#6BAED6"),
-    "direction_only": Look("direction only", "#F2C14E", "///"),
-    "not_reproduced": Look("not reproduced", "#C8553D", "xxx"),
-    "inconclusive": Look("inconclusive", "#8E6BBF", "..."),
-    "not_testable": Look("not testable", "#9A9A9A", "---"),
+    "reproduced": Look("reproduced", "#116329"),
+    "direction_only": Look("direction only", "#7A4D00", "///"),
+    "not_reproduced": Look("not reproduced", "#A40E26", "xxx"),
+    "inconclusive": Look("inconclusive", "#6F2DA8", "..."),
+    "not_testable": Look("not testable", "#59636E", "---"),
 }
-_OTHER: Final = Look("another word", "#9A9A9A", "|||")
+"""Colors are those of the report's badges."""
+_OTHER: Final = Look("another word", "#59636E", "|||")
 
 
 def history_verdicts(history: History) -> Figure:
@@ -42,15 +43,27 @@ def history_verdicts(history: History) -> Figure:
         history: What the records say.
 
     Returns:
-        The figure: a row per claim, under the experiment that decides it; a release per column. A
-        frame marks a verdict that is not the one measured before, "!" one that is not expected.
+        The figure: under each experiment a row per claim that it decides and whose verdict changed
+        or is not expected, and one for the others of each verdict; a release per column. A frame
+        marks a verdict that is not the one measured before, "!" one that is not expected.
     """
     rows: list[ClaimRow | None] = []
     names: list[str] = []
     for group, members in itertools.groupby(history.claims, key=lambda row: row.group):
-        claims = list(members)
-        rows += [None, *claims]
-        names += [f"{group}:", *(claim.id for claim in claims)]
+        rows.append(None)
+        names.append(f"{group}:")
+        folded: dict[tuple[str | None, ...], list[ClaimRow]] = {}
+        for claim in members:
+            if set(claim.verdicts) <= {claim.expected, None}:
+                folded.setdefault(claim.verdicts, []).append(claim)
+            else:
+                rows.append(claim)
+                names.append(claim.id)
+        for alike in folded.values():
+            rows.append(alike[0])
+            names.append(
+                alike[0].id if len(alike) == 1 else f"{len(alike)} claims that never change"
+            )
     figure, (axes,) = sheet(history, [names])
     for down, row in enumerate(rows):
         if row is None:
@@ -70,6 +83,6 @@ def history_verdicts(history: History) -> Figure:
     add_title(
         figure,
         "Verdicts over torch releases",
-        "claims that were measured for the records; by experiment",
+        "claims measured for the records; those that never change share a row",
     )
     return figure

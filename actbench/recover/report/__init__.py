@@ -11,7 +11,12 @@ from actbench.recover.outcome import Result
 from actbench.recover.report.page import FIGURE, markdown
 from actbench.recover.report.protocol import protocol_file
 from actbench.recover.report.terminal import terminal
-from actbench.recover.report.wording import chance_sentence, headline, plan_sentence
+from actbench.recover.report.wording import (
+    chance_sentence,
+    headline,
+    parts_sentence,
+    plan_sentence,
+)
 
 __all__ = [
     "PAGE",
@@ -20,6 +25,7 @@ __all__ = [
     "chance_sentence",
     "headline",
     "markdown",
+    "parts_sentence",
     "plan_sentence",
     "protocol_file",
     "terminal",

@@ -9,11 +9,14 @@ from actbench.recover.outcome import Result
 from actbench.recover.report.cells import (
     NEAREST,
     NUMBERS,
+    PARTS,
     choice_in_words,
     nearest_rows,
     numbers_rows,
+    parts_rows,
+    setting_in_words,
 )
-from actbench.recover.report.wording import chance_sentence, headline
+from actbench.recover.report.wording import chance_sentence, headline, parts_sentence
 
 FIGURE = "search"
 """Its figure's name, without the extension."""
@@ -39,15 +42,22 @@ def markdown(result: Result) -> str:
         lines += [f"## Protocol {place}", ""]
         lines += [*_markdown_table(NUMBERS, numbers_rows(result, found)), ""]
         settings = [
-            (axis, choice_in_words(choice), ", ".join(map(choice_in_words, others)))
+            (
+                axis,
+                setting_in_words(result, axis, choice),
+                ", ".join(setting_in_words(result, axis, other) for other in others),
+            )
             for axis, choice in found.protocol.items()
             for others in [found.undecided.get(axis, [])]
         ]
         heading = ("setting", "choice", "all that give the same numbers")
         lines += [*_markdown_table(heading, settings), ""]
+    if result.parts:
+        lines += ["## How much each part says", "", *_markdown_table(PARTS, parts_rows(result))]
+        lines += ["", parts_sentence(result), ""]
     lines += ["## Nearest to each number by itself", ""]
     lines += [*_markdown_table(NEAREST, nearest_rows(result)), ""]
-    lines += ["## Chance", "", chance_sentence(result.chance, result.matched), ""]
+    lines += ["## Chance", "", chance_sentence(result), ""]
     lines += ["## What was searched", ""]
     lines += [f"{result.listed:,} protocols, of which {result.different:,} differ.", ""]
     searched = [

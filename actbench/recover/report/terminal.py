@@ -13,11 +13,13 @@ from actbench.recover.outcome import Found, Result
 from actbench.recover.report.cells import (
     NEAREST,
     NUMBERS,
-    choice_in_words,
+    PARTS,
     nearest_rows,
     numbers_rows,
+    parts_rows,
+    setting_in_words,
 )
-from actbench.recover.report.wording import chance_sentence, headline
+from actbench.recover.report.wording import chance_sentence, headline, parts_sentence
 
 
 def terminal(result: Result) -> Group:
@@ -35,8 +37,10 @@ def terminal(result: Result) -> Group:
         parts.append(_numbers_table(result, found, title))
     if result.classes:
         parts.append(_settings_table(result, result.classes[0]))
+    if result.parts:
+        parts += [_parts_table(result), parts_sentence(result), ""]
     parts.append(_nearest_table(result))
-    parts.append(chance_sentence(result.chance, result.matched))
+    parts.append(chance_sentence(result))
     return Group(*parts)
 
 
@@ -58,8 +62,20 @@ def _settings_table(result: Result, found: Found) -> Table:
         others = [c for c in found.undecided.get(axis, []) if c != choice]
         searched = str(len(result.search["space"][axis]))
         table.add_row(
-            axis, choice_in_words(choice), ", ".join(map(choice_in_words, others)), searched
+            axis,
+            setting_in_words(result, axis, choice),
+            ", ".join(setting_in_words(result, axis, other) for other in others),
+            searched,
         )
+    return table
+
+
+def _parts_table(result: Result) -> Table:
+    table = Table(title="How much each part says", box=SIMPLE, title_justify="left")
+    for heading in PARTS:
+        table.add_column(heading, justify="left" if heading == PARTS[0] else "right")
+    for row in parts_rows(result):
+        table.add_row(*row)
     return table
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from actbench.recover.outcome import SHOWN, Expected, Result
+from actbench.recover.outcome import SHOWN, Result
+from actbench.recover.report.cells import over_the_space, within
+from actbench.recover.scrutiny import MOVED
 from actbench.stopwatch import duration
 
 _FEWEST_SAMPLED = 20
@@ -38,7 +40,8 @@ def headline(result: Result) -> str:
     Returns:
         The sentences.
     """
-    count = len(result.search["number"])
+    asked = [place for place, n in enumerate(result.search["number"]) if n["digits"] != 0]
+    count = len(asked)
     space = f"{result.different:,} different protocols" if result.different > 1 else "1 protocol"
     if not result.classes:
         allowed = result.search["misses"]
@@ -48,7 +51,7 @@ def headline(result: Result) -> str:
             return none
         return f"{none} Near misses are shown with misses = {allowed + 1} in the search file."
     best = result.classes[0]
-    hits = sum(best.matches)
+    hits = sum(best.matches[place] for place in asked)
     which = f"all {count}" if hits == count else f"{hits} of {count}"
     first = f"The best of {space} gives {which} numbers."
     allowed = result.search["misses"]
@@ -60,16 +63,51 @@ def headline(result: Result) -> str:
     return f"{first} {result.matched:,} {give} the {count}{but}, with {sets}{more} of values."
 
 
-def chance_sentence(expected: Expected, matched: int) -> str:
-    """Say how many matches chance alone would give, and what that rests on.
+def parts_sentence(result: Result) -> str:
+    """Say what the table of parts rests on.
 
     Args:
-        expected: The estimate.
-        matched: How many protocols matched.
+        result: A result with parts.
 
     Returns:
         A few sentences.
     """
+    reads = {read: None for part in result.parts for read in part.rounding}
+    excluded = [
+        f" If {read} was read, rounding leaves out what is published of {', '.join(outside)}."
+        for read in reads
+        for outside in [_left_out(result, read)]
+        if outside
+    ]
+    others = max(part.others for part in result.parts)
+    return (
+        f"The best protocol was run with {others} other seeds: which share of them "
+        "would give a part's numbers as closely (of several numbers from a normal distribution "
+        f"fitted to their logarithms), and that times the {result.different:,} protocols. A part "
+        "that many seeds give says little of how the random stream was spent. Rounding: the "
+        f"range of {MOVED} runs in which every initial weight is moved by one unit in its last "
+        "place."
+    ) + "".join(excluded)
+
+
+def _left_out(result: Result, read: str) -> list[str]:
+    return [
+        str(result.search["number"][part.numbers[0]]["activation"])
+        for part in result.parts
+        if part.rounding and not within(result, part, read)
+    ]
+
+
+def chance_sentence(result: Result) -> str:
+    """Say how many matches chance alone would give, and what that rests on.
+
+    Args:
+        result: The result.
+
+    Returns:
+        A few sentences.
+    """
+    expected = result.chance
     if expected.sampled < _FEWEST_SAMPLED:
         return f"A sample of {expected.sampled} is too small to say what chance alone would give."
     pooled = (
@@ -87,10 +125,14 @@ def chance_sentence(expected: Expected, matched: int) -> str:
         "of them readings of the same networks; not exact where networks share random numbers, and "
         "protocols that give the same numbers are counted one by one, here as among the matches."
     )
-    return pooled + within + rests + (_accident_in_words(expected) if matched else "")
+    return pooled + within + rests + (_accident_in_words(result) if result.matched else "")
 
 
-def _accident_in_words(expected: Expected) -> str:
+def _accident_in_words(result: Result) -> str:
+    expected = result.chance
+    least = min((over_the_space(result, part) for part in result.parts), default=1.0)
+    if least < _ACCIDENT:
+        return f" The match is no accident: of one part alone the chance is {least:.1e}."
     if expected.largest >= _ACCIDENT:
         return (
             " So the match may be an accident: more digits, more numbers or a smaller space would "

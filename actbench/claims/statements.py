@@ -1,0 +1,112 @@
+"""What the statements of a publication come to, each counted once however often it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from actbench.claims.claim import Verdict
+
+if TYPE_CHECKING:
+    from actbench.claims.claim import ClaimsFile
+    from actbench.claims.verdicts import Judgment
+
+
+class Standing(StrEnum):
+    """Where a statement holds, from the best to the worst."""
+
+    DOCUMENTED = "as documented"
+    AS_RUN = "only as run"
+    PARTLY = "only under some settings"
+    DIRECTION = "in direction only"
+    NOWHERE = "nowhere"
+    UNDECIDED = "undecided"
+    UNTESTABLE = "not testable"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement of the publication.
+
+    Args:
+        standing: Where it holds.
+        shown: The judgment that says so best.
+        others: Of the same statement under other protocols.
+    """
+
+    standing: Standing
+    shown: Judgment
+    others: tuple[Judgment, ...]
+
+
+def statements(claims: ClaimsFile | None, judgments: Sequence[Judgment]) -> list[Statement]:
+    """Gather what was judged into statements; claims that are ours are none.
+
+    Args:
+        claims: Where they stand, which says what protocol was run where another is documented.
+        judgments: What was judged.
+
+    Returns:
+        One per statement, in the order of its first claim.
+    """
+    families: dict[str, list[Judgment]] = {}
+    for judgment in judgments:
+        if not judgment.claim.ours:
+            first = judgment.claim.variant_of or judgment.claim.id
+            families.setdefault(first, []).append(judgment)
+    return [_statement(claims, family) for family in families.values()]
+
+
+def _statement(claims: ClaimsFile | None, family: Sequence[Judgment]) -> Statement:
+    run = claims.as_run if claims is not None else frozenset()
+    documented = [j.verdict for j in family if j.claim.protocol not in run]
+    held = [j for j in family if j.verdict is Verdict.REPRODUCED]
+    found = {judgment.verdict for judgment in family}
+    if found == {Verdict.NOT_TESTABLE}:
+        standing = Standing.UNTESTABLE
+    elif documented and set(documented) == {Verdict.REPRODUCED}:
+        standing = Standing.DOCUMENTED
+    elif Verdict.REPRODUCED in documented:
+        standing = Standing.PARTLY
+    elif held:
+        standing = Standing.AS_RUN
+    elif Verdict.INCONCLUSIVE in found:
+        standing = Standing.UNDECIDED
+    elif Verdict.DIRECTION_ONLY in found:
+        standing = Standing.DIRECTION
+    else:
+        standing = Standing.NOWHERE
+    shown = held[0] if standing is Standing.AS_RUN else family[0]
+    return Statement(standing, shown, tuple(j for j in family if j is not shown))
+
+
+def counted(claims: ClaimsFile | None, judgments: Sequence[Judgment]) -> str:
+    """Count what was judged: statements by where they hold, and claims of ours by verdict.
+
+    Args:
+        claims: As for ``statements``.
+        judgments: What was judged.
+
+    Returns:
+        Such as ``"74 statements: 31 hold as documented, 8 only as run, …; 44 claims of ours: …"``;
+        verdicts alone where no claim is ours and none is another's variant.
+    """
+    ours = [j for j in judgments if j.claim.ours]
+    if not ours and not any(j.claim.variant_of for j in judgments):
+        return f"{_plural(len(judgments), 'claim')}: {_by_verdict(judgments)}"
+    stated = [s.standing for s in statements(claims, judgments)]
+    parts = [f"{n} {standing}" for standing in Standing if (n := stated.count(standing))]
+    text = f"{_plural(len(stated), 'statement')}: {', '.join(parts) or 'none'}"
+    return f"{text}; {_plural(len(ours), 'claim')} of ours: {_by_verdict(ours)}" if ours else text
+
+
+def _by_verdict(judgments: Sequence[Judgment]) -> str:
+    found = [j.verdict for j in judgments]
+    parts = [f"{number} {verdict}" for verdict in Verdict if (number := found.count(verdict))]
+    return ", ".join(parts) or "none"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
