@@ -158,7 +158,7 @@ def test_drawn_values_are_compared_as_distributions() -> None:
     assert shifted.metric == DRAWN
     assert "two-sample test, p = " in shifted.how
     assert shifted.fresh / shifted.stored == pytest.approx(1.3, abs=0.05)
-    (diverged,) = compare(old, stored([1.0], [None] * 16))
+    (diverged,) = compare(old, stored([1.0], [math.inf] * 16))
     assert diverged.fresh == math.inf
 
 
@@ -333,7 +333,7 @@ def test_what_is_not_finite_is_stored_as_what_it_is(
     values: npt.NDArray[np.float64] = dataset["best_line_mse"].to_numpy()
     values[:] = value
     found = measured.from_dataset("closed-forms", file, dataset)
-    (line,) = [e for e in found.entries if e.metric.get("quantity") == "best_line_mse"]
+    line, *_ = [e for e in found.entries if e.metric.get("quantity") == "best_line_mse"]
     assert f'"{value}"' in measured.save(found, tmp_path).read_text(encoding="utf-8")
     loaded = measured.load("closed-forms", tmp_path)
     np.testing.assert_array_equal(loaded.values(line.metric), [value])
