@@ -25,7 +25,7 @@ from faults import FAULTS, Fault
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actbench import devices
+from actbench import claims, devices
 from actbench.activations import ACTIVATIONS
 from actbench.drift import LAST_DIGIT_UNITS, Drift, Level, compare, failures
 from actbench.drift.distributions import dtype_of, enough_seeds
@@ -589,6 +589,43 @@ def test_another_claims_file_leaves_claims_out() -> None:
     found = between(whole(), new)
     assert (found.claims.flips, found.claims.compared) == ((), 0)
     assert "different claims files (SHA-256 abababab and cdcdcdcd)" in found.scope.left_out[0]
+
+
+def named(**digests: str) -> list[Any]:
+    """The verdicts of ``whole``, each named by what its claim asks."""
+    return [v.model_copy(update={"digest": digests[v.id]}) for v in whole().verdicts]
+
+
+def test_a_claim_that_asks_something_else_is_left_out_and_no_other() -> None:
+    """Whatever else stands in the claims file: its sentences drop nothing."""
+    old = whole(verdicts=named(first="1", second="2", third="3"))
+    new = whole(claims_sha256="cd" * 32, verdicts=named(first="1", second="2", third="9"))
+    flipped = [v.model_copy(update={"verdict": "inconclusive"}) for v in new.verdicts]
+    found = between(old, new.model_copy(update={"verdicts": flipped}))
+    assert [flip.id for flip in found.claims.flips] == ["first", "second"]
+    assert found.scope.left_out == ("1 claim asks something else now: third.",)
+    # A record made before can only be compared whole.
+    assert between(whole(), new).claims.compared == 0
+
+
+def test_a_claims_digest_is_of_what_it_asks() -> None:
+    """Prose changes nothing; a tolerance, a setting or the number of seeds does."""
+    file = claims.published()
+    claim = file.get("sigmoid-final-mse")
+    digest = file.digest(claim)
+    assert claim.relation is not None
+    prose = {"because": "of other reasons", "statement": "Something.", "source": "elsewhere"}
+    same = claim.model_copy(
+        update={**prose, "relation": claim.relation.model_copy(update={"reason": "another"})}
+    )
+    assert file.digest(same) == digest
+    wider = claim.relation.model_copy(update={"tolerance": 0.5})
+    assert file.digest(claim.model_copy(update={"relation": wider})) != digest
+    stated = file.protocol["stated"]
+    for update in ({"seeds": 7}, {"settings": {"depth": 11}}):
+        protocol = {**file.protocol, "stated": stated.model_copy(update=update)}
+        assert file.model_copy(update={"protocol": protocol}).digest(claim) != digest
+    assert len({file.digest(c) for c in file.claim if c.relation}) > 0.9 * len(file.claim)
 
 
 def settings_of(**changes: Any) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from difflib import get_close_matches
 from enum import StrEnum
@@ -287,6 +289,26 @@ class ClaimsFile(BaseModel):
         """
         first = claim.variant_of or claim.id
         return tuple(c for c in self.claim if first in {c.id, c.variant_of})
+
+    def digest(self, claim: Claim) -> str:
+        """Name what a claim asks: its metric, relations, quantifier and protocol, not its prose.
+
+        Args:
+            claim: One of them.
+
+        Returns:
+            First 16 hexadecimal digits of a SHA-256.
+        """
+        parts = {"metric", "relation", "direction", "quantifier", "share"}
+        asked = claim.model_dump(mode="json", include=parts)
+        for relation in (asked["relation"], asked["direction"]):
+            if relation is not None:
+                del relation["reason"]
+        protocol = self.protocol[claim.protocol] if claim.protocol else None
+        how = {"experiment", "settings", "seeds"}
+        asked["protocol"] = protocol and protocol.model_dump(mode="json", include=how)
+        content = json.dumps(asked, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property
     def alpha(self) -> float:

@@ -98,9 +98,7 @@ def compare(old: Record, new: Record, protocols: Mapping[str, str | None]) -> Dr
     scope = scope_of(old, new)
 
     def comparable(claim: str) -> bool:
-        if claim not in protocols:
-            return not scope.protocols
-        return protocols[claim] not in scope.protocols
+        return scope.same_claim(claim, protocols)
 
     speed = Speed()
     if scope.speed and old.timings is not None and new.timings is not None:

@@ -107,9 +107,7 @@ def _claims(drift: Drift) -> Part:
     if found.not_testable:
         blocks.append(f"{_count(found.not_testable, 'claim')} no experiment can decide.")
     if found.left_out:
-        blocks.append(
-            f"{_count(found.left_out, 'claim')} left out: measured at other settings (below)."
-        )
+        blocks.append(f"{_count(found.left_out, 'claim')} left out for the reasons below.")
     if found.unexpected:
         blocks.append("Not as expected in the new record: " + _unexpected(found.unexpected))
     blocks += _only("Claims", found.new, found.missing)

@@ -23,6 +23,7 @@ class Scope:
         bits: Whether fingerprints can.
         speed: Whether timings can.
         protocols: Names of protocols that both records ran, at different settings.
+        changed: Claims that ask something else in the new record than in the old.
         left_out: One sentence for each part that can't.
         notes: What else a reader must know about the two records.
     """
@@ -31,8 +32,25 @@ class Scope:
     bits: bool
     speed: bool
     protocols: frozenset[str]
+    changed: frozenset[str]
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
+
+    def same_claim(self, claim: str, protocols: Mapping[str, str | None]) -> bool:
+        """Tell whether a claim asks the same in both records, of runs at the same settings.
+
+        Args:
+            claim: Its id.
+            protocols: Each claim's protocol; one that is not known may rest on any.
+
+        Returns:
+            Whether its verdicts can be compared.
+        """
+        if claim in self.changed:
+            return False
+        if claim not in protocols:
+            return not self.protocols
+        return protocols[claim] not in self.protocols
 
 
 def scope_of(old: Record, new: Record) -> Scope:
@@ -44,8 +62,8 @@ def scope_of(old: Record, new: Record) -> Scope:
 
     Returns:
         Bits and speed need one machine and device (each takes one thread whatever number the
-        claims were measured on); claims need one claims file, metrics the same settings of their
-        protocol.
+        claims were measured on); claims must ask the same, metrics need the same settings of
+        their protocol.
     """
     claims = [*_empty("claims", bool(old.verdicts), bool(new.verdicts)), *_claims_file(old, new)]
     place = list(_elsewhere(old, new))
@@ -53,12 +71,16 @@ def scope_of(old: Record, new: Record) -> Scope:
     speed = [*_empty("timings", bool(old.timings), bool(new.timings)), *_control(old, new)]
     metrics = list(_empty("metrics", bool(old.distributions), bool(new.distributions)))
     protocols = dict(_protocols(old, new))
+    changed = sorted(_changed(old, new))
+    told = "1 claim asks" if len(changed) == 1 else f"{len(changed)} claims ask"
+    others = [f"{told} something else now: {', '.join(changed)}."] if changed else []
     return Scope(
         claims=not claims,
         bits=not (place or bits),
         speed=not (place or speed),
         protocols=frozenset(protocols),
-        left_out=(*claims, *place, *metrics, *bits, *speed, *protocols.values()),
+        changed=frozenset(changed),
+        left_out=(*claims, *others, *place, *metrics, *bits, *speed, *protocols.values()),
         notes=tuple(_notes(old, new)),
     )
 
@@ -70,8 +92,17 @@ def _empty(part: str, in_old: bool, in_new: bool) -> Iterator[str]:
         yield f"No {part}: the {'new' if in_old else 'old'} record has none."
 
 
+def _changed(old: Record, new: Record) -> Iterator[str]:
+    before = {verdict.id: verdict.digest for verdict in old.verdicts}
+    for verdict in new.verdicts:
+        known = before.get(verdict.id)
+        if known is not None and verdict.digest not in {None, known}:
+            yield verdict.id
+
+
 def _claims_file(old: Record, new: Record) -> Iterator[str]:
-    if old.claims_sha256 != new.claims_sha256:
+    named = all(verdict.digest for record in (old, new) for verdict in record.verdicts)
+    if old.claims_sha256 != new.claims_sha256 and not named:
         yield (
             "Claims are left out: the records were judged by different claims files (SHA-256 "
             f"{old.claims_sha256[:8]} and {new.claims_sha256[:8]})."

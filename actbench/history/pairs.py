@@ -49,12 +49,9 @@ class Pairs:
             claim: The claim's id.
 
         Returns:
-            Whether both were judged by one claims file, at the same settings.
+            Whether it asked the same of both, at the same settings.
         """
-        left_out = drift.scope.protocols
-        if claim not in self.protocols:
-            return drift.scope.claims and not left_out
-        return drift.scope.claims and self.protocols[claim] not in left_out
+        return drift.scope.claims and drift.scope.same_claim(claim, self.protocols)
 
     def over(
         self,

@@ -102,7 +102,7 @@ def make(
         environment=here,
         claims_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         protocols={name: datasets.protocol_of(d) for name, d in data.items()},
-        verdicts=[_verdict(j, data) for j in judged],
+        verdicts=[_verdict(j, data, file.digest(j.claim)) for j in judged],
         distributions=[d for name, dataset in data.items() for d in _values(name, dataset, file)],
         chains=[_with_spread(chain, data) for chain in chains],
         timings=durations,
@@ -113,7 +113,7 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _verdict(judgment: Judgment, data: Mapping[str, Any]) -> records.Verdict:
+def _verdict(judgment: Judgment, data: Mapping[str, Any], digest: str) -> records.Verdict:
     interval = judgment.interval
     return records.Verdict(
         id=judgment.claim.id,
@@ -124,6 +124,7 @@ def _verdict(judgment: Judgment, data: Mapping[str, Any]) -> records.Verdict:
         margin=_finite(judgment.margin),
         seeds=judgment.seeds,
         fresh=judgment.claim.protocol in data,
+        digest=digest,
     )
 
 

@@ -33,6 +33,8 @@ class Verdict(BaseModel):
         seeds: How many were measured.
         fresh: Whether it was measured for this record; else it was judged from values that are
             stored in the package, which say nothing about this release of torch.
+        digest: Of what the claim asks, as ``ClaimsFile.digest`` names it; ``None`` in records that
+            were made before.
     """
 
     model_config = _STRICT
@@ -45,6 +47,7 @@ class Verdict(BaseModel):
     margin: float | None
     seeds: int = Field(ge=0)
     fresh: bool
+    digest: str | None = None
 
 
 class Distribution(BaseModel):
