@@ -861,7 +861,7 @@ def test_one_claim_in_full(actbench: Callable[..., Ended]) -> None:
     assert shown["verdict"] == "direction_only (expected: direction_only)"
     assert shown["why"] == claim.because
     assert shown["protocol"] == "stated: sine-regression, defaults"
-    assert shown["metric"].startswith("final_mse_clean(activation=relu): Mean squared error")
+    assert shown["metric"].startswith("final_mse_clean(activation=relu): Final mean squared")
     assert claim.relation is not None
     assert shown["holds if"] == f"median in [-inf, 0.0001]: {claim.relation.reason}"
     assert claim.direction is not None
