@@ -103,8 +103,9 @@ def _id(path: Path | None, claim: Claim) -> str:
 @pytest.fixture
 def no_other_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     """What happens to be installed takes no part in inner runs; `nox -s guests` tries that."""
-    # An inner run in this process forgets what it imported; this registers operators only once.
-    import_module("torch._dynamo")
+    # An inner run in this process forgets what it imported; these register operators only once.
+    for module in ("torch._dynamo", "torch._inductor.test_operators"):
+        import_module(module)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 

@@ -140,8 +140,8 @@ def _in_place(**functions: Callable[..., Any]) -> Plant:
     return lambda: _registered(functions)
 
 
-def _replaced(owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Any]) -> Plant:
-    """Replace a Python function of torch by ``wrap(function)``."""
+def _replaced(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Plant:
+    """Replace an attribute, such as a Python function of torch, by ``wrap(attribute)``."""
 
     @contextmanager
     def plant() -> Iterator[None]:
@@ -555,7 +555,11 @@ FAULTS = (
         "adam-beta2",
         "Adam's default beta2 is 0.99",
         "torch.optim.Adam",
-        _replaced(torch.optim.Adam, "__init__", _with(betas=lambda betas: (0.9, 0.99))),
+        _replaced(
+            torch.optim.Adam.__init__,
+            "__defaults__",
+            lambda given: tuple((0.9, 0.99) if each == (0.9, 0.999) else each for each in given),
+        ),
         STUDY,
         "early_loss",
     ),

@@ -198,12 +198,12 @@ def test_what_is_neither_run_nor_stored_is_told(stored: Path, tmp_path: Path) ->
 
 def test_results_are_held_protocol_by_protocol(tmp_path: Path) -> None:
     """A protocol with settings of its own has a file of its own; no protocol has none."""
-    for name in ("sine_regression-trained.nc", "closed_forms.nc"):
-        (tmp_path / name).touch()
-    held = [ledger.results_hold(file(), name, tmp_path) for name in file().protocol]
-    assert held == [True, False, True]
-    assert not ledger.results_hold(file(), None, tmp_path)
-    assert not ledger.results_hold(file(), "trained", tmp_path / "none")
+    datasets.save(dataset([0.5] * 20), tmp_path / "sine_regression-trained.nc")
+    datasets.save(closed_forms.run(closed_forms.Config()), tmp_path / "closed_forms.nc")
+    results = ledger.Results(file(), tmp_path)
+    assert [results.holds(name) for name in file().protocol] == [True, False, True]
+    assert not results.holds(None)
+    assert not ledger.Results(file(), tmp_path / "none").holds("trained")
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_the_wide_table_has_a_column_per_number() -> None:
     (heading,) = [line.split() for line in lines if "verdict" in line]
     assert heading == ["claim", "published", "measured", "margin", "verdict"]
     (cells,) = [line.split() for line in lines if "a-claim" in line]
-    assert cells == ["a-claim", "0.5", "0.5123", "2", "tol", "reproduced"]
+    assert cells == ["a-claim", "0.5", "0.5123", "2", "tol.", "reproduced"]
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -310,7 +310,7 @@ def test_the_narrow_table_has_two_lines_per_claim() -> None:
     lines = rendered(ledger.table([judgment(), judgment("not_testable", NOT_TESTABLE)], 80), 80)
     first = next(n for n, line in enumerate(lines) if line.split()[:1] == ["a-claim"])
     assert lines[first].split() == ["a-claim", "reproduced"]
-    assert lines[first + 1].split() == ["measured", "0.5,", "margin", "2", "x"]
+    assert lines[first + 1].split() == ["measured", "0.5,", "margin", "factor", "2"]
     assert not any("published" in line for line in lines)
 
 
@@ -443,7 +443,7 @@ def test_a_claim_whose_seeds_diverged_is_written(tmp_path: Path) -> None:
                 "protocol   trained: sine-regression, activations=['relu'], depth=2",
                 "holds if   median in [-inf, 1]: It is low.",
                 "interval   0.25 to 0.75, error level 0.01",
-                "margin     2 (factor to the bound)",
+                "margin     factor 2 to the bound",
                 "rerun      pytest 'tests/test_claims.py::test_claim[a-claim]'",
             ],
         ),
@@ -459,7 +459,7 @@ def test_a_claim_whose_seeds_diverged_is_written(tmp_path: Path) -> None:
                 "protocol   slow: sine-regression, defaults",
                 "holds if   every in [0.45, 0.55]: It is.",
                 "direction  in [0, inf]: At least that.",
-                "margin     2 (tolerances to the bound)",
+                "margin     2 tol. to the bound",
                 "rerun      pytest 'tests/test_claims.py::test_claim[a-claim]' --actbench-slow",
             ],
         ),
@@ -498,7 +498,7 @@ def test_what_was_not_measured_is_called_none() -> None:
     """Too few seeds leave neither interval nor margin."""
     text = ledger.in_full(judgment(**UNDECIDED, margin=None), file(), stored=False)
     assert "  interval   none, error level 0.01" in text.splitlines()
-    assert "  margin     none (factor to the bound)" in text.splitlines()
+    assert "  margin     none to the bound" in text.splitlines()
 
 
 def test_without_a_map_nothing_is_said_of_other_settings(

@@ -184,13 +184,28 @@ def stored_dataset(folder: Path, name: str, protocol: Protocol) -> xr.Dataset:
     Raises:
         ActbenchError: It is not there, damaged, or was made with other settings.
     """
-    dataset = datasets.load(folder / file_name(name, protocol))
-    stored = datasets.protocol_of(dataset)
-    asked = config_for(protocol, 1).protocol()
-    for key, value in asked.items():
-        if key not in _NOT_SETTINGS and stored.get(key) != value:
-            raise ActbenchError(
-                f"{folder / file_name(name, protocol)} was made with {key}={stored.get(key)!r}, "
-                f"but protocol {name!r} states {value!r}. Run it again with --overwrite"
-            )
+    path = folder / file_name(name, protocol)
+    dataset = datasets.load(path)
+    differing = other_settings(dataset, name, protocol)
+    if differing is not None:
+        raise ActbenchError(f"{path} {differing}. Run it again with --overwrite")
     return dataset
+
+
+def other_settings(dataset: xr.Dataset, name: str, protocol: Protocol) -> str | None:
+    """Say by which setting a dataset differs from a protocol. Loads torch.
+
+    Args:
+        dataset: Of the protocol's experiment.
+        name: The protocol's name.
+        protocol: The protocol.
+
+    Returns:
+        Such as ``"was made with depth=3, but protocol 'stated' states 10"``, or ``None``.
+    """
+    stored = datasets.protocol_of(dataset)
+    for key, value in config_for(protocol, 1).protocol().items():
+        if key not in _NOT_SETTINGS and stored.get(key) != value:
+            given = stored.get(key)
+            return f"was made with {key}={given!r}, but protocol {name!r} states {value!r}"
+    return None

@@ -80,7 +80,8 @@ def claims(
         if experiment is not None:
             get_experiment(experiment)
         file = published()
-        judgments = ledger.from_results(file, out)
+        results = ledger.Results(file, out)
+        judgments = results.judge()
     chosen = [
         j
         for j in judgments
@@ -93,6 +94,7 @@ def claims(
     if form == "table":
         screen = terminal.screen()
         screen.print(ledger.table(chosen, screen.width))
+        terminal.say(ledger.origins(chosen, results, out))
         terminal.say(ledger.counts(chosen, file))
     else:
         elsewhere = ledger.elsewhere(file, chosen)
@@ -130,9 +132,12 @@ def claims_show(
         claim = file.get(claim_id)
         folder: Path = out or context.obj
         beside = [other for other in file.alike(claim) if other is not claim]
-        judgment, *others = ledger.from_results(file, folder, [claim, *beside])
-        stored = not ledger.results_hold(file, claim.protocol, folder)
+        results = ledger.Results(file, folder)
+        judgment, *others = results.judge([claim, *beside])
+        stored = not results.holds(claim.protocol)
         terminal.say(ledger.in_full(judgment, file, stored=stored, others=others))
+        for sentence in results.others:
+            terminal.say(f"Note: {sentence}", err=True)
 
 
 claims_app.command("show", help=docstring(claims_show))(claims_show)
@@ -148,10 +153,13 @@ def report(out: Out = Path("results"), quiet: Quiet = False) -> None:
     Example: actbench run sine-regression --out mine && actbench report --out mine
     """
     with interruptible():
-        from actbench.claims import ledger
+        from actbench.claims import ledger, published
         from actbench.session import Session, ledger_of
 
         judgments = ledger_of(out)
         Session(out, quiet, overwrite=False).show_report(judgments)
+        if not quiet:
+            results = ledger.Results(published(), out)
+            terminal.say(ledger.origins(judgments, results, out), err=True)
     if ledger.changed(judgments):
         raise typer.Exit(EXIT_CHANGED)

@@ -53,12 +53,13 @@ def gather(out: Path, claims: ClaimsFile, judgments: Sequence[Judgment]) -> Cont
             f"{str(out)!r} holds no results to report. Write some with: actbench reproduce --out "
             f"{out}"
         )
+    results = ledger.Results(claims, out)
     sentences = ledger.elsewhere(claims, judgments)
     entries = tuple(
         entry_of(
             judgment,
             claims,
-            not ledger.results_hold(claims, judgment.claim.protocol, out),
+            not results.holds(judgment.claim.protocol),
             sentences.get(judgment.claim.id),
         )
         for judgment in judgments

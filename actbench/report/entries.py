@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from actbench import metrics
-from actbench.claims import Claim, ClaimsFile, Protocol, Relation, Verdict, measured
+from actbench.claims import Claim, ClaimsFile, Protocol, Relation, Verdict, ledger, measured
 from actbench.claims.verdicts import Judgment
 from actbench.findings.wording import number, plural, settings, words
 
@@ -106,17 +106,7 @@ class Entry:
     @property
     def margin(self) -> str:
         """How far the verdict is from flipping."""
-        relation, margin = self.judgment.claim.relation, self.judgment.margin
-        if margin is None or relation is None:
-            return ""
-        kind = self._decisive.kind
-        return f"{number(margin, 3)} tol." if kind == "equals" else f"factor {number(margin, 3)}"
-
-    @property
-    def _decisive(self) -> Relation:
-        chosen = self.judgment.claim.decisive(self.judgment.verdict)
-        assert chosen is not None  # noqa: S101 - asked of testable claims only
-        return chosen
+        return ledger.margin(self.judgment)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -118,6 +119,7 @@ def _optimizer(stack: Stack, schedule: Schedule) -> Callable[[], None]:
     parameters = stack.parameters
     first, second = torch.zeros_like(parameters), torch.zeros_like(parameters)
     steps = torch.zeros((), device=parameters.device)
+    beta1, beta2 = inspect.signature(torch.optim.Adam).parameters["betas"].default
 
     @torch.no_grad()
     def step() -> None:
@@ -130,8 +132,8 @@ def _optimizer(stack: Stack, schedule: Schedule) -> Callable[[], None]:
             [steps],
             fused=True,
             amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
+            beta1=beta1,
+            beta2=beta2,
             lr=schedule.learning_rate,
             weight_decay=schedule.weight_decay,
             eps=schedule.adam_eps,

@@ -3,19 +3,21 @@
 from actbench.claims.ledger.details import in_full
 from actbench.claims.ledger.documents import LEGEND, STUDY_LEGEND, as_json, markdown
 from actbench.claims.ledger.judging import (
+    Results,
     changed,
     counts,
     from_results,
     lacking_seeds,
-    results_hold,
+    origins,
 )
 from actbench.claims.ledger.tables import table
-from actbench.claims.ledger.wording import elsewhere, rule
+from actbench.claims.ledger.wording import elsewhere, margin, rule
 
 __all__ = [
     "FORMATS",
     "LEGEND",
     "STUDY_LEGEND",
+    "Results",
     "as_json",
     "changed",
     "counts",
@@ -23,8 +25,9 @@ __all__ = [
     "from_results",
     "in_full",
     "lacking_seeds",
+    "margin",
     "markdown",
-    "results_hold",
+    "origins",
     "rule",
     "table",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from actbench import metrics
 from actbench.claims import measured
 from actbench.claims.claim import ClaimsFile
-from actbench.claims.ledger.wording import elsewhere, number
+from actbench.claims.ledger.wording import elsewhere, margin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,9 +43,7 @@ def in_full(
         return "\n".join(lines)
     protocol = claims.protocol[claim.protocol]
     lines += _asked(claim, claim.relation, protocol)
-    lines += _found(
-        judgment, claims, claim.relation, "stored measurements" if stored else "results"
-    )
+    lines += _found(judgment, claims, "stored measurements" if stored else "results")
     lines.append(
         f"  rerun      {_rerun(claims, claim.id)}" + (" --actbench-slow" if protocol.slow else "")
     )
@@ -74,15 +72,14 @@ def _asked(claim: Claim, relation: Relation, protocol: Protocol) -> list[str]:
     return lines
 
 
-def _found(judgment: Judgment, claims: ClaimsFile, relation: Relation, evidence: str) -> list[str]:
+def _found(judgment: Judgment, claims: ClaimsFile, evidence: str) -> list[str]:
     interval = "none"
     if judgment.interval is not None:
         interval = f"{judgment.interval[0]:.6g} to {judgment.interval[1]:.6g}"
     return [
         f"  found      {judgment.sentence} ({evidence})",
         f"  interval   {interval}, error level {claims.alpha:.2g}",
-        f"  margin     {number(judgment.margin) or 'none'}"
-        f" ({'tolerances' if relation.kind == 'equals' else 'factor'} to the bound)",
+        f"  margin     {margin(judgment) or 'none'} to the bound",
         f"  seeds      {judgment.seeds}; the wording needs {judgment.seeds_needed}",
         f"  to flip    {judgment.to_flip}",
     ]

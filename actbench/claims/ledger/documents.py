@@ -20,8 +20,8 @@ LEGEND = (
     "noticed.",
     "A median stands with its confidence interval ('between'), at an error level of 1 % for all "
     "claims together; 'values from' gives the extremes over seeds.",
-    "Margin, for a bound (x): by which factor the near end of the interval clears it, or misses "
-    "it; for a value within a tolerance (tol): distance to the nearest edge, in tolerances.",
+    "Margin, for a bound: by which factor the near end of the interval clears it, or misses "
+    "it; for a value within a tolerance (tol.): distance to the nearest edge, in tolerances.",
 )
 
 STUDY_LEGEND = (

@@ -6,56 +6,89 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actbench import datasets
+from actbench.claims import measured
 from actbench.claims.claim import ClaimsFile, Verdict
-from actbench.claims.evidence import file_name, judge_all, stored_dataset
+from actbench.claims.evidence import file_name, judge_all, other_settings, stored_dataset
 from actbench.claims.statements import counted
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from actbench.claims.claim import Claim
+    from actbench.claims.claim import Claim, Protocol
     from actbench.claims.verdicts import Judgment
+
+
+class Results:
+    """What a folder of results has of a claims file's protocols; each dataset is read once.
+
+    Args:
+        claims: The claims file.
+        out: Folder that ``actbench reproduce``, ``run`` or ``verify`` wrote; it need not exist.
+
+    Attributes:
+        others: One sentence for each dataset that was looked at and is of other settings.
+    """
+
+    def __init__(self, claims: ClaimsFile, out: Path) -> None:
+        self._claims = claims
+        self._out = out
+        self._known: dict[str, xr.Dataset | None] = {}
+        self.others: list[str] = []
+
+    def judge(self, chosen: Iterable[Claim] | None = None) -> list[Judgment]:
+        """Judge claims, from stored measurements where the folder does not decide.
+
+        Args:
+            chosen: Claims to judge; all by default.
+
+        Returns:
+            One judgment per claim, in order.
+
+        Raises:
+            ActbenchError: A dataset in the folder is damaged, or of other settings where no
+                measurements are stored.
+        """
+        return judge_all(self._claims, self.dataset, chosen)
+
+    def holds(self, protocol: str | None) -> bool:
+        """Tell whether the folder has the dataset of a protocol, at its settings."""
+        if protocol is None or not self._path(protocol).exists():
+            return False
+        # Without stored measurements its claims were judged from the file, or not at all.
+        return not self._stored(protocol) or self.dataset(protocol) is not None
+
+    def dataset(self, name: str) -> xr.Dataset | None:
+        """Read a protocol's dataset; ``None`` where the folder has none at its settings."""
+        if name not in self._known:
+            self._known[name] = self._read(name, self._claims.protocol[name])
+        return self._known[name]
+
+    def _read(self, name: str, protocol: Protocol) -> xr.Dataset | None:
+        path = self._path(name)
+        if not path.exists():
+            return None
+        if not self._stored(name):
+            return stored_dataset(self._out, name, protocol)
+        dataset = datasets.load(path)
+        differing = other_settings(dataset, name, protocol)
+        if differing is None:
+            return dataset
+        self.others.append(f"{path} {differing}; its claims are judged from stored measurements.")
+        return None
+
+    def _path(self, name: str) -> Path:
+        return self._out / file_name(name, self._claims.protocol[name])
+
+    def _stored(self, name: str) -> bool:
+        return measured.path_of(name, self._claims.measured_folder).exists()
 
 
 def from_results(
     claims: ClaimsFile, out: Path, chosen: Iterable[Claim] | None = None
 ) -> list[Judgment]:
-    """Judge claims from a folder of results, or from stored measurements where it has none.
-
-    Args:
-        claims: The claims file.
-        out: Folder that ``actbench reproduce`` wrote; it need not exist.
-        chosen: Claims to judge; all by default.
-
-    Returns:
-        One judgment per claim, in order.
-
-    Raises:
-        ActbenchError: A dataset in the folder is damaged or of other settings.
-    """
-    known: dict[str, xr.Dataset | None] = {}
-
-    def find(name: str) -> xr.Dataset | None:
-        if name not in known:
-            there = results_hold(claims, name, out)
-            known[name] = stored_dataset(out, name, claims.protocol[name]) if there else None
-        return known[name]
-
-    return judge_all(claims, find, chosen)
-
-
-def results_hold(claims: ClaimsFile, protocol: str | None, out: Path) -> bool:
-    """Tell whether a folder of results has the dataset of a protocol.
-
-    Args:
-        claims: The claims file.
-        protocol: Name of the protocol.
-        out: The folder.
-
-    Returns:
-        Whether its file is there.
-    """
-    return protocol is not None and (out / file_name(protocol, claims.protocol[protocol])).exists()
+    """Judge claims from a folder of results; arguments and errors as of ``Results``."""
+    return Results(claims, out).judge(chosen)
 
 
 def changed(judgments: Sequence[Judgment]) -> list[Judgment]:
@@ -105,3 +138,24 @@ def counts(judgments: Sequence[Judgment], claims: ClaimsFile | None = None) -> s
         need = "needs" if short == 1 else "need"
         end = f"{short} {need} more seeds; " + (end if flipped else "the others as expected")
     return f"{counted(claims, judgments)}; {end}"
+
+
+def origins(judgments: Sequence[Judgment], results: Results, out: Path) -> str:
+    """Say how many claims were judged from a folder, and why the others were not.
+
+    Args:
+        judgments: What was judged.
+        results: What the folder has.
+        out: The folder.
+
+    Returns:
+        One sentence and one per dataset of other settings, each on a line.
+    """
+    held = sum(results.holds(judgment.claim.protocol) for judgment in judgments)
+    if held == len(judgments):
+        first = f"All are judged from {out}."
+    elif held:
+        first = f"{held} of them are judged from {out}, the others from stored measurements."
+    else:
+        first = "All are judged from stored measurements."
+    return "\n".join([first, *results.others])

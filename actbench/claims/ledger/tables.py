@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actbench.claims.claim import Verdict
-from actbench.claims.ledger.wording import number
+from actbench.claims.ledger.wording import margin, number
 
 if TYPE_CHECKING:
     from actbench.claims.verdicts import Judgment
@@ -46,7 +46,7 @@ def table(judgments: Sequence[Judgment], width: int) -> Table:
         numbers = [
             number(judgment.claim.published),
             _measured(judgment),
-            _margin(judgment),
+            margin(judgment),
         ]
         verdict = Text(judgment.verdict, _STYLES[judgment.verdict])
         if not judgment.as_expected:
@@ -69,10 +69,3 @@ def _measured(judgment: Judgment) -> str:
         low, high = (f"{end:.1%}" if share else number(end) for end in judgment.interval)
         text += f" (between {low} and {high})"
     return text
-
-
-def _margin(judgment: Judgment) -> str:
-    relation = judgment.claim.relation
-    if judgment.margin is None or relation is None:
-        return ""
-    return f"{judgment.margin:.3g} {'tol' if relation.kind == 'equals' else 'x'}"

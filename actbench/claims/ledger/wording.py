@@ -21,6 +21,22 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
+def margin(judgment: Judgment) -> str:
+    """Say how far a verdict is from flipping.
+
+    Args:
+        judgment: What was judged.
+
+    Returns:
+        A factor, or tolerances of the relation that decides; empty where there is no margin.
+    """
+    decisive = judgment.claim.decisive(judgment.verdict)
+    if judgment.margin is None or decisive is None:
+        return ""
+    kind = decisive.kind
+    return f"{judgment.margin:.3g} tol." if kind == "equals" else f"factor {judgment.margin:.3g}"
+
+
 def rule(claim: Claim) -> str:
     """Say what is measured for a claim, and where it must lie.
 
