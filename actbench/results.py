@@ -105,6 +105,27 @@ def fulfil(
     return Outcome(dataset, False, [path, *rest], notes)
 
 
+def is_there(experiment: Experiment, config: Any, out: Path, name: str | None = None) -> bool:
+    """Tell whether a folder holds what ``fulfil`` would bring it to hold.
+
+    Args:
+        experiment: Of the results.
+        config: Its protocol.
+        out: The folder.
+        name: Of the dataset's file, as for ``fulfil``.
+
+    Returns:
+        Whether the dataset is there, whole and of the same settings.
+
+    Raises:
+        ActbenchError: The folder holds results of other settings.
+    """
+    path = out / (name or default_name(experiment))
+    if not path.exists():
+        return False
+    return _reusable(path, config.protocol(), _environment_of(config), []) is not None
+
+
 def _reusable(
     path: Path, protocol: dict[str, Any], here: dict[str, Any], notes: list[str]
 ) -> xr.Dataset | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actbench import claims, console, report, terminal
+from actbench import claims, console, devices, report, terminal
 from actbench.claims import evidence, ledger
 from actbench.errors import ActbenchError, unknown_name
 from actbench.experiments import EXPERIMENTS, Experiment
@@ -19,7 +20,7 @@ from actbench.findings.sine_regression import (
     other_than_stated,
     protocol_of_run,
 )
-from actbench.results import Outcome, fulfil
+from actbench.results import Outcome, fulfil, is_there
 from actbench.stopwatch import duration
 
 if TYPE_CHECKING:
@@ -181,6 +182,19 @@ def ledger_of(out: Path) -> list[Judgment]:
     return ledger.from_results(claims.published(), out)
 
 
+def _estimated(job: Job, warm: bool) -> float:
+    """Time a short run on one thread; the whole is shared by all that there are."""
+    module = job.experiment.module()
+    small = dataclasses.replace(module.calibration(job.config), threads=1)
+    if not warm:
+        module.run(small)  # the first use of torch loads modules
+    start = time.perf_counter()
+    module.run(small)
+    per_step = (time.perf_counter() - start) / max(1, small.steps)
+    with devices.using_threads(job.config.threads) as threads:
+        return float(per_step * job.config.steps / threads)
+
+
 @dataclass(frozen=True)
 class Session:
     """One invocation of a command that computes.
@@ -259,17 +273,17 @@ class Session:
         Args:
             jobs: What would run.
         """
+        total, warm = 0.0, False
         for job in jobs:
-            module = job.experiment.module()
-            small = module.calibration(job.config)
-            module.run(small)  # the first use of torch loads modules for seconds
-            start = time.perf_counter()
-            module.run(small)
-            per_step = (time.perf_counter() - start) / max(1, small.steps)
-            self._console.print(
-                f"{job.name or job.experiment.key}: about {duration(per_step * job.config.steps)}, "
-                f"into {self.out}/",
-            )
+            name = job.name or job.experiment.key
+            if is_there(job.experiment, job.config, self.out, job.name):
+                self._console.print(f"{name}: there already, in {self.out}/")
+                continue
+            seconds, warm = _estimated(job, warm), True
+            total += seconds
+            self._console.print(f"{name}: about {duration(seconds)}, into {self.out}/")
+        if len(jobs) > 1:
+            self._console.print(f"In all about {duration(total)}, and seconds for figures.")
 
     def show_ledger(self, judgments: Sequence[Judgment], file: ClaimsFile | None = None) -> bool:
         """Print the ledger and write it beside the results.

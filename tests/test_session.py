@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import re
@@ -256,21 +257,21 @@ def test_with_leave_to_overwrite_results_are_replaced(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    ("job", "text"),
+    ("jobs", "text"),
     [
-        (Job(SINE, TINY), "sine-regression: about 24 s, into out/"),
+        ([Job(SINE, TINY)], "sine-regression: about 24 s, into out/\n"),
+        ([Job(FLOW, SMALL_FLOW)], "gradient-flow: about 12 s, into out/\n"),
         (
-            Job(SINE, sine_regression.Config(epochs=40)),
-            "sine-regression: about 3.6 hours, into out/",
+            [Job(FLOW, SMALL_FLOW, "named.nc"), Job(SINE, TINY)],
+            "named.nc: about 12 s, into out/\nsine-regression: about 24 s, into out/\n"
+            "In all about 36 s, and seconds for figures.\n",
         ),
-        (Job(FLOW, SMALL_FLOW), "gradient-flow: about 12 s, into out/"),
-        (Job(FLOW, SMALL_FLOW, "named.nc"), "named.nc: about 12 s, into out/"),
     ],
 )
 def test_an_estimate_scales_a_short_run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], job: Job, text: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], jobs: list[Job], text: str
 ) -> None:
-    """The time of the second short run counts: the first one loads modules."""
+    """The very first short run loads modules and does not count; each job is timed once."""
     asked: list[Any] = []
     clock = [0.0]
 
@@ -278,14 +279,40 @@ def test_an_estimate_scales_a_short_run(
         clock[0] += (1000.0 if not asked else 4.0) * config.steps
         asked.append(config)
 
-    monkeypatch.setattr(job.experiment.module(), "run", work)
+    for job in jobs:
+        monkeypatch.setattr(job.experiment.module(), "run", work)
     monkeypatch.setattr("actbench.session.time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    Session(Path("out"), quiet=False, overwrite=False).estimate([job])
-    assert capsys.readouterr().out == f"{text}\n"
-    assert len(asked) == 2
-    assert asked[0] == asked[1]
-    assert asked[0].steps <= job.config.steps
+    Session(Path("out"), quiet=False, overwrite=False).estimate(jobs)
+    assert capsys.readouterr().out == text
+    assert len(asked) == len(jobs) + 1
+    assert all(config.threads == 1 for config in asked)
     assert not Path("out").exists()
+
+
+def test_an_estimate_shares_the_work_among_the_threads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One thread is timed; two take half of it."""
+    clock = [0.0]
+
+    def work(config: Any, *_: object) -> None:
+        clock[0] += 4.0 * config.steps
+
+    monkeypatch.setattr(SINE.module(), "run", work)
+    monkeypatch.setattr("actbench.session.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    job = Job(SINE, dataclasses.replace(TINY, threads=2))
+    Session(Path("out"), quiet=False, overwrite=False).estimate([job])
+    assert capsys.readouterr().out == "sine-regression: about 12 s, into out/\n"
+
+
+def test_an_estimate_leaves_out_what_is_there(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The finished part of an interrupted session costs nothing more."""
+    session.execute([Job(FLOW, SMALL_FLOW)])
+    capsys.readouterr()
+    session.estimate([Job(FLOW, SMALL_FLOW)])
+    assert capsys.readouterr().out.split()[:3] == ["gradient-flow:", "there", "already,"]
 
 
 @pytest.mark.parametrize("key", EXPERIMENTS)

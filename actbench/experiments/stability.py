@@ -261,4 +261,4 @@ def calibration(config: Config) -> Config:
         The same grid from one seed, for a few epochs.
     """
     first = seeds.expand(config.seeds)[:1]
-    return dataclasses.replace(config, seeds=first, epochs=min(config.epochs, 8))
+    return dataclasses.replace(config, seeds=first, epochs=min(config.epochs, 6))

@@ -270,4 +270,4 @@ def calibration(config: Config) -> Config:
         The same members for some epochs.
     """
     # Below this many epochs almost every one is recorded, which costs more than most do.
-    return dataclasses.replace(config, epochs=min(config.epochs, 60))
+    return dataclasses.replace(config, epochs=min(config.epochs, 30))
