@@ -84,7 +84,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(
         ("claims_file", "claim"),
         [
-            pytest.param(path, claim, id=_id(path, claim), marks=marks_of(file, claim))
+            pytest.param(path, claim, id=_id(path, claim), marks=marks_of(claim))
             for path in files
             for file in [claims_of(metafunc.config, path)]
             for claim in file.claim

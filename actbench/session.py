@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actbench import claims, console, devices, report, terminal
+from actbench import claims, console, report, terminal
 from actbench.claims import evidence, ledger
 from actbench.errors import ActbenchError, unknown_name
 from actbench.experiments import EXPERIMENTS, Experiment
@@ -184,6 +184,8 @@ def ledger_of(out: Path) -> list[Judgment]:
 
 def _estimated(job: Job, warm: bool) -> float:
     """Time a short run on one thread; the whole is shared by all that there are."""
+    from actbench import devices
+
     module = job.experiment.module()
     small = dataclasses.replace(module.calibration(job.config), threads=1)
     if not warm:

@@ -163,8 +163,8 @@ def test_each_verdict_has_its_outcome(suite: tuple[pytest.Pytester, Path]) -> No
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines_random(
         [
-            "XFAIL published.toml::fails-as-pinned - not_reproduced: nothing stored "
-            "yet. of what was seen",
+            "XFAIL published.toml::fails-as-pinned - not_reproduced: measured 0.4975; "
+            "published 0.6. of what was seen",
             "flipped is reproduced, but not_reproduced was expected.",
             "broken is not_reproduced, but reproduced was expected.",
             "measured: measured 0.4975; published 0.6",
@@ -312,6 +312,18 @@ def ending(judgment: Judgment) -> BaseException:
     return raised.value
 
 
+@pytest.mark.usefixtures("no_other_plugins")
+def test_a_folder_of_results_that_is_not_there_is_one_line(pytester: pytest.Pytester) -> None:
+    """Before anything is collected."""
+    result = run(pytester, "--actbench-from-results", "nowhere")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = [line for line in result.errlines if line]
+    assert line == (
+        "ERROR: --actbench-from-results is 'nowhere', but there is no such folder; write one with: "
+        "actbench reproduce --out nowhere"
+    )
+
+
 @pytest.mark.parametrize("expected", ["reproduced", "direction_only", "not_reproduced"])
 @pytest.mark.parametrize(
     "verdict", ["reproduced", "direction_only", "not_reproduced", "inconclusive"]
@@ -323,7 +335,7 @@ def test_check_expected_ends_in_one_way_per_pair(verdict: str, expected: str) ->
         check_expected(subject)
     elif verdict == expected:
         assert isinstance(ending(subject), NotReproduced)
-        assert str(ending(subject)) == "what was found"
+        assert str(ending(subject)) == f"{verdict}: what was found. {subject.claim.because}"
     else:
         assert isinstance(ending(subject), pytest.fail.Exception)
         assert f"a is {verdict}, but {expected} was expected" in str(ending(subject))

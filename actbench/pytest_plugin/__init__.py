@@ -20,6 +20,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register what the options ask for; without one, nothing."""
+    results = value_of(config, "from-results")
+    if results is not None and not results.is_dir():
+        raise pytest.UsageError(
+            f"--actbench-from-results is {str(results)!r}, but there is no such folder; write one "
+            f"with: actbench reproduce --out {results}"
+        )
     if value_of(config, "claims") or value_of(config, "activation"):
         from actbench.pytest_plugin import summary
         from actbench.pytest_plugin.asked import Asked

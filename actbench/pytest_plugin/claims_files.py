@@ -54,7 +54,7 @@ class ClaimsNode(pytest.File):
                 test: pytest.Item = _ClaimTest.from_parent(
                     self, name=name, file=file, claim=claim, device=device
                 )
-                for mark in marks_of(file, claim):
+                for mark in marks_of(claim):
                     test.add_marker(mark)
                 yield test
 
@@ -70,7 +70,7 @@ class _ClaimTest(OwnTest):
         check_expected(judgment, file)
 
 
-def marks_of(file: ClaimsFile, claim: Claim) -> list[pytest.MarkDecorator]:
+def marks_of(claim: Claim) -> list[pytest.MarkDecorator]:
     """Return what the claim's pinned verdict asks of its test."""
     from actbench.claims import Verdict
 
@@ -78,15 +78,5 @@ def marks_of(file: ClaimsFile, claim: Claim) -> list[pytest.MarkDecorator]:
         return [pytest.mark.skip(reason=f"not testable: {claim.because}")]
     if claim.expected is Verdict.REPRODUCED:
         return []
-    return [pytest.mark.xfail(raises=NotReproduced, strict=True, reason=_reason(file, claim))]
-
-
-def _reason(file: ClaimsFile, claim: Claim) -> str:
-    """Published, measured and why; measured from the store, as nothing has run yet."""
-    from actbench.claims.evidence import judge_one
-
-    try:
-        stored = judge_one(file, claim, lambda protocol: None).sentence
-    except ActbenchError:
-        stored = "nothing stored yet"
-    return f"{claim.expected}: {stored}. {claim.because}"
+    # The summary puts what was judged in place of this reason.
+    return [pytest.mark.xfail(raises=NotReproduced, strict=True, reason=claim.because)]

@@ -69,4 +69,4 @@ def check_expected(judgment: Judgment, file: ClaimsFile | None = None) -> None:
             pytrace=False,
         )
     if judgment.verdict is not Verdict.REPRODUCED:
-        raise NotReproduced(judgment.sentence)
+        raise NotReproduced(f"{judgment.verdict}: {judgment.sentence}. {claim.because}")

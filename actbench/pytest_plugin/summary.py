@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
+import pytest
+
+from actbench.pytest_plugin.outcomes import NotReproduced
+
 _LOW_MARGIN = 2.0
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say of an expected failure what was measured now, not what is stored."""
+    report = yield
+    if call.excinfo is not None and call.excinfo.errisinstance(NotReproduced):
+        report.wasxfail = str(call.excinfo.value)
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
