@@ -100,12 +100,16 @@ def _id(path: Path | None, claim: Claim) -> str:
     return claim.id if path is None else f"{path.stem}:{claim.id}"
 
 
+@pytest.fixture(autouse=True)
+def _operators_are_registered(request: pytest.FixtureRequest) -> None:
+    # An inner run in this process forgets what it imported, and this registers operators only once.
+    if "pytester" in request.fixturenames:
+        import_module("torch._dynamo")
+
+
 @pytest.fixture
 def no_other_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     """What happens to be installed takes no part in inner runs; `nox -s guests` tries that."""
-    # An inner run in this process forgets what it imported; these register operators only once.
-    for module in ("torch._dynamo", "torch._inductor.test_operators"):
-        import_module(module)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 
