@@ -421,10 +421,19 @@ def test_the_ledger_shows_the_evidence(page: Page) -> None:
         assert part in row
 
 
+def test_the_first_figure_stands_in_the_summary(folder: Path) -> None:
+    """The loss curves come before the lists, once; the ledger after the experiments."""
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    places = [html.index(f'id="{name}"') for name in ("summary", "figure-loss_curves")]
+    places += [html.index(f'id="{name}"') for name in ("ratio", "experiments", "ledger", "rerun")]
+    assert places == sorted(places)
+    assert html.count('id="figure-loss_curves"') == 1
+
+
 def test_the_summary_counts_and_groups(page: Page) -> None:
     """Claims of one kind stand under their verdict, those alike in one line."""
     text = page.text
-    summary = text[text.index("Summary 3") : text.index("Environment What the results")]
+    summary = text[text.index("Summary 3") :].partition("What to trust instead")[0]
     assert "hold as documented 1 in direction only 2 nowhere 1 undecided" in summary
     trust, rest = summary.split("What holds in direction only")
     assert "Of holds something holds. So it is with holds. Likewise holds-too ." in trust

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from actbench.claims.verdicts import Judgment
 
 _CONTRAST = "theory_error_signals"
+_LEAD = "loss_curves"
+_APART = (_CONTRAST, _LEAD)
+"""Figures that stand in no experiment's part."""
 _CONTRAST_OTHERWISE = "exp1_gradient_flow"
 _RATIO_CLAIM = "gelu-ratio-near-one-means-flow"
 _UNMET = (Verdict.NOT_REPRODUCED, Verdict.DIRECTION_ONLY)
@@ -76,6 +79,7 @@ def gather(out: Path, claims: ClaimsFile, judgments: Sequence[Judgment]) -> Cont
         lacking=tuple(e for e in entries if not e.judgment.as_expected and e.id not in flipped),
         environment=_environment(found),
         sections=tuple(_section(key, out, found, drawings, entries) for key in EXPERIMENTS),
+        lead=_drawing(drawings[_LEAD]) if _LEAD in drawings else None,
         contrast=_contrast(found, drawings, entries),
         further=tuple(_drawing(path) for name, path in drawings.items() if name not in owned),
         options=_options(found.get("sine_regression.nc")),
@@ -135,9 +139,9 @@ def _section(
         ),
         findings=() if dataset is None else tuple(findings.of(key, dataset)),
         figures=tuple(
-            _drawing(drawings[name]) for name in wanted if name in drawings and name != _CONTRAST
+            _drawing(drawings[name]) for name in wanted if name in drawings and name not in _APART
         ),
-        elsewhere=tuple(name for name in wanted if name in drawings and name == _CONTRAST),
+        elsewhere=tuple(name for name in wanted if name in drawings and name in _APART),
         animations=_animations(key, out),
         unmet=tuple(e for e in entries if e.experiment == key and e.judgment.verdict in _UNMET),
         rerun=_rerun(key, dataset),

@@ -113,6 +113,7 @@ class Content:
         lacking: Claims that are undecided because fewer seeds were run than they need.
         environment: What the results were computed with, names and values.
         sections: The experiments.
+        lead: The first figure, under the summary's counts.
         contrast: Why the published ratio misleads.
         further: Figures that belong to no experiment.
         options: Options of ``actbench reproduce`` for the same numbers.
@@ -126,6 +127,7 @@ class Content:
     lacking: tuple[Entry, ...]
     environment: tuple[tuple[str, str], ...]
     sections: tuple[Section, ...]
+    lead: Drawing | None
     contrast: Contrast
     further: tuple[Drawing, ...]
     options: str
