@@ -449,6 +449,49 @@ def test_every_metric_is_worked_out_here_and_says_what_it_is() -> None:
     )
 
 
+@pytest.mark.parametrize("end", [NAN, INF])
+@pytest.mark.parametrize(
+    ("name", "arguments", "dataset", "expected"),
+    [
+        ("final_mse", S, training(), [4, INF]),
+        ("final_mse_clean", S, training(), [3, INF]),
+        ("final_mse_ratio", S_OVER_R, training(), [2, NAN]),
+        ("final_mse_over_noise", S, training(), [8 / 3, NAN]),
+        ("weight_displacement", {**S, "layer": 2}, training(), [8, NAN]),
+        ("smallest_clean_share", {**R, "depth": 10}, learned(), [0.25, INF]),
+        ("loss_over_best_line", {**R, "depth": 10}, learned(), [1, INF]),
+    ],
+)
+def test_divergence_counts_as_the_definition_says_however_it_ends(
+    end: float, name: str, arguments: dict[str, Any], dataset: xr.Dataset, expected: list[float]
+) -> None:
+    """Whether the second seed overflows or ends in NaN; one infinite error over another is none."""
+    spoiled = dataset.copy(deep=True)
+    for variable in ("final_mse", "final_mse_clean", "weight_displacement"):
+        if variable in spoiled:
+            spoiled[variable].loc[{"seed": 43}] = end
+    np.testing.assert_allclose(measure({"name": name, **arguments}, spoiled), expected)
+
+
+def test_an_infinite_error_is_the_larger_one() -> None:
+    """Of a run that did not diverge beside one that did, in either order."""
+    spoiled = training()
+    spoiled["final_mse"].loc[{"activation": "sigmoid", "seed": 43}] = NAN
+    over, under = (
+        {"activation": one, "over": two} for one, two in (("relu", "sigmoid"), ("sigmoid", "relu"))
+    )
+    assert measure({"name": "final_mse_ratio", **over}, spoiled).tolist() == [0.5, 0]
+    assert measure({"name": "final_mse_ratio", **under}, spoiled).tolist() == [2, INF]
+
+
+@pytest.mark.parametrize("layer", [0, 2])
+def test_an_error_signal_that_overflowed_is_no_share(layer: int) -> None:
+    """Neither the whole of the last hidden layer's nor nothing of it."""
+    spoiled = dynamics()
+    spoiled["error_signal"][{"seed": 1, "layer": layer}] = INF
+    np.testing.assert_equal(measure({"name": "final_error_share", **R}, spoiled), [0.5, NAN])
+
+
 def test_diverged_members_give_no_number_and_no_warning() -> None:
     """A constant has no best slope, and a prediction of NaN no distance: neither is a number."""
     values = measure({"name": "deviation_from_line", **S}, training())
