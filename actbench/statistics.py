@@ -72,8 +72,11 @@ def mean_interval(values: ArrayLike, alpha: float) -> tuple[float, float] | None
     given = np.asarray(values, dtype=np.float64)
     if len(given) < FEWEST_FOR_MEAN:
         return None
-    half = stats.t.ppf(1 - alpha / 2, len(given) - 1) * given.std(ddof=1) / math.sqrt(len(given))
-    return float(given.mean() - half), float(given.mean() + half)
+    # A power of two, which changes no digit, keeps squares of large values from overflowing.
+    unit = 2.0 ** (math.frexp(float(np.abs(given).max()))[1] - 1)
+    scaled = given / unit
+    half = stats.t.ppf(1 - alpha / 2, len(given) - 1) * scaled.std(ddof=1) / math.sqrt(len(given))
+    return float(scaled.mean() - half) * unit, float(scaled.mean() + half) * unit
 
 
 def jackknife(pooled: Callable[[NDArray[np.intp]], float], rows: int) -> NDArray[np.float64]:

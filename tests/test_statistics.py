@@ -57,6 +57,15 @@ def test_median_interval_covers_a_skewed_distribution_as_often_as_promised() -> 
     assert covered == pytest.approx(1 - 0.0414, abs=4 * math.sqrt(0.0414 * 0.9586 / 2000))
 
 
+def test_the_interval_of_a_mean_scales_with_its_values() -> None:
+    """Where squares would overflow or vanish too: by a power of two to the last digit."""
+    values = np.random.default_rng(0).normal(1, 1, 40)
+    low, high = mean_interval(values, 0.01) or (math.nan, math.nan)
+    for unit in (2.0**1000, 2.0**-900):
+        assert mean_interval(values * unit, 0.01) == (low * unit, high * unit)
+    assert mean_interval(np.zeros(40), 0.01) == (0, 0)
+
+
 def test_mean_interval_covers_as_often_as_promised() -> None:
     """Of 4000 seeded normal samples of 16 the share that encloses the mean is 1 - alpha."""
     samples = np.random.default_rng(2).normal(size=(4000, 16))

@@ -26,6 +26,9 @@ class Standing(StrEnum):
     UNTESTABLE = "not testable"
 
 
+_FAILED = {Verdict.DIRECTION_ONLY, Verdict.NOT_REPRODUCED}
+
+
 @dataclass(frozen=True)
 class Statement:
     """A statement of the publication.
@@ -68,9 +71,9 @@ def _statement(claims: ClaimsFile | None, family: Sequence[Judgment]) -> Stateme
         standing = Standing.UNTESTABLE
     elif documented and set(documented) == {Verdict.REPRODUCED}:
         standing = Standing.DOCUMENTED
-    elif Verdict.REPRODUCED in documented:
+    elif Verdict.REPRODUCED in documented and set(documented) & _FAILED:
         standing = Standing.PARTLY
-    elif held:
+    elif held and Verdict.INCONCLUSIVE not in documented:  # it may still hold as documented
         standing = Standing.AS_RUN
     elif Verdict.INCONCLUSIVE in found:
         standing = Standing.UNDECIDED

@@ -245,7 +245,8 @@ def _summary(
         agreeing = int(_inside(claim.relation, values).sum())
         return agreeing / len(values), proportion_interval(agreeing, len(values), alpha)
     if claim.quantifier in _CENTERS and claim.relation is not None:
-        with np.errstate(invalid="ignore"):  # between -inf and inf there is nothing
+        # Between -inf and inf there is nothing, and a sum of large values may be infinite.
+        with np.errstate(invalid="ignore", over="ignore"):
             center = _CENTERS[claim.quantifier](_against(claim, claim.relation, values))
         return float(center), _interval(claim, claim.relation, values, alpha)
     return float(values[0]), (float(values[0]), float(values[0]))
