@@ -170,18 +170,6 @@ def job_of_protocol(name: str, experiments: Sequence[Experiment], settings: dict
     return Job(experiments[0], config, variant)
 
 
-def ledger_of(out: Path) -> list[Judgment]:
-    """Judge the study's claims from a folder of results.
-
-    Args:
-        out: The folder.
-
-    Returns:
-        One judgment per claim.
-    """
-    return ledger.from_results(claims.published(), out)
-
-
 def _estimated(job: Job, warm: bool) -> float:
     """Time a short run on one thread; the whole is shared by all that there are."""
     from actbench import devices
@@ -278,7 +266,8 @@ class Session:
         total, warm = 0.0, False
         for job in jobs:
             name = job.name or job.experiment.key
-            if is_there(job.experiment, job.config, self.out, job.name):
+            there = not self.overwrite and is_there(job.experiment, job.config, self.out, job.name)
+            if there:
                 self._console.print(f"{name}: there already, in {self.out}/")
                 continue
             seconds, warm = _estimated(job, warm), True
@@ -310,14 +299,17 @@ class Session:
         )
         return bool(ledger.changed(judgments))
 
-    def show_report(self, judgments: Sequence[Judgment]) -> None:
+    def show_report(
+        self, judgments: Sequence[Judgment], results: ledger.Results | None = None
+    ) -> None:
         """Write the report beside the results and print where it is.
 
         Args:
             judgments: Every claim's verdict.
+            results: What was read of the folder to judge them.
 
         Raises:
             ActbenchError: The folder holds no results, or can't be written.
         """
-        written = report.write(self.out, claims.published(), judgments)
+        written = report.write(self.out, claims.published(), judgments, results)
         self._console.print(console.written_files(written), soft_wrap=True)

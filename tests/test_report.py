@@ -22,7 +22,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from actbench import claims, datasets, figures, report
-from actbench.claims import ClaimsFile, Verdict
+from actbench.claims import ClaimsFile, Verdict, ledger
 from actbench.claims.verdicts import Judgment
 from actbench.cli import main
 from actbench.errors import ActbenchError
@@ -421,6 +421,14 @@ def test_the_ledger_shows_the_evidence(page: Page) -> None:
         assert part in row
 
 
+def test_the_ledger_says_what_each_verdict_means(page: Page, markdown: str) -> None:
+    """Of those that occur, on both pages."""
+    for verdict, meaning in report.entries.MEANING.items():
+        if any(judgment.verdict is verdict for judgment in JUDGMENTS):
+            assert meaning in page.text
+            assert meaning in " ".join(markdown.split())
+
+
 def test_the_first_figure_stands_in_the_summary(folder: Path) -> None:
     """The loss curves come before the lists, once; the ledger after the experiments."""
     html = (folder / "report.html").read_text(encoding="utf-8")
@@ -627,7 +635,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     monkeypatch.setattr(claims, "published", lambda: FILE)
 
     def call(judgments: list[Judgment], *arguments: str) -> tuple[object, str, str]:
-        monkeypatch.setattr("actbench.session.ledger_of", lambda out: judgments)
+        monkeypatch.setattr(ledger.Results, "judge", lambda self: judgments)
         monkeypatch.setattr(sys, "argv", ["actbench", "report", *arguments])
         with pytest.raises(SystemExit) as caught:
             main()

@@ -17,12 +17,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from actbench import claims, figures
-from actbench.claims import Verdict, measured
+from actbench.claims import Verdict, ledger, measured
 from actbench.claims.verdicts import Judgment
 from actbench.errors import ActbenchError
 from actbench.experiments import EXPERIMENTS, gradient_flow, sine_regression
 from actbench.results import Outcome
-from actbench.session import Job, Session, ledger_of, make_config, study_jobs
+from actbench.session import Job, Session, make_config, study_jobs
 
 SINE, FLOW = EXPERIMENTS["sine-regression"], EXPERIMENTS["gradient-flow"]
 TINY = sine_regression.Config(
@@ -313,6 +313,10 @@ def test_an_estimate_leaves_out_what_is_there(
     capsys.readouterr()
     session.estimate([Job(FLOW, SMALL_FLOW)])
     assert capsys.readouterr().out.split()[:3] == ["gradient-flow:", "there", "already,"]
+    # Where it will be replaced it costs what it costs, whatever settings are there.
+    other = make_config(FLOW, {"activations": ["tanh"], "width": 4, "seeds": 2, "threads": 1})
+    Session(session.out, quiet=False, overwrite=True).estimate([Job(FLOW, other)])
+    assert capsys.readouterr().out.startswith("gradient-flow: about ")
 
 
 @pytest.mark.parametrize("key", EXPERIMENTS)
@@ -390,7 +394,7 @@ def read_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
 @pytest.mark.usefixtures("read_once")
 def test_the_ledger_of_an_empty_folder_is_that_of_the_store(tmp_path: Path) -> None:
     """Every claim of the study is judged, and none has changed."""
-    found = ledger_of(tmp_path)
+    found = ledger.from_results(claims.published(), tmp_path)
     assert [j.claim for j in found] == list(claims.published().claim)
     assert [j.claim.id for j in found if not j.as_expected] == []
 
@@ -408,5 +412,9 @@ def test_the_ledger_follows_the_results(session: Session, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(form.module(), "run", other)
     session.execute([Job(form, form.module().Config(threads=1))])
-    flipped = {j.claim.id for j in ledger_of(session.out) if not j.as_expected}
+    flipped = {
+        j.claim.id
+        for j in ledger.from_results(claims.published(), session.out)
+        if not j.as_expected
+    }
     assert flipped == {"report-linear-loss-is-another-target", "linear-loss-is-the-best-line"}

@@ -154,12 +154,12 @@ def report(out: Out = Path("results"), quiet: Quiet = False) -> None:
     """
     with interruptible():
         from actbench.claims import ledger, published
-        from actbench.session import Session, ledger_of
+        from actbench.session import Session
 
-        judgments = ledger_of(out)
-        Session(out, quiet, overwrite=False).show_report(judgments)
+        results = ledger.Results(published(), out)
+        judgments = results.judge()
+        Session(out, quiet, overwrite=False).show_report(judgments, results)
         if not quiet:
-            results = ledger.Results(published(), out)
             terminal.say(ledger.origins(judgments, results, out), err=True)
     if ledger.changed(judgments):
         raise typer.Exit(EXIT_CHANGED)

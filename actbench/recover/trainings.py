@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from actbench import activations, targets
 from actbench.networks import Architecture
 from actbench.recover.schema import Number, TrainingSearch
-from actbench.recover.space import Draw, Plan
+from actbench.recover.space import TRAINING_READINGS, Draw, Plan
 from actbench.recover.streams import Beginning, Drawn, Streams
 from actbench.training import Schedule, Training, train_stack
 
 _STACK_MEMBERS = 40
-_EPOCHS = 4  # place of that axis among those of the readings
+_EPOCHS = TRAINING_READINGS.index("epochs")
 
 
 class Trainings:
@@ -52,11 +52,13 @@ class Trainings:
         axes: tuple[tuple[Any, ...], ...] = (
             *(space.learning_rate, space.weight_decay, epochs, space.noise_seed, space.dtype),
         )
-        wanted = needed.reshape(len(draws), *map(len, self._reading_axes))
+        wanted = needed.reshape(
+            len(draws), *(len(getattr(space, name)) for name in TRAINING_READINGS)
+        )
         found = np.full(wanted.shape, np.nan)
         asked: NDArray[np.bool_] = np.any(wanted, axis=-1)
         if number.updates is not None:
-            asked = np.any(asked, axis=_EPOCHS, keepdims=True)
+            asked = np.any(asked, axis=1 + _EPOCHS, keepdims=True)  # behind that of the draws
         drawn: dict[int, Drawn] = {}
         hidden = np.array([draw.hidden for draw in draws])
         for depth, *where in itertools.product(set(hidden.tolist()), *map(range, asked.shape[2:])):
@@ -80,18 +82,10 @@ class Trainings:
                 values = self.read(number, draws[part[0][0]], beginnings, schedule, noise)
                 there: list[Any] = list(where)
                 if number.updates is not None:
-                    there[_EPOCHS - 2] = slice(None)
+                    there[_EPOCHS - 1] = slice(None)  # without that of the biases
                 for (place, bias), value in zip(part, values, strict=True):
                     found[(place, bias, *there)] = value
         return found.reshape(len(draws), -1)
-
-    @property
-    def _reading_axes(self) -> tuple[tuple[Any, ...], ...]:
-        space = self._space
-        return (
-            *(space.bias, space.learning_rate, space.weight_decay, space.epochs),
-            *(space.noise_seed, space.dtype, space.read),
-        )
 
     def read(
         self,

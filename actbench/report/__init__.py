@@ -14,6 +14,7 @@ from actbench.report import content, entries, parts, rendering
 from actbench.report.glossary import GLOSSARY
 
 if TYPE_CHECKING:
+    from actbench.claims.ledger import Results
     from actbench.claims.verdicts import Judgment
 
 _HEADINGS = {
@@ -28,13 +29,19 @@ _HEADINGS = {
 FILES = ("report.html", "report.md")
 
 
-def write(out: Path, claims: ClaimsFile, judgments: Sequence[Judgment]) -> list[Path]:
+def write(
+    out: Path,
+    claims: ClaimsFile,
+    judgments: Sequence[Judgment],
+    results: Results | None = None,
+) -> list[Path]:
     """Write the report into a folder of results, as HTML and as Markdown.
 
     Args:
         out: Folder that ``actbench reproduce`` or ``actbench run`` wrote.
         claims: The study's claims.
         judgments: Their verdicts, from the same folder.
+        results: What was read of the folder to judge them; it is read again if none is given.
 
     Returns:
         The two paths, HTML first.
@@ -43,7 +50,7 @@ def write(out: Path, claims: ClaimsFile, judgments: Sequence[Judgment]) -> list[
         ActbenchError: The folder holds no results, something in it is damaged, or it can't be
             written.
     """
-    gathered = content.gather(out, claims, judgments)
+    gathered = content.gather(out, claims, judgments, results)
     pages = {"report.html": html(gathered), "report.md": markdown(gathered)}
     for name, page in pages.items():
         write_atomic(out / name, page.encode())

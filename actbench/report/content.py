@@ -36,13 +36,19 @@ _FIRST = ("torch", "device", "device_name", "threads")
 """What of an environment matters most; the rest follows."""
 
 
-def gather(out: Path, claims: ClaimsFile, judgments: Sequence[Judgment]) -> Content:
+def gather(
+    out: Path,
+    claims: ClaimsFile,
+    judgments: Sequence[Judgment],
+    results: ledger.Results | None = None,
+) -> Content:
     """Read a folder of results.
 
     Args:
         out: Folder that ``actbench reproduce`` or ``actbench run`` wrote.
         claims: The study's claims.
         judgments: Their verdicts, from the same folder.
+        results: What was read of the folder to judge them; it is read again if none is given.
 
     Returns:
         What a report says about it.
@@ -56,7 +62,7 @@ def gather(out: Path, claims: ClaimsFile, judgments: Sequence[Judgment]) -> Cont
             f"{str(out)!r} holds no results to report. Write some with: actbench reproduce --out "
             f"{out}"
         )
-    results = ledger.Results(claims, out)
+    results = results or ledger.Results(claims, out)
     sentences = ledger.elsewhere(claims, judgments)
     entries = tuple(
         entry_of(
