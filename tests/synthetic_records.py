@@ -138,7 +138,7 @@ def _verdicts(claims: ClaimsFile, protocols: Sequence[str], number: int) -> list
     said = []
     for claim in claims.claim:
         fresh = claim.protocol in protocols
-        relation = claim.decisive(claim.expected)
+        relation = claim.decisive(str(claim.expected))
         equals = relation is not None and relation.kind == "equals"
         margin = rng.uniform(0.05, 1) if equals else 1.001 + float(np.exp(rng.exponential(1.2)))
         margin *= 1 + 0.05 * rng.normal() * (number >= 6 and claim.activation == "relu")

@@ -93,7 +93,7 @@ def test_a_good_file_loads(tmp_path: Path) -> None:
     assert first.relation.bounds == pytest.approx((0.4, 0.6))
     assert (first.quantifier, first.share) == ("median", 0.95)
     assert second.relation is None
-    assert loaded.alpha == 0.01  # the second claim has no sampling error
+    assert loaded.level(first) == 0.01  # the second claim has no sampling error
     assert loaded.get("second") is second
     with pytest.raises(ActbenchError, match=r"no claim has the id 'frist'. Did you mean first\?"):
         loaded.get("frist")
@@ -191,11 +191,10 @@ BAD = [
         "fine",
         r"claim 'first', field 'expected' is 'fine', but must be 'reproduced', 'd",
     ),
-    ("claim.0.expected", None, r"claim 'first', field 'expected' is missing; add it$"),
     ("claim.0.because", "", r"claim 'first', field 'because'"),
     ("claim.0.share", 1.0, r"claim 'first', field 'share' is 1.0, but must be below 1$"),
     ("claim.0.quantifier", "some", r"claim 'first', field 'quantifier'"),
-    ("claim.0.metric", None, r"claim 'first': a testable claim needs a protocol, a metric"),
+    ("claim.0.metric", None, r"claim 'first', field 'metric': closed-forms needs a metric with"),
     ("claim.0.relation", None, r"claim 'first': a testable claim needs"),
     ("claim.0.tolerance", 1.0, r"claim 'first', unknown field 'tolerance'; known: id, source"),
     (
@@ -210,7 +209,7 @@ BAD = [
     ("claim.1.protocol", "main", r"claim 'second': .*not_testable has no protocol"),
     ("claim", None, r"toml: field 'claim' is missing; add it$"),
     ("study", None, r"toml: field 'study' is missing; add it$"),
-    ("colour", "red", r"toml: unknown field 'colour'; known: study, protocol, claim.$"),
+    ("colour", "red", r"toml: unknown field 'colour'; known: study, alpha, protocol, claim.$"),
     (
         "protocol.main.experiment",
         "sine",
@@ -433,7 +432,7 @@ def test_the_gradient_ratios_come_out_with_the_printed_digits() -> None:
     found = {}
     for claim in TESTABLE:
         if claim.metric["name"] == "recovered_ratio":
-            judgment = judge(claim, dataset, SHIPPED.alpha)
+            judgment = judge(claim, dataset, SHIPPED.level(claim))
             assert judgment.verdict is claim.expected
             assert judgment.measured is not None
             printed = ".2e" if judgment.measured > 1e6 else ".2f"

@@ -427,7 +427,7 @@ def test_a_dataset_that_contradicts_the_claim_fails_its_test(subject: Claim) -> 
     values = contradictions(subject)
     assert values
     for value in values:
-        judgment = judge(subject, dataset_for(subject, value), FILE.alpha)
+        judgment = judge(subject, dataset_for(subject, value), FILE.level(subject))
         assert judgment.verdict is not subject.expected
         assert judgment.verdict is not Verdict.INCONCLUSIVE
         failure = ending(judgment)
@@ -443,7 +443,7 @@ def test_a_dataset_that_agrees_ends_as_pinned(subject: Claim) -> None:
     values = agreements(subject)
     assert values
     for value in values:
-        judgment = judge(subject, dataset_for(subject, value), FILE.alpha)
+        judgment = judge(subject, dataset_for(subject, value), FILE.level(subject))
         assert judgment.verdict is subject.expected
         if subject.expected is Verdict.REPRODUCED:
             check_expected(judgment)
@@ -456,7 +456,7 @@ def test_one_stored_measurement_gone_wrong_fails_the_test(subject: Claim) -> Non
     """What is stored ends as pinned; moved to where the claim is contradicted, it fails."""
     assert subject.protocol is not None
     stored = measured.load(subject.protocol).values(subject.metric)
-    judgment = judge_values(subject, stored, FILE.alpha)
+    judgment = judge_values(subject, stored, FILE.level(subject))
     assert judgment.verdict is subject.expected, judgment.sentence
     for value in contradictions(subject):
         # The spread over seeds stays what it was, in proportion.
@@ -467,7 +467,7 @@ def test_one_stored_measurement_gone_wrong_fails_the_test(subject: Claim) -> Non
         moved = value + spread * abs(value)
         # As many seeds as the wording needs: on fewer an agreeing "every" is skipped, not judged.
         enough = stored.shape if subject.quantifier == "exact" else SEEDS
-        wrong = judge_values(subject, np.resize(moved, enough), FILE.alpha)
+        wrong = judge_values(subject, np.resize(moved, enough), FILE.level(subject))
         assert isinstance(ending(wrong), pytest.fail.Exception)
 
 
@@ -480,12 +480,12 @@ def test_half_of_the_seeds_on_either_side_is_no_verdict(subject: Claim) -> None:
     bad, good = contradictions(subject)[-1], agreements(subject)[-1]
     mixed = np.array([bad, good] * (SEEDS // 2))
     if subject.quantifier == "median":
-        judgment = judge_values(subject, mixed, FILE.alpha)
+        judgment = judge_values(subject, mixed, FILE.level(subject))
         assert judgment.verdict is Verdict.INCONCLUSIVE
         failure = ending(judgment)
         assert isinstance(failure, pytest.fail.Exception)
         assert "is inconclusive, but" in str(failure)
-    few = judge_values(subject, mixed[:2], FILE.alpha)
+    few = judge_values(subject, mixed[:2], FILE.level(subject))
     assert few.verdict is Verdict.INCONCLUSIVE
     skip = ending(few)
     assert isinstance(skip, pytest.skip.Exception)

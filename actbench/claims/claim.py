@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -16,6 +17,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     Strict,
+    field_validator,
     model_validator,
 )
 
@@ -50,7 +52,7 @@ class Relation(BaseModel):
         relative: Whether the tolerance is a share of the value.
         decades: Whether the tolerance is in decades, for a value above 0 that is known to an order
             of magnitude: 1 allows from a tenth to ten times of it.
-        reason: Why this bound or tolerance and no other.
+        reason: Why this bound or tolerance and no other; empty where nobody says.
     """
 
     model_config = _FROZEN
@@ -60,7 +62,7 @@ class Relation(BaseModel):
     tolerance: _Number | None = Field(default=None, gt=0, allow_inf_nan=False)
     relative: _Flag = False
     decades: _Flag = False
-    reason: str = Field(min_length=1)
+    reason: str = Field(default="", min_length=1)
 
     @model_validator(mode="after")
     def _check_tolerance(self) -> Relation:
@@ -126,12 +128,30 @@ class Relation(BaseModel):
         return self._center - self.half_width, self._center + self.half_width
 
 
+SOURCES = ("experiment", "table", "function", "command")
+"""What a protocol's numbers can come from; each protocol names one."""
+
+
 class Protocol(BaseModel):
-    """A named set of settings of one experiment.
+    """Where a claim's numbers come from, with every setting that they depend on.
 
     Args:
-        experiment: Key of the experiment.
-        settings: Arguments of its ``Config`` that differ from the defaults.
+        experiment: Key of an experiment of actbench.
+        table: Results that exist: a CSV, JSON-lines, Parquet or NetCDF file, a glob, or a list of
+            such, seen from the claims file's folder.
+        seed: For a table, what names the run: a column, ``"row"`` where each row is one run,
+            ``"path: REGEX"`` or ``"columns: REGEX"`` whose group is the seed in a file's path or in
+            the names of a wide table's columns.
+        function: ``path/to/file.py:name`` or ``module:name``, called once per seed with ``seed``
+            and the settings; returns a number, or numbers by name. Runs only when that is allowed.
+        command: A program, run once per seed; ``{seed}``, ``{out}`` and the settings' names stand
+            for their values. Runs only when that is allowed.
+        result: For a command, the file that it writes its numbers to, such as
+            ``"{out}/metrics.json"``; without one, the last line of its output is read as JSON.
+        inputs: For a function or a command, files that its numbers depend on besides its source.
+        timeout_s: For a function or a command, seconds after which a run is ended.
+        settings: What is given to the experiment, function or command where it differs from the
+            defaults.
         seeds: How many seeds, whatever was asked for; ``None`` takes what was asked for.
         slow: Whether it takes so long that a fast run judges its stored result.
         as_run: Whether it is what the publication ran where it documents something else.
@@ -139,11 +159,60 @@ class Protocol(BaseModel):
 
     model_config = _FROZEN
 
-    experiment: str
+    experiment: str = ""
+    table: tuple[str, ...] = ()
+    seed: str = ""
+    function: str = ""
+    command: str = ""
+    result: str = ""
+    inputs: tuple[str, ...] = ()
+    timeout_s: _Number | None = Field(default=None, gt=0, allow_inf_nan=False)
     settings: dict[str, Any] = Field(default_factory=dict)
     seeds: _Whole | None = Field(default=None, ge=1)
     slow: _Flag = False
     as_run: _Flag = False
+
+    @property
+    def source(self) -> str:
+        """Which of ``SOURCES`` it names."""
+        return next(name for name in SOURCES if getattr(self, name))
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether its numbers come from running code that the claims file names."""
+        return self.source in ("function", "command")
+
+    @field_validator("table", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Protocol:
+        named = [name for name in SOURCES if getattr(self, name)]
+        if len(named) != 1:
+            given = " and ".join(named) or "none"
+            raise ValueError(f"a protocol names one of {', '.join(SOURCES)}; this names {given}")
+        for field, sources in _ONLY_FOR.items():
+            if getattr(self, field) and named[0] not in sources:
+                raise ValueError(f"{field!r} is for {' or '.join(sources)}, not for {named[0]}")
+        return self
+
+
+_NOT_ASKED = {"slow", "as_run", "timeout_s"}
+"""Fields of a protocol that change no number."""
+
+_ONLY_FOR = {
+    "seed": ("table",),
+    "result": ("command",),
+    "inputs": ("function", "command"),
+    "timeout_s": ("function", "command"),
+    "settings": ("experiment", "function", "command"),
+    "seeds": ("experiment", "function", "command"),
+    "slow": ("experiment", "function", "command"),
+    "as_run": ("experiment",),
+}
+"""Field of a protocol to the sources that it makes sense with."""
 
 
 class Claim(BaseModel):
@@ -158,8 +227,9 @@ class Claim(BaseModel):
         variant_of: Id of the claim whose statement this one judges once more under another
             protocol, such as the settings that were run where others were documented.
         protocol: Name of the protocol that decides it; none for a claim that nothing here can.
-        metric: Name and arguments of the metric, such as ``{name = "final_mse", activation =
-            "relu"}``.
+        metric: Of an experiment, name and arguments, such as ``{name = "final_mse", activation =
+            "relu"}``; of any other source a column, such as ``{column = "test_acc", where =
+            {method = "ours"}}``, as ``actbench.runs.columns`` reads it.
         published: The study's value, where it gives one.
         relation: What must hold for the claim as stated.
         direction: The weaker statement of ordering or sign, where the claim has one.
@@ -167,14 +237,15 @@ class Claim(BaseModel):
             ``every`` for at least ``share`` of all seeds, ``mean`` for what is pooled over
             networks, of which the metric gives one pseudo-value per network.
         share: Of all seeds, for ``every``.
-        expected: The verdict that is pinned.
+        expected: The verdict that is pinned; without one the claim is exploratory: its verdict is
+            told, and none is wrong.
         because: Why that verdict is expected; for ``not_testable``, why nothing here can decide.
     """
 
     model_config = _FROZEN
 
     id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
-    source: str = Field(min_length=1)
+    source: str = Field(default="", min_length=1)
     statement: str = Field(min_length=1)
     ours: _Flag = False
     variant_of: str | None = None
@@ -185,8 +256,8 @@ class Claim(BaseModel):
     direction: Relation | None = None
     quantifier: Literal["exact", "median", "every", "mean"] = "median"
     share: _Number = Field(default=0.95, gt=0, lt=1)
-    expected: Verdict
-    because: str = Field(min_length=1)
+    expected: Verdict | None = None
+    because: str = Field(default="", min_length=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -201,8 +272,10 @@ class Claim(BaseModel):
         if self.expected is Verdict.NOT_TESTABLE:
             if self.protocol or self.relation or self.metric:
                 raise ValueError("a claim that is not_testable has no protocol, metric or relation")
-        elif not (self.protocol and self.relation and self.metric.get("name")):
-            raise ValueError("a testable claim needs a protocol, a metric with a name, a relation")
+            if not self.because:
+                raise ValueError("a claim that is not_testable says why, in 'because'")
+        elif not (self.protocol and self.relation):
+            raise ValueError("a testable claim needs a protocol, a metric and a relation")
         for relation in (self.relation, self.direction):
             if relation is not None and relation.value is None:
                 raise ValueError("a relation needs a value, its own or the published one")
@@ -241,6 +314,7 @@ class ClaimsFile(BaseModel):
 
     Args:
         study: What the claims are about.
+        alpha: Error level of the whole file.
         protocol: Protocols by name.
         claim: The claims, in the order in which to report them.
     """
@@ -248,6 +322,7 @@ class ClaimsFile(BaseModel):
     model_config = _FROZEN
 
     study: str = Field(min_length=1)
+    alpha: _Number = Field(default=0.01, gt=0, lt=1)
     protocol: dict[str, Protocol]
     claim: tuple[Claim, ...] = Field(min_length=1)
 
@@ -306,15 +381,34 @@ class ClaimsFile(BaseModel):
                 del relation["reason"]
         protocol = self.protocol[claim.protocol] if claim.protocol else None
         how = {"experiment", "settings", "seeds"}
-        asked["protocol"] = protocol and protocol.model_dump(mode="json", include=how)
+        asked["protocol"] = protocol and {
+            **protocol.model_dump(mode="json", include=how),
+            **protocol.model_dump(mode="json", exclude=how | _NOT_ASKED, exclude_defaults=True),
+        }
         content = json.dumps(asked, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
-    @property
-    def alpha(self) -> float:
-        """Error level of one claim, so that all that have a sampling error stay below 1 %."""
-        sampled = [c for c in self.claim if c.relation is not None and c.quantifier != "exact"]
-        return 0.01 / max(1, len(sampled))
+    def level(self, claim: Claim) -> float:
+        """Share out the file's error level, so that all pinned claims together stay within it.
+
+        Args:
+            claim: One of them.
+
+        Returns:
+            The error level of one claim: an equal part of the file's for each pinned claim that has
+            a sampling error, and all of it for an exploratory claim, which pins nothing.
+        """
+        return self.alpha if claim.expected is None else float(self.level_of_each)
+
+    @functools.cached_property
+    def level_of_each(self) -> float:
+        """Error level of each pinned claim that has a sampling error."""
+        sampled = [
+            c
+            for c in self.claim
+            if c.relation is not None and c.quantifier != "exact" and c.expected is not None
+        ]
+        return self.alpha / max(1, len(sampled))
 
     def get(self, claim_id: str) -> Claim:
         """Look up a claim by its id.

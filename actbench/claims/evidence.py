@@ -81,7 +81,7 @@ def check_settings(claims: ClaimsFile) -> None:
 
 def _require_seeds(claims: ClaimsFile, claim: Claim, seeds: int | None) -> None:
     """Refuse a number of seeds, fixed in the file, on which the expected verdict can't rest."""
-    needed = seeds_needed(claim, claims.alpha)
+    needed = seeds_needed(claim, claims.level(claim))
     undecided = claim.expected is Verdict.INCONCLUSIVE
     if seeds is not None and seeds < needed and not undecided:
         raise ActbenchError(
@@ -158,16 +158,16 @@ def judge_one(
 ) -> Judgment:
     """Judge one claim; arguments and errors as of ``judge_all``."""
     if claim.protocol is None:
-        return judge(claim, None, claims.alpha)
+        return judge(claim, None, claims.level(claim))
     dataset = dataset_of(claim.protocol)
     if dataset is not None:
         try:
-            return judge(claim, dataset, claims.alpha)
+            return judge(claim, dataset, claims.level(claim))
         except ActbenchError as error:
             file = f"{claims.path}: " if claims.path else ""
             raise ActbenchError(f"{file}claim {claim.id!r}, field 'metric': {error}") from error
     stored = measured.load(claim.protocol, claims.measured_folder)
-    return judge_values(claim, stored.values(claim.metric), claims.alpha)
+    return judge_values(claim, stored.values(claim.metric), claims.level(claim))
 
 
 def stored_dataset(folder: Path, name: str, protocol: Protocol) -> xr.Dataset:

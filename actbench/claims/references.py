@@ -64,6 +64,8 @@ def _known_activations() -> tuple[str, ...]:
 
 
 def _of_protocol(protocol: Protocol) -> Iterator[str]:
+    if not protocol.experiment:
+        return
     known = (*experiments.EXPERIMENTS, *experiments.FURTHER)
     if protocol.experiment not in known:
         yield (
@@ -96,6 +98,8 @@ def _shared_files(file: ClaimsFile) -> Iterator[str]:
     """Protocols at an experiment's defaults share its file, so there can be one of each."""
     plain: dict[str, str] = {}
     for name, protocol in file.protocol.items():
+        if not protocol.experiment:
+            continue
         if not protocol.settings and plain.setdefault(protocol.experiment, name) != name:
             yield (
                 f"protocol {name!r}, field 'experiment': {plain[protocol.experiment]!r} is "
@@ -121,12 +125,22 @@ def _variant_problem(file: ClaimsFile, claim: Claim) -> str | None:
 def _of_claim(claim: Claim, protocols: Mapping[str, Protocol]) -> Iterator[str]:
     if claim.protocol is None:
         return
-    name = str(claim.metric["name"])
     if claim.protocol not in protocols:
         yield (
             f"field 'protocol': {claim.protocol!r} is not one of {sorted(protocols)}. Add a table "
             f"[protocol.{claim.protocol}], or name one that is there"
         )
+        return
+    experiment = protocols[claim.protocol].experiment
+    if not experiment:
+        return
+    if "name" not in claim.metric:
+        yield (
+            f"field 'metric': {experiment} needs a metric with a name; 'actbench verify "
+            "--metrics' lists what there is"
+        )
+        return
+    name = str(claim.metric["name"])
     if name not in metrics.METRICS:
         near = get_close_matches(name, metrics.METRICS, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]!r}? " if near else ""
@@ -136,8 +150,7 @@ def _of_claim(claim: Claim, protocols: Mapping[str, Protocol]) -> Iterator[str]:
         )
         return
     yield from _of_arguments(name, claim.metric)
-    if claim.protocol in protocols:
-        yield from _of_experiment(name, protocols[claim.protocol].experiment)
+    yield from _of_experiment(name, experiment)
 
 
 def _of_arguments(name: str, metric: Mapping[str, Any]) -> Iterator[str]:

@@ -78,7 +78,7 @@ def gather(
     owned = {name for figures in FIGURES.values() for name in figures} | {_CONTRAST}
     return Content(
         study=claims.study,
-        alpha=claims.alpha,
+        alpha=claims.level_of_each,
         entries=entries,
         statements=tuple(statements(claims, judgments)),
         changed=tuple(e for e in entries if e.id in flipped),

@@ -78,7 +78,7 @@ def _found(judgment: Judgment, claims: ClaimsFile, evidence: str) -> list[str]:
         interval = f"{judgment.interval[0]:.6g} to {judgment.interval[1]:.6g}"
     return [
         f"  found      {judgment.sentence} ({evidence})",
-        f"  interval   {interval}, error level {claims.alpha:.2g}",
+        f"  interval   {interval}, error level {claims.level(judgment.claim):.2g}",
         f"  margin     {margin(judgment) or 'none'} to the bound",
         f"  seeds      {judgment.seeds}; the wording needs {judgment.seeds_needed}",
         f"  to flip    {judgment.to_flip}",
