@@ -8,14 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import xarray as xr
-
 from actbench import checkpoints, datasets, environment
 from actbench.errors import ActbenchError, OtherSchemaError
 from actbench.experiments import Experiment
 from actbench.files import prepare_folder, write_atomic, write_json
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
     from actbench.parallel import Progress

@@ -6,20 +6,16 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actbench import claims, console, report, terminal
+from actbench import claims, console, terminal
 from actbench.claims import evidence, ledger
 from actbench.errors import ActbenchError, unknown_name
 from actbench.experiments import EXPERIMENTS, Experiment
 from actbench.experiments import get as get_experiment
 from actbench.files import write_atomic
-from actbench.findings.sine_regression import (
-    against_published,
-    other_than_stated,
-    protocol_of_run,
-)
 from actbench.results import Outcome, fulfil, is_there
 from actbench.stopwatch import duration
 
@@ -28,6 +24,7 @@ if TYPE_CHECKING:
 
     from actbench.claims import ClaimsFile
     from actbench.claims.verdicts import Judgment
+    from actbench.runs.sources import Sources
 
 
 _OPTIONS = {
@@ -102,7 +99,7 @@ def jobs_of(file: ClaimsFile, seeds: int, device: str, threads: int | None) -> l
         One job per protocol: a file has none that no claim names.
     """
     jobs = []
-    for name, protocol in file.protocol.items():
+    for name, protocol in evidence.experiments_of(file):
         config = evidence.config_for(protocol, seeds, device, threads)
         variant = evidence.file_name(name, protocol) if protocol.settings else None
         jobs.append(Job(get_experiment(protocol.experiment), config, variant))
@@ -225,7 +222,22 @@ class Session:
                 )
             self._show(job, outcome)
 
+    def collect(self, sources: Sources) -> None:
+        """Run the functions and commands of a claims file, showing progress.
+
+        Args:
+            sources: Of that file.
+        """
+        bar = terminal.screen(stderr=True, quiet=self.quiet)
+        sources.collect(partial(console.progress_bar, bar))
+
     def _show(self, job: Job, outcome: Outcome) -> None:
+        from actbench.findings.sine_regression import (
+            against_published,
+            other_than_stated,
+            protocol_of_run,
+        )
+
         screen = self._console
         final = outcome.dataset.get("final_mse")
         # A grid over depths or targets has too many cells for a table; its figures show them.
@@ -311,5 +323,7 @@ class Session:
         Raises:
             ActbenchError: The folder holds no results, or can't be written.
         """
+        from actbench import report  # loads matplotlib
+
         written = report.write(self.out, claims.published(), judgments, results)
         self._console.print(console.written_files(written), soft_wrap=True)

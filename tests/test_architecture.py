@@ -36,7 +36,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ),
     ("kernels", "datasets", "sweeps.grids", "own"),
     ("claims.claim", "networks", "metrics", "checkpoints", "sweeps.grid_files", "sweeps.stores"),
-    ("claims.references", "claims.coordinates", "stacks"),
+    ("claims.references", "claims.coordinates", "stacks", "runs"),
     ("training", "claims.shape"),
     ("claims",),
     (
@@ -98,7 +98,7 @@ TORCH_HALF = {
 PACKAGES = {"card", "cli", "drift", "figures", "findings", "history", "metrics", "own", "releases"}
 PACKAGES |= {"claims.ledger", "claims.measured", "claims.robustness", "pytest_plugin", "records"}
 PACKAGES |= {"records.fingerprints", "recover", "report", "sweeps.clusters", "sweeps.stores"}
-PACKAGES |= {"theory", "training"}
+PACKAGES |= {"runs", "theory", "training"}
 """Packages whose modules may import one another."""
 MEETING = {
     "own.battery",

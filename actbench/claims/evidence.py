@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +14,7 @@ from actbench.claims.claim import Claim, ClaimsFile, Protocol, Verdict
 from actbench.claims.verdicts import Judgment, judge, judge_values, seeds_needed
 from actbench.errors import ActbenchError
 from actbench.experiments import get as get_experiment
+from actbench.runs.sources import Sources
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,10 +59,15 @@ def _toml(value: Any) -> str:
     return str(list(value) if isinstance(value, tuple) else value)
 
 
+def experiments_of(claims: ClaimsFile) -> list[tuple[str, Protocol]]:
+    """List the protocols of a file that an experiment decides, with their names."""
+    return [(name, protocol) for name, protocol in claims.protocol.items() if protocol.experiment]
+
+
 def check_settings(claims: ClaimsFile) -> None:
     """Build every protocol's configuration, so that a mistake is told before anything runs.
 
-    Loads torch.
+    Loads torch where a protocol names an experiment.
 
     Args:
         claims: The file.
@@ -72,17 +79,18 @@ def check_settings(claims: ClaimsFile) -> None:
     """
     configs = _checked_configs(claims)
     for claim in claims.claim:
-        if claim.protocol is not None:
+        if claim.protocol in configs:
             experiment = claims.protocol[claim.protocol].experiment
             for problem in coordinates.problems(claim.metric, experiment, configs[claim.protocol]):
                 raise ActbenchError(f"{claims.path}: claim {claim.id!r}, field 'metric': {problem}")
+        if claim.protocol is not None:
             _require_seeds(claims, claim, claims.protocol[claim.protocol].seeds)
 
 
 def _require_seeds(claims: ClaimsFile, claim: Claim, seeds: int | None) -> None:
     """Refuse a number of seeds, fixed in the file, on which the expected verdict can't rest."""
     needed = seeds_needed(claim, claims.level(claim))
-    undecided = claim.expected is Verdict.INCONCLUSIVE
+    undecided = claim.expected in (None, Verdict.INCONCLUSIVE)
     if seeds is not None and seeds < needed and not undecided:
         raise ActbenchError(
             f"{claims.path}: claim {claim.id!r} needs {needed} seeds for {str(claim.expected)!r} "
@@ -94,7 +102,7 @@ def _require_seeds(claims: ClaimsFile, claim: Claim, seeds: int | None) -> None:
 
 def _checked_configs(claims: ClaimsFile) -> dict[str, Any]:
     configs = {}
-    for name, protocol in claims.protocol.items():
+    for name, protocol in experiments_of(claims):
         try:
             configs[name] = config_for(protocol, 1, "cpu")
         except ActbenchError as error:
@@ -132,42 +140,53 @@ def judge_all(
     claims: ClaimsFile,
     dataset_of: Callable[[str], xr.Dataset | None],
     chosen: Iterable[Claim] | None = None,
+    sources: Sources | None = None,
 ) -> list[Judgment]:
-    """Judge claims, each from its protocol's dataset or, where there is none, what is stored.
+    """Judge claims, each from its protocol's numbers or, where there are none, what is stored.
 
     Args:
         claims: The file, which fixes the error level.
-        dataset_of: Returns a protocol's dataset by name; ``None`` sends its claims to the values
-            stored in ``baselines/measured``.
+        dataset_of: Returns an experiment's dataset by its protocol's name; ``None`` sends its
+            claims to the values stored in ``baselines/measured``.
         chosen: Claims to judge; all by default.
+        sources: Numbers of the protocols that are no experiment's; by default what tables hold.
 
     Returns:
         One judgment per claim, in order.
 
     Raises:
-        ActbenchError: A claim has neither a dataset nor stored values.
+        ActbenchError: A claim has neither numbers nor stored values.
     """
+    sources = sources or Sources(claims)
     return [
-        judge_one(claims, claim, dataset_of)
+        judge_one(claims, claim, dataset_of, sources)
         for claim in (claims.claim if chosen is None else chosen)
     ]
 
 
 def judge_one(
-    claims: ClaimsFile, claim: Claim, dataset_of: Callable[[str], xr.Dataset | None]
+    claims: ClaimsFile,
+    claim: Claim,
+    dataset_of: Callable[[str], xr.Dataset | None],
+    sources: Sources | None = None,
 ) -> Judgment:
     """Judge one claim; arguments and errors as of ``judge_all``."""
+    level = claims.level(claim)
     if claim.protocol is None:
-        return judge(claim, None, claims.level(claim))
+        return judge(claim, None, level)
+    protocol = claims.protocol[claim.protocol]
+    if not protocol.experiment:
+        judgment = judge_values(claim, (sources or Sources(claims)).values(claim), level)
+        return dataclasses.replace(judgment, runs_given=bool(protocol.table))
     dataset = dataset_of(claim.protocol)
     if dataset is not None:
         try:
-            return judge(claim, dataset, claims.level(claim))
+            return judge(claim, dataset, level)
         except ActbenchError as error:
             file = f"{claims.path}: " if claims.path else ""
             raise ActbenchError(f"{file}claim {claim.id!r}, field 'metric': {error}") from error
     stored = measured.load(claim.protocol, claims.measured_folder)
-    return judge_values(claim, stored.values(claim.metric), claims.level(claim))
+    return judge_values(claim, stored.values(claim.metric), level)
 
 
 def stored_dataset(folder: Path, name: str, protocol: Protocol) -> xr.Dataset:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
-from actbench import metrics
 from actbench.claims.claim import Claim, Relation, Verdict
 from actbench.errors import ActbenchError
 from actbench.statistics import (
@@ -23,6 +21,9 @@ from actbench.statistics import (
     seeds_for_median,
     seeds_for_proportion,
 )
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _ROUNDING = 1e-9
 _CENTERS: Mapping[str, Callable[[NDArray[np.float64]], np.floating[Any]]] = {
@@ -48,6 +49,8 @@ class Judgment:
         seeds_needed: How many the expected verdict needs at least, by the claim's wording.
         sentence: What was found, in words.
         to_flip: What would change the verdict, in words.
+        runs_given: Whether the runs are those of a table, so that no more can be asked for.
+        values: What was judged, one number per run; ``None`` where nothing was measured.
     """
 
     claim: Claim
@@ -59,18 +62,26 @@ class Judgment:
     seeds_needed: int = 0
     sentence: str = ""
     to_flip: str = ""
+    runs_given: bool = False
+    values: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
 
     @property
     def as_expected(self) -> bool:
-        """Whether the verdict is the one that the claim pins."""
-        return self.verdict is self.claim.expected
+        """Whether the verdict is the one that the claim pins, if it pins one."""
+        return self.claim.expected in (None, self.verdict)
+
+    @property
+    def lacks_runs(self) -> bool:
+        """Whether it is undecided because fewer runs were asked for than its wording needs."""
+        few = self.verdict is Verdict.INCONCLUSIVE and self.seeds < self.seeds_needed
+        return few and not self.runs_given
 
     def row(self) -> dict[str, Any]:
         """Return the judgment as JSON-ready names and values."""
         return {
             "id": self.claim.id,
             "verdict": str(self.verdict),
-            "expected": str(self.claim.expected),
+            "expected": self.claim.expected and str(self.claim.expected),
             "published": self.claim.published,
             "measured": self.measured,
             "interval": None if self.interval is None else list(self.interval),
@@ -98,6 +109,8 @@ def judge(claim: Claim, dataset: xr.Dataset | None, alpha: float) -> Judgment:
         The verdict and its evidence. Too few seeds for the claim's wording, or an interval across
         the bound, is ``inconclusive``, never a pass.
     """
+    from actbench import metrics  # loads xarray
+
     if claim.relation is None or dataset is None:
         return Judgment(claim, Verdict.NOT_TESTABLE, sentence=claim.because)
     return judge_values(claim, metrics.measure(claim.metric, dataset), alpha)
@@ -144,6 +157,7 @@ def judge_values(claim: Claim, values: NDArray[np.float64], alpha: float) -> Jud
         seeds_needed=needed,
         sentence=_sentence(claim, values, measured, interval),
         to_flip=_to_flip(verdict, len(values), needed, decisive),
+        values=values,
     )
 
 

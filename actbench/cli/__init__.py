@@ -16,6 +16,7 @@ from actbench.cli import (
     drifting,
     history,
     installing,
+    judging,
     reading,
     recovering,
     studying,
@@ -91,6 +92,7 @@ def _add(command: Callable[..., None], panel: str, name: str | None = None) -> N
 _add(studying.reproduce, _STUDY)
 _add(studying.run, _STUDY)
 _add(studying.robustness, _STUDY)
+_add(judging.judge, _OWN)
 _add(verifying.verify, _OWN)
 _add(recovering.recover, _OWN)
 _add(trying.try_, _OWN, "try")

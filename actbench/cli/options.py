@@ -28,6 +28,10 @@ DryRun = Annotated[
     bool, typer.Option(help="Say what would run and how long it takes; run nothing.")
 ]
 Overwrite = Annotated[bool, typer.Option(help="Replace results of other settings in the folder.")]
+AllowCode = Annotated[
+    bool,
+    typer.Option("--allow-code", help="Let functions and commands that the file names run."),
+]
 
 
 @contextmanager

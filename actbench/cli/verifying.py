@@ -10,6 +10,7 @@ import typer
 from actbench import terminal
 from actbench.cli.options import (
     EXIT_CHANGED,
+    AllowCode,
     Device,
     DryRun,
     Overwrite,
@@ -18,7 +19,7 @@ from actbench.cli.options import (
     Threads,
     interruptible,
 )
-from actbench.errors import ActbenchError, require_positive_int
+from actbench.errors import ActbenchError, require_positive_int, unknown_name
 
 
 def verify(
@@ -44,16 +45,25 @@ def verify(
         bool,
         typer.Option("--metrics", help="Print every metric with its arguments, by experiment."),
     ] = False,
+    allow_code: AllowCode = False,
+    workers: Annotated[int, typer.Option(help="Runs of functions and commands side by side.")] = 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Run functions and commands anew, kept or not.")
+    ] = False,
+    form: Annotated[
+        str, typer.Option("--format", help="table, markdown, json, csv or latex.")
+    ] = "table",
     quiet: Quiet = False,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Judge a file of claims of your own: run what its protocols need, then print the ledger.
+    """Judge a file of claims of your own, then print the ledger.
 
-    A claims file is data: nothing in it is ever executed. It names experiments, settings and
-    metrics that actbench has, and says where a measured value must lie. Finished results in --out
-    are reused. Writes ledger.json and ledger.md there; exits with 1 if a verdict is not the
-    expected one. docs/own_study.md shows how to write a file.
+    A claims file is data. Its numbers come from a table of results that exist, from an experiment
+    of actbench, or from code that it names: a function or a command, run once per seed, and only
+    with --allow-code. Finished runs are kept and reused. Writes ledger.json and ledger.md to --out;
+    exits with 1 if a verdict is not the expected one. docs/own_study.md shows how to write a file,
+    and 'actbench init runs.csv' writes one to start from.
 
     Example: actbench verify claims.toml --out mine
     """
@@ -67,25 +77,30 @@ def verify(
                 "docs/own_study.md shows how to write one"
             )
         require_positive_int("--seeds", seeds)
+        require_positive_int("--workers", workers)
         from actbench.claims import evidence, ledger, load
+        from actbench.runs.sources import Sources
         from actbench.session import Session, jobs_of
 
+        if form not in ledger.EXPORTS:
+            raise unknown_name("format", form, ledger.EXPORTS)
         claims = load(file)
         evidence.check_settings(claims)
-        session = Session(out or Path("results") / file.stem, quiet, overwrite)
+        session = Session(out or Path("results") / file.stem, quiet or form != "table", overwrite)
         jobs = jobs_of(claims, seeds, device, threads)
         if dry_run:
             session.estimate(jobs)
             return
+        sources = Sources(claims, allow_code=allow_code, seeds=seeds, workers=workers, fresh=fresh)
+        session.collect(sources)
         session.execute(jobs)
-        judgments = ledger.from_results(claims, session.out)
+        judgments = ledger.from_results(claims, session.out, sources=sources)
         changed = session.show_ledger(judgments, claims)
-        undecided = ledger.lacking_seeds(judgments)
-        if undecided:
-            most = max(judgment.seeds_needed for judgment in undecided)
-            shown = ", ".join(f"{j.claim.id} needs {j.seeds_needed}" for j in undecided)
-            terminal.screen(quiet=quiet).print(f"Undecided: {shown}. Give --seeds {most}")
-    if changed or undecided:
+        for sentence in sources.notes:
+            terminal.say(f"Note: {sentence}", err=True)
+        if form != "table":
+            terminal.say(ledger.export(judgments, form, claims), end="")
+    if changed:
         raise typer.Exit(EXIT_CHANGED)
 
 

@@ -76,7 +76,7 @@ def marks_of(claim: Claim) -> list[pytest.MarkDecorator]:
 
     if claim.expected is Verdict.NOT_TESTABLE:
         return [pytest.mark.skip(reason=f"not testable: {claim.because}")]
-    if claim.expected is Verdict.REPRODUCED:
+    if claim.expected in (None, Verdict.REPRODUCED):
         return []
     # The summary puts what was judged in place of this reason.
     return [pytest.mark.xfail(raises=NotReproduced, strict=True, reason=claim.because)]

@@ -1,7 +1,14 @@
 """The ledger: every claim with its verdict, as table, Markdown, JSON, or one claim in full."""
 
 from actbench.claims.ledger.details import in_full
-from actbench.claims.ledger.documents import LEGEND, STUDY_LEGEND, as_json, markdown
+from actbench.claims.ledger.documents import (
+    EXPORTS,
+    LEGEND,
+    STUDY_LEGEND,
+    as_json,
+    export,
+    markdown,
+)
 from actbench.claims.ledger.judging import (
     Results,
     changed,
@@ -14,6 +21,7 @@ from actbench.claims.ledger.tables import table
 from actbench.claims.ledger.wording import elsewhere, margin, rule
 
 __all__ = [
+    "EXPORTS",
     "FORMATS",
     "LEGEND",
     "STUDY_LEGEND",
@@ -22,6 +30,7 @@ __all__ = [
     "changed",
     "counts",
     "elsewhere",
+    "export",
     "from_results",
     "in_full",
     "lacking_seeds",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from actbench import metrics
 from actbench.claims import measured
 from actbench.claims.claim import ClaimsFile
-from actbench.claims.ledger.wording import elsewhere, margin
+from actbench.claims.ledger.wording import elsewhere, margin, measures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,11 +58,11 @@ def in_full(
 
 def _asked(claim: Claim, relation: Relation, protocol: Protocol) -> list[str]:
     arguments = ", ".join(f"{k}={v}" for k, v in claim.metric.items() if k != "name")
-    name = str(claim.metric["name"])
+    metric = f"{claim.metric['name']}({arguments}): " if "name" in claim.metric else ""
     low, high = relation.bounds
     lines = [
         f"  protocol   {claim.protocol}: {protocol.experiment}, {_settings(protocol)}",
-        f"  metric     {name}({arguments}): {metrics.definition(name)}",
+        f"  metric     {metric}{measures(claim)}",
         f"  holds if   {claim.quantifier} in [{low:.6g}, {high:.6g}]: {relation.reason}",
     ]
     if claim.direction is not None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from actbench.claims.claim import ClaimsFile
     from actbench.claims.verdicts import Judgment
 
+EXPORTS = ("table", "markdown", "json", "csv", "latex")
+
 LEGEND = (
     "reproduced: it holds as stated. direction_only: a weaker form of it holds (an ordering, a "
     "sign, a looser bound). not_reproduced: neither. inconclusive: too few seeds. not_testable: no "
@@ -60,7 +62,7 @@ def markdown(
         lines += ["Claims marked *Ours* the study does not state: they explain it.", ""]
     lines += [f"- {line}" for line in legend]
     for source in dict.fromkeys(j.claim.source for j in judgments):
-        lines += ["", f"## {source[0].upper()}{source[1:]}", ""]
+        lines += ["", f"## {source[:1].upper()}{source[1:]}" if source else "", ""]
         lines += [
             "| claim | what it says | verdict | found | holds if | why | in other settings |",
             "|---|---|---|---|---|---|---|",
@@ -82,6 +84,34 @@ def _says(judgment: Judgment) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+def export(judgments: Sequence[Judgment], form: str, claims: ClaimsFile) -> str:
+    """Write the ledger for another program.
+
+    Args:
+        judgments: What was judged.
+        form: One of ``EXPORTS``, without the table of the terminal.
+        claims: Where they stand.
+
+    Returns:
+        The text, with a line break at its end.
+    """
+    if form == "markdown":
+        return markdown(judgments, {}, LEGEND, claims)
+    if form == "json":
+        return f"{as_json(judgments, {})}\n"
+    import pandas as pd
+
+    rows = [{**j.row(), "low": None, "high": None} for j in judgments]
+    for row in rows:
+        low, high = row.pop("interval") or (None, None)
+        row.update(low=low, high=high)
+    frame = pd.DataFrame(rows)
+    if form == "csv":
+        return str(frame.to_csv(index=False, lineterminator="\n"))
+    shown = frame[["id", "published", "measured", "low", "high", "seeds", "verdict"]]
+    return str(shown.to_latex(index=False, escape=True, float_format="%.4g", na_rep=""))
 
 
 def as_json(judgments: Sequence[Judgment], sentences: Mapping[str, str]) -> str:

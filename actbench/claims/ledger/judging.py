@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actbench import datasets
 from actbench.claims import measured
-from actbench.claims.claim import ClaimsFile, Verdict
+from actbench.claims.claim import ClaimsFile
 from actbench.claims.evidence import file_name, judge_all, other_settings, stored_dataset
 from actbench.claims.statements import counted
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from actbench.claims.claim import Claim, Protocol
     from actbench.claims.verdicts import Judgment
+    from actbench.runs.sources import Sources
 
 
 class Results:
@@ -53,7 +54,11 @@ class Results:
 
     def holds(self, protocol: str | None) -> bool:
         """Tell whether the folder has the dataset of a protocol, at its settings."""
-        if protocol is None or not self._path(protocol).exists():
+        if protocol is None:
+            return False
+        if not self._claims.protocol[protocol].experiment:
+            return True
+        if not self._path(protocol).exists():
             return False
         # Without stored measurements its claims were judged from the file, or not at all.
         return not self._stored(protocol) or self.dataset(protocol) is not None
@@ -85,10 +90,13 @@ class Results:
 
 
 def from_results(
-    claims: ClaimsFile, out: Path, chosen: Iterable[Claim] | None = None
+    claims: ClaimsFile,
+    out: Path,
+    chosen: Iterable[Claim] | None = None,
+    sources: Sources | None = None,
 ) -> list[Judgment]:
-    """Judge claims from a folder of results; arguments and errors as of ``Results``."""
-    return Results(claims, out).judge(chosen)
+    """Judge claims from a folder of results; arguments and errors as of ``judge_all``."""
+    return judge_all(claims, Results(claims, out).dataset, chosen, sources)
 
 
 def changed(judgments: Sequence[Judgment]) -> list[Judgment]:
@@ -100,7 +108,7 @@ def changed(judgments: Sequence[Judgment]) -> list[Judgment]:
     Returns:
         Those; without claims that are undecided because fewer seeds were run than they need.
     """
-    return [j for j in judgments if not j.as_expected and not _lacks_seeds(j)]
+    return [j for j in judgments if not j.as_expected and not j.lacks_runs]
 
 
 def lacking_seeds(judgments: Sequence[Judgment]) -> list[Judgment]:
@@ -112,11 +120,7 @@ def lacking_seeds(judgments: Sequence[Judgment]) -> list[Judgment]:
     Returns:
         Those; without claims that are expected to be undecided.
     """
-    return [j for j in judgments if not j.as_expected and _lacks_seeds(j)]
-
-
-def _lacks_seeds(judgment: Judgment) -> bool:
-    return judgment.verdict is Verdict.INCONCLUSIVE and judgment.seeds < judgment.seeds_needed
+    return [j for j in judgments if not j.as_expected and j.lacks_runs]
 
 
 def counts(judgments: Sequence[Judgment], claims: ClaimsFile | None = None) -> str:

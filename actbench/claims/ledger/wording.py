@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from actbench import metrics
 from actbench.claims import robustness
 from actbench.claims.claim import ClaimsFile, Relation
 from actbench.claims.robustness_sentence import sentence
@@ -37,6 +36,17 @@ def margin(judgment: Judgment) -> str:
     return f"{judgment.margin:.3g} tol." if kind == "equals" else f"factor {judgment.margin:.3g}"
 
 
+def measures(claim: Claim) -> str:
+    """Say what number a claim is about, in words."""
+    if "name" in claim.metric:
+        from actbench import metrics  # loads xarray
+
+        return metrics.definition(str(claim.metric["name"]))
+    from actbench.runs import columns
+
+    return str(columns.parse(claim.metric))
+
+
 def rule(claim: Claim) -> str:
     """Say what is measured for a claim, and where it must lie.
 
@@ -51,7 +61,7 @@ def rule(claim: Claim) -> str:
         return ""
     every = f"{claim.share:.0%} of all seeds "
     of = {"exact": "", "median": "median ", "mean": "mean ", "every": every}
-    text = metrics.definition(str(claim.metric["name"])).removesuffix(".")
+    text = measures(claim).removesuffix(".")
     text = f"{text}: {of[claim.quantifier]}{_where(claim.relation)}"
     if claim.direction is not None:
         text += f"; direction only if {_where(claim.direction)}"

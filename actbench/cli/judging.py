@@ -1,0 +1,159 @@
+"""The command that judges one claim on a table, without a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from actbench import terminal
+from actbench.cli.options import EXIT_CHANGED, interruptible
+from actbench.errors import ActbenchError, unknown_name
+
+if TYPE_CHECKING:
+    from actbench.claims import ClaimsFile
+    from actbench.claims.verdicts import Judgment
+
+_FORMATS = ("text", "json")
+_QUANTIFIERS = ("median", "every", "mean", "exact")
+
+Where = Annotated[
+    list[str] | None,
+    typer.Option(help="Only rows with this value, COLUMN=VALUE; may be repeated."),
+]
+Number = float | None
+
+
+def judge(  # every option is one part of a claim
+    tables: Annotated[
+        list[str], typer.Argument(help="CSV, JSON lines, Parquet or NetCDF, a row per run.")
+    ],
+    column: Annotated[str, typer.Option("--column", "-c", help="The number that is judged.")],
+    above: Annotated[Number, typer.Option(help="It lies at or above this.")] = None,
+    below: Annotated[Number, typer.Option(help="It lies at or below this.")] = None,
+    equals: Annotated[Number, typer.Option(help="It is this, within --tolerance.")] = None,
+    tolerance: Annotated[Number, typer.Option(help="How far off still counts as equal.")] = None,
+    where: Where = None,
+    seed: Annotated[
+        str,
+        typer.Option(
+            help="What names a run: a column, 'row', 'path: REGEX' or 'columns: REGEX'.",
+            show_default="the column seed",
+        ),
+    ] = "",
+    last: Annotated[str, typer.Option(help="Of each run the row where this is largest.")] = "",
+    best: Annotated[str, typer.Option(help="Of each run the row where this is best.")] = "",
+    mode: Annotated[str | None, typer.Option(help="Which is best, max or min.")] = None,
+    minus: Annotated[
+        str | None, typer.Option(help="Subtract this column, or rows, COLUMN=VALUE, run by run.")
+    ] = None,
+    over: Annotated[
+        str | None, typer.Option(help="Divide by this column, or rows, COLUMN=VALUE, run by run.")
+    ] = None,
+    quantifier: Annotated[
+        str, typer.Option(help="median, every (95 % of all runs), mean or exact.")
+    ] = "median",
+    alpha: Annotated[float, typer.Option(help="Largest probability of a wrong verdict.")] = 0.01,
+    form: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+) -> None:
+    """Judge one claim on a table of results: does it hold, over all runs and not just on average?
+
+    Exits with 1 unless it is reproduced. For several claims, or to keep them, write a file, which
+    actbench init TABLE begins.
+
+    Example: actbench judge runs.csv --column test_acc --above 0.92 --where method=ours
+
+    Paired on the seed: actbench judge runs.csv -c test_acc --where method=ours
+    --minus method=base --above 0
+    """
+    from actbench.claims import Verdict, evidence, ledger
+
+    with interruptible():
+        if form not in _FORMATS:
+            raise unknown_name("format", form, _FORMATS)
+        if quantifier not in _QUANTIFIERS:
+            raise unknown_name("quantifier", quantifier, _QUANTIFIERS)
+        metric: dict[str, Any] = {"column": column, "where": _cells(where or ())}
+        chosen = {"last": last, "best": best, "mode": mode}
+        metric |= {key: value for key, value in chosen.items() if value}
+        for key, given in (("minus", minus), ("over", over)):
+            if given is not None:
+                paired = {"where": _cells([given])} if "=" in given else {"column": given}
+                metric[key] = paired
+        bounds = {"above": above, "below": below, "equals": equals}
+        file = _file(tables, seed, metric, bounds, tolerance, quantifier, alpha)
+        judgment = evidence.judge_one(file, file.claim[0], lambda name: None)
+        terminal.say(ledger.as_json([judgment], {}) if form == "json" else _text(judgment))
+    if judgment.verdict is not Verdict.REPRODUCED:
+        raise typer.Exit(EXIT_CHANGED)
+
+
+def _cells(given: list[str] | tuple[str, ...]) -> dict[str, str]:
+    """Read COLUMN=VALUE."""
+    pairs = [text.partition("=") for text in given]
+    for name, sign, value in pairs:
+        if not (name and sign and value):
+            raise ActbenchError(
+                f"{name + sign + value!r} is no COLUMN=VALUE; write it as in --where method=ours"
+            )
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _file(
+    tables: list[str],
+    seed: str,
+    metric: dict[str, Any],
+    bounds: dict[str, Number],
+    tolerance: Number,
+    quantifier: str,
+    alpha: float,
+) -> ClaimsFile:
+    """The claims file that the options stand for."""
+    from pydantic import ValidationError
+
+    from actbench.claims import ClaimsFile
+    from actbench.claims.shape import first_problem
+    from actbench.runs import columns
+
+    given = {key: value for key, value in bounds.items() if value is not None}
+    if len(given) != 1:
+        raise ActbenchError(
+            f"say what must hold with one of --above, --below and --equals, not with "
+            f"{' and '.join(f'--{key}' for key in given) or 'none'}"
+        )
+    kind, value = next(iter(given.items()))
+    relation = {"kind": kind, "value": value}
+    if tolerance is not None:
+        relation["tolerance"] = tolerance
+    content = {
+        "study": Path(tables[0]).name,
+        "alpha": alpha,
+        "protocol": {"table": {"table": tables, "seed": seed}},
+        "claim": [
+            {
+                "id": "claim",
+                "statement": str(columns.parse(metric)),
+                "protocol": "table",
+                "metric": metric,
+                "relation": relation,
+                "quantifier": quantifier,
+                "expected": "reproduced",
+            }
+        ],
+    }
+    try:
+        return ClaimsFile.model_validate(content)
+    except ValidationError as error:
+        problem = first_problem(error, content).removeprefix("claim 'claim', ")
+        raise ActbenchError(problem) from error
+
+
+def _text(judgment: Judgment) -> str:
+    from actbench.claims import ledger
+
+    lines = [f"{judgment.verdict}: {ledger.rule(judgment.claim)}", judgment.sentence]
+    if margin := ledger.margin(judgment):
+        lines.append(f"margin: {margin}")
+    lines.append(f"to flip it: {judgment.to_flip}")
+    return "\n".join(lines)

@@ -1,0 +1,154 @@
+"""The numbers of a claims file's protocols that no experiment makes, each read or run once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actbench.errors import ActbenchError
+from actbench.runs import columns, tables
+
+if TYPE_CHECKING:
+    from actbench.claims.claim import Claim, ClaimsFile, Protocol
+    from actbench.parallel import Progress
+
+FOLDER = Path(".actbench") / "runs"
+"""Where runs are kept, in the claims file's folder."""
+
+FIRST_SEED = 42
+
+
+class Sources:
+    """What the protocols of a claims file give, whoever asks first.
+
+    Args:
+        claims: The file.
+        allow_code: Whether functions and commands may run.
+        seeds: How many runs of those, where a protocol does not state its own.
+        workers: How many of them side by side.
+        fresh: Whether to run anew what is kept.
+
+    Attributes:
+        notes: One sentence for each run that gave no number.
+    """
+
+    def __init__(
+        self,
+        claims: ClaimsFile,
+        *,
+        allow_code: bool = False,
+        seeds: int = 16,
+        workers: int = 1,
+        fresh: bool = False,
+    ) -> None:
+        self._claims = claims
+        self._allow_code = allow_code
+        self._seeds = seeds
+        self._workers = workers
+        self._fresh = fresh
+        self._progress: Progress | None = None
+        self._tables: dict[str, tables.Table] = {}
+        self.notes: list[str] = []
+        self.base = Path() if claims.path is None else claims.path.parent
+
+    @property
+    def code(self) -> list[tuple[str, Protocol]]:
+        """The protocols that run code, with their names."""
+        return [(name, p) for name, p in self._claims.protocol.items() if p.runs_code]
+
+    def collect(self, progress: Callable[[str, int], AbstractContextManager[Progress]]) -> None:
+        """Run every function and command, the refused ones first.
+
+        Args:
+            progress: Makes a bar of a title and a number of runs.
+
+        Raises:
+            ActbenchError: As of ``table``.
+        """
+        for name, protocol in self.code:
+            self.require_allowed(name, protocol)
+        for name, protocol in self.code:
+            with progress(name, len(self.seeds_of(protocol))) as self._progress:
+                self.table(name)
+
+    def values(self, claim: Claim) -> NDArray[np.float64]:
+        """Return a claim's numbers, one per run; NaN for a run that gave none.
+
+        Raises:
+            ActbenchError: As of ``table``, ``columns.parse`` and ``columns.values``; names the
+                claim where its metric is wrong.
+        """
+        table = self.table(str(claim.protocol))
+        try:
+            return columns.values(table, columns.parse(claim.metric))[1]
+        except ActbenchError as error:
+            raise self._of_claim(claim, error) from error
+
+    def _of_claim(self, claim: Claim, error: ActbenchError) -> ActbenchError:
+        file = f"{self._claims.path}: " if self._claims.path else ""
+        place = f"claim {claim.id!r}, field 'metric': " if self._claims.path else ""
+        return ActbenchError(f"{file}{place}{error}")
+
+    def table(self, name: str) -> tables.Table:
+        """Return the rows of a protocol: what its files hold, or a row per run.
+
+        Raises:
+            ActbenchError: It runs code and that is not allowed, a file is wrong, or nothing ran.
+        """
+        if name not in self._tables:
+            protocol = self._claims.protocol[name]
+            if protocol.runs_code:
+                self._tables[name] = self._run(name, protocol)
+            else:
+                asked: set[str] = set().union(*(m.columns for m in self._metrics(name)))
+                self._tables[name] = tables.read(protocol.table, self.base, protocol.seed, asked)
+        return self._tables[name]
+
+    def _metrics(self, name: str) -> Iterator[columns.Column]:
+        for claim in self._claims.claim:
+            if claim.protocol == name:
+                try:
+                    yield columns.parse(claim.metric)
+                except ActbenchError as error:
+                    raise self._of_claim(claim, error) from error
+
+    def _run(self, name: str, protocol: Protocol) -> tables.Table:
+        self.require_allowed(name, protocol)
+        from actbench.runs import programs
+
+        runs = programs.fulfil(
+            protocol,
+            self.seeds_of(protocol),
+            base=self.base,
+            folder=self.base / FOLDER,
+            workers=self._workers,
+            fresh=self._fresh,
+            progress=self._progress,
+        )
+        self.notes += [
+            f"{name}, seed {run.seed}: {run.outcome}, {run.message}" for run in runs if run.message
+        ]
+        return tables.from_rows(name, [run.seed for run in runs], [run.values for run in runs])
+
+    def require_allowed(self, name: str, protocol: Protocol) -> None:
+        """Refuse to run code that a file names, unless that was allowed.
+
+        Raises:
+            ActbenchError: It was not.
+        """
+        if protocol.runs_code and not self._allow_code:
+            code = f"{protocol.source} = {getattr(protocol, protocol.source)!r}"
+            file = f"{self._claims.path}: " if self._claims.path else ""
+            raise ActbenchError(
+                f"{file}protocol {name!r} runs code, {code}. If you trust it, give --allow-code "
+                "(pytest: --actbench-allow-code)"
+            )
+
+    def seeds_of(self, protocol: Protocol) -> range:
+        """Return the seeds that a function or a command is run with."""
+        return range(FIRST_SEED, FIRST_SEED + (protocol.seeds or self._seeds))

@@ -1,0 +1,454 @@
+"""Results that exist, in CSV, JSON, Parquet or NetCDF: one table, with each row's run."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import glob
+import gzip
+import json
+import lzma
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actbench.errors import ActbenchError, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEED, WIDE = "seed of the run", "value"
+"""Columns that reading adds: the run's name, and what a wide table's columns hold."""
+
+_ROW, _PATH, _COLUMNS = "row", "path:", "columns:"
+_MOST_BYTES = 4 * 2**30
+_SMALL_BYTES = 2**24
+_SAMPLE = 2**16
+_OPENERS: Mapping[str, Callable[..., IO[str]]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+}
+_COMMA = r"\s*[-+]?\d+,\d+([eE][-+]?\d+)?\s*"
+"""A number whose decimal sign is a comma."""
+_NOTHING = ("", "None", "null", "NULL", "NA", "N/A", "n/a", "<NA>", "-")
+"""Cells without a value; ``nan`` is one, that of a run which ended in no number."""
+
+
+class Table:
+    """Rows of one or several files, read once, whose columns are checked when they are used.
+
+    Args:
+        frame: The rows, with a column ``SEED``.
+        files: Each file with how many of the rows are its, in order.
+    """
+
+    def __init__(self, frame: pd.DataFrame, files: Sequence[tuple[str, int]]) -> None:
+        self.frame = frame
+        self._files = files
+        self._numbers: dict[str, NDArray[np.float64]] = {}
+        self._masks: dict[tuple[str, str], NDArray[np.bool_]] = {}
+
+    @property
+    def name(self) -> str:
+        """The file, or the first of several and how many more."""
+        more = len(self._files) - 1
+        return self._files[0][0] + (f" and {more} more" if more else "")
+
+    def place(self, row: int) -> str:
+        """Name the file of a row, and which of its rows it is, from 1."""
+        for file, rows in self._files:
+            if row < rows:
+                return f"{file}, row {row + 1}"
+            row -= rows
+        raise IndexError(row)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns, without what reading added."""
+        return tuple(str(name) for name in self.frame.columns if name != SEED)
+
+    def require(self, column: str) -> None:
+        """Refuse a column that is not there, naming the nearest."""
+        if column not in self.frame.columns:
+            raise _unknown_column(self.name, column, self.columns)
+
+    def missing(self, column: str) -> NDArray[np.bool_]:
+        """Tell which cells of a column are empty."""
+        self.require(column)
+        return np.asarray(self.frame[column].isna())
+
+    def numbers(self, column: str) -> NDArray[np.float64]:
+        """Return a column's numbers, NaN where a cell is empty.
+
+        Raises:
+            ActbenchError: There is no such column, or a cell holds a text.
+        """
+        import pandas as pd
+
+        self.require(column)
+        if column not in self._numbers:
+            raw = self.frame[column]
+            found = pd.to_numeric(raw, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+            wrong = np.isnan(found) & ~np.asarray(raw.isna())
+            wrong[wrong] = [str(cell).strip().lower() not in {"nan", "-nan"} for cell in raw[wrong]]
+            if wrong.any():
+                row = int(np.argmax(wrong))
+                raise ActbenchError(
+                    f"{self.place(row)}, column {column!r}: {str(raw.iloc[row])[:60]!r} is no "
+                    f"number{_comma_hint(str(raw.iloc[row]))}. Correct it, leave the cell empty, "
+                    "or choose the rows with 'where'"
+                )
+            self._numbers[column] = found
+        return self._numbers[column]
+
+    def rows_where(self, column: str, wanted: object) -> NDArray[np.bool_]:
+        """Tell which rows hold a value, or one of several, in a column.
+
+        Raises:
+            ActbenchError: There is no such column, or no row holds it; names the nearest.
+        """
+        self.require(column)
+        key = (column, repr(wanted))
+        if key not in self._masks:
+            listed = wanted if isinstance(wanted, list | tuple) else [wanted]
+            found = [self._rows_of(column, value) for value in listed]
+            self._masks[key] = np.logical_or.reduce(found)
+        return self._masks[key]
+
+    def _rows_of(self, column: str, wanted: object) -> NDArray[np.bool_]:
+        raw = self.frame[column]
+        number = _as_number(wanted)
+        if raw.dtype.kind in "iuf" and number is not None:
+            rows = np.asarray(raw == number)
+        else:
+            there = [cell for cell in raw.unique() if _same(cell, wanted, number)]
+            rows = np.asarray(raw.isin(there))
+        if not rows.any():
+            known = [str(cell) for cell in raw.dropna().unique()[:50]]
+            raise unknown_name(f"value of the column {column!r} in {self.name}", str(wanted), known)
+        return rows
+
+
+def _as_number(value: object) -> float | None:
+    try:
+        return None if isinstance(value, bool) else float(str(value))
+    except ValueError:
+        return None
+
+
+def _same(cell: object, wanted: object, number: float | None) -> bool:
+    if str(cell) == str(wanted) or str(cell).lower() == str(wanted).lower() in ("true", "false"):
+        return True
+    return number is not None and _as_number(cell) == number
+
+
+def _comma_hint(cell: str) -> str:
+    written = re.fullmatch(_COMMA, cell)
+    return ", as its decimal sign is a comma" if written else ""
+
+
+def _unknown_column(name: str, column: str, known: Iterable[str]) -> ActbenchError:
+    return unknown_name(f"column of {name}", column, tuple(known))
+
+
+def from_rows(name: str, seeds: Sequence[object], rows: Sequence[Mapping[str, float]]) -> Table:
+    """Make a table of runs that were computed, one row each."""
+    import pandas as pd
+
+    frame = pd.DataFrame.from_records(list(rows), index=range(len(rows)))
+    frame[SEED] = list(seeds)
+    return Table(frame, [(name, len(rows))])
+
+
+def read(
+    patterns: Sequence[str], base: Path, seed: str = "", columns: Iterable[str] | None = None
+) -> Table:
+    """Read the files of a table.
+
+    Args:
+        patterns: Files or globs, seen from ``base``.
+        base: A folder.
+        seed: What names a run: a column, ``row``, ``path: REGEX`` or ``columns: REGEX``; a column
+            ``seed`` where nothing is said.
+        columns: Those that will be asked for; all by default.
+
+    Returns:
+        Their rows.
+
+    Raises:
+        ActbenchError: A file is not there, too large, empty, damaged or of an unknown kind, or has
+            not the columns.
+    """
+    import pandas as pd
+
+    files = _files(patterns, base)
+    wide = _pattern(seed, _COLUMNS)
+    small = sum(path.stat().st_size for path in files) < _SMALL_BYTES
+    # All columns of a small table: what else there is makes errors clearer.
+    asked = None if columns is None or small else set(columns)
+    frames = []
+    for path in files:
+        shown = _shown(path, base)
+        frame = _read(path, shown, asked, seed, wide)
+        if not len(frame):
+            raise ActbenchError(f"{shown} has no rows. Give a table with one row per run")
+        if wide is not None:
+            frame = _unfolded(frame, shown, wide)
+        frame[SEED] = _seeds(frame, path, shown, seed)
+        frames.append(frame)
+    whole = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    sizes = [(_shown(path, base), len(frame)) for path, frame in zip(files, frames, strict=True)]
+    if seed == _ROW:
+        whole[SEED] = np.arange(1, len(whole) + 1)
+    return Table(whole, sizes)
+
+
+def _files(patterns: Sequence[str], base: Path) -> list[Path]:
+    found: list[Path] = []
+    for pattern in patterns:
+        matched = sorted(glob.glob(str(base / pattern), recursive=True))  # noqa: PTH207 - absolute too
+        if not matched:
+            kind = "file matches" if glob.has_magic(pattern) else "such file as"
+            raise ActbenchError(
+                f"there is no {kind} {pattern!r} in {base}/. Say where the results lie, seen from "
+                "the claims file's folder"
+            )
+        found += [Path(name) for name in matched if Path(name) not in found]
+    size = sum(path.stat().st_size for path in found if path.suffix not in {".parquet", ".nc"})
+    if size > _MOST_BYTES:
+        raise ActbenchError(
+            f"{found[0]}{' and others have' if len(found) > 1 else ' has'} {size / 2**30:.1f} GiB, "
+            f"more than the {_MOST_BYTES / 2**30:.0f} that are read as text. Convert it to "
+            "Parquet, of which only the columns that claims name are read, or split off what "
+            "they need"
+        )
+    return found
+
+
+def _shown(path: Path, base: Path) -> str:
+    return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
+
+
+def _pattern(seed: str, prefix: str) -> re.Pattern[str] | None:
+    """The expression behind a prefix, which has a group for the seed."""
+    if not seed.startswith(prefix):
+        return None
+    try:
+        pattern = re.compile(seed.removeprefix(prefix).strip())
+    except re.error as error:
+        raise ActbenchError(f"seed = {seed!r} is no regular expression: {error}") from error
+    if not pattern.groups:
+        raise ActbenchError(
+            f"seed = {seed!r} has no group for the seed; put it in brackets, such as "
+            rf"'{prefix} seed_(\d+)'"
+        )
+    return pattern
+
+
+def _wanted(
+    name: str, known: Sequence[str], asked: set[str] | None, seed: str, wide: re.Pattern[str] | None
+) -> list[str]:
+    """The columns of a file to read."""
+    if asked is None:
+        return list(known)
+    spread = [column for column in known if wide and wide.fullmatch(column)]
+    folded = {WIDE, *(wide.groupindex if wide else ())}
+    wanted = asked - folded if wide else set(asked)
+    wanted |= {_seed_column(name, known, seed)} - {""}
+    for column in sorted(wanted - set(known)):
+        raise _unknown_column(name, column, known)
+    return [column for column in known if column in wanted or column in spread]
+
+
+def _seed_column(name: str, known: Sequence[str], seed: str) -> str:
+    """The column that names the run; none where something else does."""
+    if seed == _ROW or seed.startswith((_PATH, _COLUMNS)):
+        return ""
+    if seed or "seed" in known:
+        return seed or "seed"
+    raise ActbenchError(
+        f"{name} has no column 'seed', so what is a run? Name its column with seed = (--seed for "
+        f"'actbench judge'), one of {', '.join(map(str, known))}; or seed = 'row' where each row "
+        r"is a run, 'path: run_(\d+)' where the file's path says it"
+    )
+
+
+def _seeds(frame: pd.DataFrame, path: Path, shown: str, seed: str) -> Any:
+    if (pattern := _pattern(seed, _PATH)) is not None:
+        found = pattern.search(path.as_posix())
+        if found is None:
+            raise ActbenchError(f"the path {path} does not match the seed's {pattern.pattern!r}")
+        return found.group(1)
+    if SEED in frame.columns:  # unfolded
+        return frame[SEED]
+    column = _seed_column(shown, list(frame.columns), seed)
+    return frame[column] if column else 0
+
+
+def _unfolded(frame: pd.DataFrame, name: str, wide: re.Pattern[str]) -> pd.DataFrame:
+    """Turn a table with a column per run into one with a row per run and step."""
+    spread = {column: m for column in frame.columns if (m := wide.fullmatch(str(column)))}
+    if not spread:
+        raise ActbenchError(
+            f"no column of {name} matches the seed's {wide.pattern!r}; it has "
+            f"{', '.join(map(str, frame.columns))}"
+        )
+    rest = [column for column in frame.columns if column not in spread]
+    named = "seed" if "seed" in wide.groupindex else 1
+    long = frame.melt(id_vars=rest, value_vars=list(spread), var_name=SEED, value_name=WIDE)
+    for group in wide.groupindex.keys() - {"seed"}:
+        long[group] = long[SEED].map({column: m.group(group) for column, m in spread.items()})
+    long[SEED] = long[SEED].map({column: m.group(named) for column, m in spread.items()})
+    return long
+
+
+def _read(
+    path: Path, name: str, asked: set[str] | None, seed: str, wide: re.Pattern[str] | None
+) -> pd.DataFrame:
+    import pandas as pd
+
+    kind = next((s for s in reversed(path.suffixes) if s not in {*_OPENERS, ".zip"}), "").lower()
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise ActbenchError(
+            f"{name}: what kind of table is {kind or 'a file without a suffix'}? These are read: "
+            f"{', '.join(_READERS)}, the text ones also compressed ({', '.join(_OPENERS)})"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return reader(path, lambda known: _wanted(name, known, asked, seed, wide))
+    except ActbenchError:
+        raise
+    except pd.errors.ParserWarning as error:
+        raise ActbenchError(
+            f"{name} has rows with more cells than its header has names; correct them"
+        ) from error
+    except pd.errors.EmptyDataError as error:
+        raise ActbenchError(f"{name} is empty. Give a table with one row per run") from error
+    except UnicodeDecodeError as error:
+        raise ActbenchError(
+            f"{name} is not UTF-8 text ({error.reason}); save it as that"
+        ) from error
+    except ImportError as error:
+        raise ActbenchError(
+            f"{name}: {kind} needs a library that is not installed; pip install pyarrow, or give "
+            "the table as CSV"
+        ) from error
+    except (OSError, ValueError, EOFError, lzma.LZMAError) as error:
+        words = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
+        raise ActbenchError(f"can't read {name}: {words}") from error
+
+
+_Choose = Callable[[Sequence[str]], list[str]]
+
+
+def _csv(path: Path, choose: _Choose) -> pd.DataFrame:
+    import pandas as pd
+
+    with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8-sig", newline="") as stream:
+        sample = stream.read(_SAMPLE)
+    delimiter = "\t" if ".tsv" in path.suffixes else _delimiter(sample)
+    options: dict[str, Any] = {
+        "sep": delimiter,
+        "decimal": "," if _decimal_comma(sample, delimiter) else ".",
+        "encoding": "utf-8-sig",
+        "keep_default_na": False,
+        "na_values": list(_NOTHING),
+        "low_memory": False,
+        "index_col": False,
+        "skipinitialspace": True,
+    }
+    known = [str(column) for column in pd.read_csv(path, nrows=0, **options).columns]
+    frame = pd.read_csv(path, usecols=choose(known), **options)
+    if options["decimal"] == ",":  # pandas leaves a column as it is in which one cell is no number
+        for column in frame.columns[[dtype.kind not in "iuf" for dtype in frame.dtypes]]:
+            written = frame[column].str.fullmatch(_COMMA).fillna(value=False)
+            frame.loc[written, column] = frame.loc[written, column].str.replace(",", ".")
+    return frame
+
+
+def _delimiter(sample: str) -> str:
+    """What separates the header's names: the most frequent of the usual ones."""
+    header = re.sub(r'"[^"]*"', "", sample.partition("\n")[0])
+    return max(",;\t", key=header.count)
+
+
+def _decimal_comma(sample: str, delimiter: str) -> bool:
+    if delimiter == ",":
+        return False
+    rows = csv.reader(sample.splitlines()[1:], delimiter=delimiter)
+    return any(_comma_hint(cell) for row in rows for cell in row)
+
+
+def _json_lines(path: Path, choose: _Choose) -> pd.DataFrame:
+    import pandas as pd
+
+    columns: dict[str, list[object]] = {}
+    rows = 0
+    with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8-sig") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"line {number} is not JSON: {error}") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"line {number} is no JSON object but {line.strip()[:40]!r}")
+            for key, value in row.items():
+                cells = columns.setdefault(key, [])
+                cells += [None] * (rows - len(cells))
+                cells.append(value)
+            rows += 1
+    for cells in columns.values():
+        cells.extend([None] * (rows - len(cells)))
+    if not rows:
+        raise pd.errors.EmptyDataError
+    return pd.DataFrame({key: columns[key] for key in choose(list(columns))})
+
+
+def _json(path: Path, choose: _Choose) -> pd.DataFrame:
+    import pandas as pd
+
+    with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8-sig") as stream:
+        content = json.load(stream)
+    rows = content if isinstance(content, list) else [content]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("it is neither a JSON object, one run, nor a list of such")
+    frame = pd.json_normalize(rows)
+    return frame[choose([str(column) for column in frame.columns])]
+
+
+def _parquet(path: Path, choose: _Choose) -> pd.DataFrame:
+    import pandas as pd
+    from pyarrow import parquet
+
+    known = [str(name) for name in parquet.read_schema(path).names]
+    return pd.read_parquet(path, columns=choose(known))
+
+
+def _netcdf(path: Path, choose: _Choose) -> pd.DataFrame:
+    import xarray as xr
+
+    with xr.open_dataset(path) as dataset:
+        frame = dataset.to_dataframe().reset_index()
+    return frame[choose([str(column) for column in frame.columns])]
+
+
+_READERS: Mapping[str, Callable[[Path, _Choose], pd.DataFrame]] = {
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".json": _json,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".parquet": _parquet,
+    ".nc": _netcdf,
+}

@@ -1,0 +1,360 @@
+"""Numbers from tables that exist: forms of files, rows, steps and pairs, and what goes wrong."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actbench import claims
+from actbench.claims import Verdict, evidence
+from actbench.cli import main
+from actbench.errors import ActbenchError
+from actbench.runs import columns, tables
+
+ROWS = [
+    (method, seed, step) for method in ("base", "ours") for seed in (3, 1, 2) for step in (1, 2)
+]
+ACC = {row: 0.5 + 0.1 * row[2] + 0.01 * row[1] + (row[0] == "ours") * 0.2 for row in ROWS}
+HEADER = ("method", "seed", "step", "acc")
+LAST = {"column": "acc", "where": {"method": "ours"}, "last": "step"}
+EXPECTED = {"3": 0.93, "1": 0.91, "2": 0.92}
+
+
+def lines(sep: str = ",", decimal: str = ".") -> str:
+    """Write the rows as separated text."""
+    body = [(m, str(s), str(t), f"{ACC[m, s, t]:.2f}".replace(".", decimal)) for m, s, t in ROWS]
+    return "\n".join(sep.join(row) for row in (HEADER, *body)) + "\n"
+
+
+def objects() -> list[dict[str, object]]:
+    """Return the rows as JSON objects."""
+    return [dict(zip(HEADER, (*row, ACC[row]), strict=True)) for row in ROWS]
+
+
+def netcdf(path: Path) -> None:
+    """Write the rows as a dataset."""
+    import xarray as xr
+
+    shape = (["base", "ours"], [3, 1, 2], [1, 2])
+    values = [[[ACC[m, s, t] for t in shape[2]] for s in shape[1]] for m in shape[0]]
+    dims = ("method", "seed", "step")
+    xr.Dataset({"acc": (dims, values)}, dict(zip(dims, shape, strict=True))).to_netcdf(path)
+
+
+def parquet(path: Path) -> None:
+    """Write the rows as columns."""
+    pytest.importorskip("pyarrow")
+    import pandas as pd
+
+    pd.DataFrame(objects()).to_parquet(path)
+
+
+FORMS: dict[str, Callable[[Path], object]] = {
+    "a.csv": lambda p: p.write_text(lines()),
+    "a.csv.gz": lambda p: p.write_bytes(gzip.compress(lines().encode())),
+    "a.csv.bz2": lambda p: p.write_bytes(bz2.compress(lines().encode())),
+    "marked.csv": lambda p: p.write_text(lines(), encoding="utf-8-sig"),
+    "german.csv": lambda p: p.write_text(lines(";", ",")),
+    "semicolons.csv": lambda p: p.write_text(lines(";")),
+    "carriage.csv": lambda p: p.write_bytes(lines().replace("\n", "\r\n").encode()),
+    "a.tsv": lambda p: p.write_text(lines("\t")),
+    "a.json": lambda p: p.write_text(json.dumps(objects())),
+    "a.jsonl": lambda p: p.write_text("\n".join(map(json.dumps, objects()))),
+    "a.nc": netcdf,
+    "a.parquet": parquet,
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_of_a_table_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
+    """Separators, decimal signs, compression and kinds of files change no number."""
+    FORMS[name](tmp_path / name)
+    table = tables.read([name], tmp_path, columns={"acc", "method", "step"})
+    runs, values = columns.values(table, columns.parse(LAST))
+    assert dict(zip(runs, values, strict=True)) == pytest.approx(EXPECTED)
+
+
+def read(tmp_path: Path, text: str, seed: str = "") -> tables.Table:
+    """Read a CSV of this text."""
+    (tmp_path / "runs.csv").write_text(text)
+    return tables.read(["runs.csv"], tmp_path, seed)
+
+
+def taken(table: tables.Table, metric: dict[str, object]) -> dict[str, float]:
+    """Return a metric by run."""
+    runs, values = columns.values(table, columns.parse(metric))
+    return dict(zip(runs, values.tolist(), strict=True))
+
+
+PAIRED = [
+    ({**LAST, "minus": {"where": {"method": "base"}}}, dict.fromkeys("312", 0.2)),
+    (
+        {**LAST, "over": {"where": {"method": "base"}, "last": "step"}},
+        {"3": 0.93 / 0.73, "1": 0.91 / 0.71, "2": 0.92 / 0.72},
+    ),
+    ({**LAST, "minus": {"column": "step"}}, {"3": -1.07, "1": -1.09, "2": -1.08}),
+    ({**LAST, "where": {"method": ["ours"], "seed": [1, 3]}}, {"3": 0.93, "1": 0.91}),
+    (
+        {"column": "acc", "where": {"method": "ours", "step": "1"}},
+        {"3": 0.83, "1": 0.81, "2": 0.82},
+    ),
+    (
+        {"column": "acc", "where": {"method": "ours"}, "best": "acc", "mode": "min"},
+        {"3": 0.83, "1": 0.81, "2": 0.82},
+    ),
+]
+
+
+@pytest.mark.parametrize(("metric", "expected"), PAIRED)
+def test_rows_steps_and_pairs(
+    metric: dict[str, object], expected: dict[str, float], tmp_path: Path
+) -> None:
+    """Runs pair by their seed, wherever their rows stand; two of one metric share what is said."""
+    shuffled = [lines().splitlines()[0], *reversed(lines().splitlines()[1:])]
+    for text in (lines(), "\n".join(shuffled)):
+        assert taken(read(tmp_path, text), metric) == pytest.approx(expected)
+
+
+def test_the_seed_is_read_from_paths_and_from_the_names_of_columns(tmp_path: Path) -> None:
+    """One file per run, and one column per run as trackers export it, with their extremes."""
+    for seed in (7, 8):
+        (tmp_path / f"seed_{seed}").mkdir()
+        (tmp_path / f"seed_{seed}" / "log.csv").write_text(f"Step,Value\n1,0.5\n2,0.{seed}\n")
+    table = tables.read(["*/log.csv"], tmp_path, r"path: seed_(\d+)/")
+    assert taken(table, {"column": "Value", "last": "Step"}) == {"7": 0.7, "8": 0.8}
+    wide = "Step,run-7 - acc,run-7 - acc__MIN,run-8 - acc\n1,0.5,0.1,\n2,0.7,0.1,0.8\n"
+    table = read(tmp_path, wide, r"columns: run-(?P<seed>\d+) - (?P<metric>\w+?)(?<!__MIN)")
+    metric = {"column": "value", "where": {"metric": "acc"}, "last": "Step"}
+    assert taken(table, metric) == {"7": 0.7, "8": 0.8}
+
+
+def test_a_run_that_ends_in_no_number_is_not_dropped(tmp_path: Path) -> None:
+    """An empty cell at the last step is not yet logged; a NaN there is how the run ended."""
+    text = "seed,step,acc\n1,1,0.5\n1,2,\n2,1,0.6\n2,2,nan\n3,1,\n3,2,\n4,1,inf\n"
+    found = taken(read(tmp_path, text), {"column": "acc", "last": "step"})
+    assert found["1"] == 0.5
+    assert math.isnan(found["2"])
+    assert math.isnan(found["3"])
+    assert found["4"] == math.inf
+
+
+WRONG = [
+    ("seed,acc\n1,0.5\n", {"column": "ac"}, "", r"unknown column of runs.csv 'ac'.*mean 'acc'\?"),
+    ("seed,acc\n1,0.5\n1,0.6\n", {"column": "acc"}, "", r"run 1 has 2 rows .* differ in acc"),
+    (
+        "seed,acc\n1,0.5\n2,good\n",
+        {"column": "acc"},
+        "",
+        r"runs.csv, row 2, column 'acc': 'good' is",
+    ),
+    ("seed,acc\n1,x\n2,'0,5'\n", {"column": "acc"}, "", r"row 1, column 'acc': 'x' is no number"),
+    ('seed,acc\n1,"0,5"\n', {"column": "acc"}, "", r"'0,5' is no number, as its decimal sign is"),
+    ("s,acc\n1,0.5\n", {"column": "acc"}, "", r"has no column 'seed', so what is a run\?"),
+    ("", {"column": "acc"}, "", r"runs.csv is empty. Give a table"),
+    ("seed,acc\n", {"column": "acc"}, "", r"runs.csv has no rows"),
+    (
+        "seed,acc\n1,2,3\n",
+        {"column": "acc"},
+        "",
+        r"runs.csv has rows with more cells than its header",
+    ),
+    ("seed,m,acc\n1,a,1\n2,b,2\n", {"column": "acc", "where": {"m": "c"}}, "", r"known: a, b"),
+    (
+        "seed,m,acc\n1,a,1\n2,b,2\n",
+        {"column": "acc", "where": {"m": "a"}, "minus": {"where": {"m": "b"}}},
+        "",
+        r"runs of runs.csv do not pair: there is no acc where m is b for 1",
+    ),
+    (
+        "seed,acc\n1,1\n",
+        {"column": "acc", "best": "acc"},
+        "",
+        r"'best' needs mode = 'max' or 'min'",
+    ),
+    ("seed,acc\n1,1\n", {"colum": "acc"}, "", r"unknown field 'colum'.*mean 'column'\?"),
+    ("seed,acc\n1,1\n", {"column": "acc"}, "path: x", r"has no group for the seed"),
+    ("seed,acc\n1,1\n", {"column": "acc"}, "path: (x", r"is no regular expression"),
+    ("seed,acc\n1,1\n", {"column": "acc"}, "columns: r(.)", r"no column of runs.csv matches"),
+    ("seed,a,b\n1,1,2\n", {}, "", r"which number\? runs.csv has seed, a, b"),
+]
+
+
+@pytest.mark.parametrize(("text", "metric", "seed", "message"), WRONG)
+def test_what_is_wrong_with_a_table_is_one_line(
+    text: str, metric: dict[str, object], seed: str, message: str, tmp_path: Path
+) -> None:
+    """File, row and column are named, the nearest name, and what to do."""
+    with pytest.raises(ActbenchError, match=message) as error:
+        taken(read(tmp_path, text, seed), metric)
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_differ_are_told_apart(tmp_path: Path) -> None:
+    """A column that only one file lacks, and a text in the second of two files."""
+    (tmp_path / "a.csv").write_text("seed,acc\n1,0.5\n")
+    (tmp_path / "b.csv").write_text("seed,acc\n2,high\n")
+    table = tables.read(["*.csv"], tmp_path)
+    with pytest.raises(ActbenchError, match=r"b.csv, row 1, column 'acc': 'high' is no number"):
+        taken(table, {"column": "acc"})
+    with pytest.raises(ActbenchError, match=r"there is no file matches '\*.parquet'|there is no"):
+        tables.read(["*.parquet"], tmp_path)
+    (tmp_path / "notes.docx").write_text("no table")
+    with pytest.raises(ActbenchError, match=r"what kind of table is .docx\? These are read: .csv"):
+        tables.read(["notes.docx"], tmp_path)
+    (tmp_path / "wide.csv").write_bytes("seed,acc\n1,0.5\n".encode("utf-16"))
+    with pytest.raises(ActbenchError, match=r"wide.csv is not UTF-8 text"):
+        tables.read(["wide.csv"], tmp_path)
+
+
+def test_a_table_too_large_to_read_is_refused(tmp_path: Path) -> None:
+    """Before anything is read, with what to do; the file here has holes instead of bytes."""
+    with (tmp_path / "huge.csv").open("wb") as stream:
+        stream.truncate(10 * 2**30)
+    with pytest.raises(ActbenchError, match=r"huge.csv has 10.0 GiB, more than .* Parquet"):
+        tables.read(["huge.csv"], tmp_path)
+
+
+def runs_csv(folder: Path, mean: float = 0.94) -> Path:
+    """Write twelve runs of two methods."""
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{m},{s},{mu + rng.normal(0, 0.004):.4f}"
+        for m, mu in (("ours", mean), ("base", 0.9))
+        for s in range(12)
+    ]
+    path = folder / "runs.csv"
+    path.write_text("\n".join(["method,seed,acc", *rows]))
+    return path
+
+
+OURS = ("--column", "acc", "--where", "method=ours")
+ENDS = [
+    ((*OURS, "--above", "0.92"), 0, "reproduced: acc where method is ours: median at least 0.92"),
+    ((*OURS, "--above", "0.96"), 1, "not_reproduced: "),
+    ((*OURS, "--above", "0.94"), 1, "inconclusive: "),
+    ((*OURS, "--above", "0.02", "--minus", "method=base"), 0, "run by run: median at least 0.02"),
+    ((*OURS, "--above", "0.9", "--quantifier", "every"), 1, "104 seeds instead of 12"),
+    ((*OURS,), 2, "say what must hold with one of --above, --below and --equals, not with none"),
+    ((*OURS, "--above", "1", "--where", "method"), 2, "'method' is no COLUMN=VALUE"),
+    ((*OURS, "--equals", "0.9"), 2, "'equals' needs a tolerance"),
+    (("--column", "accc", "--above", "0"), 2, "Did you mean 'acc'?"),
+]
+
+
+@pytest.mark.parametrize(("options", "code", "text"), ENDS)
+def test_judging_a_table_in_one_line(
+    options: tuple[str, ...],
+    code: int,
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The verdict first, then what it rests on; only ``reproduced`` ends with 0."""
+    monkeypatch.setattr(sys, "argv", ["actbench", "judge", str(runs_csv(tmp_path)), *options])
+    with pytest.raises(SystemExit) as end:
+        main()
+    shown = capsys.readouterr()
+    assert (end.value.code or 0) == code
+    assert text in shown.out + shown.err
+
+
+def test_judging_a_table_loads_nothing_heavy(tmp_path: Path) -> None:
+    """A verdict on a CSV takes a second: no torch, and nothing else that it does not need."""
+    program = (
+        "import sys; from actbench.cli import main\n"
+        f"sys.argv = ['actbench', 'judge', {str(runs_csv(tmp_path))!r}, '-c', 'acc', "
+        "'--above', '0', '--where', 'method=ours']\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print([m for m in ('torch', 'xarray', 'scipy.stats', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+FILE = """
+study = "Ours"
+[protocol.table]
+table = "runs.csv"
+[[claim]]
+id = "exploratory"
+statement = "Ours reaches 94 %"
+protocol = "table"
+metric = { column = "acc", where = { method = "ours" } }
+relation = { kind = "above", value = 0.96 }
+[[claim]]
+id = "pinned"
+statement = "Ours is better than the baseline"
+protocol = "table"
+expected = "reproduced"
+metric = { column = "acc", where = { method = "ours" }, minus = { where = { method = "base" } } }
+relation = { kind = "above", value = 0.0 }
+"""
+
+
+def test_what_is_exploratory_is_told_and_pins_nothing(tmp_path: Path) -> None:
+    """It is judged at the file's whole level, takes nothing from the others, and is never wrong."""
+    runs_csv(tmp_path)
+    (tmp_path / "claims.toml").write_text(FILE)
+    file = claims.load(tmp_path / "claims.toml")
+    exploratory, pinned = evidence.judge_all(file, lambda name: None)
+    assert exploratory.verdict is Verdict.NOT_REPRODUCED
+    assert exploratory.as_expected
+    assert pinned.verdict is Verdict.REPRODUCED
+    assert [file.level(claim) for claim in file.claim] == [0.01, 0.01]
+    alone = evidence.judge_one(file, file.claim[1], lambda name: None)
+    assert alone.interval == pinned.interval
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('column = "acc"', 'colum = "acc"', r"claim 'exploratory', field 'metric': unknown field"),
+        ('table = "runs.csv"', 'tabel = "runs.csv"', r"protocol 'table', unknown field 'tabel'"),
+        ('table = "runs.csv"', 'table = "no.csv"', r"there is no such file as 'no.csv'"),
+        (
+            'table = "runs.csv"',
+            'table = "runs.csv"\nexperiment = "closed-forms"',
+            r"protocol 'table': a protocol names one of .*; this names experiment and table",
+        ),
+        ('table = "runs.csv"', 'function = "train.py:train"', r"runs code, function = 'train.py:t"),
+        (
+            'table = "runs.csv"',
+            'table = "runs.csv"\ntimeout_s = 3',
+            r"'timeout_s' is for function or command, not for table",
+        ),
+    ],
+)
+def test_a_mistake_in_a_file_names_claim_or_protocol(
+    old: str, new: str, message: str, tmp_path: Path
+) -> None:
+    """Whether it is seen when the file is read or when its table is."""
+    runs_csv(tmp_path)
+    (tmp_path / "claims.toml").write_text(FILE.replace(old, new, 1))
+    with pytest.raises(ActbenchError, match=message):
+        evidence.judge_all(claims.load(tmp_path / "claims.toml"), lambda name: None)
+
+
+def test_a_pinned_claim_with_too_few_rows_is_not_excused(tmp_path: Path) -> None:
+    """A table's runs are those there are: asking for more seeds would not bring any."""
+    path = runs_csv(tmp_path)
+    path.write_text("\n".join(path.read_text().splitlines()[:5]))
+    text = FILE.replace(', minus = { where = { method = "base" } }', "")
+    (tmp_path / "claims.toml").write_text(text)
+    file = claims.load(tmp_path / "claims.toml")
+    pinned = evidence.judge_all(file, lambda name: None)[1]
+    assert pinned.verdict is Verdict.INCONCLUSIVE
+    assert not pinned.as_expected
+    assert not pinned.lacks_runs
