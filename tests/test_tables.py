@@ -8,7 +8,7 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -89,13 +89,13 @@ def read(tmp_path: Path, text: str, seed: str = "") -> tables.Table:
     return tables.read(["runs.csv"], tmp_path, seed)
 
 
-def taken(table: tables.Table, metric: dict[str, object]) -> dict[str, float]:
+def taken(table: tables.Table, metric: Mapping[str, object]) -> dict[str, float]:
     """Return a metric by run."""
     runs, values = columns.values(table, columns.parse(metric))
     return dict(zip(runs, values.tolist(), strict=True))
 
 
-PAIRED = [
+PAIRED: list[tuple[dict[str, object], dict[str, float]]] = [
     ({**LAST, "minus": {"where": {"method": "base"}}}, dict.fromkeys("312", 0.2)),
     (
         {**LAST, "over": {"where": {"method": "base"}, "last": "step"}},
@@ -156,7 +156,7 @@ WRONG = [
         "",
         r"runs.csv, row 2, column 'acc': 'good' is",
     ),
-    ("seed,acc\n1,x\n2,'0,5'\n", {"column": "acc"}, "", r"row 1, column 'acc': 'x' is no number"),
+    ("seed,acc\n1,x\n2,0.5\n", {"column": "acc"}, "", r"row 1, column 'acc': 'x' is no number"),
     ('seed,acc\n1,"0,5"\n', {"column": "acc"}, "", r"'0,5' is no number, as its decimal sign is"),
     ("s,acc\n1,0.5\n", {"column": "acc"}, "", r"has no column 'seed', so what is a run\?"),
     ("", {"column": "acc"}, "", r"runs.csv is empty. Give a table"),
@@ -205,7 +205,7 @@ def test_files_that_differ_are_told_apart(tmp_path: Path) -> None:
     table = tables.read(["*.csv"], tmp_path)
     with pytest.raises(ActbenchError, match=r"b.csv, row 1, column 'acc': 'high' is no number"):
         taken(table, {"column": "acc"})
-    with pytest.raises(ActbenchError, match=r"there is no file matches '\*.parquet'|there is no"):
+    with pytest.raises(ActbenchError, match=r"no file matches '\*.parquet' in"):
         tables.read(["*.parquet"], tmp_path)
     (tmp_path / "notes.docx").write_text("no table")
     with pytest.raises(ActbenchError, match=r"what kind of table is .docx\? These are read: .csv"):
@@ -323,7 +323,7 @@ def test_what_is_exploratory_is_told_and_pins_nothing(tmp_path: Path) -> None:
     [
         ('column = "acc"', 'colum = "acc"', r"claim 'exploratory', field 'metric': unknown field"),
         ('table = "runs.csv"', 'tabel = "runs.csv"', r"protocol 'table', unknown field 'tabel'"),
-        ('table = "runs.csv"', 'table = "no.csv"', r"there is no such file as 'no.csv'"),
+        ('table = "runs.csv"', 'table = "no.csv"', r"there is no file 'no.csv'"),
         (
             'table = "runs.csv"',
             'table = "runs.csv"\nexperiment = "closed-forms"',

@@ -30,6 +30,7 @@ _ROW, _PATH, _COLUMNS = "row", "path:", "columns:"
 _MOST_BYTES = 4 * 2**30
 _SMALL_BYTES = 2**24
 _SAMPLE = 2**16
+_FIRST_ROWS = 1000
 _OPENERS: Mapping[str, Callable[..., IO[str]]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
@@ -215,9 +216,9 @@ def _files(patterns: Sequence[str], base: Path) -> list[Path]:
     for pattern in patterns:
         matched = sorted(glob.glob(str(base / pattern), recursive=True))  # noqa: PTH207 - absolute too
         if not matched:
-            kind = "file matches" if glob.has_magic(pattern) else "such file as"
+            missing = "no file matches" if glob.has_magic(pattern) else "there is no file"
             raise ActbenchError(
-                f"there is no {kind} {pattern!r} in {base}/. Say where the results lie, seen from "
+                f"{missing} {pattern!r} in {base}/. Say where the results lie, seen from "
                 "the claims file's folder"
             )
         found += [Path(name) for name in matched if Path(name) not in found]
@@ -366,7 +367,8 @@ def _csv(path: Path, choose: _Choose) -> pd.DataFrame:
         "index_col": False,
         "skipinitialspace": True,
     }
-    known = [str(column) for column in pd.read_csv(path, nrows=0, **options).columns]
+    # With a choice of columns pandas does not see rows that are too long.
+    known = [str(column) for column in pd.read_csv(path, nrows=_FIRST_ROWS, **options).columns]
     frame = pd.read_csv(path, usecols=choose(known), **options)
     if options["decimal"] == ",":  # pandas leaves a column as it is in which one cell is no number
         for column in frame.columns[[dtype.kind not in "iuf" for dtype in frame.dtypes]]:
