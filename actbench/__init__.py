@@ -6,7 +6,7 @@ works after a plain ``import actbench``.
 """
 
 from importlib import import_module
-from types import ModuleType
+from typing import Any
 
 from actbench.errors import ActbenchError
 
@@ -24,10 +24,16 @@ __all__ = [
     "stacks",
     "targets",
     "training",
+    "verify",
 ]
 
+_FUNCTIONS = {"verify": "verification"}
+"""What is no submodule, to the one that has it."""
 
-def __getattr__(name: str) -> ModuleType:
+
+def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:
+        return getattr(import_module(f"actbench.{_FUNCTIONS[name]}"), name)
     if name in __all__:
         return import_module(f"actbench.{name}")
     raise AttributeError(f"module 'actbench' has no attribute {name!r}")

@@ -37,7 +37,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("kernels", "datasets", "sweeps.grids", "own"),
     ("claims.claim", "networks", "metrics", "checkpoints", "sweeps.grid_files", "sweeps.stores"),
     ("claims.references", "claims.coordinates", "stacks", "runs"),
-    ("training", "claims.shape"),
+    ("training", "claims.shape", "pages.claim", "pages.rendering", "pages.strip", "pages.svg"),
     ("claims",),
     (
         "experiments.*",
@@ -58,6 +58,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ),
     ("claims.robustness_sentence", "sweeps.clusters"),
     ("console", "figures", "findings", "claims.ledger", "records.recording"),
+    ("pages.ledger", "verification"),
     ("card", "drift", "pytest_plugin.options", "pytest_plugin.outcomes"),
     (
         "results",
@@ -98,7 +99,7 @@ TORCH_HALF = {
 PACKAGES = {"card", "cli", "drift", "figures", "findings", "history", "metrics", "own", "releases"}
 PACKAGES |= {"claims.ledger", "claims.measured", "claims.robustness", "pytest_plugin", "records"}
 PACKAGES |= {"records.fingerprints", "recover", "report", "sweeps.clusters", "sweeps.stores"}
-PACKAGES |= {"runs", "theory", "training"}
+PACKAGES |= {"pages", "runs", "theory", "training"}
 """Packages whose modules may import one another."""
 MEETING = {
     "own.battery",
@@ -365,7 +366,7 @@ def test_a_wrong_import_is_found(module: str, source: str, complaint: str) -> No
         ("initializers", "def draw():\n    from torch.nn import init"),
         ("stacks", "import torch\nfrom actbench import kernels, networks"),
         ("figures", "from actbench.figures import _marks\nfrom . import _marks as other"),
-        ("report.new", "from actbench.report import svg\nfrom actbench import findings, figures"),
+        ("report.new", "from actbench.pages import svg\nfrom actbench import findings, figures"),
         ("cli", "from actbench import __version__\nfrom actbench.experiments import get"),
         ("claims.evidence", "def f(key):\n    return EXPERIMENTS[key].module().run"),
         (

@@ -28,7 +28,7 @@ from actbench.cli import main
 from actbench.errors import ActbenchError
 from actbench.experiments import EXPERIMENTS
 from actbench.findings.captions import caption
-from actbench.report import svg
+from actbench.pages import svg
 
 NASTY = "<script>alert(1)</script> & \"quoted\" 'so' | cut *bold* `code` [a](http://b) onload=x"
 VOID = {"meta", "link", "br", "img", "input"}

@@ -76,6 +76,11 @@ class Judgment:
         few = self.verdict is Verdict.INCONCLUSIVE and self.seeds < self.seeds_needed
         return few and not self.runs_given
 
+    def _repr_html_(self) -> str:
+        from actbench.pages.claim import cell
+
+        return cell([self])
+
     def row(self) -> dict[str, Any]:
         """Return the judgment as JSON-ready names and values."""
         return {

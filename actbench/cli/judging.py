@@ -151,8 +151,10 @@ def _file(
 
 def _text(judgment: Judgment) -> str:
     from actbench.claims import ledger
+    from actbench.pages.strip import as_text
 
     lines = [f"{judgment.verdict}: {ledger.rule(judgment.claim)}", judgment.sentence]
+    lines += as_text(judgment).splitlines()
     if margin := ledger.margin(judgment):
         lines.append(f"margin: {margin}")
     lines.append(f"to flip it: {judgment.to_flip}")

@@ -20,6 +20,7 @@ from actbench.cli.options import (
     interruptible,
 )
 from actbench.errors import ActbenchError, require_positive_int, unknown_name
+from actbench.files import prepare_folder, write_atomic
 
 
 def verify(
@@ -53,6 +54,13 @@ def verify(
     form: Annotated[
         str, typer.Option("--format", help="table, markdown, json, csv or latex.")
     ] = "table",
+    page: Annotated[
+        Path | None,
+        typer.Option("--report", help="Also write a page with a figure per claim to this file."),
+    ] = None,
+    badge: Annotated[
+        Path | None, typer.Option(help="Also write a badge with the counts, an SVG, to this file.")
+    ] = None,
     quiet: Quiet = False,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
@@ -65,7 +73,7 @@ def verify(
     exits with 1 if a verdict is not the expected one. docs/own_study.md shows how to write a file,
     and 'actbench init runs.csv' writes one to start from.
 
-    Example: actbench verify claims.toml --out mine
+    Example: actbench verify claims.toml --report page.html
     """
     with interruptible():
         if schema or metrics:
@@ -87,6 +95,7 @@ def verify(
         claims = load(file)
         evidence.check_settings(claims)
         session = Session(out or Path("results") / file.stem, quiet or form != "table", overwrite)
+        prepare_folder(session.out)
         jobs = jobs_of(claims, seeds, device, threads)
         if dry_run:
             session.estimate(jobs)
@@ -100,6 +109,13 @@ def verify(
             terminal.say(f"Note: {sentence}", err=True)
         if form != "table":
             terminal.say(ledger.export(judgments, form, claims), end="")
+        if page is not None or badge is not None:
+            from actbench.pages import ledger as pages
+
+            if page is not None:
+                write_atomic(page, pages.page(judgments, claims, sources.notes).encode())
+            if badge is not None:
+                write_atomic(badge, pages.badge(judgments).encode())
     if changed:
         raise typer.Exit(EXIT_CHANGED)
 

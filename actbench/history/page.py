@@ -12,7 +12,7 @@ from actbench.findings.captions import caption
 from actbench.findings.wording import words
 from actbench.history import sentences
 from actbench.history.drawing import FIGURES
-from actbench.report import rendering
+from actbench.pages import rendering
 from actbench.report.parts import Drawing
 
 if TYPE_CHECKING:

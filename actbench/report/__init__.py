@@ -10,7 +10,8 @@ from actbench.claims import ClaimsFile, Verdict
 from actbench.claims.statements import Standing
 from actbench.files import write_atomic
 from actbench.findings.wording import words
-from actbench.report import content, entries, parts, rendering
+from actbench.pages import rendering
+from actbench.report import content, entries, parts
 from actbench.report.glossary import GLOSSARY
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from actbench.colors import style_of
 from actbench.figures import card as figures
 from actbench.figures.saving import save
 from actbench.files import write_atomic, write_json
-from actbench.report import rendering
+from actbench.pages import rendering
 from actbench.report.parts import Drawing
 
 if TYPE_CHECKING:

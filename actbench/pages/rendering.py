@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import jinja2
 from markupsafe import Markup
 
-from actbench.report import parts, svg
+from actbench.pages import svg
+
+if TYPE_CHECKING:
+    from actbench.report.parts import Drawing
 
 _SPECIAL = re.compile(r"([\\`*\[\]|~$])")
 
@@ -56,7 +60,7 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _embed(drawing: parts.Drawing) -> Markup:
+def _embed(drawing: Drawing) -> Markup:
     return svg.embed(drawing.svg, drawing.anchor, drawing.caption)
 
 

@@ -1,0 +1,1 @@
+"""Pages that need nothing else, and the pictures in them that need no drawing library."""

@@ -1,0 +1,102 @@
+"""Judging a claims file from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from actbench.claims import evidence, ledger, load
+from actbench.runs.sources import Sources
+
+if TYPE_CHECKING:
+    from actbench.claims import ClaimsFile
+    from actbench.claims.verdicts import Judgment
+
+
+@dataclass(frozen=True)
+class Ledger(Sequence["Judgment"]):
+    """The verdicts on the claims of a file, which a notebook shows with a picture each.
+
+    Args:
+        claims: The file.
+        judgments: One per claim, in the file's order.
+        notes: On runs that gave no number, a sentence each.
+    """
+
+    claims: ClaimsFile
+    judgments: tuple[Judgment, ...]
+    notes: tuple[str, ...] = ()
+
+    @overload
+    def __getitem__(self, which: int) -> Judgment: ...
+    @overload
+    def __getitem__(self, which: slice) -> tuple[Judgment, ...]: ...
+    def __getitem__(self, which: int | slice) -> Judgment | tuple[Judgment, ...]:
+        return self.judgments[which]
+
+    def __len__(self) -> int:
+        return len(self.judgments)
+
+    def __iter__(self) -> Iterator[Judgment]:
+        return iter(self.judgments)
+
+    @property
+    def changed(self) -> list[Judgment]:
+        """The judgments whose verdict is another than the expected one."""
+        return ledger.changed(self.judgments)
+
+    def __str__(self) -> str:
+        return ledger.counts(self.judgments, self.claims)
+
+    def _repr_html_(self) -> str:
+        from actbench.pages.claim import cell
+
+        return cell(self.judgments)
+
+
+def verify(
+    path: str | Path,
+    *,
+    out: str | Path | None = None,
+    seeds: int = 16,
+    device: str = "auto",
+    threads: int | None = None,
+    allow_code: bool = False,
+    workers: int = 1,
+    fresh: bool = False,
+) -> Ledger:
+    """Judge a file of claims, as ``actbench verify`` does.
+
+    Args:
+        path: The claims file.
+        out: Folder for the data of experiments; ``results/`` and the file's name by default.
+        seeds: How many runs, where a protocol does not state its own, at least 1.
+        device: Where experiments train: ``auto``, ``cpu``, ``cuda``, ``mps`` or ``xpu``.
+        threads: CPU threads of experiments; the physical cores, at most 8, by default.
+        allow_code: Whether functions and commands that the file names may run.
+        workers: How many of those side by side, at least 1.
+        fresh: Whether to run anew what is kept.
+
+    Returns:
+        The verdicts.
+
+    Raises:
+        ActbenchError: The file or its numbers are wrong, or it names code that may not run; says
+            what was given, what was expected and what to do.
+    """
+    claims = load(Path(path))
+    evidence.check_settings(claims)
+    folder = Path(out) if out is not None else Path("results") / Path(path).stem
+    sources = Sources(claims, allow_code=allow_code, seeds=seeds, workers=workers, fresh=fresh)
+    for name, protocol in sources.code:
+        sources.require_allowed(name, protocol)
+    if evidence.experiments_of(claims):
+        from actbench.results import fulfil
+        from actbench.session import jobs_of
+
+        for job in jobs_of(claims, seeds, device, threads):
+            fulfil(job.experiment, job.config, folder, name=job.name)
+    judgments = ledger.from_results(claims, folder, sources=sources)
+    return Ledger(claims, tuple(judgments), tuple(sources.notes))
