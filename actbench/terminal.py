@@ -80,6 +80,19 @@ def say(text: str, *, err: bool = False, end: str = "\n") -> None:
     print(text, file=sys.stderr if err else sys.stdout, end=end, flush=True)
 
 
+def plural(count: int, one: str) -> str:
+    """Write a count with its noun.
+
+    Args:
+        count: How many.
+        one: The noun for one of them; more take an ``s``.
+
+    Returns:
+        Such as ``"1 seed"`` or ``"16 seeds"``.
+    """
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"
+
+
 def printable(text: str) -> str:
     """Replace control characters, which a terminal would obey, by spaces.
 
