@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 _NOTCH = 1.57
 
@@ -37,9 +36,10 @@ def median_interval(values: ArrayLike, alpha: float) -> tuple[float, float] | No
 @functools.lru_cache
 def _rank(count: int, alpha: float) -> int:
     """Largest k with 2 P(B <= k - 1) <= alpha; the interval is [k-th smallest, k-th largest]."""
-    k = int(stats.binom.ppf(alpha / 2, count, 0.5)) + 1
-    while k > 0 and 2 * stats.binom.cdf(k - 1, count, 0.5) > alpha:
-        k -= 1
+    k, below = 0, 1  # of 2^count equally likely outcomes, those with at most k
+    while k < count and 2 * below <= alpha * 2**count:
+        k += 1
+        below += math.comb(count, k)
     return k
 
 
@@ -72,10 +72,12 @@ def mean_interval(values: ArrayLike, alpha: float) -> tuple[float, float] | None
     given = np.asarray(values, dtype=np.float64)
     if len(given) < FEWEST_FOR_MEAN:
         return None
+    from scipy.special import stdtrit  # not scipy.stats, which takes a second to import
+
     # A power of two, which changes no digit, keeps squares of large values from overflowing.
     unit = 2.0 ** (math.frexp(float(np.abs(given).max()))[1] - 1)
     scaled = given / unit
-    half = stats.t.ppf(1 - alpha / 2, len(given) - 1) * scaled.std(ddof=1) / math.sqrt(len(given))
+    half = stdtrit(len(given) - 1, 1 - alpha / 2) * scaled.std(ddof=1) / math.sqrt(len(given))
     return float(scaled.mean() - half) * unit, float(scaled.mean() + half) * unit
 
 
@@ -109,8 +111,12 @@ def proportion_interval(successes: int, trials: int, alpha: float) -> tuple[floa
     Returns:
         Low and high end, within [0, 1].
     """
-    interval = stats.binomtest(successes, trials).proportion_ci(1 - alpha, method="exact")
-    return float(interval.low), float(interval.high)
+    from scipy.special import betaincinv
+
+    failures = trials - successes
+    low = betaincinv(successes, failures + 1, alpha / 2) if successes else 0.0
+    high = betaincinv(successes + 1, failures, 1 - alpha / 2) if failures else 1.0
+    return float(low), float(high)
 
 
 def seeds_for_proportion(share: float, alpha: float) -> int:
@@ -171,6 +177,8 @@ def never_below(first: ArrayLike, second: ArrayLike) -> float:
 def _kolmogorov_smirnov(
     first: ArrayLike, second: ArrayLike, alternative: Literal["two-sided", "greater"]
 ) -> float:
+    from scipy import stats
+
     one, two = (np.nan_to_num(_nan_as_infinity(v)) for v in (first, second))
     with warnings.catch_warnings():
         # For hardly any distance the exact sum fails by rounding; scipy says so and takes the

@@ -447,3 +447,10 @@ def test_submodules_come_when_they_are_used() -> None:
         _ = actbench.netwroks
     with pytest.raises(AttributeError, match=r"^module 'actbench.experiments' has no attribute"):
         _ = actbench.experiments.sine_regresion
+
+
+@pytest.mark.parametrize("arguments", [("claims",), ("claims", "show", "relu-final-mse")])
+def test_what_is_stored_is_judged_without_heavy_packages(arguments: tuple[str, ...]) -> None:
+    """Where nothing is computed a command starts within a second: these take one each."""
+    code = command(*arguments) + "assert 'scipy.stats' not in sys.modules\n"
+    assert not loaded_after(code) & (HEAVY - {"numpy", "scipy"})

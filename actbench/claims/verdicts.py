@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from actbench import metrics
@@ -23,6 +22,9 @@ from actbench.statistics import (
     seeds_for_median,
     seeds_for_proportion,
 )
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _ROUNDING = 1e-9
 _CENTERS: Mapping[str, Callable[[NDArray[np.float64]], np.floating[Any]]] = {

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
-
-import xarray as xr
+from typing import TYPE_CHECKING, Any
 
 from actbench import datasets, metrics
 from actbench.activations import ACTIVATIONS
 from actbench.claims.claim import ClaimsFile
 from actbench.claims.measured.storing import SCHEMA_VERSION, Entry, Measured
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 # After some ten epochs rounding, and so the processor, decides on which side of the kink a unit is.
 _KINKED = ("relu", "leaky_relu")
