@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 
 from actbench.statistics import quantiles
+from actbench.terminal import plural
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -76,21 +77,24 @@ def final_mse_table(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> Table:
         claims: By activation, about its ``final_mse``; without any no published value is shown.
 
     Returns:
-        A table with median, 2.5-97.5 % interval over seeds, and the first seed's value.
+        A table with median, 2.5-97.5 % interval over seeds, and the first seed's value; of one
+        seed there is only its value.
     """
     seeds = dataset["seed"].to_numpy()
-    table = Table(title=f"Mean squared error on the noisy targets, {len(seeds)} seeds", box=SIMPLE)
-    table.add_column("activation")
-    measured = ("median", "2.5-97.5 %", f"seed {seeds[0]}")
+    title = f"Mean squared error on the noisy targets, {plural(len(seeds), 'seed')}"
+    table = Table(title=title, box=SIMPLE)
+    table.add_column("activation", no_wrap=True)
+    measured = ("median", "2.5-97.5 %", f"seed {seeds[0]}")[0 if len(seeds) > 1 else 2 :]
     for heading in ("published", *measured, "agrees") if claims else measured:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for name in dataset["activation"].to_numpy():
         values = dataset["final_mse"].sel(activation=name).to_numpy()
         low, median, high = quantiles(values)
         claim = claims.get(str(name))
         published = _digits(claim.published) if claim and claim.published else "-"
         first = _digits(float(values[0]))
-        found = (_number(median), f"{_number(low)} - {_number(high)}", first)
+        over_seeds = (_number(median), _range(low, high)) if len(values) > 1 else ()
+        found = (*over_seeds, first)
         table.add_row(
             str(name),
             *((published, *found, _agreement(claim, median)) if claims else found),
@@ -101,6 +105,11 @@ def final_mse_table(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> Table:
 
 def _number(value: float) -> str:
     return f"{value:.4g}"
+
+
+def _range(low: float, high: float) -> str:
+    """The ends of an interval; one number where they do not differ in the digits shown."""
+    return " - ".join(dict.fromkeys((_number(low), _number(high))))
 
 
 def _digits(value: float) -> str:

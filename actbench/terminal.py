@@ -11,7 +11,7 @@ from io import StringIO, TextIOWrapper
 
 from rich.console import Console
 
-_ALIKE = "█▉▊▋▌▍▎▏━╸╺−–—·“”‘’∂×", """###==--.------*""''dx"""  # noqa: RUF001
+_ALIKE = "▁▂▃▄▅▆▇═█▉▊▋▌▍▎▏━╸╺−–—·“”‘’∂×", """..::||#=###==--.------*""''dx"""  # noqa: RUF001
 _IN_ASCII = {
     **dict(zip(*_ALIKE, strict=True)),
     "…": "...",
@@ -78,6 +78,19 @@ def say(text: str, *, err: bool = False, end: str = "\n") -> None:
         end: What follows it.
     """
     print(text, file=sys.stderr if err else sys.stdout, end=end, flush=True)
+
+
+def plural(count: int, one: str) -> str:
+    """Write a count with its noun.
+
+    Args:
+        count: How many.
+        one: The noun for one of them; more take an ``s``.
+
+    Returns:
+        Such as ``"1 seed"`` or ``"16 seeds"``.
+    """
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
 def printable(text: str) -> str:

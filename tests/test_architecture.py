@@ -37,7 +37,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("kernels", "datasets", "sweeps.grids", "own"),
     ("claims.claim", "networks", "metrics", "checkpoints", "sweeps.grid_files", "sweeps.stores"),
     ("claims.references", "claims.coordinates", "stacks", "runs"),
-    ("training", "claims.shape", "pages.claim", "pages.rendering", "pages.strip", "pages.svg"),
+    ("training", "claims.shape", "pages"),
     ("claims",),
     (
         "experiments.*",
@@ -58,7 +58,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ),
     ("claims.robustness_sentence", "sweeps.clusters"),
     ("console", "figures", "findings", "claims.ledger", "records.recording"),
-    ("pages.ledger", "verification"),
+    ("pages.ledger",),
     ("card", "drift", "pytest_plugin.options", "pytest_plugin.outcomes"),
     (
         "results",
@@ -71,6 +71,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("history", "pytest_plugin.activation"),
     ("pytest_plugin",),
     ("session", "own.battery", "releases"),
+    ("verification",),
     ("cli",),
     ("__main__",),
 )
@@ -111,6 +112,7 @@ MEETING = {
     "claims.robustness",
     "doctor",
     "session",
+    "verification",
     "cli",
     "pytest_plugin.activation",
     "__main__",
@@ -448,3 +450,10 @@ def test_submodules_come_when_they_are_used() -> None:
         _ = actbench.netwroks
     with pytest.raises(AttributeError, match=r"^module 'actbench.experiments' has no attribute"):
         _ = actbench.experiments.sine_regresion
+
+
+@pytest.mark.parametrize("arguments", [("claims",), ("claims", "show", "relu-final-mse")])
+def test_what_is_stored_is_judged_without_heavy_packages(arguments: tuple[str, ...]) -> None:
+    """Where nothing is computed a command starts within a second: these take one each."""
+    code = command(*arguments) + "assert 'scipy.stats' not in sys.modules\n"
+    assert not loaded_after(code) & (HEAVY - {"numpy", "scipy"})

@@ -371,3 +371,13 @@ def test_a_quiet_console_shows_no_progress() -> None:
     with progress_bar(plain(stream, quiet=True), "sine-regression", 1) as advance:
         advance(1)
     assert stream.getvalue() == ""
+
+
+def test_one_seed_has_no_interval() -> None:
+    """Neither a median nor an interval of one value; where both ends look alike, one stands."""
+    lines = shown(final_mse_table(outcome(("relu",), seeds=1), about("relu")))
+    assert row(lines, "relu") == ["relu", "0.0080414", "0.0076", "yes"]
+    assert "targets, 1 seed" in " ".join(" ".join(lines).split())
+    alike = outcome(("relu",))
+    alike["final_mse"][:] = [[0.213, 0.2130001, 0.2130002]]
+    assert row(shown(final_mse_table(alike, {})), "relu") == ["relu", "0.213", "0.213", "0.213"]

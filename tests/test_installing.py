@@ -78,7 +78,7 @@ def test_track_goes_on_and_says_what_is_missing(actbench: Callable[..., Ended]) 
         "torch 2.8.0 (2 of 3): installing it\n"
         "torch 2.8.0: missing: no wheel\n"
         "torch 2.9.0 (3 of 3): installing it\n"
-        "1 of 3 records are missing: 2.8.0\n",
+        "1 of 3 records missing: 2.8.0\n",
     )
 
 
@@ -87,7 +87,7 @@ def test_track_is_quiet_where_all_is_well(actbench: Callable[..., Ended]) -> Non
     assert actbench("track", "2.7.0", "-q") == (0, "", "")
     code, out, err = actbench("track", "2.8.0", "-q")
     assert (code, out) == (1, "")
-    assert err == "torch 2.8.0: missing: no wheel\n1 of 1 records are missing: 2.8.0\n"
+    assert err == "torch 2.8.0: missing: no wheel\n1 of 1 record missing: 2.8.0\n"
 
 
 @pytest.mark.parametrize(

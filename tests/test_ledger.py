@@ -431,7 +431,9 @@ def test_a_claim_whose_seeds_diverged_is_written(tmp_path: Path) -> None:
     assert strictly(ledger.as_json(found, {}))[0]["measured"] is None
     assert "| **not_reproduced** |" in ledger.markdown(found, {})
     assert any("measured inf" in line for line in rendered(ledger.table(found, 80), 80))
-    assert "interval   inf to inf, error" in ledger.in_full(found[0], content, stored=False)
+    assert "interval   none, as it is one value, error" in ledger.in_full(
+        found[0], content, stored=False
+    )
 
 
 @pytest.mark.parametrize(

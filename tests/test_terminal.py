@@ -256,3 +256,9 @@ def test_a_run_in_a_notebooks_shell(tmp_path: Path) -> None:
     assert "res [wip]/loss_curves.png" in ended.stdout.replace("\\", "/")
     assert re.search(r"^ +1 +[#=.-]", ended.stdout, re.MULTILINE)
     assert (tmp_path / "res [wip]" / "loss_curves.svg").exists()
+
+
+def test_one_is_singular() -> None:
+    """None and many take an s."""
+    counted = [terminal.plural(count, "claim") for count in (0, 1, 2)]
+    assert counted == ["0 claims", "1 claim", "2 claims"]

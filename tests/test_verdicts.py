@@ -493,13 +493,13 @@ def test_judging_one_claim_alone_is_judging_it_among_all() -> None:
     """The error level is the file's, 0.01 over all with a sampling error, whoever is judged."""
     published = claims_module.published()
     testable = [c for c in published.claim if c.expected != "not_testable"]
-    assert published.alpha == 0.01 / sum(c.quantifier != "exact" for c in testable)
+    assert published.level_of_each == 0.01 / sum(c.quantifier != "exact" for c in testable)
     # Eleven seeds suffice for ten claims (0.001), not for the file's level: no fewer claims
     # in one call may lower the bar.
     subject = published.get("sigmoid-is-far-worse-than-relu")
     values = np.full(MEDIAN_SEEDS, 10.0)
     assert judge_values(subject, values, 1e-3).verdict == "reproduced"
-    assert judge_values(subject, values, published.alpha).verdict == "inconclusive"
+    assert judge_values(subject, values, published.level(subject)).verdict == "inconclusive"
 
 
 @settings(derandomize=True, max_examples=100)

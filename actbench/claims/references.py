@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from actbench import activations, experiments, initializers
+from actbench import activations, experiments, initializers, metrics
 from actbench.errors import ActbenchError
 
 if TYPE_CHECKING:
@@ -140,8 +140,6 @@ def _of_claim(claim: Claim, protocols: Mapping[str, Protocol]) -> Iterator[str]:
             "--metrics' lists what there is"
         )
         return
-    from actbench import metrics  # loads xarray
-
     name = str(claim.metric["name"])
     if name not in metrics.METRICS:
         near = get_close_matches(name, metrics.METRICS, n=1, cutoff=0.5)
@@ -156,8 +154,6 @@ def _of_claim(claim: Claim, protocols: Mapping[str, Protocol]) -> Iterator[str]:
 
 
 def _of_arguments(name: str, metric: Mapping[str, Any]) -> Iterator[str]:
-    from actbench import metrics
-
     signature = inspect.signature(metrics.METRICS[name])
     wanted = {key: str(p.annotation) for key, p in list(signature.parameters.items())[1:]}
     form = f"{name} takes {', '.join(wanted) or 'no arguments'}"
@@ -183,8 +179,6 @@ def _of_arguments(name: str, metric: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_experiment(name: str, experiment: str) -> Iterator[str]:
-    from actbench import metrics
-
     of = metrics.EXPERIMENTS_OF[name]
     if experiment not in of:
         others = [m for m, keys in metrics.EXPERIMENTS_OF.items() if experiment in keys]

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from actbench.claims.claim import Verdict
+from actbench.terminal import plural
 
 if TYPE_CHECKING:
     from actbench.claims.claim import ClaimsFile
@@ -98,18 +99,14 @@ def counted(claims: ClaimsFile | None, judgments: Sequence[Judgment]) -> str:
     """
     ours = [j for j in judgments if j.claim.ours]
     if not ours and not any(j.claim.variant_of for j in judgments):
-        return f"{_plural(len(judgments), 'claim')}: {_by_verdict(judgments)}"
+        return f"{plural(len(judgments), 'claim')}: {_by_verdict(judgments)}"
     stated = [s.standing for s in statements(claims, judgments)]
     parts = [f"{n} {standing}" for standing in Standing if (n := stated.count(standing))]
-    text = f"{_plural(len(stated), 'statement')}: {', '.join(parts) or 'none'}"
-    return f"{text}; {_plural(len(ours), 'claim')} of ours: {_by_verdict(ours)}" if ours else text
+    text = f"{plural(len(stated), 'statement')}: {', '.join(parts) or 'none'}"
+    return f"{text}; {plural(len(ours), 'claim')} of ours: {_by_verdict(ours)}" if ours else text
 
 
 def _by_verdict(judgments: Sequence[Judgment]) -> str:
     found = [j.verdict for j in judgments]
     parts = [f"{number} {verdict}" for verdict in Verdict if (number := found.count(verdict))]
     return ", ".join(parts) or "none"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

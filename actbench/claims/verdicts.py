@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actbench import metrics
 from actbench.claims.claim import Claim, Relation, Verdict
 from actbench.errors import ActbenchError
 from actbench.statistics import (
@@ -114,8 +115,6 @@ def judge(claim: Claim, dataset: xr.Dataset | None, alpha: float) -> Judgment:
         The verdict and its evidence. Too few seeds for the claim's wording, or an interval across
         the bound, is ``inconclusive``, never a pass.
     """
-    from actbench import metrics  # loads xarray
-
     if claim.relation is None or dataset is None:
         return Judgment(claim, Verdict.NOT_TESTABLE, sentence=claim.because)
     return judge_values(claim, metrics.measure(claim.metric, dataset), alpha)

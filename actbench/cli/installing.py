@@ -107,9 +107,8 @@ def track(
                     terminal.say(outcome.sentence, err=bool(outcome.missing))
         missing = [outcome.release for outcome in outcomes if outcome.missing]
     if missing:
-        terminal.say(
-            f"{len(missing)} of {len(outcomes)} records are missing: {', '.join(missing)}", err=True
-        )
+        share = f"{len(missing)} of {terminal.plural(len(outcomes), 'record')}"
+        terminal.say(f"{share} missing: {', '.join(missing)}", err=True)
         raise typer.Exit(EXIT_CHANGED)
 
 

@@ -11,6 +11,7 @@ import typer
 from actbench import terminal
 from actbench.cli.options import DryRun, Quiet, Seeds, Threads, interruptible
 from actbench.errors import ActbenchError, require_positive_int, unknown_name
+from actbench.terminal import plural
 
 
 def _complete_part() -> list[str]:
@@ -79,8 +80,9 @@ def record(
         made = recording.make(seeds, device, threads, only or PARTS, bar)
         records.save(made, path)
     if not quiet:
+        timed = len(made.timings.workloads) if made.timings else 0
         terminal.say(
             f"{path}: torch {made.torch}, {sum(v.fresh for v in made.verdicts)} of "
-            f"{len(made.verdicts)} claims measured, {len(made.chains)} fingerprints, "
-            f"{len(made.timings.workloads) if made.timings else 0} workloads timed"
+            f"{plural(len(made.verdicts), 'claim')} measured, "
+            f"{plural(len(made.chains), 'fingerprint')}, {plural(timed, 'workload')} timed"
         )

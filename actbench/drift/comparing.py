@@ -15,6 +15,7 @@ from actbench.drift.scope import Scope, scope_of
 from actbench.drift.speed import Speed, compare_timings
 from actbench.errors import ActbenchError
 from actbench.records import Record
+from actbench.terminal import plural
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def failures(drift: Drift, *, strict: bool, max_slowdown: float | None) -> list[
     found = []
     if drift.claims.flips:
         ids = ", ".join(flip.id for flip in drift.claims.flips)
-        found.append(f"{_claims(len(drift.claims.flips))} flipped: {ids}.")
+        found.append(f"{plural(len(drift.claims.flips), 'claim')} flipped: {ids}.")
     if strict:
         metrics = drift.metrics.metrics
         left = [m.name for m in metrics if m.level is Level.OUTSIDE_SPREAD]
@@ -170,10 +171,6 @@ def _require_something(drift: Drift, strict: bool, max_slowdown: float | None) -
         raise ActbenchError(f"--strict has no numbers to look at. {because}")
     if max_slowdown is not None and not drift.speed.workloads:
         raise ActbenchError(f"--max-slowdown has no workload to look at. {because}")
-
-
-def _claims(count: int) -> str:
-    return f"{count} claim" + "s" * (count != 1)
 
 
 def _some(names: list[str]) -> str:

@@ -11,6 +11,7 @@ from actbench.drift.comparing import Drift
 from actbench.drift.flips import Unexpected
 from actbench.drift.levels import Level
 from actbench.drift.speed import Ratio
+from actbench.terminal import plural
 
 MOST_ROWS = 20
 """Rows of one table on screen or page; JSON has all."""
@@ -82,9 +83,9 @@ def origins(drift: Drift) -> list[str]:
 def _claims(drift: Drift) -> Part:
     found = drift.claims
     if found.flips:
-        answer = f"{len(found.flips)} of {_count(found.compared, 'claim')} flipped."
+        answer = f"{len(found.flips)} of {plural(found.compared, 'claim')} flipped."
     elif found.compared:
-        answer = f"No claim flipped; {_count(found.compared, 'claim')} compared."
+        answer = f"No claim flipped; {plural(found.compared, 'claim')} compared."
     else:
         answer = "No claim was compared."
     blocks: list[str | Rows] = []
@@ -101,13 +102,13 @@ def _claims(drift: Drift) -> Part:
         )
     if found.stored:
         blocks.append(
-            f"{_count(found.stored, 'claim')} left out: judged from values stored in the package, "
+            f"{plural(found.stored, 'claim')} left out: judged from values stored in the package, "
             "which say nothing about this release."
         )
     if found.not_testable:
-        blocks.append(f"{_count(found.not_testable, 'claim')} no experiment can decide.")
+        blocks.append(f"{plural(found.not_testable, 'claim')} no experiment can decide.")
     if found.left_out:
-        blocks.append(f"{_count(found.left_out, 'claim')} left out for the reasons below.")
+        blocks.append(f"{plural(found.left_out, 'claim')} left out for the reasons below.")
     if found.unexpected:
         blocks.append("Not as expected in the new record: " + _unexpected(found.unexpected))
     blocks += _only("Claims", found.new, found.missing)
@@ -118,8 +119,9 @@ def _unexpected(claims: Sequence[Unexpected]) -> str:
     found = []
     for verdict in dict.fromkeys(u.verdict for u in claims):
         these = [u for u in claims if u.verdict == verdict]
-        seeds = sorted({u.seeds for u in these})
-        on = f" on {seeds[0]} seeds" if len(seeds) == 1 and verdict == "inconclusive" else ""
+        seeds = {u.seeds for u in these}
+        alike = len(seeds) == 1 and verdict == "inconclusive"
+        on = f" on {plural(seeds.pop(), 'seed')}" if alike else ""
         found.append(f"{len(these)} {verdict}{on} ({_some([u.id for u in these], ', ')})")
     return "; ".join(found) + "."
 
@@ -140,7 +142,7 @@ def _metrics(drift: Drift) -> Iterator[str | Rows]:
     found, levels = drift.metrics, drift.levels()
     if found.metrics:
         told = ", ".join(f"{levels[level]} {level.words}" for level in Level if levels[level])
-        yield f"{_count(len(found.metrics), 'metric')}: {told}."
+        yield f"{plural(len(found.metrics), 'metric')}: {told}."
         differing = [m for m in found.metrics if m.level is not Level.IDENTICAL]
         differing.sort(key=lambda m: (-m.level.rank, 1 if m.p is None else m.p, -m.relative))
         if differing:
@@ -160,7 +162,7 @@ def _metrics(drift: Drift) -> Iterator[str | Rows]:
             if any(m.p is not None for m in differing):
                 yield f"Outside: p below {found.alpha:.2g}, 0.001 over the number of metrics."
     if found.left_out:
-        yield f"{_count(found.left_out, 'metric')} left out: other settings (below)."
+        yield f"{plural(found.left_out, 'metric')} left out: other settings (below)."
     yield from _only("Metrics", found.new, found.missing)
 
 
@@ -168,7 +170,7 @@ def _chains(drift: Drift) -> Iterator[str | Rows]:
     found, differing = drift.chains, drift.chains.differing
     if found.chains:
         same = len(found.chains) - len(differing)
-        yield f"{_count(len(found.chains), 'fingerprint')}: {same} identical bit for bit."
+        yield f"{plural(len(found.chains), 'fingerprint')}: {same} identical bit for bit."
     if differing:
         heading = ("fingerprint", "parts first at", "there", "largest later", "losses")
         yield _rows(heading, [_chain(chain) for chain in differing])
@@ -204,7 +206,7 @@ def _speed(drift: Drift) -> Part:
     if not found.workloads or found.mean is None:
         return Part("Speed", "No workload was compared.", tuple(_only_workloads(drift)))
     counts = {c: sum(r.change == c for r in found.workloads) for c in ("slower", "faster")}
-    names = _count(len(found.workloads), "workload")
+    names = plural(len(found.workloads), "workload")
     answer = (
         f"{names}: {counts['slower']} slower, {counts['faster']} faster; on average "
         f"{_times(found.mean, found.mean_uncertainty)} the time relative to the control."
@@ -258,10 +260,6 @@ def _some(names: Sequence[str], between: str) -> str:
     if len(names) <= MOST_ROWS:
         return between.join(names)
     return f"{between.join(names[:MOST_ROWS])} and {len(names) - MOST_ROWS} more"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def _value(number: float | None) -> str:

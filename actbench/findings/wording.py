@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from actbench.colors import style_of
+from actbench.terminal import plural as plural  # noqa: PLC0414 - part of how a sentence is written
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -63,19 +64,6 @@ def by_activation(values: Mapping[str, float], digits: int = 3) -> str:
         Such as ``"ReLU 1.93 and GELU 0.828"``.
     """
     return listed(f"{name(key)} {number(value, digits)}" for key, value in values.items())
-
-
-def plural(count: int, one: str) -> str:
-    """Write a count with its noun.
-
-    Args:
-        count: How many.
-        one: The noun for one of them; more take an ``s``.
-
-    Returns:
-        Such as ``"1 seed"`` or ``"16 seeds"``.
-    """
-    return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
 def words(key: str) -> str:

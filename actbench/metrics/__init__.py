@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from actbench.docstrings import docstring
 from actbench.errors import ActbenchError, one_line
@@ -28,6 +27,9 @@ from actbench.metrics import (
     training_dynamics,
 )
 from actbench.metrics._values import Metric, Values
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _MODULES = {
     sine_regression: ("sine-regression",),

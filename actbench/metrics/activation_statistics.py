@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import xarray as xr
 
 from actbench.metrics._values import Metric, Values, values
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def initial_zero_share(dataset: xr.Dataset, activation: str, initializer: str) -> Values:

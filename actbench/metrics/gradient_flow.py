@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import xarray as xr
+from typing import TYPE_CHECKING
 
 from actbench.metrics._values import Metric, Values, values
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def recovered_ratio(dataset: xr.Dataset, activation: str, depth: int) -> Values:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
-from actbench import initializers, theory
+from actbench import initializers
 from actbench.datasets import protocol_of
 from actbench.metrics._values import Metric, Values, values
 from actbench.statistics import jackknife
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 
 def theory_gap(dataset: xr.Dataset, activation: str, initializer: str) -> Values:
     """Decades per layer of the deep error signal minus mean-field theory's, as pooled_slope."""
+    from actbench import theory  # loads much of SciPy
+
     protocol = protocol_of(dataset)
     expected = theory.predict(
         activation,
@@ -30,6 +35,8 @@ def theory_gap(dataset: xr.Dataset, activation: str, initializer: str) -> Values
 
 def pooled_slope(dataset: xr.Dataset, activation: str, initializer: str) -> Values:
     """Decades per layer of the pooled error signal, layers 10 to 40, a pseudo-value per network."""
+    from actbench import theory  # loads much of SciPy
+
     power = np.square(_deep(dataset, "deep_error_signal", activation, initializer))
 
     def slope(networks: NDArray[np.intp]) -> float:
@@ -66,6 +73,8 @@ def deep_largest_gradient(dataset: xr.Dataset, activation: str, initializer: str
 
 def spread_over_theory(dataset: xr.Dataset, activation: str) -> Values:
     """Standard deviation of the error signal's slope over theory's, a pseudo-value per network."""
+    from actbench import theory  # loads much of SciPy
+
     protocol = protocol_of(dataset)
     initializer = initializers.get(protocol["spread_initializer"])
     depth = protocol["spread_depth"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import xarray as xr
+from typing import TYPE_CHECKING
 
 from actbench.metrics._values import Metric, Values, values
 from actbench.metrics.sine_regression import first_escaped
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def escape_epoch_at(dataset: xr.Dataset, activation: str, depth: int, adam_eps: float) -> Values:

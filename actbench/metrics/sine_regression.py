@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from actbench.metrics._values import Metric, Values, values
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 # A sigmoid network that has left the plateau of the best constant, 0.518, is below this.
 _ESCAPED_LOSS = 0.5

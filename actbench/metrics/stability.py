@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import xarray as xr
+from typing import TYPE_CHECKING
 
 from actbench.metrics._values import Metric, Values, values
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def stability_border(dataset: xr.Dataset, activation: str, skip: int, depth: int) -> Values:

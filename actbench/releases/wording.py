@@ -8,6 +8,7 @@ from actbench.records import Record, Step
 from actbench.releases.bisection import Found
 from actbench.releases.changes import Place, Target, steps_of, verdict_of
 from actbench.releases.shelf import Shelf
+from actbench.terminal import plural
 
 _INDEPENDENT = ("streams", "initial weights", "operations")
 """Engines whose steps do not rest on one another: each that differs is news."""
@@ -63,7 +64,7 @@ def _evidence(target: Target, found: Found, shelf: Shelf) -> Iterator[str]:
             verdict = verdict_of(target.text, record)
             yield (
                 f"  torch {record.torch}: {verdict.verdict}, measured {verdict.measured} over "
-                f"{verdict.seeds} seeds"
+                f"{plural(verdict.seeds, 'seed')}"
             )
 
 

@@ -14,6 +14,7 @@ from actbench.sweeps.axes import Value
 from actbench.sweeps.chunks import train_chunk
 from actbench.sweeps.grids import Column, Grid
 from actbench.sweeps.stores import FAILED, MISSING, Store, bytes_per_member
+from actbench.terminal import plural
 
 ASK_ABOVE = 10**6
 """Members above which a sweep is started only when its cost was accepted."""
@@ -231,7 +232,7 @@ class Plan:
             f"{_size(self.members * self.bytes_per_member)} of results in "
             f"{self.chunks * _FILES_PER_CHUNK:,} files, beside some 20 kB that describe them; "
             f"about {duration(hours * 3600)} on "
-            f"{cores} {'core' if cores == 1 else 'cores'} like this one"
+            f"{plural(cores, 'core')} like this one"
             f"{f' ({self.core_hours:,.1f} core-hours)' if hours >= 1 and cores > 1 else ''}"
         )
 

@@ -72,8 +72,10 @@ def _asked(claim: Claim, relation: Relation, protocol: Protocol) -> list[str]:
 
 
 def _found(judgment: Judgment, claims: ClaimsFile, evidence: str) -> list[str]:
-    interval = "none"
-    if judgment.interval is not None:
+    interval = "none, as it is one value"
+    if judgment.interval is None:
+        interval = "none"
+    elif judgment.interval[0] != judgment.interval[1]:
         interval = f"{judgment.interval[0]:.6g} to {judgment.interval[1]:.6g}"
     return [
         f"  found      {judgment.sentence} ({evidence})",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from actbench import metrics
 from actbench.claims import robustness
 from actbench.claims.claim import ClaimsFile, Relation
 from actbench.claims.robustness_sentence import sentence
@@ -39,8 +40,6 @@ def margin(judgment: Judgment) -> str:
 def measures(claim: Claim) -> str:
     """Say what number a claim is about, in words."""
     if "name" in claim.metric:
-        from actbench import metrics  # loads xarray
-
         return metrics.definition(str(claim.metric["name"]))
     from actbench.runs import columns
 

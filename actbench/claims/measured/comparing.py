@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actbench import metrics
 from actbench.claims.measured.storing import Measured
 from actbench.statistics import never_below
 
@@ -72,8 +73,6 @@ def compare(stored: Measured, fresh: Measured) -> list[Difference]:
     differences = []
     for entry in stored.entries:
         old, new = stored.values(entry.metric), fresh.values(entry.metric)
-        from actbench import metrics
-
         ceiling = metrics.rounding_ceiling(entry.metric, fresh.settings)
         if ceiling is not None:
             how = _below(new, ceiling)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from actbench import datasets
+from actbench import datasets, metrics
 from actbench.activations import ACTIVATIONS
 from actbench.claims.claim import ClaimsFile
 from actbench.claims.measured.storing import SCHEMA_VERSION, Entry, Measured
@@ -80,8 +80,6 @@ def entry_of(metric: Mapping[str, Any], exact: bool, dataset: xr.Dataset) -> Ent
     Returns:
         The entry.
     """
-    from actbench import metrics
-
     return Entry(
         metric=dict(metric),
         definition=metrics.definition(str(metric["name"])),

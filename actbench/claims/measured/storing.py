@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,12 @@ def load(protocol: str, folder: Path | None = None) -> Measured:
         ActbenchError: They are missing, damaged or of another schema.
     """
     path = path_of(protocol, folder)
+    return _read(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@functools.lru_cache(maxsize=64)
+def _read(path: Path, changed: int) -> Measured:  # noqa: ARG001 - a file that changed is another
+    """Read a file once: every claim of its protocol asks for it."""
     remedy = "Write it with: pytest --actbench-regenerate-baselines"
     return stored.load(Measured, path, SCHEMA_VERSION, "the measurements", remedy)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from actbench import metrics
 from actbench.claims.claim import ClaimsFile
 from actbench.claims.robustness.outcomes import mapped_claims, metric_key
 from actbench.claims.robustness.settings import Grid, Setting
@@ -136,8 +137,6 @@ def measure(
         activations=names, seeds=seeds, device="cpu", threads=threads, **setting.model_dump()
     )
     dataset = sine_regression.run(config, progress)
-    from actbench import metrics
-
     values = {key: metrics.measure(metric, dataset) for key, metric in wanted.items()}
     return Cell(setting=setting, values={key: _rounded(array) for key, array in values.items()})
 

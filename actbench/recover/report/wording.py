@@ -6,6 +6,7 @@ from actbench.recover.outcome import SHOWN, Result
 from actbench.recover.report.cells import over_the_space, within
 from actbench.recover.scrutiny import MOVED
 from actbench.stopwatch import duration
+from actbench.terminal import plural
 
 _FEWEST_SAMPLED = 20
 _ACCIDENT = 0.05  # matches by chance alone, from which a match may be one of them
@@ -26,8 +27,8 @@ def plan_sentence(listed: int, drawings: int, different: int, seconds: float, th
     """
     return (
         f"{listed:,} protocols, of which {different:,} differ ({drawings:,} different drawings of "
-        f"networks). About {duration(seconds)} of computing, shared by {threads} "
-        f"{'thread' if threads == 1 else 'threads'}."
+        f"networks). About {duration(seconds)} of computing, shared by "
+        f"{plural(threads, 'thread')}."
     )
 
 
