@@ -89,6 +89,36 @@ def judge(  # every option is one part of a claim
         raise typer.Exit(EXIT_CHANGED)
 
 
+def init(
+    table: Annotated[Path, typer.Argument(help="CSV, JSON lines, Parquet or NetCDF.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path(
+        "claims.toml"
+    ),
+    seed: Annotated[
+        str, typer.Option(help="What names a run.", show_default="guessed from the columns")
+    ] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Look at a table of results and write a claims file to start from.
+
+    Its claims are exploratory: they are judged, and none is expected to hold. What only you know,
+    such as the bound that a publication states, is left as a question in the file.
+
+    Example: actbench init runs.csv && actbench verify claims.toml
+    """
+    from actbench.files import write_atomic
+    from actbench.runs.drafting import draft
+
+    with interruptible():
+        if out.exists() and not overwrite:
+            raise ActbenchError(
+                f"{out} is there already. Give another file with --out, or replace it with "
+                "--overwrite"
+            )
+        write_atomic(out, draft(table, out, seed).encode())
+        terminal.say(f"{out} written. Judge it with: actbench verify {out}")
+
+
 def _cells(given: list[str] | tuple[str, ...]) -> dict[str, str]:
     """Read COLUMN=VALUE."""
     pairs = [text.partition("=") for text in given]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import urllib.parse
 from collections.abc import Mapping
@@ -46,6 +47,22 @@ def markdown(template: str, variables: Mapping[str, object]) -> str:
     environment = _environment()
     environment.finalize = _markdown_text
     environment.filters.update(code=_markdown_code, file=_markdown_file)
+    return environment.get_template(template).render(variables)
+
+
+def plain(template: str, variables: Mapping[str, object]) -> str:
+    """Fill a template of a TOML file; its filter ``toml`` quotes a text.
+
+    Args:
+        template: Its file name.
+        variables: What it names.
+
+    Returns:
+        The text.
+    """
+    environment = _environment()
+    environment.autoescape = False
+    environment.filters["toml"] = json.dumps
     return environment.get_template(template).render(variables)
 
 

@@ -1,0 +1,182 @@
+"""A claims file to start from: what a table seems to hold, as claims that pin nothing yet."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from actbench.errors import ActbenchError
+from actbench.runs import tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST_CLAIMS = 6
+_MOST_GROUPS = 12
+_SEED = re.compile(r"seed", re.IGNORECASE)
+_RUN = re.compile(r"run|trial|repeat|repetition|replicate|fold", re.IGNORECASE)
+_GROUP = re.compile(r"method|model|algo|variant|optimi[sz]er|agent|system", re.IGNORECASE)
+_STEP = re.compile(r"^_?(global_?)?(step|epoch|iteration|iter|update)s?$", re.IGNORECASE)
+_SCORE = re.compile(r"acc|f1|auc|score|reward|return|bleu|r2|precision|recall|win", re.IGNORECASE)
+_COST = re.compile(r"loss|err|mse|mae|rmse|perplexity|ppl|regret|nll", re.IGNORECASE)
+_ASIDE = re.compile(r"time|date|lr|rate|size|width|depth|param|alpha|beta|id$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What the columns of a table seem to be.
+
+    Args:
+        seed: The run's name, as a protocol says it.
+        guessed: Whether that is a guess.
+        step: The column that counts steps; empty where each run has one row.
+        groups: The column that tells methods apart, and their names; empty without one.
+        metric: The number that claims are likely about.
+        higher_is_better: Of that number.
+    """
+
+    seed: str
+    guessed: bool
+    step: str
+    groups: tuple[str, tuple[str, ...]]
+    metric: str
+    higher_is_better: bool
+
+
+def guess(frame: pd.DataFrame, seed: str) -> Guess:
+    """Look at the columns of a table.
+
+    Raises:
+        ActbenchError: None of them holds numbers that could be judged.
+    """
+    names = [str(name) for name in frame.columns if name != tables.SEED]
+    step = next((name for name in names if _STEP.search(name)), "")
+    likely = [name for kind in (_SEED, _RUN) for name in names if kind.search(name)]
+    found = seed or next((n for n in ("seed", *likely) if n in names and n != step), "row")
+    numeric = [
+        name
+        for name in names
+        if frame[name].dtype.kind in "iuf" and name not in (step, found) and name not in likely
+    ]
+    texts = [name for name in names if frame[name].dtype.kind not in "iuf" and name != found]
+    alike = [n for n in texts if 2 <= frame[n].nunique() <= min(_MOST_GROUPS, len(frame) // 3)]
+    column = next((n for n in alike if _GROUP.search(n)), alike[0] if alike else "")
+    metric = next(
+        (
+            name
+            for pattern in (re.compile("test|eval"), _SCORE, _COST, re.compile(""))
+            for name in numeric
+            if pattern.search(name) and not _ASIDE.search(name)
+        ),
+        numeric[-1] if numeric else "",
+    )
+    if not metric:
+        raise ActbenchError(
+            f"no column holds numbers to judge; there are {', '.join(names)}. A table has one row "
+            "per run, or per run and step, with the results in columns"
+        )
+    higher, guessed = not _COST.search(metric), not seed and found != "seed"
+    kinds: tuple[str, ...] = ()
+    if column:  # the best first, as that is what is claimed
+        typical = frame.groupby(column)[metric].median().sort_values(ascending=not higher)
+        kinds = tuple(str(name) for name in typical.index)
+    return Guess(found, guessed, step, (column, kinds), metric, higher)
+
+
+def draft(path: Path, target: Path, seed: str = "") -> str:
+    """Write a claims file about a table, with what only its author knows left as questions.
+
+    Args:
+        path: The table.
+        target: Where the file will lie; the table is named as seen from there.
+        seed: What names a run, where that is known.
+
+    Returns:
+        TOML, which is valid as it stands: every claim is exploratory.
+
+    Raises:
+        ActbenchError: The table can't be read, or holds no numbers.
+    """
+    from actbench.pages import rendering
+
+    frame = tables.read([path.name], path.parent, seed or "row").frame
+    found = guess(frame, seed)
+    return rendering.plain(
+        "claims.toml.j2",
+        {
+            "table": Path(os.path.relpath(path, target.parent)).as_posix(),
+            "file": target.name,
+            "study": path.stem,
+            "seed": found.seed,
+            "seed_guessed": found.guessed,
+            "claims": _claims(frame, found),
+        },
+    )
+
+
+def _claims(frame: pd.DataFrame, found: Guess) -> list[dict[str, str]]:
+    column, names = found.groups
+    extra = {"last": found.step} if found.step else {}
+    subject = found.metric.replace("_", " ")
+    claims = []
+    for name in names[:_MOST_CLAIMS] or [""]:
+        rows = frame[frame[column].astype(str) == name] if column else frame
+        values = rows[found.metric].to_numpy(np.float64)
+        edge = np.nanmin(values) if found.higher_is_better else np.nanmax(values)
+        where = {"where": {column: name}} if column else {}
+        claims.append(
+            {
+                "id": _identifier(f"{name} {subject}"),
+                "statement": f"{subject} of {name or 'every run'}",
+                "metric": _inline({"column": found.metric, **where, **extra}),
+                "kind": "above" if found.higher_is_better else "below",
+                "value": f"{float(edge):.4g}",
+                "question": "The worst value seen. Which bound do you claim?",
+            }
+        )
+    if len(names) > 1 and _pair(frame, found):
+        first, second = names[:2]
+        metric = {"column": found.metric, "where": {column: first}, **extra}
+        claims.append(
+            {
+                "id": _identifier(f"{first} against {second}"),
+                "statement": f"{subject} of {first} is better than that of {second}, run by run",
+                "metric": _inline({**metric, "minus": {"where": {column: second}}}),
+                "kind": "above" if found.higher_is_better else "below",
+                "value": "0.0",
+                "question": "Better by how much? Do equal seeds mean equal data and start?",
+            }
+        )
+    return claims
+
+
+def _pair(frame: pd.DataFrame, found: Guess) -> bool:
+    """Tell whether the two best were run with the same seeds."""
+    if found.seed not in frame.columns:
+        return False
+    column, (first, second, *_) = found.groups
+    runs = [set(frame[found.seed][frame[column].astype(str) == name]) for name in (first, second)]
+    return runs[0] == runs[1]
+
+
+def _identifier(text: str) -> str:
+    return "-".join(re.findall(r"[a-z0-9]+", text.lower())) or "claim"
+
+
+def _inline(table: dict[str, Any]) -> str:
+    """Write an inline table of TOML."""
+    parts = (
+        f"{_key(key)} = {_inline(value) if isinstance(value, dict) else json.dumps(value)}"
+        for key, value in table.items()
+    )
+    return f"{{ {', '.join(parts)} }}"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
