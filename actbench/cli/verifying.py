@@ -9,13 +9,14 @@ import typer
 
 from actbench import terminal
 from actbench.cli.options import (
-    EXIT_CHANGED,
     Device,
     DryRun,
     Overwrite,
     Quiet,
     Seeds,
     Threads,
+    Verbose,
+    end,
     interruptible,
 )
 from actbench.errors import ActbenchError, require_positive_int
@@ -47,13 +48,15 @@ def verify(
     quiet: Quiet = False,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
+    verbose: Verbose = False,
 ) -> None:
     """Judge a file of claims of your own: run what its protocols need, then print the ledger.
 
     A claims file is data: nothing in it is ever executed. It names experiments, settings and
     metrics that actbench has, and says where a measured value must lie. Finished results in --out
     are reused. Writes ledger.json and ledger.md there; exits with 1 if a verdict is not the
-    expected one. docs/own_study.md shows how to write a file.
+    expected one; a claim that lacks seeds says how many it needs. docs/own_study.md shows how to
+    write a file.
 
     Example: actbench verify claims.toml --out mine
     """
@@ -72,21 +75,16 @@ def verify(
 
         claims = load(file)
         evidence.check_settings(claims)
-        session = Session(out or Path("results") / file.stem, quiet, overwrite)
+        session = Session(out or Path("results") / file.stem, quiet, overwrite, verbose)
         jobs = jobs_of(claims, seeds, device, threads)
         if dry_run:
             session.estimate(jobs)
             return
-        session.execute(jobs)
+        session.execute(jobs, claims)
         judgments = ledger.from_results(claims, session.out)
-        changed = session.show_ledger(judgments, claims)
-        undecided = ledger.lacking_seeds(judgments)
-        if undecided:
-            most = max(judgment.seeds_needed for judgment in undecided)
-            shown = ", ".join(f"{j.claim.id} needs {j.seeds_needed}" for j in undecided)
-            terminal.screen(quiet=quiet).print(f"Undecided: {shown}. Give --seeds {most}")
-    if changed or undecided:
-        raise typer.Exit(EXIT_CHANGED)
+        session.write_ledger(judgments, claims)
+        session.show_ledger(judgments, claims)
+    end(judgments)
 
 
 def _schema() -> str:
