@@ -10,8 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.table import Table
+from rich.text import Text
+
 from actbench import claims, console, terminal
 from actbench.claims import evidence, ledger
+from actbench.claims.statements import counted
 from actbench.errors import ActbenchError, unknown_name
 from actbench.experiments import EXPERIMENTS, Experiment
 from actbench.experiments import get as get_experiment
@@ -42,6 +46,10 @@ _OPTIONS = {
     "threads": "--threads",
 }
 """Setting of an experiment to the option of ``actbench run`` that gives it."""
+
+
+_SURPRISES = 5
+"""How many changed verdicts are named at the end; the ledger has all."""
 
 
 @dataclass(frozen=True)
@@ -190,28 +198,36 @@ class Session:
         out: Where results go.
         quiet: Whether to print errors only.
         overwrite: Whether results of other settings may be replaced.
+        verbose: Whether each experiment's losses, gradients and files are listed.
     """
 
     out: Path
     quiet: bool
     overwrite: bool
+    verbose: bool = True
 
     @property
     def _console(self) -> Console:
-        return terminal.screen(quiet=self.quiet)
+        return terminal.screen(quiet=self.quiet, whole=True)
 
-    def execute(self, jobs: Sequence[Job]) -> None:
-        """Run jobs one after another, showing progress and what came out.
+    def _tell(self, text: str) -> None:
+        terminal.tell(text, quiet=self.quiet)
+
+    def execute(self, jobs: Sequence[Job], file: ClaimsFile | None = None) -> None:
+        """Run jobs one after another, showing progress and, if verbose, what came out.
 
         Args:
             jobs: What to run.
+            file: The claims that it is run for; the study's by default.
         """
-        for number, job in enumerate(jobs, start=1):
+        keys = list(dict.fromkeys(job.experiment.key for job in jobs))
+        for job in jobs:
             bar = terminal.screen(stderr=True, quiet=self.quiet)
             title = (job.name or job.experiment.key).removesuffix(".nc")
-            if len(jobs) > 1:
-                title = f"{number}/{len(jobs)} {title}"
-            with console.progress_bar(bar, title, job.config.steps) as progress:
+            if len(keys) > 1:
+                title = f"{keys.index(job.experiment.key) + 1}/{len(keys)} {title}"
+            steps = job.config.steps
+            with console.progress_bar(bar, title, max(1, steps)) as progress:
                 outcome = fulfil(
                     job.experiment,
                     job.config,
@@ -220,7 +236,17 @@ class Session:
                     overwrite=self.overwrite,
                     progress=progress,
                 )
-            self._show(job, outcome)
+                if not (outcome.reused or steps):
+                    progress(1)  # it is counted as the others are
+            if self.verbose:
+                self._show(outcome, file)
+            for sentence in outcome.notes:
+                self._tell(f"Note: {sentence}")
+            if outcome.reused:
+                self._tell(f"{title}: data reused from {self.out}; same settings.")
+            if outcome.written and self.verbose:
+                self._console.print("Written:")
+                self._console.print(console.written_files(outcome.written), soft_wrap=True)
 
     def collect(self, sources: Sources) -> None:
         """Run the functions and commands of a claims file, showing progress.
@@ -231,31 +257,31 @@ class Session:
         bar = terminal.screen(stderr=True, quiet=self.quiet)
         sources.collect(partial(console.progress_bar, bar))
 
-    def _show(self, job: Job, outcome: Outcome) -> None:
+    def _show(self, outcome: Outcome, file: ClaimsFile | None) -> None:
         from actbench.findings.sine_regression import (
             against_published,
             other_than_stated,
             protocol_of_run,
         )
 
-        screen = self._console
         final = outcome.dataset.get("final_mse")
         # A grid over depths or targets has too many cells for a table; its figures show them.
-        if final is not None and set(final.dims) == {"activation", "seed"}:
-            about = claims.final_loss_claims(claims.published(), protocol_of_run(outcome.dataset))
-            comparable = {} if other_than_stated(outcome.dataset) else about
-            screen.print(console.final_mse_table(outcome.dataset, comparable))
-            for bars in console.gradient_bars(outcome.dataset, screen.width):
-                screen.print(bars)
-            for sentence in against_published(outcome.dataset, about):
-                screen.print(f"Note: {sentence}")
-        for sentence in outcome.notes:
-            screen.print(f"Note: {sentence}")
-        if outcome.reused:
-            screen.print(f"{job.experiment.key}: data reused from {self.out}; same settings.")
-        if outcome.written:
-            screen.print("Written:")
-            screen.print(console.written_files(outcome.written), soft_wrap=True)
+        if final is None or set(final.dims) != {"activation", "seed"}:
+            return
+        study = file or claims.published()
+        # Another file's networks are not the study's: nothing published stands beside them.
+        about = (
+            claims.final_loss_claims(study, protocol_of_run(outcome.dataset))
+            if study.of_the_study
+            else None
+        )
+        comparable = {} if other_than_stated(outcome.dataset) else about or {}
+        screen = self._console
+        screen.print(console.final_mse_table(outcome.dataset, comparable))
+        for bars in console.gradient_bars(outcome.dataset, screen.width):
+            screen.print(bars)
+        for sentence in against_published(outcome.dataset, about):
+            self._tell(f"Note: {sentence}")
 
     def say_left_out(self, jobs: Sequence[Job]) -> None:
         """Say which experiments some jobs leave out, and what becomes of their claims.
@@ -264,9 +290,9 @@ class Session:
             jobs: What will run.
         """
         left = [key for key in EXPERIMENTS if key not in {job.experiment.key for job in jobs}]
-        self._console.print(
+        self._tell(
             f"Left out by --quick: {', '.join(left)}. Their claims are judged from stored "
-            "measurements.",
+            "measurements."
         )
 
     def estimate(self, jobs: Sequence[Job]) -> None:
@@ -280,41 +306,47 @@ class Session:
             name = job.name or job.experiment.key
             there = not self.overwrite and is_there(job.experiment, job.config, self.out, job.name)
             if there:
-                self._console.print(f"{name}: there already, in {self.out}/")
+                self._tell(f"{name}: there already, in {self.out}/")
                 continue
             seconds, warm = _estimated(job, warm), True
             total += seconds
-            self._console.print(f"{name}: about {duration(seconds)}, into {self.out}/")
+            self._tell(f"{name}: about {duration(seconds)}, into {self.out}/")
         if len(jobs) > 1:
-            self._console.print(f"In all about {duration(total)}, and seconds for figures.")
+            self._tell(f"In all about {duration(total)}, and seconds for figures.")
 
-    def show_ledger(self, judgments: Sequence[Judgment], file: ClaimsFile | None = None) -> bool:
-        """Print the ledger and write it beside the results.
+    def show_ledger(self, judgments: Sequence[Judgment], file: ClaimsFile | None = None) -> None:
+        """Print the ledger.
+
+        Args:
+            judgments: Every claim's verdict.
+            file: The claims; the study's by default.
+        """
+        screen = self._console
+        screen.print(ledger.table(judgments, screen.width))
+        self._tell(ledger.counts(judgments, file or claims.published()))
+
+    def write_ledger(self, judgments: Sequence[Judgment], file: ClaimsFile | None = None) -> None:
+        """Write the ledger beside the results.
 
         Args:
             judgments: Every claim's verdict.
             file: The claims; the study's by default.
 
-        Returns:
-            Whether a verdict is not the expected one. A claim that lacks seeds is not counted:
-            fewer were asked for than its wording needs.
+        Raises:
+            ActbenchError: The folder can't be written.
         """
-        screen = self._console
-        screen.print(ledger.table(judgments, screen.width))
         about = file or claims.published()
-        screen.print(ledger.counts(judgments, about))
         sentences = ledger.elsewhere(about, judgments)
         legend = (*ledger.LEGEND, *(ledger.STUDY_LEGEND if about.of_the_study else ()))
         write_atomic(self.out / "ledger.json", f"{ledger.as_json(judgments, sentences)}\n".encode())
         write_atomic(
             self.out / "ledger.md", ledger.markdown(judgments, sentences, legend, about).encode()
         )
-        return bool(ledger.changed(judgments))
 
-    def show_report(
+    def write_report(
         self, judgments: Sequence[Judgment], results: ledger.Results | None = None
     ) -> None:
-        """Write the report beside the results and print where it is.
+        """Write the report beside the results and, if verbose, print where it is.
 
         Args:
             judgments: Every claim's verdict.
@@ -326,4 +358,26 @@ class Session:
         from actbench import report  # loads matplotlib
 
         written = report.write(self.out, claims.published(), judgments, results)
-        self._console.print(console.written_files(written), soft_wrap=True)
+        if self.verbose:
+            self._console.print(console.written_files(written), soft_wrap=True)
+
+    def conclude(self, judgments: Sequence[Judgment], command: str) -> None:
+        """Print what the study came to, on a few lines.
+
+        Args:
+            judgments: Every claim's verdict.
+            command: What to type next.
+        """
+        flipped = ledger.surprises(judgments)
+        shown = ", ".join(flipped[:_SURPRISES])
+        if len(flipped) > _SURPRISES:
+            shown += f" and {len(flipped) - _SURPRISES} more"
+        lines = [("The study", counted(claims.published(), judgments)[0])]
+        lines += [("Beside it", text) for text in counted(claims.published(), judgments)[1:]]
+        lines += [("Surprises", shown or "none: no verdict is other than expected")]
+        lines += [("Undecided", text) for text in [ledger.more_seeds(judgments)] if text]
+        lines += [("Page", str(self.out / "report.html")), ("Next", command)]
+        table = Table.grid(padding=(0, 2))
+        for name, text in lines:
+            table.add_row(name, Text(text, overflow="fold"))
+        self._console.print(table)

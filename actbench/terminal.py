@@ -25,6 +25,7 @@ _IN_ASCII = {
     "³": "^3",
 }
 _ERRORS = "actbench-plain"
+_WHOLE = 10_000  # columns, more than any line has
 
 
 def plain(character: str) -> str:
@@ -56,17 +57,32 @@ def prepare() -> None:
             stream.reconfigure(errors=_ERRORS)
 
 
-def screen(*, quiet: bool = False, stderr: bool = False) -> Console:
+def screen(*, quiet: bool = False, stderr: bool = False, whole: bool = False) -> Console:
     """Return where to draw: brackets and colons of what is printed mean nothing there.
 
     Args:
         quiet: Whether it draws nothing.
         stderr: Whether it is standard error.
+        whole: Whether lines stay whole in a file or a pipe; COLUMNS, where it is set, decides.
 
     Returns:
         The console; a style is given with a ``Text``.
     """
-    return Console(quiet=quiet, stderr=stderr, markup=False, emoji=False, highlight=False)
+    console = Console(quiet=quiet, stderr=stderr, markup=False, emoji=False, highlight=False)
+    if whole and not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WHOLE
+    return console
+
+
+def tell(text: str, *, quiet: bool = False) -> None:
+    """Print sentences: wrapped between words on a terminal, whole lines in a file or a pipe.
+
+    Args:
+        text: What to print.
+        quiet: Whether to print nothing.
+    """
+    console = screen(quiet=quiet)
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
 def say(text: str, *, err: bool = False, end: str = "\n") -> None:

@@ -58,7 +58,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ),
     ("claims.robustness_sentence", "sweeps.clusters"),
     ("console", "figures", "findings", "claims.ledger", "records.recording"),
-    ("pages.ledger",),
+    ("pages.ledger", "runs.drafting"),
     ("card", "drift", "pytest_plugin.options", "pytest_plugin.outcomes"),
     (
         "results",

@@ -286,7 +286,7 @@ def test_other_settings_are_no_evidence_against_the_study() -> None:
     dataset.attrs["protocol"] = json.dumps({"epochs": 20, "depth": 10, "width": 8})
     assert against_published(dataset, about("sigmoid")) == [
         "Other settings than the study's (epochs 20 instead of 500 and width 8 instead of 64), so "
-        "its losses are not shown."
+        "what it published is not compared."
     ]
 
 

@@ -257,12 +257,13 @@ def test_a_pinned_verdict_is_no_change() -> None:
         ),
         (
             [{}, UNDECIDED],
-            "2 claims: 1 reproduced, 1 inconclusive; 1 needs more seeds; the others as expected",
+            "2 claims: 1 reproduced, 1 inconclusive; 1 claim needs more seeds: --seeds 9; the "
+            "others as expected",
         ),
         (
             [UNDECIDED, UNDECIDED, {"verdict": "not_reproduced", "content": claim("b")}],
-            "3 claims: 1 not_reproduced, 2 inconclusive; 2 need more seeds; not as expected: b "
-            "(not_reproduced; expected reproduced)",
+            "3 claims: 1 not_reproduced, 2 inconclusive; 2 claims need more seeds: --seeds 9; not "
+            "as expected: b (not_reproduced; expected reproduced)",
         ),
         (
             [{"verdict": "not_testable", "content": NOT_TESTABLE}],
@@ -521,3 +522,35 @@ def test_the_shipped_map_speaks_of_the_claims_that_are_asked_about() -> None:
     first, second = (ledger.in_full(j, study, stored=True) for j in found)
     assert f"  elsewhere  {sentences['relu-final-mse']}" in first.splitlines()
     assert "  elsewhere" not in second
+
+
+@pytest.mark.parametrize(
+    ("interval", "measured", "given", "needed"),
+    [
+        ((0.5, 2.0), 0.75, {}, 2500),
+        ((0.5, 2.0), 0.75, {"seeds": 3}, 9),
+        ((0.5, 2.0), 1.0, {}, None),
+        ((0.5, INF), 0.75, {}, None),
+        (None, 0.75, {}, None),
+    ],
+)
+def test_what_would_settle_it_is_told(
+    interval: tuple[float, float] | None, measured: float, given: dict[str, Any], needed: int | None
+) -> None:
+    """An interval across the bound narrows with the root of the seeds; else the wording decides."""
+    found = judgment("inconclusive", interval=interval, measured=measured, **given)
+    assert ledger.seeds_to_settle(found) == needed
+    told = ledger.in_full(found, file(claim()), stored=False)
+    about = "" if given else "about "
+    assert (f"to decide  {about}{needed} seeds" in told) is (needed is not None)
+
+
+def test_no_number_loses_its_unit() -> None:
+    """On 80 columns a number, its unit and its interval stay on one line."""
+    content = claim("a" * 40, published=0.0004004)
+    found = judgment("not_reproduced", content, measured=0.0005189, margin=2.37e4)
+    lines = [line.strip() for line in rendered(ledger.table([found], 80), 80)]
+    assert any("margin factor 2.37e+04" in line for line in lines)
+    straddling = judgment("inconclusive", content, measured=0.0005189, interval=(1.0001, 2.3456))
+    lines = rendered(ledger.table([straddling], 80), 80)
+    assert any("measured 0.0005189 (between 1 and 2.346)" in line for line in lines)

@@ -361,7 +361,9 @@ def test_the_ledger_is_shown_and_written(
 ) -> None:
     """Screen, JSON and Markdown hold the same claims; the answer is whether a verdict changed."""
     session.out.mkdir()
-    assert session.show_ledger(judgments) is changed
+    assert bool(ledger.changed(judgments)) is changed
+    session.show_ledger(judgments)
+    session.write_ledger(judgments)
     shown = capsys.readouterr().out
     rows = json.loads((session.out / "ledger.json").read_bytes())
     assert [row["id"] for row in rows] == [j.claim.id for j in judgments]
@@ -379,7 +381,7 @@ def test_the_ledger_is_shown_and_written(
 def test_a_ledger_that_can_not_be_written_is_one_error(session: Session) -> None:
     """A folder that vanished is told as such."""
     with pytest.raises(ActbenchError, match=r"^can't write .*ledger\.json"):
-        session.show_ledger([judgment()])
+        session.write_ledger([judgment()])
 
 
 @pytest.fixture

@@ -79,12 +79,13 @@ def test_without_a_file_nothing_counts_as_run() -> None:
 def test_what_is_ours_is_counted_apart() -> None:
     """And verdicts alone are counted where there is neither that nor a variant."""
     plain = family([HELD], []) + family([NOT], [], "second")
-    assert counted(STUDY, plain) == "2 claims: 1 reproduced, 1 not_reproduced"
+    assert counted(STUDY, plain) == ["2 claims: 1 reproduced, 1 not_reproduced"]
     mine = Judgment(plain[0].claim.model_copy(update={"ours": True, "id": "mine"}), HELD)
-    assert counted(STUDY, [*plain, mine]) == (
-        "2 statements: 1 as documented, 1 nowhere; 1 claim of ours: 1 reproduced"
-    )
-    assert counted(STUDY, family([NOT], [HELD])) == "1 statement: 1 only as run"
+    assert counted(STUDY, [*plain, mine]) == [
+        "2 statements: 1 as documented, 1 nowhere",
+        "1 claim of ours: 1 reproduced",
+    ]
+    assert counted(STUDY, family([NOT], [HELD])) == ["1 statement: 1 only as run"]
 
 
 def test_the_readme_counts_as_the_ledger_does(tmp_path: Path) -> None:

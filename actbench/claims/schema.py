@@ -10,6 +10,7 @@ from actbench import experiments, metrics
 from actbench.claims.claim import Claim, ClaimsFile, Protocol, Relation
 from actbench.docstrings import docstring
 from actbench.files import strict_json
+from actbench.runs.columns import Column
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TYPES = {"str": "string", "int": "integer", "float": "number"}
@@ -28,10 +29,11 @@ def schema() -> dict[str, Any]:
     parts["Protocol"]["properties"]["experiment"]["oneOf"] = [
         {"const": key, "description": experiment.summary} for key, experiment in known.items()
     ]
-    # A claim that is not testable has an empty metric.
+    column = Column.model_json_schema()
+    _describe(column, Column)
     parts["Claim"]["properties"]["metric"] = {
         "title": "Metric",
-        "anyOf": [*(_metric(name) for name in metrics.METRICS), {"const": {}}],
+        "anyOf": [*(_metric(name) for name in metrics.METRICS), column],
     }
     for model in (Relation, Protocol, Claim):
         _describe(parts[model.__name__], model)

@@ -86,7 +86,7 @@ def _statement(claims: ClaimsFile | None, family: Sequence[Judgment]) -> Stateme
     return Statement(standing, shown, tuple(j for j in family if j is not shown))
 
 
-def counted(claims: ClaimsFile | None, judgments: Sequence[Judgment]) -> str:
+def counted(claims: ClaimsFile | None, judgments: Sequence[Judgment]) -> list[str]:
     """Count what was judged: statements by where they hold, and claims of ours by verdict.
 
     Args:
@@ -94,16 +94,16 @@ def counted(claims: ClaimsFile | None, judgments: Sequence[Judgment]) -> str:
         judgments: What was judged.
 
     Returns:
-        Such as ``"74 statements: 31 hold as documented, 8 only as run, …; 44 claims of ours: …"``;
+        Such as ``["74 statements: 31 as documented, 8 only as run, …", "44 claims of ours: …"]``;
         verdicts alone where no claim is ours and none is another's variant.
     """
     ours = [j for j in judgments if j.claim.ours]
     if not ours and not any(j.claim.variant_of for j in judgments):
-        return f"{plural(len(judgments), 'claim')}: {_by_verdict(judgments)}"
+        return [f"{plural(len(judgments), 'claim')}: {_by_verdict(judgments)}"]
     stated = [s.standing for s in statements(claims, judgments)]
     parts = [f"{n} {standing}" for standing in Standing if (n := stated.count(standing))]
-    text = f"{plural(len(stated), 'statement')}: {', '.join(parts) or 'none'}"
-    return f"{text}; {plural(len(ours), 'claim')} of ours: {_by_verdict(ours)}" if ours else text
+    texts = [f"{plural(len(stated), 'statement')}: {', '.join(parts) or 'none'}"]
+    return texts + [f"{plural(len(ours), 'claim')} of ours: {_by_verdict(ours)}"] * bool(ours)
 
 
 def _by_verdict(judgments: Sequence[Judgment]) -> str:

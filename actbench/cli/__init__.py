@@ -25,12 +25,13 @@ from actbench.cli import (
     trying,
     verifying,
 )
-from actbench.cli.options import EXIT_UNREAD, EXIT_USAGE
+from actbench.cli.options import EXIT_UNREAD, EXIT_USAGE, Command, Group
 from actbench.docstrings import docstring
 from actbench.environment import require_exact_arithmetic
 from actbench.errors import ActbenchError
 
 app = typer.Typer(
+    cls=Group,
     help="Measure and judge the claims of a study of activation functions.\n\n"
     "Start with **actbench reproduce**: it runs every experiment and writes data and "
     "figures to results/. **actbench list** names what can be run.",
@@ -86,7 +87,7 @@ _HERE = "This installation"
 
 def _add(command: Callable[..., None], panel: str, name: str | None = None) -> None:
     # Typer finds no help where Python was told to strip docstrings.
-    app.command(name, rich_help_panel=panel, help=docstring(command))(command)
+    app.command(name, cls=Command, rich_help_panel=panel, help=docstring(command))(command)
 
 
 _add(studying.reproduce, _STUDY)

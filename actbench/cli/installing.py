@@ -69,7 +69,13 @@ def track(
         ),
     ] = None,
     quiet: Quiet = False,
-    overwrite: Annotated[bool, typer.Option(help="Make anew what is there.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Make anew what is there.",
+        ),
+    ] = False,
 ) -> None:
     """Make one record for each of several releases of torch.
 

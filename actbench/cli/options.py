@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from actbench import terminal
+from actbench.errors import unknown_name
+
+if TYPE_CHECKING:
+    from actbench.claims.verdicts import Judgment
 
 EXIT_CHANGED = 1
 EXIT_USAGE = 2
@@ -25,13 +30,66 @@ Threads = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 DryRun = Annotated[
-    bool, typer.Option(help="Say what would run and how long it takes; run nothing.")
+    bool, typer.Option("--dry-run", help="Say what would run and how long it takes; run nothing.")
 ]
-Overwrite = Annotated[bool, typer.Option(help="Replace results of other settings in the folder.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace results of other settings in the folder.")
+]
+
+
 AllowCode = Annotated[
     bool,
     typer.Option("--allow-code", help="Let functions and commands that the file names run."),
 ]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", help="Also list each experiment's losses, gradients and files, and all claims."
+    ),
+]
+
+
+class _BareFlags:
+    """Shows a flag in help as it is typed, without the type of a value that it does not take."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in found:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return found
+
+
+class Command(_BareFlags, TyperCommand):
+    """What the command line is made of."""
+
+
+class Group(_BareFlags, TyperGroup):
+    """Commands below another one, and the whole command line."""
+
+
+def end(judgments: Sequence[Judgment]) -> None:
+    """End with the exit code that verdicts ask for: 1 if one is not the expected one, else 0.
+
+    A claim that lacks seeds is not counted: fewer were asked for than its wording needs, which the
+    ledger tells.
+
+    Args:
+        judgments: What was judged.
+
+    Raises:
+        typer.Exit: A verdict changed.
+    """
+    from actbench.claims import ledger
+
+    if ledger.changed(judgments):
+        raise typer.Exit(EXIT_CHANGED)
+
+
+def require_form(given: str, known: Sequence[str]) -> None:
+    """Refuse a --format that a command does not have; raises ``ActbenchError`` for any other."""
+    if given not in known:
+        raise unknown_name("format", given, known)
 
 
 @contextmanager

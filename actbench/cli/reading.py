@@ -9,7 +9,16 @@ import typer
 
 from actbench import terminal
 from actbench.activations import ACTIVATIONS, FURTHER
-from actbench.cli.options import EXIT_CHANGED, Out, Quiet, interruptible, offered
+from actbench.cli.options import (
+    Command,
+    Group,
+    Out,
+    Quiet,
+    end,
+    interruptible,
+    offered,
+    require_form,
+)
 from actbench.docstrings import docstring
 from actbench.errors import unknown_name
 from actbench.experiments import EXPERIMENTS
@@ -49,7 +58,9 @@ def doctor(out: Out = Path("results")) -> None:
 
 
 claims_app = typer.Typer(
-    help="The ledger: every claim of the study with its verdict.", invoke_without_command=True
+    cls=Group,
+    help="The ledger: every claim of the study with its verdict.",
+    invoke_without_command=True,
 )
 
 
@@ -72,8 +83,7 @@ def claims(
     from actbench.claims import Verdict, ledger, published
 
     with interruptible():
-        if form not in ledger.FORMATS:
-            raise unknown_name("format", form, ledger.FORMATS)
+        require_form(form, ledger.FORMATS)
         verdicts = [str(known) for known in Verdict]
         if verdict is not None and verdict not in verdicts:
             raise unknown_name("verdict", verdict, verdicts)
@@ -92,18 +102,17 @@ def claims(
         )
     ]
     if form == "table":
-        screen = terminal.screen()
+        screen = terminal.screen(whole=True)
         screen.print(ledger.table(chosen, screen.width))
-        terminal.say(ledger.origins(chosen, results, out))
-        terminal.say(ledger.counts(chosen, file))
+        terminal.tell(ledger.origins(chosen, results, out))
+        terminal.tell(ledger.counts(chosen, file))
     else:
         elsewhere = ledger.elsewhere(file, chosen)
         if form == "json":
             terminal.say(ledger.as_json(chosen, elsewhere))
         else:
             terminal.say(ledger.markdown(chosen, elsewhere, claims=file))
-    if ledger.changed(judgments):
-        raise typer.Exit(EXIT_CHANGED)
+    end(judgments)
 
 
 def _complete_claim(incomplete: str) -> list[str]:
@@ -140,7 +149,7 @@ def claims_show(
             terminal.say(f"Note: {sentence}", err=True)
 
 
-claims_app.command("show", help=docstring(claims_show))(claims_show)
+claims_app.command("show", cls=Command, help=docstring(claims_show))(claims_show)
 
 
 def report(out: Out = Path("results"), quiet: Quiet = False) -> None:
@@ -158,8 +167,7 @@ def report(out: Out = Path("results"), quiet: Quiet = False) -> None:
 
         results = ledger.Results(published(), out)
         judgments = results.judge()
-        Session(out, quiet, overwrite=False).show_report(judgments, results)
+        Session(out, quiet, overwrite=False).write_report(judgments, results)
         if not quiet:
             terminal.say(ledger.origins(judgments, results, out), err=True)
-    if ledger.changed(judgments):
-        raise typer.Exit(EXIT_CHANGED)
+    end(judgments)

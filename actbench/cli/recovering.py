@@ -32,7 +32,11 @@ def recover(
     quiet: Quiet = False,
     dry_run: DryRun = False,
     overwrite: Annotated[
-        bool, typer.Option(help="Replace the result of another search in the folder.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace the result of another search in the folder.",
+        ),
     ] = False,
 ) -> None:
     """Find the unstated settings that give published numbers to their printed digits.

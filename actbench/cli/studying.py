@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from actbench import terminal
 from actbench.activations import ACTIVATIONS
 from actbench.cli.options import (
-    EXIT_CHANGED,
     Device,
     DryRun,
     Out,
@@ -18,6 +19,8 @@ from actbench.cli.options import (
     Quiet,
     Seeds,
     Threads,
+    Verbose,
+    end,
     interruptible,
     load_own,
 )
@@ -25,6 +28,9 @@ from actbench.errors import require_positive_int
 from actbench.experiments import EXPERIMENTS
 from actbench.experiments import get as get_experiment
 from actbench.initializers import KEYS as INITIALIZER_KEYS
+
+if TYPE_CHECKING:
+    from actbench.claims.verdicts import Judgment
 
 
 def _complete_experiment(incomplete: str) -> list[tuple[str, str]]:
@@ -59,6 +65,7 @@ def reproduce(
     quiet: Quiet = False,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run every experiment of the study at its settings and compare with what was published.
 
@@ -71,7 +78,7 @@ def reproduce(
         from actbench.claims import ledger, published
         from actbench.session import Session, study_jobs
 
-        session = Session(out, quiet, overwrite)
+        session = Session(out, quiet, overwrite, verbose)
         jobs = study_jobs(seeds, device, threads, quick=quick)
         if quick:
             session.say_left_out(jobs)
@@ -81,10 +88,26 @@ def reproduce(
         session.execute(jobs)
         results = ledger.Results(published(), out)
         judgments = results.judge()
-        session.show_report(judgments, results)
-        changed = session.show_ledger(judgments)
-    if changed:
-        raise typer.Exit(EXIT_CHANGED)
+        session.write_ledger(judgments)
+        session.write_report(judgments, results)
+        if verbose:
+            session.show_ledger(judgments)
+        session.conclude(judgments, _next_command(judgments, out, quick=quick))
+    end(judgments)
+
+
+def _next_command(judgments: Sequence[Judgment], out: Path, *, quick: bool) -> str:
+    """What to type after reproduce: look at what changed, run enough seeds, or see all claims."""
+    from actbench.claims import ledger
+
+    folder = "" if out == Path("results") else f" --out {shlex.quote(str(out))}"
+    if changed := ledger.changed(judgments):
+        return f"actbench claims show {changed[0].claim.id}{folder}"
+    if short := ledger.lacking_seeds(judgments):
+        seeds = max(judgment.seeds_needed for judgment in short)
+        again = " --quick" if quick else ""
+        return f"actbench reproduce{again} --seeds {seeds} --overwrite{folder}"
+    return f"actbench claims{folder}"
 
 
 def run(
@@ -202,7 +225,10 @@ def run(
 
 def robustness(
     measure: Annotated[
-        bool, typer.Option(help="Measure the map anew; takes about half an hour on 2 cores.")
+        bool,
+        typer.Option(
+            "--measure", help="Measure the map anew; takes about half an hour on 2 cores."
+        ),
     ] = False,
     file: Annotated[
         Path | None,
@@ -213,7 +239,13 @@ def robustness(
     ] = None,
     threads: Threads = None,
     quiet: Quiet = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace a map of other settings.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace a map of other settings.",
+        ),
+    ] = False,
 ) -> None:
     """Say in which settings that the study leaves open each claim holds, and where it flips.
 

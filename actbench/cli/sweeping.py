@@ -54,7 +54,10 @@ def sweep(
     quiet: Quiet = False,
     dry_run: DryRun = False,
     overwrite: Annotated[
-        bool, typer.Option(help="Replace the store of another grid, with all that it holds.")
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace the store of another grid, with all that it holds."
+        ),
     ] = False,
 ) -> None:
     """Train every member of a grid into one Zarr store, OUT/GRID.zarr.

@@ -38,7 +38,13 @@ def record(
     threads: Threads = None,
     quiet: Quiet = False,
     dry_run: DryRun = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace the file if it is there.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace the file if it is there.",
+        ),
+    ] = False,
 ) -> None:
     """Write down what this torch does on this machine, to be compared with another release.
 

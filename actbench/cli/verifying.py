@@ -9,7 +9,6 @@ import typer
 
 from actbench import terminal
 from actbench.cli.options import (
-    EXIT_CHANGED,
     AllowCode,
     Device,
     DryRun,
@@ -17,9 +16,12 @@ from actbench.cli.options import (
     Quiet,
     Seeds,
     Threads,
+    Verbose,
+    end,
     interruptible,
+    require_form,
 )
-from actbench.errors import ActbenchError, require_positive_int, unknown_name
+from actbench.errors import ActbenchError, require_positive_int
 from actbench.files import prepare_folder, write_atomic
 
 
@@ -64,14 +66,16 @@ def verify(
     quiet: Quiet = False,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
+    verbose: Verbose = False,
 ) -> None:
     """Judge a file of claims of your own, then print the ledger.
 
     A claims file is data. Its numbers come from a table of results that exist, from an experiment
     of actbench, or from code that it names: a function or a command, run once per seed, and only
     with --allow-code. Finished runs are kept and reused. Writes ledger.json and ledger.md to --out;
-    exits with 1 if a verdict is not the expected one. docs/own_study.md shows how to write a file,
-    and 'actbench init runs.csv' writes one to start from.
+    exits with 1 if a verdict is not the expected one; a claim that lacks seeds says how many it
+    needs. docs/own_study.md shows how to write a file, and 'actbench init runs.csv' writes one to
+    start from.
 
     Example: actbench verify claims.toml --report page.html
     """
@@ -90,21 +94,23 @@ def verify(
         from actbench.runs.sources import Sources
         from actbench.session import Session, jobs_of
 
-        if form not in ledger.EXPORTS:
-            raise unknown_name("format", form, ledger.EXPORTS)
+        require_form(form, ledger.EXPORTS)
         claims = load(file)
         evidence.check_settings(claims)
-        session = Session(out or Path("results") / file.stem, quiet or form != "table", overwrite)
-        prepare_folder(session.out)
+        session = Session(
+            out or Path("results") / file.stem, quiet or form != "table", overwrite, verbose
+        )
         jobs = jobs_of(claims, seeds, device, threads)
         if dry_run:
             session.estimate(jobs)
             return
+        prepare_folder(session.out)
         sources = Sources(claims, allow_code=allow_code, seeds=seeds, workers=workers, fresh=fresh)
         session.collect(sources)
-        session.execute(jobs)
+        session.execute(jobs, claims)
         judgments = ledger.from_results(claims, session.out, sources=sources)
-        changed = session.show_ledger(judgments, claims)
+        session.write_ledger(judgments, claims)
+        session.show_ledger(judgments, claims)
         for sentence in sources.notes:
             terminal.say(f"Note: {sentence}", err=True)
         if form != "table":
@@ -116,8 +122,7 @@ def verify(
                 write_atomic(page, pages.page(judgments, claims, sources.notes).encode())
             if badge is not None:
                 write_atomic(badge, pages.badge(judgments).encode())
-    if changed:
-        raise typer.Exit(EXIT_CHANGED)
+    end(judgments)
 
 
 def _schema() -> str:

@@ -142,22 +142,25 @@ def _moves(moved: dict[str, float], keys: list[str]) -> str:
     return listed(f"{100 * moved[key]:.2g} % ({name(key)})" for key in keys)
 
 
-def against_published(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> list[str]:
+def against_published(dataset: xr.Dataset, claims: Mapping[str, Claim] | None) -> list[str]:
     """Say in words what does not reproduce and which members diverged.
 
     Args:
         dataset: Of ``sine-regression``.
-        claims: By activation, about its ``final_mse``.
+        claims: By activation, about its ``final_mse``; ``None`` of other networks than the study's.
 
     Returns:
         One sentence for each finding; empty where all is as published.
     """
+    known = claims or {}
     sentences = []
-    if other := other_than_stated(dataset):
-        sentences.append(f"Other settings than the study's ({other}), so its losses are not shown.")
+    if (other := other_than_stated(dataset)) and claims is not None:
+        sentences.append(
+            f"Other settings than the study's ({other}), so what it published is not compared."
+        )
     for key in dataset["activation"].to_numpy() if not other else ():
         values = dataset["final_mse"].sel(activation=key).to_numpy()
-        claim, median = claims.get(str(key)), quantiles(values)[1]
+        claim, median = known.get(str(key)), quantiles(values)[1]
         if claim is not None and claim.published and not _holds(claim, median):
             near = sum(_holds(claim, float(value)) for value in values)
             sentences.append(

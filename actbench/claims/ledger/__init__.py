@@ -15,7 +15,10 @@ from actbench.claims.ledger.judging import (
     counts,
     from_results,
     lacking_seeds,
+    more_seeds,
     origins,
+    seeds_to_settle,
+    surprises,
 )
 from actbench.claims.ledger.tables import table
 from actbench.claims.ledger.wording import elsewhere, margin, rule
@@ -36,8 +39,11 @@ __all__ = [
     "lacking_seeds",
     "margin",
     "markdown",
+    "more_seeds",
     "origins",
     "rule",
+    "seeds_to_settle",
+    "surprises",
     "table",
 ]
 

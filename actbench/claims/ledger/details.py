@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from actbench.claims import measured
 from actbench.claims.claim import ClaimsFile
+from actbench.claims.ledger.judging import seeds_to_settle
 from actbench.claims.ledger.wording import elsewhere, margin, measures
+from actbench.terminal import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,12 +79,15 @@ def _found(judgment: Judgment, claims: ClaimsFile, evidence: str) -> list[str]:
         interval = "none"
     elif judgment.interval[0] != judgment.interval[1]:
         interval = f"{judgment.interval[0]:.6g} to {judgment.interval[1]:.6g}"
+    settling = seeds_to_settle(judgment)
+    about = "about " if judgment.seeds >= judgment.seeds_needed else ""
     return [
         f"  found      {judgment.sentence} ({evidence})",
         f"  interval   {interval}, error level {claims.level(judgment.claim):.2g}",
         f"  margin     {margin(judgment) or 'none'} to the bound",
         f"  seeds      {judgment.seeds}; the wording needs {judgment.seeds_needed}",
         f"  to flip    {judgment.to_flip}",
+        *([f"  to decide  {about}{plural(settling, 'seed')}"] if settling else []),
     ]
 
 

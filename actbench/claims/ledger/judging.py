@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actbench import datasets
 from actbench.claims import measured
-from actbench.claims.claim import ClaimsFile
+from actbench.claims.claim import ClaimsFile, Verdict
 from actbench.claims.evidence import file_name, judge_all, other_settings, stored_dataset
 from actbench.claims.statements import counted
+from actbench.terminal import plural
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -133,15 +135,70 @@ def counts(judgments: Sequence[Judgment], claims: ClaimsFile | None = None) -> s
     Returns:
         Such as ``"72 claims: 40 reproduced, 8 direction_only, …; all as expected"``.
     """
-    flipped = ", ".join(
-        f"{j.claim.id} ({j.verdict}; expected {j.claim.expected})" for j in changed(judgments)
-    )
-    short = len(lacking_seeds(judgments))
-    end = f"not as expected: {flipped}" if flipped else "all as expected"
-    if short:
-        need = "needs" if short == 1 else "need"
-        end = f"{short} {need} more seeds; " + (end if flipped else "the others as expected")
-    return f"{counted(claims, judgments)}; {end}"
+    flipped = surprises(judgments)
+    pinned = sum(j.claim.expected is not None for j in judgments)
+    fine = "all as expected" if pinned == len(judgments) else f"{pinned} pinned, all as expected"
+    if judgments and not pinned:
+        fine = "exploratory, so none was expected to hold"
+    ends = [f"not as expected: {', '.join(flipped)}"] if flipped else [fine]
+    if short := more_seeds(judgments):
+        ends = [short, *(ends if flipped else ["the others as expected"])]
+    return "; ".join([*counted(claims, judgments), *ends])
+
+
+def surprises(judgments: Sequence[Judgment]) -> list[str]:
+    """Name the claims whose verdict changed, each with what it is and what was expected."""
+    return [f"{j.claim.id} ({j.verdict}; expected {j.claim.expected})" for j in changed(judgments)]
+
+
+def more_seeds(judgments: Sequence[Judgment]) -> str:
+    """Say how many claims lack seeds, and with which option they have enough.
+
+    Args:
+        judgments: What was judged.
+
+    Returns:
+        Such as ``"24 claims need more seeds: --seeds 16"``; empty where none lacks any.
+    """
+    short = lacking_seeds(judgments)
+    if not short:
+        return ""
+    need = "needs" if len(short) == 1 else "need"
+    most = max(judgment.seeds_needed for judgment in short)
+    return f"{plural(len(short), 'claim')} {need} more seeds: --seeds {most}"
+
+
+def seeds_to_settle(judgment: Judgment) -> int | None:
+    """Tell how many seeds would decide what is inconclusive.
+
+    Args:
+        judgment: What was judged.
+
+    Returns:
+        As many as the wording needs where there are fewer; else about how many make the interval
+        end short of the bound, if the value stays: it narrows with the root of their number.
+        ``None`` where that says nothing, and of what is decided.
+    """
+    if judgment.verdict is not Verdict.INCONCLUSIVE or judgment.claim.relation is None:
+        return None
+    if judgment.seeds < judgment.seeds_needed:
+        return judgment.seeds_needed
+    value, interval = judgment.measured, judgment.interval
+    if value is None or interval is None or not all(map(math.isfinite, (value, *interval))):
+        return None
+    claim, (low, high) = judgment.claim, interval
+    for relation in filter(None, (claim.relation, claim.direction)):
+        bounds = (claim.share,) if claim.quantifier == "every" else relation.bounds
+        straddled = [bound for bound in bounds if low <= bound <= high]
+        if value in straddled:
+            return None
+        if straddled:
+            shares = [
+                (high - value if bound > value else value - low) / abs(bound - value)
+                for bound in straddled
+            ]
+            return math.ceil(judgment.seeds * max(shares) ** 2)
+    return None
 
 
 def origins(judgments: Sequence[Judgment], results: Results, out: Path) -> str:
