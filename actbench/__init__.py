@@ -20,6 +20,7 @@ __all__ = [
     "experiments",
     "figures",
     "initializers",
+    "judge",
     "networks",
     "stacks",
     "targets",
@@ -27,7 +28,7 @@ __all__ = [
     "verify",
 ]
 
-_FUNCTIONS = {"verify": "verification"}
+_FUNCTIONS = {"judge": "judging", "verify": "verification"}
 """What is no submodule, to the one that has it."""
 
 

@@ -53,6 +53,38 @@ def seeds_for_median(alpha: float) -> int:
     return max(1, math.ceil(1 - math.log2(alpha)))
 
 
+def prediction_interval(values: ArrayLike, coverage: float) -> tuple[float, float] | None:
+    """Return where a further value lies, whatever the distribution.
+
+    Of n + 1 exchangeable values the last is equally likely to have any rank, so it lies between
+    the k-th smallest and the k-th largest of the others with probability 1 - 2 k / (n + 1), or
+    more where values tie (David and Nagaraja 2003, section 7.3).
+
+    Args:
+        values: One value per run; NaN counts as plus infinity.
+        coverage: Smallest probability that the interval holds a further value, between 0 and 1.
+
+    Returns:
+        Low and high end, or ``None`` where there are too few values.
+    """
+    ordered = np.sort(_nan_as_infinity(values))
+    # A hair's breadth more, so that 0.05 * 40 / 2 is 1.
+    k = math.floor((1 - coverage) * (len(ordered) + 1) / 2 + 1e-9)
+    return None if k == 0 else (float(ordered[k - 1]), float(ordered[-k]))
+
+
+def values_for_prediction(coverage: float) -> int:
+    """Return how many values ``prediction_interval`` needs at least.
+
+    Args:
+        coverage: As there.
+
+    Returns:
+        The smallest n with 2 / (n + 1) <= 1 - coverage.
+    """
+    return math.ceil(2 / (1 - coverage) - 1e-9) - 1
+
+
 FEWEST_FOR_MEAN = 16
 """Below, the mean of what is not normal is too far from normal for ``mean_interval``."""
 

@@ -42,7 +42,8 @@ def _from_json(given: Any) -> Any:
     return given
 
 
-def _to_json(value: float) -> float | str:
+def to_json(value: float) -> float | str:
+    """Return a number as JSON has it, by its name where it is not finite."""
     return value if math.isfinite(value) else str(value)
 
 
@@ -50,7 +51,7 @@ Value = Annotated[
     float,
     Field(allow_inf_nan=True),
     BeforeValidator(_from_json),
-    PlainSerializer(_to_json),
+    PlainSerializer(to_json),
 ]
 """What a metric measured: a number, or in JSON, which knows finite ones only, its name."""
 

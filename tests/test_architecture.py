@@ -56,7 +56,7 @@ LAYERS: Sequence[Sequence[str]] = (
         "claims.schema",
         "own.epoch_cost",
     ),
-    ("claims.robustness_sentence", "sweeps.clusters"),
+    ("claims.robustness_sentence", "sweeps.clusters", "judging"),
     ("console", "figures", "findings", "claims.ledger", "records.recording"),
     ("pages.ledger", "runs.drafting"),
     ("card", "drift", "pytest_plugin.options", "pytest_plugin.outcomes"),

@@ -77,6 +77,9 @@ class Judgment:
         few = self.verdict is Verdict.INCONCLUSIVE and self.seeds < self.seeds_needed
         return few and not self.runs_given
 
+    def __str__(self) -> str:
+        return f"{self.verdict}: {self.sentence}"
+
     def _repr_html_(self) -> str:
         from actbench.pages.claim import cell
 

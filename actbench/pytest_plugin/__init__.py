@@ -1,14 +1,29 @@
 """pytest's options ``--actbench-…``: claims files and activations of one's own become tests.
 
-pytest loads this in every project where actbench is installed. So it adds options and nothing
-else, and imports the rest once one of them is given. PYTEST_DONT_REWRITE: it asserts nothing.
+pytest loads this in every project where actbench is installed. So it adds options and the fixture
+``judge`` and nothing else, and imports the rest once one of them is used. PYTEST_DONT_REWRITE: it
+asserts nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import pytest
 
 from actbench.pytest_plugin.options import OPTIONS, value_of
+
+if TYPE_CHECKING:
+    from actbench.pytest_plugin.fixture import Judge
+
+
+@pytest.fixture
+def judge(request: pytest.FixtureRequest) -> Iterator[Judge]:
+    """Judge over seeds what a function gives, as in ``judge(train, seeds=10).above(0.92)``."""
+    from actbench.pytest_plugin.fixture import give
+
+    yield from give(request.node)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,6 +48,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Asked(config))
         if not config.pluginmanager.is_registered(summary):
             config.pluginmanager.register(summary)
+    storing = any(value_of(config, name) is not None for name in ("save", "compare"))
+    if (storing or value_of(config, "autosave")) and not hasattr(config, "workerinput"):
+        from actbench.pytest_plugin.saved import Saved
+
+        config.pluginmanager.register(Saved(config))
     if value_of(config, "record") is not None:
         from actbench.pytest_plugin.claims_files import claims_of
         from actbench.pytest_plugin.record import Writer

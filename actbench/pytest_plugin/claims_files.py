@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actbench.errors import ActbenchError
-from actbench.pytest_plugin.options import devices_of
+from actbench.pytest_plugin.options import devices_of, value_of
 from actbench.pytest_plugin.outcomes import NotReproduced, OwnTest, check_expected
 from actbench.pytest_plugin.trainings import trainings_of
 
@@ -67,7 +67,7 @@ class _ClaimTest(OwnTest):
     def check(self) -> None:
         file, claim, device = self._subject
         judgment = trainings_of(self.config).judge(self, file, claim, device)
-        check_expected(judgment, file)
+        check_expected(judgment, file, strict=value_of(self.config, "strict"))
 
 
 def marks_of(claim: Claim) -> list[pytest.MarkDecorator]:

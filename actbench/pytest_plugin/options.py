@@ -52,6 +52,26 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "help": "train what takes minutes too, rather than judge those claims from stored "
             "measurements",
         },
+        "allow-code": {
+            "action": "store_true",
+            "help": "let functions and commands that claims files name run",
+        },
+        "save": {
+            "metavar": "NAME",
+            "help": "store what the fixture judge measured, under .actbench/results",
+        },
+        "autosave": {"action": "store_true", "help": "store it without a name"},
+        "compare": {
+            "metavar": "NAME",
+            "nargs": "?",
+            "const": "",
+            "help": "compare what the fixture judge measures with stored results, the latest "
+            "without a name; another distribution fails the session",
+        },
+        "strict": {
+            "action": "store_true",
+            "help": "also fail a comparison that compared nothing, and a claim that lacks seeds",
+        },
         "regenerate-baselines": {
             "action": "store_true",
             "help": f"measure anew with {BASELINE_SEEDS} seeds, rewrite the baselines that differ, "

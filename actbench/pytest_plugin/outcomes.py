@@ -42,12 +42,15 @@ class NotReproduced(AssertionError):  # noqa: N818 - the name of a finding, not 
     """The verdict is the expected one, and it is not that the claim holds."""
 
 
-def check_expected(judgment: Judgment, file: ClaimsFile | None = None) -> None:
+def check_expected(
+    judgment: Judgment, file: ClaimsFile | None = None, *, strict: bool = False
+) -> None:
     """End a claim's test as its verdict says.
 
     Args:
         judgment: The verdict with its evidence.
         file: Where the claim stands; the study's claims by default.
+        strict: Whether a claim that lacks seeds fails rather than being skipped.
 
     Raises:
         NotReproduced: The verdict is the expected one, and the claim does not hold as stated.
@@ -56,7 +59,7 @@ def check_expected(judgment: Judgment, file: ClaimsFile | None = None) -> None:
 
     claim = judgment.claim
     if not judgment.as_expected:
-        if judgment.lacks_runs:
+        if judgment.lacks_runs and not strict:
             pytest.skip(f"needs {judgment.seeds_needed} seeds, {judgment.seeds} were run")
         look_at = f"actbench claims show {claim.id}"
         if file is not None and not file.of_the_study:

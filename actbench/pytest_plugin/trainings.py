@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from actbench.claims import Claim, ClaimsFile
     from actbench.claims.verdicts import Judgment
+    from actbench.runs.sources import Sources
 
 _TRAININGS = pytest.StashKey["Trainings"]()
 
@@ -26,6 +27,11 @@ def trainings_of(config: pytest.Config) -> Trainings:
     if _TRAININGS not in config.stash:
         config.stash[_TRAININGS] = Trainings(config)
     return config.stash[_TRAININGS]
+
+
+def _owner(file: ClaimsFile) -> str:
+    """Tell protocols of one name apart that stand in files of two."""
+    return "" if file.of_the_study else f"{crc32(str(file.path).encode()):08x}-"
 
 
 class Trainings:
@@ -50,6 +56,7 @@ class Trainings:
             self._threads = self._threads or 1
         config.stash[FOLDER] = self._folder
         self._known: dict[str, xr.Dataset] = {}
+        self._sources: dict[Path | None, Sources] = {}
 
     def dataset(self, file: ClaimsFile, name: str, device: str | None = None) -> xr.Dataset | None:
         """Return the dataset of a protocol of a file; on the first device unless one is named.
@@ -70,9 +77,7 @@ class Trainings:
         if results is not None:
             return evidence.stored_dataset(results, name, protocol)
         device = device or devices_of(self._config)[0]
-        # Files of two names may have protocols of one.
-        owner = "" if file.of_the_study else f"{crc32(str(file.path).encode()):08x}-"
-        path = shared_path(self._folder, f"{owner}{name}", device)
+        path = shared_path(self._folder, f"{_owner(file)}{name}", device)
         if path.name not in self._known:
             with FileLock(f"{path}.lock"):
                 if not path.exists():
@@ -84,10 +89,21 @@ class Trainings:
 
     def judge(self, test: pytest.Item, file: ClaimsFile, claim: Claim, device: str) -> Judgment:
         """Judge a claim, and note the verdict for the summary and for JUnit files."""
+        from filelock import FileLock
+
         from actbench.claims.evidence import judge_one
 
-        result = judge_one(file, claim, lambda protocol: self.dataset(file, protocol, device))
-        stored = claim.protocol is not None and self.dataset(file, claim.protocol, device) is None
+        sources = self._sources_of(file)
+        stored = False
+        if claim.protocol is not None and file.protocol[claim.protocol].runs_code:
+            # What one worker of pytest-xdist ran is kept, and the others read it.
+            with FileLock(self._folder / f"{_owner(file)}{claim.protocol}.lock"):
+                sources.table(claim.protocol)
+        elif claim.protocol is not None and file.protocol[claim.protocol].experiment:
+            stored = self.dataset(file, claim.protocol, device) is None
+        result = judge_one(
+            file, claim, lambda protocol: self.dataset(file, protocol, device), sources
+        )
         # What record_property does, without its warning about JUnit's default family.
         noted = test.user_properties
         for key in ("verdict", "expected", "published", "measured", "margin", "seeds"):
@@ -95,6 +111,15 @@ class Trainings:
         noted.append(("judged_from_stored_measurements", stored))
         noted.append(("actbench", {**result.row(), "stored": stored}))
         return result
+
+    def _sources_of(self, file: ClaimsFile) -> Sources:
+        from actbench.runs.sources import Sources
+
+        if file.path not in self._sources:
+            self._sources[file.path] = Sources(
+                file, allow_code=value_of(self._config, "allow-code"), seeds=self._seeds()
+            )
+        return self._sources[file.path]
 
     def _seeds(self) -> int:
         anew = value_of(self._config, "regenerate-baselines")

@@ -1,0 +1,147 @@
+"""What the fixture ``judge`` gives: runs of a function, judged where the test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from actbench import judging
+from actbench.errors import ActbenchError
+from actbench.judging import Runs
+from actbench.pages.strip import as_text
+from actbench.stored import to_json
+
+if TYPE_CHECKING:
+    from actbench.claims.verdicts import Judgment
+
+PROPERTY = "actbench_judged"
+
+
+class DoesNotHoldError(AssertionError):
+    """A verdict is another than the expected one."""
+
+
+class Judge:
+    """The fixture: ``judge(train, seeds=10, lr=0.1).above(0.92, reason="Table 2")``.
+
+    Args:
+        test: Whose fixture it is.
+    """
+
+    def __init__(self, test: pytest.Item) -> None:
+        self._test = test
+        self._open: dict[int, str] = {}
+        self._count = 0
+
+    def __call__(
+        self,
+        what: Callable[..., Any] | Runs | Any,
+        seeds: int | Iterable[int] = 10,
+        **settings: Any,
+    ) -> Runs:
+        """Run a function over seeds, or take numbers that are there, to be judged.
+
+        Args:
+            what: A function, called with ``seed`` and the settings, which returns a number or
+                numbers by name; or numbers, one per run.
+            seeds: Those, or how many, from 42 on.
+            settings: What else to give the function.
+
+        Returns:
+            The runs, to be ended with ``above``, ``below``, ``equals`` or ``plausible``: these
+            return the verdict with its evidence, and fail the test unless it is the expected one,
+            by default ``reproduced``.
+
+        Raises:
+            ActbenchError: The function returned no number, or what was given holds none.
+        """
+        runs = self.runs(what, seeds, **settings)
+        self._open[id(runs)] = runs.name
+
+        # A choice among several numbers is made of these runs, so it ends them too.
+        def end(judged: Runs, judgment: Judgment) -> None:
+            __tracebackhide__ = True
+            self._open.pop(id(runs), None)
+            self._end(judged, judgment)
+
+        return replace(runs, judged=end)
+
+    def runs(
+        self,
+        what: Callable[..., Any] | Runs | Any,
+        seeds: int | Iterable[int] = 10,
+        **settings: Any,
+    ) -> Runs:
+        """Run a function over seeds without judging it, so that two can be compared in pairs.
+
+        Arguments and errors are those of a call of ``judge``.
+        """
+        try:
+            if isinstance(what, Runs):
+                return what
+            if callable(what):
+                return judging.run(what, seeds, **settings)
+            numbers = judging.numbers_of(what)
+            return Runs(tuple(range(len(numbers))), {judging.VALUE: numbers})
+        except ActbenchError as error:
+            mistake = str(error)
+        pytest.fail(mistake, pytrace=False)  # outside, so that the line stands alone
+
+    def _end(self, runs: Runs, judgment: Judgment) -> None:
+        __tracebackhide__ = True
+        self._count += 1
+        noted = {
+            "id": f"{self._test.nodeid}#{self._count}" if self._count > 1 else self._test.nodeid,
+            "name": runs.name,
+            "settings": {key: repr(value) for key, value in runs.settings.items()},
+            "seeds": [str(seed) for seed in runs.seeds],
+            "values": [to_json(value) for value in runs.values.tolist()],
+            "verdict": str(judgment.verdict),
+            "found": judgment.sentence,
+        }
+        self._test.user_properties += [
+            ("verdict", str(judgment.verdict)),
+            ("measured", judgment.measured),
+            (PROPERTY, noted),
+        ]
+        if not judgment.as_expected:
+            raise DoesNotHoldError(_failure(judgment))
+
+    def close(self) -> None:
+        """Refuse to end a test that ran something and judged nothing."""
+        for name in self._open.values():
+            pytest.fail(
+                f"judge({name}, ...) was not judged; end it with .above(...), .below(...), "
+                ".equals(...) or .plausible(...), or take judge.runs",
+                pytrace=False,
+            )
+
+
+def _failure(judgment: Judgment) -> str:
+    from actbench.claims import ledger
+
+    claim = judgment.claim
+    reason = f" ({claim.relation.reason})" if claim.relation and claim.relation.reason else ""
+    asked = ledger.rule(claim).removeprefix("its number: ")
+    if claim.id == judging.PLAUSIBLE:
+        asked = f"{claim.published:.6g} lies where 95 % of further runs do"
+    settling = ledger.seeds_to_settle(judgment)
+    about = "" if judgment.seeds < judgment.seeds_needed else "about "
+    picture = "\n".join(f"  {line}" for line in as_text(judgment).splitlines())
+    return (
+        f"{claim.statement}: {judgment.verdict}, but {claim.expected} was expected\n"
+        f"  asked      {asked}{reason}\n"
+        f"  found      {judgment.sentence}\n"
+        f"{picture}\n"
+        f"  to settle  {f'{about}{settling} seeds' if settling else judgment.to_flip}"
+    )
+
+
+def give(test: pytest.Item) -> Iterator[Judge]:
+    """Give a test its ``judge``, and see that what it ran was judged."""
+    judge = Judge(test)
+    yield judge
+    judge.close()
