@@ -38,6 +38,23 @@ def arithmetic() -> str:
     return " ".join(f"{name}={os.environ[name]}" for name in _ARITHMETIC if os.environ.get(name))
 
 
+def pinned_variables() -> dict[str, str]:
+    """Return the environment of a process that must give the same numbers whenever it runs.
+
+    Returns:
+        This process's variables; where the user has not chosen otherwise with exact products, one
+        thread, and one order of Python's sets.
+    """
+    return {"MKL_CBWR": _EXACT, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", **os.environ}
+
+
+def pinned() -> dict[str, str]:
+    """Return those of ``pinned_variables`` that numbers depend on."""
+    names = (*_ARITHMETIC, "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED")
+    variables = pinned_variables()
+    return {name: variables[name] for name in names if variables.get(name)}
+
+
 def cpu_model() -> str:
     """Return the processor's name as the operating system tells it.
 

@@ -1,0 +1,254 @@
+"""A user's program, run once per seed, and the numbers that it writes or prints.
+
+A program that runs while actbench is killed goes on to its end, harmlessly: what it writes lies in
+a folder of its own, which no later run is given.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from actbench.claims.claim import Protocol
+from actbench.errors import ActbenchError
+from actbench.runs.children import Children, StoppedError, ending, limit, too_late
+from actbench.runs.kept import Run, run_of
+from actbench.runs.worker import NoNumberError, numbers_in
+
+_PLACE = re.compile(r"\{(\w+)\}")
+_MOST_BYTES = 2**20
+_LONGEST = 300
+_PER_RUN = ("seed", "out")
+
+
+def split(protocol: Protocol, base: Path) -> tuple[str, ...]:
+    """Split a command into words, with everything in place that is the same for each seed.
+
+    Args:
+        protocol: Names the command.
+        base: Folder that it runs in.
+
+    Returns:
+        Its words, the program first.
+
+    Raises:
+        ActbenchError: It can't be split, has an unknown placeholder, none for the seed or none for
+            a setting, or its program or the place of its result can't be.
+    """
+    command = protocol.command
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ActbenchError(f"command = {command!r} can't be split: {error}; mend it") from error
+    if not words:
+        raise ActbenchError("command is empty; give a program with its arguments")
+    known = (*_PER_RUN, *protocol.settings)
+    for setting in _PER_RUN:
+        if setting in protocol.settings:
+            raise ActbenchError(
+                f"settings names {setting!r}, for which actbench puts its own; give it another name"
+            )
+    named = {name for word in (*words, protocol.result) for name in _PLACE.findall(word)}
+    for name in sorted(named.difference(known)):
+        raise ActbenchError(
+            f"command = {command!r} has an unknown placeholder {{{name}}}; there are "
+            f"{', '.join(f'{{{k}}}' for k in known)}. Mend it, or give {name!r} in settings"
+        )
+    for name in ("seed", *protocol.settings):
+        if name not in named or (name == "seed" and "{seed}" not in command):
+            raise ActbenchError(
+                f"command = {command!r} has no {{{name}}}, so that the program never learns it; "
+                f"write {{{name}}} where it belongs"
+            )
+    if protocol.result and not {*_PLACE.findall(protocol.result)} & {*_PER_RUN}:
+        raise ActbenchError(
+            f"result = {protocol.result!r} is one file for all runs; write {{out}} or {{seed}} "
+            "into it, such as '{out}/metrics.json'"
+        )
+    words = [filled(word, protocol.settings) for word in words]
+    script = words[1] if words[0] == "python" and len(words) > 1 else ""
+    if script.endswith(".py") and not (base / script).is_file():
+        raise ActbenchError(
+            f"command = {command!r}: there is no file {script!r} in {base}; mend the path, which "
+            "is seen from the claims file's folder"
+        )
+    return (_program(words[0], base), *words[1:])
+
+
+def filled(text: str, values: Mapping[str, Any]) -> str:
+    """Put values where their names stand in braces; other braces stay."""
+    return _PLACE.sub(lambda m: _text(values[m[1]]) if m[1] in values else m[0], text)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, default=str) if isinstance(value, bool | list | dict) else str(value)
+
+
+def _program(word: str, base: Path) -> str:
+    if word == "python":
+        return sys.executable
+    found = shutil.which(str(base / word) if "/" in word else word)
+    if found is None:
+        where = f"in {base}" if "/" in word else "on the PATH"
+        raise ActbenchError(
+            f"there is no program {word!r} {where}, or it may not be run; mend the command, or "
+            "install the program"
+        )
+    return found
+
+
+class CommandRunner:
+    """Runs one command, a seed at a time.
+
+    Args:
+        protocol: Names the command.
+        words: Of ``split``.
+        base: Folder that it runs in.
+        folder: Where each run gets a folder of its own.
+        children: Who starts and ends its processes.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        words: tuple[str, ...],
+        base: Path,
+        folder: Path,
+        children: Children,
+    ) -> None:
+        self._protocol = protocol
+        self._words = words
+        self._base = base
+        self._folder = folder
+        self._children = children
+
+    def run(self, seed: int) -> tuple[Run, Path | None]:
+        """Run it with a seed.
+
+        Returns:
+            What came of it, and its folder: what it printed, and ``out``.
+
+        Raises:
+            ActbenchError: The program can't be started.
+            StoppedError: All processes were ended.
+        """
+        folder = Path(tempfile.mkdtemp(prefix=f"{seed}.", dir=self._folder))
+        out = folder / "out"
+        out.mkdir()
+        places = {"seed": seed, "out": str(out)}
+        words = [filled(word, places) for word in self._words]
+        result = filled(filled(self._protocol.result, self._protocol.settings), places)
+        before = _state(self._base / result)
+        started = time.perf_counter()
+        with (folder / "stdout.log").open("wb") as said, (folder / "stderr.log").open("wb") as log:
+            try:
+                process = self._children.start(words, self._base, subprocess.DEVNULL, said, log)
+            except StoppedError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            except OSError as error:
+                raise ActbenchError(
+                    f"{words[0]} can't be run: {error.strerror or error}; mend the command"
+                ) from error
+            with limit(process, self._protocol.timeout_s) as late:
+                process.wait()
+            code = self._children.end(process)
+        duration = time.perf_counter() - started
+        told: Mapping[str, Any]
+        if late.is_set():
+            told = too_late(self._protocol.timeout_s)
+        elif code:
+            why = _last_line(folder / "stderr.log")[:_LONGEST] or "nothing on standard error"
+            outcome = "failed" if code > 0 else "exited"
+            told = {"outcome": outcome, "message": f"{ending(code)}: {why}"}
+        else:
+            try:
+                written = self._base / result if result else None
+                told = {"outcome": "finished", "values": _numbers(written, before, folder)}
+            except NoNumberError as error:
+                told = {"outcome": "no number", "message": str(error)}
+        return run_of(seed, told, duration), folder
+
+    def close(self) -> None:
+        """Do nothing: each of its processes has ended with its run."""
+
+
+def _state(file: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file is written; None where there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _numbers(
+    result: Path | None, before: tuple[int, int, int] | None, folder: Path
+) -> dict[str, float]:
+    """Return the numbers that a run wrote to its result, or printed last.
+
+    Raises:
+        NoNumberError: There are none.
+    """
+    if result is None:
+        line = _last_line(folder / "stdout.log")
+        try:
+            return numbers_in(_parsed(line))
+        except NoNumberError as error:
+            raise NoNumberError(f"the last line that it printed is {error}") from error
+    now = _state(result)
+    if now is None or now == before:
+        what = "did not write" if now is None else "left as it was"
+        raise NoNumberError(f"it {what} its result {result}")
+    try:
+        text = result.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise NoNumberError(f"its result {result} can't be read: {error}") from error
+    try:
+        return numbers_in(_content(text, result.suffix))
+    except NoNumberError as error:
+        raise NoNumberError(f"its result {result} holds {error}") from error
+
+
+def _content(text: str, suffix: str) -> Any:
+    if suffix == ".csv":
+        rows = list(csv.DictReader(io.StringIO(text)))
+        if len(rows) != 1:
+            raise NoNumberError(f"a table of {len(rows)} rows; one row was expected")
+        return {name: _plain(cell) for name, cell in rows[0].items() if name is not None}
+    if suffix in (".jsonl", ".ndjson"):
+        return _parsed(([""] + [line for line in text.splitlines() if line.strip()])[-1])
+    return _parsed(text)
+
+
+def _parsed(text: str) -> Any:
+    """Read JSON, or a number as most languages print it; what is neither stays a text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return _plain(text.strip())
+
+
+def _plain(text: Any) -> Any:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return text
+
+
+def _last_line(file: Path) -> str:
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - _MOST_BYTES))
+        lines = stream.read().decode("utf-8", errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
