@@ -60,6 +60,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("console", "figures", "findings", "claims.ledger", "records.recording"),
     ("card", "drift", "pytest_plugin.options", "pytest_plugin.outcomes"),
     (
+        "estimates",
         "results",
         "report",
         "recover",
@@ -104,6 +105,7 @@ MEETING = {
     "own.battery",
     "environment",
     "parallel",
+    "estimates",
     "results",
     "records.recording",
     "sweeps.remote",
