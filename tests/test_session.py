@@ -181,6 +181,27 @@ def test_a_training_is_shown(session: Session, capsys: pytest.CaptureFixture[str
     assert "reused" not in shown.out
 
 
+def test_unless_verbose_only_progress_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Losses, gradients and files are for who asks."""
+    Session(tmp_path / "out", quiet=False, overwrite=False, verbose=False).execute(
+        [Job(SINE, TINY)]
+    )
+    shown = capsys.readouterr()
+    assert (shown.out, "100%" in shown.err) == ("", True)
+
+
+def test_networks_of_another_file_are_not_held_against_the_study(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is run for a file of claims of its own is shown, and not called other than the study."""
+    session.execute([Job(SINE, TINY)], claims.load(claims.further_studies()[0]))
+    shown = capsys.readouterr().out
+    assert "Mean squared error" in shown
+    assert "Note:" not in shown
+
+
 def test_what_has_no_training_is_listed(
     session: Session, capsys: pytest.CaptureFixture[str]
 ) -> None:
