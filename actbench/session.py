@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +15,7 @@ from actbench import claims, console, terminal
 from actbench.claims import evidence, ledger
 from actbench.claims.statements import counted
 from actbench.errors import ActbenchError, unknown_name
+from actbench.estimates import Estimator
 from actbench.experiments import EXPERIMENTS, Experiment
 from actbench.experiments import get as get_experiment
 from actbench.files import write_atomic
@@ -175,21 +174,6 @@ def job_of_protocol(name: str, experiments: Sequence[Experiment], settings: dict
     return Job(experiments[0], config, variant)
 
 
-def _estimated(job: Job, warm: bool) -> float:
-    """Time a short run on one thread; the whole is shared by all that there are."""
-    from actbench import devices
-
-    module = job.experiment.module()
-    small = dataclasses.replace(module.calibration(job.config), threads=1)
-    if not warm:
-        module.run(small)  # the first use of torch loads modules
-    start = time.perf_counter()
-    module.run(small)
-    per_step = (time.perf_counter() - start) / max(1, small.steps)
-    with devices.using_threads(job.config.threads) as threads:
-        return float(per_step * job.config.steps / threads)
-
-
 @dataclass(frozen=True)
 class Session:
     """One invocation of a command that computes.
@@ -301,14 +285,14 @@ class Session:
         Args:
             jobs: What would run.
         """
-        total, warm = 0.0, False
+        total, estimator = 0.0, Estimator()
         for job in jobs:
             name = job.name or job.experiment.key
             there = not self.overwrite and is_there(job.experiment, job.config, self.out, job.name)
             if there:
                 self._tell(f"{name}: there already, in {self.out}/")
                 continue
-            seconds, warm = _estimated(job, warm), True
+            seconds = estimator.seconds(job.experiment, job.config)
             total += seconds
             self._tell(f"{name}: about {duration(seconds)}, into {self.out}/")
         if len(jobs) > 1:

@@ -61,6 +61,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("pages.ledger", "runs.drafting"),
     ("card", "drift", "pytest_plugin.options", "pytest_plugin.outcomes"),
     (
+        "estimates",
         "results",
         "report",
         "recover",
@@ -106,6 +107,7 @@ MEETING = {
     "own.battery",
     "environment",
     "parallel",
+    "estimates",
     "results",
     "records.recording",
     "sweeps.remote",

@@ -29,6 +29,7 @@ from actbench.checkpoints import Checkpoint
 from actbench.claims import measured
 from actbench.cli import main
 from actbench.doctor import Finding
+from actbench.estimates import COSTS
 from actbench.experiments import EXPERIMENTS, sine_regression
 from actbench.initializers import KEYS
 from actbench.session import Job, Session, study_jobs
@@ -407,13 +408,13 @@ def test_a_dry_run_writes_nothing(
 
     for experiment in EXPERIMENTS.values():
         monkeypatch.setattr(experiment.module(), "run", work)
-    monkeypatch.setattr("actbench.session.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr("actbench.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0]))
     ended = actbench(*arguments, "--dry-run", "--out", "mine", "--threads", "1")
-    expected = [
-        f"{name}: about {duration(2.0 * count)}, into mine/" for name, count in steps.items()
-    ]
+    # At its defaults an experiment is not run, but told from what a step of it costs.
+    seconds = {name: 2.0 * count * COSTS.get(name, 1) for name, count in steps.items()}
+    expected = [f"{name}: about {duration(took)}, into mine/" for name, took in seconds.items()]
     if len(steps) > 1:
-        whole = duration(2.0 * sum(steps.values()))
+        whole = duration(sum(seconds.values()))
         expected.append(f"In all about {whole}, and seconds for figures.")
     assert (ended.code, ended.err) == (0, "")
     said = ended.out.splitlines()
@@ -1204,7 +1205,7 @@ def test_list_names_everything_that_can_be_asked_for(actbench: Callable[..., End
     """Experiments, activations and initializers are listed by the names that are accepted."""
     ended = actbench("list")
     assert ended.code == 0
-    first_words = {line.split()[0] for line in ended.out.splitlines()}
+    first_words = {line.split()[0].strip(":") for line in ended.out.splitlines()}
     assert first_words == {
         *("experiments", "activations", "initializers"),
         *(*EXPERIMENTS, *experiments.FURTHER),
@@ -1212,6 +1213,47 @@ def test_list_names_everything_that_can_be_asked_for(actbench: Callable[..., End
         *KEYS,
     }
     assert "slope in [0.01, 1]" in ended.out
+    known = json.loads(actbench("list", "--format", "json").out)
+    run = [experiment["key"] for experiment in known["experiments"] if experiment["reproduce"]]
+    assert run == list(EXPERIMENTS)
+    assert f"the {len(run)} of the study, which reproduce runs" in ended.out
+    assert [activation["key"] for activation in known["activations"]] == [
+        *ACTIVATIONS,
+        *activations.FURTHER,
+    ]
+
+
+def test_progress_counts_each_experiment(actbench: Callable[..., Ended], tiny_study: Path) -> None:
+    """As many as list says, those that take no steps too."""
+    assert tiny_study.exists()
+    told = actbench(*REPRODUCE).err
+    counts = re.findall(r"^(\d)/3 (\S+) ", told, re.MULTILINE)
+    assert [place for place, _ in counts] == ["1", "2", "3"]
+    assert counts[-1] == ("3", "closed-forms")
+
+
+@pytest.mark.parametrize("command", ["reproduce", "run", "sweep", "track", "claims", "robustness"])
+def test_help_shows_flags_as_they_are_typed(actbench: Callable[..., Ended], command: str) -> None:
+    """Without the type of a value and without a form that switches them off."""
+    shown = actbench(command, "--help").out
+    assert "--help" in shown
+    assert not re.search(r"--no-|bool", shown, re.IGNORECASE)
+
+
+def test_robustness_is_a_table(actbench: Callable[..., Ended]) -> None:
+    """Of all claims or of one, setting by setting, within 80 columns; and JSON alone on stdout."""
+    for arguments in ((), ("relu-final-mse",)):
+        ended = actbench("robustness", *arguments)
+        assert max(map(len, ended.out.splitlines())) <= 80
+        assert ("median" in ended.out) is bool(arguments)
+        assert ("relu-final-mse" in ended.out) is not bool(arguments)
+        rows = json.loads(actbench("robustness", *arguments, "--format", "json").out)
+        assert len(rows) == (60 if arguments else 27)
+        markdown = actbench("robustness", *arguments, "--format", "markdown").out
+        assert len(markdown.splitlines()) == len(rows) + 2
+    refused = actbench("robustness", "gelu-for-transformers")
+    assert (refused.code, refused.out) == (2, "")
+    assert "claim 'gelu-for-transformers' is not on the map" in refused.err
 
 
 def test_version_is_printed(actbench: Callable[..., Ended]) -> None:
@@ -1233,6 +1275,8 @@ def test_doctor_prints_a_line_for_each_finding(
     found = [Finding(True, "one"), Finding(good, "two")]
     monkeypatch.setattr(doctor, "examine", lambda out: found)
     assert actbench("doctor") == Ended(code, f"ok   one\n{mark} two\n", "")
+    told = actbench("doctor", "--format", "json")
+    assert (told.code, json.loads(told.out)[1]) == (code, {"good": good, "text": "two"})
 
 
 def test_doctor_says_where_results_can_not_go(

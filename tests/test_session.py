@@ -20,9 +20,11 @@ from actbench import claims, figures
 from actbench.claims import Verdict, ledger, measured
 from actbench.claims.verdicts import Judgment
 from actbench.errors import ActbenchError
+from actbench.estimates import COSTS
 from actbench.experiments import EXPERIMENTS, gradient_flow, sine_regression
 from actbench.results import Outcome
 from actbench.session import Job, Session, make_config, study_jobs
+from actbench.stopwatch import duration
 
 SINE, FLOW = EXPERIMENTS["sine-regression"], EXPERIMENTS["gradient-flow"]
 TINY = sine_regression.Config(
@@ -179,6 +181,27 @@ def test_a_training_is_shown(session: Session, capsys: pytest.CaptureFixture[str
     assert "reused" not in shown.out
 
 
+def test_unless_verbose_only_progress_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Losses, gradients and files are for who asks."""
+    Session(tmp_path / "out", quiet=False, overwrite=False, verbose=False).execute(
+        [Job(SINE, TINY)]
+    )
+    shown = capsys.readouterr()
+    assert (shown.out, "100%" in shown.err) == ("", True)
+
+
+def test_networks_of_another_file_are_not_held_against_the_study(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is run for a file of claims of its own is shown, and not called other than the study."""
+    session.execute([Job(SINE, TINY)], claims.load(claims.further_studies()[0]))
+    shown = capsys.readouterr().out
+    assert "Mean squared error" in shown
+    assert "Note:" not in shown
+
+
 def test_what_has_no_training_is_listed(
     session: Session, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -281,7 +304,7 @@ def test_an_estimate_scales_a_short_run(
 
     for job in jobs:
         monkeypatch.setattr(job.experiment.module(), "run", work)
-    monkeypatch.setattr("actbench.session.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr("actbench.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0]))
     Session(Path("out"), quiet=False, overwrite=False).estimate(jobs)
     assert capsys.readouterr().out == text
     assert len(asked) == len(jobs) + 1
@@ -299,10 +322,30 @@ def test_an_estimate_shares_the_work_among_the_threads(
         clock[0] += 4.0 * config.steps
 
     monkeypatch.setattr(SINE.module(), "run", work)
-    monkeypatch.setattr("actbench.session.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr("actbench.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0]))
     job = Job(SINE, dataclasses.replace(TINY, threads=2))
     Session(Path("out"), quiet=False, overwrite=False).estimate([job])
     assert capsys.readouterr().out == "sine-regression: about 12 s, into out/\n"
+
+
+def test_what_is_usual_is_estimated_without_running_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One experiment is timed; the others' steps cost so many of its steps."""
+    clock = [0.0]
+
+    def work(config: Any, *_: object) -> None:
+        clock[0] += 0.001 * config.steps
+
+    jobs = [job for job in study_jobs(16, "cpu", 1) if job.experiment.key in COSTS and not job.name]
+    assert {job.experiment.key for job in jobs} == COSTS.keys()
+    for job in jobs:
+        monkeypatch.setattr(job.experiment.module(), "run", lambda *_: pytest.fail("ran"))
+    monkeypatch.setattr(SINE.module(), "run", work)
+    monkeypatch.setattr("actbench.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    Session(Path("out"), quiet=False, overwrite=False).estimate(jobs)
+    seconds = sum(0.001 * COSTS[job.experiment.key] * job.config.steps for job in jobs)
+    assert f"In all about {duration(seconds)}, and" in capsys.readouterr().out
 
 
 def test_an_estimate_leaves_out_what_is_there(

@@ -262,3 +262,15 @@ def test_one_is_singular() -> None:
     """None and many take an s."""
     counted = [terminal.plural(count, "claim") for count in (0, 1, 2)]
     assert counted == ["0 claims", "1 claim", "2 claims"]
+
+
+def test_what_is_piped_is_not_wrapped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither sentences nor, where COLUMNS is not set, tables."""
+    for name in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    line = "word " * 60
+    terminal.tell(line)
+    terminal.screen(whole=True).print(line)
+    assert capsys.readouterr().out.splitlines() == [line, line]

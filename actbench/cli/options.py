@@ -41,6 +41,8 @@ AllowCode = Annotated[
     bool,
     typer.Option("--allow-code", help="Let functions and commands that the file names run."),
 ]
+Form = Annotated[str, typer.Option("--format", help="table, markdown or json.")]
+Short = Annotated[str, typer.Option("--format", help="table or json.")]
 Verbose = Annotated[
     bool,
     typer.Option(
@@ -66,6 +68,13 @@ class Command(_BareFlags, TyperCommand):
 
 class Group(_BareFlags, TyperGroup):
     """Commands below another one, and the whole command line."""
+
+
+def complete_claim(incomplete: str) -> list[str]:
+    """Complete the id of a claim of the study."""
+    from actbench.claims import published
+
+    return [claim.id for claim in published().claim if claim.id.startswith(incomplete)]
 
 
 def end(judgments: Sequence[Judgment]) -> None:

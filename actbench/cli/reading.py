@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +13,12 @@ from actbench import terminal
 from actbench.activations import ACTIVATIONS, FURTHER
 from actbench.cli.options import (
     Command,
+    Form,
     Group,
     Out,
     Quiet,
+    Short,
+    complete_claim,
     end,
     interruptible,
     offered,
@@ -26,13 +31,23 @@ from actbench.experiments import FURTHER as FURTHER_EXPERIMENTS
 from actbench.experiments import get as get_experiment
 from actbench.initializers import KEYS as INITIALIZER_KEYS
 
+_SHORT = ("table", "json")
 
-def list_() -> None:
+
+def list_(form: Short = "table") -> None:
     """Name the experiments, activations and initializers."""
-    widest = max(len(key) for key in EXPERIMENTS)
-    terminal.say("experiments")
-    for experiment in (*EXPERIMENTS.values(), *FURTHER_EXPERIMENTS.values()):
-        terminal.say(f"  {experiment.key:{widest}}  {experiment.summary}")
+    require_form(form, _SHORT)
+    if form == "json":
+        terminal.say(json.dumps(_listed(), indent=1))
+        return
+    widest = max(len(key) for key in (*EXPERIMENTS, *FURTHER_EXPERIMENTS))
+    for heading, known in (
+        (f"experiments: the {len(EXPERIMENTS)} of the study, which reproduce runs", EXPERIMENTS),
+        ("experiments for other studies, which reproduce does not run", FURTHER_EXPERIMENTS),
+    ):
+        terminal.say(heading)
+        for experiment in known.values():
+            terminal.say(f"  {experiment.key:{widest}}  {experiment.summary}")
     terminal.say("activations")
     for activation in (*ACTIVATIONS.values(), *FURTHER.values()):
         low, high = activation.derivative_bounds
@@ -45,13 +60,31 @@ def list_() -> None:
         terminal.say(f"  {key}")
 
 
-def doctor(out: Out = Path("results")) -> None:
+def _listed() -> dict[str, object]:
+    return {
+        "experiments": [
+            {"key": e.key, "summary": e.summary, "reproduce": e.key in EXPERIMENTS}
+            for e in (*EXPERIMENTS.values(), *FURTHER_EXPERIMENTS.values())
+        ],
+        "activations": [
+            {"key": a.key, "formula": a.formula, "slope": a.derivative_bounds}
+            for a in (*ACTIVATIONS.values(), *FURTHER.values())
+        ],
+        "activations_installed": offered("activation"),
+        "initializers": list(INITIALIZER_KEYS),
+    }
+
+
+def doctor(out: Out = Path("results"), form: Short = "table") -> None:
     """Say what this machine has, what would be slow or missing, and how to get it."""
     from actbench.doctor import examine
 
+    require_form(form, _SHORT)
     with interruptible():
         findings = examine(out)
-    for finding in findings:
+    if form == "json":
+        terminal.say(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
+    for finding in findings if form == "table" else ():
         terminal.say(f"{'ok  ' if finding.good else 'look'} {finding.text}")
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)
@@ -67,7 +100,7 @@ claims_app = typer.Typer(
 @claims_app.callback()
 def claims(
     context: typer.Context,
-    form: Annotated[str, typer.Option("--format", help="table, markdown or json.")] = "table",
+    form: Form = "table",
     verdict: Annotated[
         str | None, typer.Option(help="Only claims with this verdict.", show_default="all")
     ] = None,
@@ -115,15 +148,9 @@ def claims(
     end(judgments)
 
 
-def _complete_claim(incomplete: str) -> list[str]:
-    from actbench.claims import published
-
-    return [claim.id for claim in published().claim if claim.id.startswith(incomplete)]
-
-
 def claims_show(
     context: typer.Context,
-    claim_id: Annotated[str, typer.Argument(help="The claim.", autocompletion=_complete_claim)],
+    claim_id: Annotated[str, typer.Argument(help="The claim.", autocompletion=complete_claim)],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Folder for data and figures.", show_default="results"),

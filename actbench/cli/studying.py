@@ -14,15 +14,18 @@ from actbench.activations import ACTIVATIONS
 from actbench.cli.options import (
     Device,
     DryRun,
+    Form,
     Out,
     Overwrite,
     Quiet,
     Seeds,
     Threads,
     Verbose,
+    complete_claim,
     end,
     interruptible,
     load_own,
+    require_form,
 )
 from actbench.errors import require_positive_int
 from actbench.experiments import EXPERIMENTS
@@ -30,6 +33,8 @@ from actbench.experiments import get as get_experiment
 from actbench.initializers import KEYS as INITIALIZER_KEYS
 
 if TYPE_CHECKING:
+    from actbench.claims import ClaimsFile
+    from actbench.claims.robustness import Robustness
     from actbench.claims.verdicts import Judgment
 
 
@@ -224,6 +229,16 @@ def run(
 
 
 def robustness(
+    claim_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CLAIM]",
+            help="One claim, told setting by setting.",
+            show_default="all",
+            autocompletion=complete_claim,
+        ),
+    ] = None,
+    form: Form = "table",
     measure: Annotated[
         bool,
         typer.Option(
@@ -252,13 +267,12 @@ def robustness(
     An interrupted measurement goes on where it stopped when the command is given again.
     """
     with interruptible():
-        from rich.text import Text
-
-        from actbench.claims import published
+        from actbench.claims import ledger, published
         from actbench.claims import robustness as maps
-        from actbench.claims.robustness_sentence import sentence
         from actbench.console import progress_bar
+        from actbench.files import strict_json
 
+        require_form(form, ledger.FORMATS)
         claims_file, path = published(), file or maps.path_of()
         if measure:
             grid = maps.Grid()
@@ -266,11 +280,30 @@ def robustness(
             with progress_bar(bar, "robustness", maps.steps(grid)) as progress:
                 maps.run(grid, claims_file, path, progress, threads, overwrite)
         found = maps.load(path)
-        screen = terminal.screen(quiet=quiet)
-        for claim in maps.mapped_claims(claims_file):
-            screen.print(Text.assemble((claim.id, "bold"), f": {sentence(found, claim)}"))
+        rows = _robustness_rows(found, claims_file, claim_id)
+        if form == "table":
+            terminal.screen(quiet=quiet, whole=True).print(ledger.rows_as_table(rows))
+        else:
+            write = strict_json if form == "json" else ledger.rows_as_markdown
+            terminal.say(write(rows))
         if pictures is not None:
             from actbench.figures.robustness import draw_all
 
             written = draw_all(found, claims_file, pictures)
-            screen.print(f"{len(written)} pictures written to {pictures}/")
+            told = f"{terminal.plural(len(written), 'picture')} written to {pictures}/"
+            if not quiet:
+                terminal.say(told, err=form != "table")
+
+
+def _robustness_rows(
+    found: Robustness, file: ClaimsFile, claim_id: str | None
+) -> list[dict[str, Any]]:
+    from actbench.claims import ledger
+    from actbench.claims.robustness import mapped_claims
+
+    mapped = mapped_claims(file)
+    if claim_id is None:
+        return ledger.map_rows(found, mapped)
+    claim = file.get(claim_id)
+    ledger.require_mapped(claim, mapped)
+    return ledger.setting_rows(found, claim)

@@ -20,6 +20,13 @@ from actbench.claims.ledger.judging import (
     seeds_to_settle,
     surprises,
 )
+from actbench.claims.ledger.maps import (
+    map_rows,
+    require_mapped,
+    rows_as_markdown,
+    rows_as_table,
+    setting_rows,
+)
 from actbench.claims.ledger.tables import table
 from actbench.claims.ledger.wording import elsewhere, margin, rule
 
@@ -37,12 +44,17 @@ __all__ = [
     "from_results",
     "in_full",
     "lacking_seeds",
+    "map_rows",
     "margin",
     "markdown",
     "more_seeds",
     "origins",
+    "require_mapped",
+    "rows_as_markdown",
+    "rows_as_table",
     "rule",
     "seeds_to_settle",
+    "setting_rows",
     "surprises",
     "table",
 ]
