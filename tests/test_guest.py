@@ -65,7 +65,10 @@ def run(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
 
 
 # Their ids have dashes, as pytest-skip-slow takes a test with the parameter "slow" for a slow one.
-@pytest.mark.parametrize("name", [*OPTIONS, "max-slowdown", "benchmark-strict"], ids="--{}".format)
+SHORT = [name for name in OPTIONS if name != "strict"]  # which is pytest's own
+
+
+@pytest.mark.parametrize("name", [*SHORT, "max-slowdown", "benchmark-strict"], ids="--{}".format)
 def test_a_project_keeps_its_options(pytester: pytest.Pytester, name: str) -> None:
     """An option of the project may have any name that one of ours has without the prefix."""
     pytester.makeconftest(f"def pytest_addoption(parser): parser.addoption('--{name}', dest='it')")
@@ -73,7 +76,7 @@ def test_a_project_keeps_its_options(pytester: pytest.Pytester, name: str) -> No
     run(pytester, f"--{name}=here").assert_outcomes(passed=1)
 
 
-@pytest.mark.parametrize("name", OPTIONS, ids="--{}".format)
+@pytest.mark.parametrize("name", SHORT, ids="--{}".format)
 def test_no_option_has_a_short_form(pytester: pytest.Pytester, name: str) -> None:
     """Where the project has no such option, pytest says so as it would without us."""
     result = run(pytester, f"--{name}")
@@ -104,7 +107,7 @@ def test_a_project_keeps_its_marks(pytester: pytest.Pytester) -> None:
 
 @pytest.mark.parametrize("shown", ["--fixtures", "--markers", "--help"])
 def test_what_pytest_lists_is_the_same_without_us(pytester: pytest.Pytester, shown: str) -> None:
-    """Fixtures, marks and options are as without the plugin, options with our prefix aside."""
+    """As without the plugin, except for the fixture ``judge`` and options with our prefix."""
     pytester.makepyfile("def test_it(): pass")
     with_us = run(pytester, shown, "-v").outlines
     without = pytester.runpytest_inprocess(*PLUGIN[2:], shown, "-v").outlines
@@ -114,6 +117,10 @@ def test_what_pytest_lists_is_the_same_without_us(pytester: pytest.Pytester, sho
         end = start + with_us[start:].index("") + 1
         assert all(re.match(r"  --actbench-|   ", line) for line in with_us[start + 1 : end - 1])
         del with_us[start:end]
+    if shown == "--fixtures":
+        start = next(n for n, line in enumerate(with_us) if line.startswith("judge -- "))
+        assert with_us[start - 1].startswith("---")  # it is the only one of ours
+        del with_us[start - 1 : start + 4]
     skipped = ("plugins: ", "====")  # our name, and how long it took
     known = [[x for x in lines if not x.startswith(skipped)] for lines in (with_us, without)]
     assert known[0] == known[1]
