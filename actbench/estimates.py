@@ -15,12 +15,12 @@ _UNIT_SEEDS = 16
 
 COSTS: Mapping[str, float] = MappingProxyType(
     {
-        "gradient-flow": 1.8,
-        "activation-statistics": 1.04,
-        "stability": 0.044,
-        "capacity": 0.93,
-        "training-dynamics": 1.12,
-        "plateau-escape": 1.18,
+        "gradient-flow": 1.9,
+        "activation-statistics": 1.1,
+        "stability": 0.05,
+        "capacity": 0.96,
+        "training-dynamics": 1.05,
+        "plateau-escape": 1.0,
     }
 )
 """What a step of an experiment at its defaults costs on a CPU, in steps of sine-regression.

@@ -430,14 +430,6 @@ def test_start_up_loads_nothing_heavy(code: str) -> None:
     assert loaded & HEAVY == set()
 
 
-@pytest.mark.slow
-def test_stored_claims_are_judged_without_torch(tmp_path: Path) -> None:
-    """The ledger of what is stored needs no torch, however it is printed."""
-    for arguments in ((), ("show", "relu-final-mse")):
-        code = command("claims", *arguments, "--out", str(tmp_path / "none"))
-        assert loaded_after(code) & {"torch", "xarray"} == {"xarray"}
-
-
 def test_something_heavy_would_be_seen() -> None:
     """The check of start-up can fail: where the networks are imported, torch is reported."""
     assert {"torch", "numpy"} <= loaded_after("import actbench.networks") & HEAVY
