@@ -147,7 +147,8 @@ class Protocol(BaseModel):
         command: A program, run once per seed; ``{seed}``, ``{out}`` and the settings' names stand
             for their values. Runs only when that is allowed.
         result: For a command, the file that it writes its numbers to, such as
-            ``"{out}/metrics.json"``; without one, the last line of its output is read as JSON.
+            ``"{out}/metrics.json"``, or ``"output: REGEX"`` whose groups are numbers in what it
+            prints; without one, the last line of its output is read as JSON.
         inputs: For a function or a command, files that its numbers depend on besides its source.
         timeout_s: For a function or a command, seconds after which a run is ended.
         settings: What is given to the experiment, function or command where it differs from the

@@ -30,6 +30,7 @@ _PLACE = re.compile(r"\{(\w+)\}")
 _MOST_BYTES = 2**20
 _LONGEST = 300
 _PER_RUN = ("seed", "out")
+_PRINTED = "output:"
 
 
 def split(protocol: Protocol, base: Path) -> tuple[str, ...]:
@@ -71,7 +72,9 @@ def split(protocol: Protocol, base: Path) -> tuple[str, ...]:
                 f"command = {command!r} has no {{{name}}}, so that the program never learns it; "
                 f"write {{{name}}} where it belongs"
             )
-    if protocol.result and not {*_PLACE.findall(protocol.result)} & {*_PER_RUN}:
+    if protocol.result.startswith(_PRINTED):
+        _printed(protocol.result)
+    elif protocol.result and not {*_PLACE.findall(protocol.result)} & {*_PER_RUN}:
         raise ActbenchError(
             f"result = {protocol.result!r} is one file for all runs; write {{out}} or {{seed}} "
             "into it, such as '{out}/metrics.json'"
@@ -84,6 +87,20 @@ def split(protocol: Protocol, base: Path) -> tuple[str, ...]:
             "is seen from the claims file's folder"
         )
     return (_program(words[0], base), *words[1:])
+
+
+def _printed(result: str) -> re.Pattern[str]:
+    """The expression that finds a program's numbers in what it prints."""
+    try:
+        pattern = re.compile(result.removeprefix(_PRINTED).strip())
+    except re.error as error:
+        raise ActbenchError(f"result = {result!r} is no regular expression: {error}") from error
+    if not pattern.groups:
+        raise ActbenchError(
+            f"result = {result!r} has no group for the number; put it in brackets, such as "
+            r"'output: accuracy (?P<acc>[0-9.]+)'"
+        )
+    return pattern
 
 
 def filled(text: str, values: Mapping[str, Any]) -> str:
@@ -148,7 +165,9 @@ class CommandRunner:
         out.mkdir()
         places = {"seed": seed, "out": str(out)}
         words = [filled(word, places) for word in self._words]
-        result = filled(filled(self._protocol.result, self._protocol.settings), places)
+        result = self._protocol.result
+        printed = _printed(result) if result.startswith(_PRINTED) else None
+        result = "" if printed else filled(filled(result, self._protocol.settings), places)
         before = _state(self._base / result)
         started = time.perf_counter()
         with (folder / "stdout.log").open("wb") as said, (folder / "stderr.log").open("wb") as log:
@@ -175,7 +194,9 @@ class CommandRunner:
         else:
             try:
                 written = self._base / result if result else None
-                told = {"outcome": "finished", "values": _numbers(written, before, folder)}
+                said_last = printed and _said(printed, folder / "stdout.log")
+                values = said_last or _numbers(written, before, folder)
+                told = {"outcome": "finished", "values": values}
             except NoNumberError as error:
                 told = {"outcome": "no number", "message": str(error)}
         return run_of(seed, told, duration), folder
@@ -219,6 +240,21 @@ def _numbers(
         return numbers_in(_content(text, result.suffix))
     except NoNumberError as error:
         raise NoNumberError(f"its result {result} holds {error}") from error
+
+
+def _said(pattern: re.Pattern[str], file: Path) -> dict[str, float]:
+    """Return the numbers of the last place at which an output matches.
+
+    Raises:
+        NoNumberError: It matches nowhere, or what matches is no number.
+    """
+    found = None
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        found = pattern.search(line) or found
+    if found is None:
+        raise NoNumberError(f"nothing that it printed matches {pattern.pattern!r}")
+    named = found.groupdict() or {"value": found[1]}
+    return numbers_in({name: _plain(text) for name, text in named.items()})
 
 
 def _content(text: str, suffix: str) -> Any:
