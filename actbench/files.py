@@ -185,6 +185,27 @@ def prepare_folder(folder: Path) -> None:
         ) from error
 
 
+def kept_folder(base: Path, name: str) -> Path:
+    """Make a folder for what is kept of a project, which its version control leaves out.
+
+    Args:
+        base: The project's folder.
+        name: Of the part.
+
+    Returns:
+        The folder, in ``.actbench``.
+
+    Raises:
+        ActbenchError: It can't be created or written.
+    """
+    folder = base / ".actbench" / name
+    prepare_folder(folder)
+    ignore = folder.parent / ".gitignore"
+    if not ignore.exists():
+        write_atomic(ignore, b"*\n")
+    return folder
+
+
 def baselines_folder() -> Path:
     """Return the folder of stored baselines, in a wheel or in a clone.
 

@@ -99,11 +99,11 @@ BEHAVIOR: list[tuple[str, str, object]] = [
     ("return {'name': 'net'}", "no number", "returned {'name': 'net'}; a number"),
     ("import numpy; return numpy.ones((2, 3))", "no number", "returned ndarray of shape (2, 3);"),
     ("return 1j", "no number", "returned complex; a number"),
-    ("raise ValueError('no\\ndata')", "failed", "f.py, line 12: ValueError: no data"),
-    ("return [][seed]", "failed", "f.py, line 12: IndexError: list index out of range"),
-    ("import nowhere", "failed", "f.py, line 12: ModuleNotFoundError: No module named 'nowhere'"),
-    ("raise Mute", "failed", "f.py, line 12: Mute: an error that can't be told"),
-    ("raise KeyboardInterrupt", "failed", "f.py, line 12: KeyboardInterrupt"),
+    ("raise ValueError('no\\ndata')", "failed", "f.py, line 13: ValueError: no data"),
+    ("return [][seed]", "failed", "f.py, line 13: IndexError: list index out of range"),
+    ("import nowhere", "failed", "f.py, line 13: ModuleNotFoundError: No module named 'nowhere'"),
+    ("raise Mute", "failed", "f.py, line 13: Mute: an error that can't be told"),
+    ("raise KeyboardInterrupt", "failed", "f.py, line 13: KeyboardInterrupt"),
     ("sys.exit('enough')", "exited", "called sys.exit('enough')"),
     ("os._exit(3)", "exited", "the process ended with exit code 3"),
     ("os.kill(os.getpid(), signal.SIGSEGV)", "exited", "the process ended by SIGSEGV"),
@@ -113,6 +113,7 @@ BEHAVIOR: list[tuple[str, str, object]] = [
     ("os.fork(); return os.getpid() * 0 + 8", "finished", 8),
     ("os.fork() or sys.exit(1); return 8", "finished", 8),
     ("os.fork() or time.sleep(99); return 8", "finished", 8),
+    ("os.fork() or time.sleep(99); os._exit(3)", "exited", "ended with exit code 3"),
     ("os.chdir('/'); sys.stdout.close(); return 8", "finished", 8),
 ]
 
@@ -131,6 +132,7 @@ def test_whatever_a_function_does_is_told(
         "f.py",
         f"""
         import math, os, signal, sys, time
+        print("loaded")
         class Mute(Exception):
             def __str__(self): raise self
         class Table(list):
@@ -138,11 +140,12 @@ def test_whatever_a_function_does_is_told(
             def __getitem__(self, name): return iter(self)
         def f(seed):
             if seed == 1:
-                return 1
+                return int(open("one.txt").read())
             # the line that misbehaves:
             {body}
         """,
     )
+    study.write("one.txt", "1")
     protocol = {"function": "f.py:f", "timeout_s": 30}
     first, second = study.run(protocol, 2, 1)
     assert (first.seed, first.outcome) == (2, outcome)
@@ -184,6 +187,9 @@ PROGRAM: list[tuple[str, str, str, object]] = [
     ),
     ("print('done')", "", "no number", "the last line that it printed is 'done'; a number"),
     ("pass", "", "no number", "the last line that it printed is ''; a number"),
+    ("print('acc 0.1\\nacc 0.7\\nbye')", "output: acc ([0-9.]+)", "finished", {"value": 0.7}),
+    ("print('acc 0.7')", "output: (?P<acc>0.\\d)", "finished", {"acc": 0.7}),
+    ("print('bye')", "output: acc (.*)", "no number", "nothing that it printed matches 'acc (.*)'"),
     ("sys.exit('bad data')", "", "failed", "ended with exit code 1: bad data"),
     ("sys.exit(3)", "", "failed", "ended with exit code 3: nothing on standard error"),
     ("1 / 0", "", "failed", "ended with exit code 1: ZeroDivisionError: division by zero"),
@@ -216,7 +222,8 @@ def test_whatever_a_program_does_is_told(
         exec({body!r})
         """,
     )
-    command = f"python p.py '{{name}}' {{lr}} {result or '{out}'} {{seed}}"
+    place = "{out}" if not result or result.startswith("output:") else result
+    command = f"python p.py '{{name}}' {{lr}} {place} {{seed}}"
     settings = {"name": "a b", "lr": 0.1}
     protocol = {"command": command, "result": result, "settings": settings, "timeout_s": 30}
     (run,) = study.run(protocol, 2)
@@ -255,6 +262,8 @@ def test_whatever_a_program_does_is_told(
         ({"command": "x {seed}", "settings": {"lr": 1}}, r"has no {lr}, so that the program never"),
         ({"command": "x {seed}", "settings": {"out": 1}}, r"settings names 'out', for which"),
         ({"command": "x {seed}", "result": "r.json"}, r"'r.json' is one file for all runs; write"),
+        ({"command": "x {seed}", "result": "output: acc .*"}, r"has no group for the number"),
+        ({"command": "x {seed}", "result": "output: (a"}, r"is no regular expression"),
         ({"command": "x '{seed}"}, r"can't be split: No closing quotation; mend it"),
         ({"command": " "}, r"command is empty"),
         ({"command": "python gone.py {seed}"}, r"there is no file 'gone.py' in .*; mend the path"),
@@ -355,7 +364,7 @@ def test_sources_of_a_command_are_its_files(counted: Study) -> None:
     """Those that it names, in whatever way, with the modules that they import."""
     counted.write("pkg/__init__.py", "from . import part\n")
     counted.write("pkg/part.py", "from ..model import scale\nimport json, numpy\n")
-    counted.write("pkg/main.py", "import pkg.part, importlib\n")
+    counted.write("pkg/main.py", "import pkg, importlib\n")
     words = ["python", "-m", "pkg.main", "--config=data.csv", "train.py", "none.py"]
     assert set(digests.of_command(words, counted.base)) == {
         *("pkg/__init__.py", "pkg/part.py", "pkg/main.py", "data.csv"),
@@ -471,16 +480,18 @@ def test_an_interruption_loses_no_run_that_had_ended(
 
 
 def test_numbers_do_not_depend_on_the_workers(study: Study) -> None:
-    """Not even those of a function that draws without being told how."""
+    """Not even those of a function that draws without a seed and changes its settings."""
     study.write(
         "f.py",
         """
         import random
-        def f(seed):
-            return {"drawn": random.random(), "order": list({"a", "b", "c"}).index("a")}
+        def f(seed, left):
+            order = list({"a", "b", "c", "d", "e"}).index("a")
+            return {"drawn": random.random(), "order": order, "left": left.pop()}
         """,
     )
-    one = study.run({"function": "f.py:f"}, *range(6))
-    three = study.run({"function": "f.py:f"}, *range(6), workers=3, fresh=True)
+    protocol = {"function": "f.py:f", "settings": {"left": [1, 2, 3]}}
+    one = study.run(protocol, *range(6))
+    three = study.run(protocol, *range(6), workers=3, fresh=True)
     assert [run.values for run in three] == [run.values for run in one]
     assert len({run.values["drawn"] for run in one}) == 6

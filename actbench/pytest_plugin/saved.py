@@ -15,7 +15,7 @@ import pytest
 
 from actbench.environment import cpu_model
 from actbench.errors import ActbenchError
-from actbench.files import prepare_folder, read_json, write_json
+from actbench.files import kept_folder, read_json, write_json
 from actbench.pytest_plugin.fixture import PROPERTY
 from actbench.pytest_plugin.options import value_of
 
@@ -36,7 +36,8 @@ class Saved:
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self._folder = config.rootpath / _FOLDER
+        self._root = config.rootpath
+        self._folder = self._root / _FOLDER
         named = value_of(config, "save")
         self._save = named or ("auto" if value_of(config, "autosave") else None)
         if named and not re.fullmatch(r"[\w.-]+", named):
@@ -92,7 +93,7 @@ class Saved:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _write(self) -> Path:
-        prepare_folder(self._folder)
+        kept_folder(self._root, _FOLDER.name)
         number = max((int(path.stem[:4]) for path in self._stored()), default=0) + 1
         path = self._folder / f"{number:04d}_{self._save}.json"
         write_json(path, {"schema_version": _SCHEMA_VERSION, **_here(), "results": self._new})

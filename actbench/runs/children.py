@@ -19,7 +19,7 @@ class StoppedError(Exception):
 
 
 class Children:
-    """The processes that run now, each leader of a group that Ctrl-C in a terminal reaches not.
+    """The processes that run now, each with a group of its own, so that Ctrl-C passes them by.
 
     Attributes:
         stopped: Whether all of them were ended, finished or not.

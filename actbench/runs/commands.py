@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,19 @@ def split(protocol: Protocol, base: Path) -> tuple[str, ...]:
         raise ActbenchError(f"command = {command!r} can't be split: {error}; mend it") from error
     if not words:
         raise ActbenchError("command is empty; give a program with its arguments")
-    known = (*_PER_RUN, *protocol.settings)
+    _require_places(protocol, words)
+    words = [filled(word, protocol.settings) for word in words]
+    script = words[1] if words[0] == "python" and len(words) > 1 else ""
+    if script.endswith(".py") and not (base / script).is_file():
+        raise ActbenchError(
+            f"command = {command!r}: there is no file {script!r} in {base}; mend the path, which "
+            "is seen from the claims file's folder"
+        )
+    return (_program(words[0], base), *words[1:])
+
+
+def _require_places(protocol: Protocol, words: Sequence[str]) -> None:
+    command, known = protocol.command, (*_PER_RUN, *protocol.settings)
     for setting in _PER_RUN:
         if setting in protocol.settings:
             raise ActbenchError(
@@ -79,14 +92,6 @@ def split(protocol: Protocol, base: Path) -> tuple[str, ...]:
             f"result = {protocol.result!r} is one file for all runs; write {{out}} or {{seed}} "
             "into it, such as '{out}/metrics.json'"
         )
-    words = [filled(word, protocol.settings) for word in words]
-    script = words[1] if words[0] == "python" and len(words) > 1 else ""
-    if script.endswith(".py") and not (base / script).is_file():
-        raise ActbenchError(
-            f"command = {command!r}: there is no file {script!r} in {base}; mend the path, which "
-            "is seen from the claims file's folder"
-        )
-    return (_program(words[0], base), *words[1:])
 
 
 def _printed(result: str) -> re.Pattern[str]:
@@ -184,25 +189,28 @@ class CommandRunner:
                 process.wait()
             code = self._children.end(process)
         duration = time.perf_counter() - started
-        told: Mapping[str, Any]
         if late.is_set():
-            told = too_late(self._protocol.timeout_s)
-        elif code:
-            why = _last_line(folder / "stderr.log")[:_LONGEST] or "nothing on standard error"
-            outcome = "failed" if code > 0 else "exited"
-            told = {"outcome": outcome, "message": f"{ending(code)}: {why}"}
-        else:
-            try:
-                written = self._base / result if result else None
-                said_last = printed and _said(printed, folder / "stdout.log")
-                values = said_last or _numbers(written, before, folder)
-                told = {"outcome": "finished", "values": values}
-            except NoNumberError as error:
-                told = {"outcome": "no number", "message": str(error)}
-        return run_of(seed, told, duration), folder
+            return run_of(seed, too_late(self._protocol.timeout_s), duration), folder
+        written = self._base / result if result else None
+        numbers = partial(_numbers, written, before, folder)
+        if printed is not None:
+            numbers = partial(_said, printed, folder / "stdout.log")
+        return run_of(seed, _told(code, numbers, folder), duration), folder
 
     def close(self) -> None:
         """Do nothing: each of its processes has ended with its run."""
+
+
+def _told(code: int, numbers: Callable[[], dict[str, float]], folder: Path) -> Mapping[str, Any]:
+    """Return what became of a run that ended by itself."""
+    if code:
+        why = _last_line(folder / "stderr.log")[:_LONGEST] or "nothing on standard error"
+        outcome = "failed" if code > 0 else "exited"
+        return {"outcome": outcome, "message": f"{ending(code)}: {why}"}
+    try:
+        return {"outcome": "finished", "values": numbers()}
+    except NoNumberError as error:
+        return {"outcome": "no number", "message": str(error)}
 
 
 def _state(file: Path) -> tuple[int, int, int] | None:

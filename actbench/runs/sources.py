@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench.errors import ActbenchError
+from actbench.files import kept_folder
 from actbench.runs import columns, tables
 
 if TYPE_CHECKING:
     from actbench.claims.claim import Claim, ClaimsFile, Protocol
     from actbench.parallel import Progress
-
-FOLDER = Path(".actbench") / "runs"
-"""Where runs are kept, in the claims file's folder."""
 
 FIRST_SEED = 42
 
@@ -125,7 +123,7 @@ class Sources:
             protocol,
             self.seeds_of(protocol),
             base=self.base,
-            folder=self.base / FOLDER,
+            folder=kept_folder(self.base, "runs"),
             workers=self._workers,
             fresh=self._fresh,
             progress=self._progress,

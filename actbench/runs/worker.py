@@ -54,6 +54,9 @@ def numbers_in(value: Any) -> dict[str, float]:
     Raises:
         NoNumberError: There are none.
     """
+    plain = _number(value)
+    if plain is not None:
+        return {"value": plain}
     if not isinstance(value, Mapping):
         if hasattr(value, "columns") and hasattr(value, "__len__"):
             if len(value) != 1:
@@ -61,11 +64,7 @@ def numbers_in(value: Any) -> dict[str, float]:
             value = {str(name): next(iter(value[name])) for name in value.columns}
         elif hasattr(value, "to_dict"):
             value = value.to_dict()
-    if isinstance(value, Mapping):
-        found = dict(_flat(value, ""))
-    else:
-        plain = _number(value)
-        found = {} if plain is None else {"value": plain}
+    found = dict(_flat(value, "")) if isinstance(value, Mapping) else {}
     if not found:
         raise NoNumberError(
             f"{_shown(value)}; a number, numbers by name or a table of one row was expected"
@@ -153,7 +152,7 @@ def load(function: str, settings: Mapping[str, Any], base: Path) -> Callable[...
         raise SetupError(told(error, base)) from error
     for part in name.split("."):
         if not hasattr(found, part):
-            names = [n for n, v in vars(found).items() if callable(v) and not n.startswith("_")]
+            names = [name for name in dir(found) if not name.startswith("_")]
             near = get_close_matches(part, names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise SetupError(f"{place} has no {part!r}{hint}")
@@ -259,9 +258,13 @@ def main() -> None:
         )
     if hasattr(os, "register_at_fork"):
         # A copy of this process can neither answer nor keep the end of the answers from being seen.
-        os.register_at_fork(
-            after_in_child=lambda: os.close(answers) if os.getppid() == here else None
-        )
+        held = [answers]
+
+        def let_go() -> None:
+            while held:  # once: in a copy of the copy, the number may be another file's
+                os.close(held.pop())
+
+        os.register_at_fork(after_in_child=let_go)
 
     def answer(value: Mapping[str, Any]) -> None:
         if os.getpid() != here:
