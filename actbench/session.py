@@ -279,11 +279,12 @@ class Session:
             "measurements."
         )
 
-    def estimate(self, jobs: Sequence[Job]) -> None:
+    def estimate(self, jobs: Sequence[Job], sources: Sources | None = None) -> None:
         """Say what jobs would run and about how long they take.
 
         Args:
             jobs: What would run.
+            sources: Of a claims file's functions and commands, whose number is told.
         """
         total, estimator = 0.0, Estimator()
         for job in jobs:
@@ -295,6 +296,8 @@ class Session:
             seconds = estimator.seconds(job.experiment, job.config)
             total += seconds
             self._tell(f"{name}: about {duration(seconds)}, into {self.out}/")
+        for line in [] if sources is None else sources.outstanding():
+            self._tell(line)
         if len(jobs) > 1:
             self._tell(f"In all about {duration(total)}, and seconds for figures.")
 

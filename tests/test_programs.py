@@ -19,7 +19,7 @@ import pytest
 from actbench.claims.claim import Protocol
 from actbench.errors import ActbenchError
 from actbench.runs import digests
-from actbench.runs.programs import Run, fulfil, is_kept
+from actbench.runs.programs import Run, fulfil, kept
 
 SEEDS = (3, 1, 2)
 
@@ -44,7 +44,7 @@ class Study:
     def is_kept(self, protocol: Mapping[str, Any], seed: int) -> bool:
         """Tell whether a run is kept."""
         folder = self.base / ".actbench" / "runs"
-        return is_kept(Protocol(**protocol), seed, base=self.base, folder=folder)
+        return kept(Protocol(**protocol), seed, base=self.base, folder=folder) is not None
 
     def calls(self) -> list[int]:
         """Return the seeds that ran since last asked."""

@@ -101,11 +101,11 @@ def verify(
             out or Path("results") / file.stem, quiet or form != "table", overwrite, verbose
         )
         jobs = jobs_of(claims, seeds, device, threads)
+        sources = Sources(claims, allow_code=allow_code, seeds=seeds, workers=workers, fresh=fresh)
         if dry_run:
-            session.estimate(jobs)
+            session.estimate(jobs, sources)
             return
         prepare_folder(session.out)
-        sources = Sources(claims, allow_code=allow_code, seeds=seeds, workers=workers, fresh=fresh)
         session.collect(sources)
         session.execute(jobs, claims)
         judgments = ledger.from_results(claims, session.out, sources=sources)

@@ -32,11 +32,16 @@ def claims_of(config: pytest.Config, path: Path | None = None) -> ClaimsFile:
 
 
 def check_file(config: pytest.Config, path: Path) -> None:
-    """Read a file and check its settings, before anything is collected."""
+    """Read a file, check its settings and that its code may run, before anything is collected."""
     from actbench.claims.evidence import check_settings
+    from actbench.runs.sources import Sources
 
     try:
-        check_settings(claims_of(config, path))
+        file = claims_of(config, path)
+        sources = Sources(file, allow_code=value_of(config, "allow-code"))
+        for name, protocol in sources.code:
+            sources.require_allowed(name, protocol)
+        check_settings(file)
     except ActbenchError as error:
         raise pytest.UsageError(str(error)) from error
 

@@ -19,7 +19,7 @@ from actbench.runs.kept import Run, Store, ingredients
 if TYPE_CHECKING:
     from actbench.parallel import Progress
 
-__all__ = ["Run", "fulfil", "is_kept"]
+__all__ = ["Run", "fulfil", "kept"]
 
 _LOOK_FOR_SIGNALS_S = 0.2
 
@@ -59,9 +59,9 @@ def fulfil(
     store, runner = _opened(protocol, base, folder)
     runs: dict[int, Run] = {}
     for seed in () if fresh else seeds:
-        kept = store.read(seed)
-        if kept is not None:
-            runs[seed] = kept
+        found = store.read(seed)
+        if found is not None:
+            runs[seed] = found
     missing = [seed for seed in dict.fromkeys(seeds) if seed not in runs]
     if missing:
         store.prepare()
@@ -71,8 +71,8 @@ def fulfil(
     return [runs[seed] for seed in seeds]
 
 
-def is_kept(protocol: Protocol, seed: int, *, base: Path, folder: Path) -> bool:
-    """Tell whether ``fulfil`` would run nothing for a seed.
+def kept(protocol: Protocol, seed: int, *, base: Path, folder: Path) -> Run | None:
+    """Return the run that ``fulfil`` would take instead of making one.
 
     Args:
         protocol: Names a function or a command.
@@ -81,12 +81,12 @@ def is_kept(protocol: Protocol, seed: int, *, base: Path, folder: Path) -> bool:
         folder: Where runs are kept.
 
     Returns:
-        Whether its run is kept.
+        The run; ``None`` where none is kept.
 
     Raises:
         ActbenchError: The protocol can't be run, whatever the seed.
     """
-    return _opened(protocol, base, folder)[0].read(seed) is not None
+    return _opened(protocol, base, folder)[0].read(seed)
 
 
 _Runner = functions.FunctionRunner | commands.CommandRunner

@@ -74,6 +74,26 @@ class Sources:
             with progress(name, len(self.seeds_of(protocol))) as self._progress:
                 self.table(name)
 
+    def outstanding(self) -> Iterator[str]:
+        """Say of each function and command how many runs are kept, and what the others will take.
+
+        Yields:
+            Such as ``"train: 12 of 16 runs to make, about 3 s each"``.
+
+        Raises:
+            ActbenchError: A protocol can't be run, whatever the seed.
+        """
+        from actbench.runs import programs
+
+        for name, protocol in self.code:
+            folder = self.base / ".actbench" / "runs"
+            seeds = self.seeds_of(protocol)
+            kept = [programs.kept(protocol, s, base=self.base, folder=folder) for s in seeds]
+            took = [run.duration_s for run in kept if run is not None]
+            missing = len(seeds) if self._fresh else len(seeds) - len(took)
+            each = f", about {np.median(took):.2g} s each" if took and missing else ""
+            yield f"{name}: {missing} of {len(seeds)} runs to make{each}"
+
     def values(self, claim: Claim) -> NDArray[np.float64]:
         """Return a claim's numbers, one per run; NaN for a run that gave none.
 

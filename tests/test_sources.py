@@ -1,0 +1,120 @@
+"""Claims files whose numbers come from code: refused, run, kept and told, whoever asks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import actbench
+from actbench.cli import main
+from actbench.errors import ActbenchError
+from actbench.runs import programs, worker
+
+pytest_plugins = ["pytester"]
+
+TRAIN = """
+import random
+
+def train(seed, mean):
+    with open("calls.txt", "a") as calls:
+        calls.write(f"{seed}\\n")
+    if seed == 44:
+        raise RuntimeError("diverged")
+    return {"acc": random.Random(seed).gauss(mean, 0.004), "seed": seed}
+"""
+CLAIMS = """
+study = "A function"
+[protocol.f]
+function = "train.py:train"
+settings = { mean = 0.94 }
+[[claim]]
+id = "reaches-90"
+statement = "It reaches 90 %."
+protocol = "f"
+metric = { column = "acc" }
+relation = { kind = "above", value = 0.9 }
+expected = "reproduced"
+[[claim]]
+id = "reaches-99"
+statement = "It reaches 99 %."
+protocol = "f"
+metric = { column = "acc" }
+relation = { kind = "above", value = 0.99 }
+expected = "not_reproduced"
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a stranger with a function and claims about it."""
+    assert {programs, worker} <= set(sys.modules.values())  # inner runs drop what they loaded
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "claims.toml").write_text(CLAIMS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def verify(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that verifies the claims: exit code, standard output, standard error."""
+
+    def call(*options: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["actbench", "verify", "claims.toml", *options])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    return call
+
+
+def test_code_runs_when_that_is_allowed_and_once(
+    verify: Callable[..., tuple[int, str, str]], project: Path
+) -> None:
+    """A run that fails counts as one and is told; nothing is run again, unless it is asked for."""
+    calls = project / "calls.txt"
+    code, _, said = verify()
+    assert code == 2
+    assert "protocol 'f' runs code, function = 'train.py:train'. If you trust it, give" in said
+    code, out, _ = verify("--allow-code", "--dry-run")
+    assert (code, out) == (0, "f: 16 of 16 runs to make\n")
+    assert not calls.exists()
+    code, out, said = verify("--allow-code")
+    assert code == 0
+    assert "Note: f, seed 44: failed, train.py, line 8: RuntimeError: diverged" in said
+    assert calls.read_text().split() == [str(seed) for seed in range(42, 58)]
+    code, out, _ = verify("--allow-code", "--dry-run", "--seeds", "20")
+    assert out.startswith("f: 4 of 20 runs to make, about ")
+    assert verify("--allow-code", "--workers", "2")[0] == 0
+    assert len(calls.read_text().split()) == 16
+    assert verify("--allow-code", "--fresh")[0] == 0
+    assert len(calls.read_text().split()) == 32
+
+
+def test_python_has_the_same_verdicts(project: Path) -> None:
+    """As a sequence, which a notebook shows with a picture each; refused without being allowed."""
+    with pytest.raises(ActbenchError, match="runs code"):
+        actbench.verify(project / "claims.toml")
+    ledger = actbench.verify(project / "claims.toml", allow_code=True)
+    assert [str(judgment.verdict) for judgment in ledger] == ["reproduced", "not_reproduced"]
+    assert ledger.changed == []
+    assert ledger.notes == ("f, seed 44: failed, train.py, line 8: RuntimeError: diverged",)
+    assert str(ledger) == "2 claims: 1 reproduced, 1 not_reproduced; all as expected"
+    assert ledger._repr_html_().count("<article") == len(ledger) == 2
+    assert ledger[0]._repr_html_().count("<circle") == 15 + 1  # 15 runs and their median
+
+
+@pytest.mark.usefixtures("no_other_plugins")
+def test_pytest_judges_code_too(project: Path, pytester: pytest.Pytester) -> None:
+    """One usage line where it is not allowed; else a test per claim."""
+    arguments = ("-p", "actbench.pytest_plugin", f"--actbench-claims={project / 'claims.toml'}")
+    result = pytester.runpytest_inprocess(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *protocol 'f' runs code*(pytest: --actbench-allow-code)"])
+    result = pytester.runpytest_inprocess(*arguments, "--actbench-allow-code")
+    result.assert_outcomes(passed=1, xfailed=1)
