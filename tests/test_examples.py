@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from actbench.claims import ClaimsFile
+from actbench.claims.schema import schema
 from actbench.cli import main
+from actbench.statistics import FEWEST_FOR_MEAN, seeds_for_median, seeds_for_proportion
 
 pytest_plugins = ["pytester"]
 
@@ -44,7 +51,7 @@ def test_a_table(verify: Callable[..., tuple[int, dict[str, str], str]], tmp_pat
     code, verdicts, _ = verify("table", "--report", "page.html", "--badge", "badge.svg")
     assert code == 0
     assert verdicts == {
-        "neighbors-reach-98": "reproduced",
+        "neighbors-reach-97": "reproduced",
         "neighbors-beat-linear": "reproduced",
         "linear-reaches-96": "not_reproduced",
     }
@@ -75,3 +82,47 @@ def test_a_classifier_in_a_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile((EXAMPLES / "classifier" / "test_digits.py").read_text())
     result = pytester.runpytest_subprocess("-p", "actbench.pytest_plugin")
     result.assert_outcomes(passed=2)
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "own_study.md").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_files_that_are_valid() -> None:
+    """Each file of claims on it, by the schema and by the reader."""
+    blocks = re.findall(r"^```toml\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        content = tomllib.loads(block)
+        jsonschema.Draft202012Validator(schema()).validate(content)
+        ClaimsFile.model_validate(content)
+
+
+def test_the_page_says_how_many_runs_it_takes() -> None:
+    """As the judge counts them."""
+    row = re.search(r"100 pinned claims take (\d+) runs for a median", PAGE)
+    assert row is not None
+    assert int(row[1]) == seeds_for_median(0.01 / 100)
+    for quantifier, runs in (
+        ("median", seeds_for_median(0.01)),
+        ("every", seeds_for_proportion(0.95, 0.01)),
+        ("mean", FEWEST_FOR_MEAN),
+    ):
+        assert re.search(rf"^\| `{quantifier}` .*\| {runs} \|$", PAGE, flags=re.MULTILINE)
+
+
+def test_the_readme_shows_what_its_command_prints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first screen's verdict is that of the file that it names."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    command = re.search(r"^actbench (judge .*)$", readme, flags=re.MULTILINE)
+    shown = re.search(r"^```text\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    assert command is not None
+    assert shown is not None
+    monkeypatch.chdir(Path(__file__).parents[1])
+    monkeypatch.setattr(sys, "argv", ["actbench", *shlex.split(command[1])])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    assert capsys.readouterr().out == shown[1]
+    assert len(readme.split()) <= 1000

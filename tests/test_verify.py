@@ -28,7 +28,7 @@ LOADED = (closed_forms, signal_propagation)
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = (baselines_folder() / "published.toml", *claims.further_studies())
-PAGE = (ROOT / "docs" / "own_study.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "own_networks.md").read_text(encoding="utf-8")
 WHOLE_FILE = re.findall(r"^```toml\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)[-1]
 
 SMALL = """

@@ -22,6 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 SHELL = {"cp", "set", "tee"}
 TOOLS = {"actbench", "check-jsonschema", "mypy", "nox", "pytest", "python", "ruff"}
 GUIDE = ROOT / "docs" / "tracking.md"
+GUIDES = (GUIDE, ROOT / "docs" / "own_study.md")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -46,9 +47,11 @@ def words(text: str) -> Iterator[list[str]]:
 
 
 def examples() -> Iterator[dict[str, Any]]:
-    """Every workflow that the guide shows."""
-    for block in re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL):
-        yield yaml.safe_load(block)
+    """Every workflow that the guides show."""
+    for guide in GUIDES:
+        text = guide.read_text(encoding="utf-8")
+        for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+            yield yaml.safe_load(block)
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
@@ -83,7 +86,12 @@ def check_call(command: list[str]) -> None:
 
 def test_there_is_something_to_check() -> None:
     """The workflows are there, and between them they use the package's commands."""
-    assert [path.name for path in WORKFLOWS] == ["follow.yml", "tests.yml", "track.yml"]
+    assert [path.name for path in WORKFLOWS] == [
+        "follow.yml",
+        "judge.yml",
+        "tests.yml",
+        "track.yml",
+    ]
     assert {call[0] for name, call in CALLS if name != GUIDE.name} == {
         *("record", "drift", "verify", "history")
     }
@@ -135,6 +143,9 @@ def test_sessions_that_are_named_exist() -> None:
         assert set(re.findall(r"nox -s (\w+)", path.read_text(encoding="utf-8"))) <= sessions
 
 
+SHARED = {"follow.yml", "judge.yml"}
+
+
 def callers() -> list[dict[str, Any]]:
     """Jobs that use the shared workflow: this repository's, and those that the guide shows."""
     jobs = [job for path in WORKFLOWS for job in read(path)["jobs"].values()]
@@ -143,21 +154,22 @@ def callers() -> list[dict[str, Any]]:
 
 
 def test_the_shared_workflow_gets_inputs_that_it_has() -> None:
-    """`with:` of each call, the guide's too, names inputs of the workflow that it calls."""
-    inputs = read(ROOT / ".github" / "workflows" / "follow.yml")["on"]["workflow_call"]["inputs"]
+    """`with:` of each call, the guides' too, names inputs of the workflow that it calls."""
     found = callers()
-    assert len(found) >= 2
+    assert {Path(job["uses"].partition("@")[0]).name for job in found} == SHARED
     for job in found:
-        assert ".github/workflows/follow.yml" in job["uses"]
+        called = Path(job["uses"].partition("@")[0]).name
+        inputs = read(ROOT / ".github" / "workflows" / called)["on"]["workflow_call"]["inputs"]
         needed = {name for name, about in inputs.items() if about.get("required")}
         assert needed <= set(job["with"]) <= set(inputs)
 
 
 def test_the_shared_workflow_installs_what_it_is_told() -> None:
     """No call, and no default, asks the public index for a package that has our name by chance."""
-    inputs = read(ROOT / ".github" / "workflows" / "follow.yml")["on"]["workflow_call"]["inputs"]
-    assert inputs["package"]["required"]
-    assert "default" not in inputs["package"]
+    for name in SHARED:
+        inputs = read(ROOT / ".github" / "workflows" / name)["on"]["workflow_call"]["inputs"]
+        assert inputs["package"]["required"]
+        assert "default" not in inputs["package"]
     for job in callers():  # pip gets it word by word, so `actbench @ URL` would be three packages
         assert not {"actbench", "@"} & set(job["with"]["package"].split())
 
