@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
     Strict,
-    field_validator,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -128,6 +129,12 @@ class Relation(BaseModel):
         return self._center - self.half_width, self._center + self.half_width
 
 
+_Files: TypeAlias = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda given: (given,) if isinstance(given, str) else given),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
 SOURCES = ("experiment", "table", "function", "command")
 """What a protocol's numbers can come from; each protocol names one."""
 
@@ -161,7 +168,7 @@ class Protocol(BaseModel):
     model_config = _FROZEN
 
     experiment: str = ""
-    table: tuple[str, ...] = ()
+    table: _Files = ()
     seed: str = ""
     function: str = ""
     command: str = ""
@@ -182,11 +189,6 @@ class Protocol(BaseModel):
     def runs_code(self) -> bool:
         """Whether its numbers come from running code that the claims file names."""
         return self.source in ("function", "command")
-
-    @field_validator("table", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _check_source(self) -> Protocol:
