@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 import actbench
-from actbench import judging
+from actbench import claims, judging
+from actbench.claims import evidence
+from actbench.claims.published_run import half_last_digit, joint_p, published_run
 from actbench.errors import ActbenchError
 from actbench.pytest_plugin import fixture, saved
 from actbench.statistics import prediction_interval, values_for_prediction
@@ -276,3 +278,51 @@ def test_stored_results_survive_values_that_are_not_finite() -> None:
     line, differs = saved._difference(old, {**old, "values": ["inf", 1.0]}, 0.01)
     assert not differs
     assert "inf" in line
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_run_like_the_others_is_seldom_called_another(shape: str) -> None:
+    """At most 5 % of the time, alone and jointly with others, whatever the distribution."""
+    rng = np.random.default_rng(11)
+    drawn = SHAPES[shape](rng, (2000, 3 * 41)).reshape(2000, 41, 3)
+    drawn[..., 1] += drawn[..., 0]  # numbers of one run depend on each other
+    with np.errstate(invalid="ignore"):
+        alone = [published_run(runs[:-1, 0], runs[-1, 0]) for runs in drawn]
+        finite = [runs for runs in drawn if np.isfinite(runs[-1]).all()]
+        together = [joint_p(runs[:-1], runs[-1]) <= 0.05 for runs in finite]
+    slack = 3 * math.sqrt(0.05 * 0.95 / len(finite))
+    assert np.mean([place.could_be_one is False for place in alone]) < 0.05 + slack
+    assert np.mean(together) < 0.05 + slack
+
+
+def test_what_no_number_shows_alone_two_show_together() -> None:
+    """Two numbers that always agree, published apart: each is usual, and both are not."""
+    rng = np.random.default_rng(3)
+    first = rng.normal(size=100)
+    runs = np.stack([first, first + rng.normal(scale=0.01, size=100)], axis=1)
+    apart = np.array([1.0, -1.0])
+    for number in (0, 1):
+        assert published_run(runs[:, number], apart[number]).could_be_one
+    assert joint_p(runs, apart) < 0.02
+
+
+def test_the_main_run_was_not_the_stated_one() -> None:
+    """What the ledger should have said on the first day, from 100 runs of the stated protocol."""
+    file = claims.published()
+    found = {j.claim.id: j for j in evidence.judge_all(file, lambda name: None)}
+    leaky = found["leaky-relu-final-mse"]
+    assert leaky.verdict == "reproduced"
+    assert leaky.published_run.startswith("it lies above 100 of 100 runs, so it is hardly one of")
+    assert "the stated protocol is probably not the one that was run" in leaky.published_run
+    assert "lies above 100 of 100 runs" in found["sigmoid-final-mse"].published_run
+    # What rounding in float32 alone tells apart is no other run.
+    assert "could be one" in found["linear-final-mse"].published_run
+    assert "could be one" in found["sigmoid-final-mse-as-run"].published_run
+
+
+@pytest.mark.parametrize(
+    ("value", "half"), [(0.72, 0.005), (2.59e7, 0.5e5), (0.008041415, 5e-10), (0.5, 0.05), (0, 0)]
+)
+def test_digits_say_how_well_a_value_is_known(value: float, half: float) -> None:
+    """Half a unit of the last one that is written."""
+    assert half_last_digit(value) == pytest.approx(half)

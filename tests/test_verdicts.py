@@ -483,6 +483,7 @@ def test_row_is_json_ready() -> None:
         "statement": "Something holds.",
         "source": "somewhere",
         "finding": found.sentence,
+        "published_run": None,
         "to_flip": found.to_flip,
         "because": "of reasons",
     }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from actbench import metrics
 from actbench.claims.claim import Claim, Relation, Verdict
+from actbench.claims.published_run import published_run
 from actbench.errors import ActbenchError
 from actbench.statistics import (
     FEWEST_FOR_MEAN,
@@ -77,6 +78,26 @@ class Judgment:
         few = self.verdict is Verdict.INCONCLUSIVE and self.seeds < self.seeds_needed
         return few and not self.runs_given
 
+    @property
+    def published_run(self) -> str:
+        """Whether the published run could be one of these; empty where nothing says so.
+
+        Beside the verdict, which is about the typical run, for a claim that a median is what one
+        run of a publication gave.
+        """
+        claim = self.claim
+        told = claim.quantifier == "median" and not claim.ours and self.values is not None
+        equals = claim.relation is not None and claim.relation.kind == "equals"
+        if not (told and equals) or claim.published is None or self.values is None:
+            return ""
+        place = published_run(self.values, claim.published)
+        if self.verdict is Verdict.REPRODUCED and place.could_be_one is False:
+            return (
+                f"{place}: though the typical run agrees within the tolerance, the stated protocol "
+                "is probably not the one that was run"
+            )
+        return str(place)
+
     def __str__(self) -> str:
         return f"{self.verdict}: {self.sentence}"
 
@@ -101,6 +122,7 @@ class Judgment:
             "statement": self.claim.statement,
             "source": self.claim.source,
             "finding": self.sentence,
+            "published_run": self.published_run or None,
             "to_flip": self.to_flip,
             "because": self.claim.because,
         }

@@ -29,6 +29,7 @@ def shown(
     known = [
         *facts,
         ("Found", judgment.sentence),
+        ("The published run", judgment.published_run),
         ("Margin", margin),
         ("To flip it", judgment.to_flip),
         ("Why", claim.because),

@@ -176,6 +176,7 @@ def entry_of(judgment: Judgment, claims: ClaimsFile, stored: bool, elsewhere: st
         facts.append(Fact("Direction holds if", _condition(claim, claim.direction)))
     facts += [
         Fact("Found", _begin(judgment.sentence)),
+        *[Fact("The published run", _begin(t)) for t in [judgment.published_run] if t],
         Fact("Measured in", _evidence(claim.protocol) if stored else "These results."),
         Fact("To flip it", _begin(judgment.to_flip)),
     ]

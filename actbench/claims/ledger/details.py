@@ -83,6 +83,7 @@ def _found(judgment: Judgment, claims: ClaimsFile, evidence: str) -> list[str]:
     about = "about " if judgment.seeds >= judgment.seeds_needed else ""
     return [
         f"  found      {judgment.sentence} ({evidence})",
+        *([f"  published  {judgment.published_run}"] if judgment.published_run else []),
         f"  interval   {interval}, error level {claims.level(judgment.claim):.2g}",
         f"  margin     {margin(judgment) or 'none'} to the bound",
         f"  seeds      {judgment.seeds}; the wording needs {judgment.seeds_needed}",

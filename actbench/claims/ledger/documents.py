@@ -69,7 +69,7 @@ def markdown(
         ]
         lines += [
             f"| `{j.claim.id}` | {_cell(_says(j))} | **{j.verdict}** | "
-            f"{_cell(j.sentence)} | {_cell(rule(j.claim))} | {_cell(j.claim.because)} | "
+            f"{_cell(_found(j))} | {_cell(rule(j.claim))} | {_cell(j.claim.because)} | "
             f"{_cell(sentences.get(j.claim.id, ''))} |"
             for j in judgments
             if j.claim.source == source
@@ -80,6 +80,11 @@ def markdown(
 def _says(judgment: Judgment) -> str:
     ours = "*Ours:* " if judgment.claim.ours else ""
     return ours + judgment.claim.statement
+
+
+def _found(judgment: Judgment) -> str:
+    beside = judgment.published_run
+    return f"{judgment.sentence}. The published run: {beside}" if beside else judgment.sentence
 
 
 def _cell(text: str) -> str:

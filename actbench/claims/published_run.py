@@ -1,0 +1,106 @@
+"""Could the run that was published be one of these? Ranks, which assume nothing of a shape."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actbench.statistics import values_for_prediction
+
+COVERAGE = 0.95
+_FLOAT32 = 1e-6
+"""By how much of a number rounding in single precision moves it over a training, at least."""
+
+
+@dataclass(frozen=True)
+class PublishedRun:
+    """Where a published value lies among runs.
+
+    Args:
+        below: How many runs have less.
+        above: How many have more.
+        runs: How many there are.
+        p: Probability that one more run lies as far out, or farther, whatever the distribution.
+    """
+
+    below: int
+    above: int
+    runs: int
+    p: float
+
+    @property
+    def could_be_one(self) -> bool | None:
+        """Whether it could; ``None`` where there are too few runs to say."""
+        if self.runs < values_for_prediction(COVERAGE):
+            return None
+        return self.p > 1 - COVERAGE
+
+    def __str__(self) -> str:
+        """In words, such as ``"it lies above 100 of 100 runs, so it is hardly one of them"``."""
+        side, count = ("above", self.below) if self.below >= self.above else ("below", self.above)
+        where = f"it lies {side} {count} of {self.runs} runs"
+        if self.could_be_one is None:
+            least = values_for_prediction(COVERAGE)
+            return f"{where}; {least} are needed to say whether it could be one of them"
+        if self.could_be_one:
+            return f"{where}, so it could be one of them"
+        return f"{where}, so it is hardly one of them (p = {self.p:.2g})"
+
+
+def published_run(values: NDArray[np.float64], published: float) -> PublishedRun:
+    """Place a published value among runs.
+
+    If the published run was made as these were, all n + 1 are exchangeable, and the rank of any of
+    them is uniform (David and Nagaraja 2003, section 7.3); ties count for either side. So does what
+    its printed digits, or rounding in float32, can't tell from it.
+
+    Args:
+        values: One per run, shape ``(run,)``; NaN lies above all.
+        published: Of one further run.
+
+    Returns:
+        Its place; the two-sided p is twice the share of ranks as far out, its own among them.
+    """
+    ordered = np.where(np.isnan(values), math.inf, values)
+    blur = max(half_last_digit(published), _FLOAT32 * abs(published))
+    below = int((ordered < published - blur).sum())
+    above = int((ordered > published + blur).sum())
+    outside = min(len(values) - below, len(values) - above) + 1
+    return PublishedRun(below, above, len(values), min(1.0, 2 * outside / (len(values) + 1)))
+
+
+def half_last_digit(value: float) -> float:
+    """Return half a unit of the last digit with which a number is written."""
+    _, digits, exponent = Decimal(repr(float(value))).normalize().as_tuple()
+    return 0.5 * 10.0 ** int(exponent) if any(digits) else 0.0
+
+
+def joint_p(values: NDArray[np.float64], published: NDArray[np.float64]) -> float:
+    """Return how surprising several numbers of one published run are together.
+
+    The distance is Mahalanobis', with mean and covariance of all n + 1 runs, the published among
+    them, so that under the hypothesis the n + 1 distances are exchangeable and the rank of the
+    published one is uniform: exact whatever the distribution, as in conformal prediction (Vovk,
+    Gammerman and Shafer 2005, section 2.2).
+
+    Args:
+        values: Shape ``(run, number)``; runs with a number that is not finite count as farthest.
+        published: Shape ``(number,)``, finite.
+
+    Returns:
+        The share of the n + 1 runs that lie at least as far out as the published one.
+    """
+    finite = values[np.isfinite(values).all(axis=1)]
+    every = np.vstack([finite, published])
+    centered = every - every.mean(axis=0)
+    scale = centered.std(axis=0)
+    scaled = centered / np.where(scale > 0, scale, 1.0)
+    inverse = np.linalg.pinv(scaled.T @ scaled / len(every), hermitian=True)
+    distance = np.einsum("ri,ij,rj->r", scaled, inverse, scaled)
+    # Rounding must not part what is equal.
+    as_far = int((distance >= distance[-1] * (1 - 1e-9)).sum()) + len(values) - len(finite)
+    return as_far / (len(values) + 1)
