@@ -36,7 +36,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ),
     ("kernels", "datasets", "sweeps.grids", "own"),
     ("claims.claim", "networks", "metrics", "checkpoints", "sweeps.grid_files", "sweeps.stores"),
-    ("claims.references", "claims.coordinates", "stacks", "runs"),
+    ("claims.references", "claims.coordinates", "looks", "stacks", "runs"),
     ("training", "claims.shape", "pages"),
     ("claims",),
     (
