@@ -109,7 +109,7 @@ def boundaries(looks: tuple[int, ...], p0: float, alpha: float) -> tuple[Look, .
         ValueError: The looks do not increase from 1 or more, or ``p0`` or ``alpha`` is not between
             0 and 1.
     """
-    if not looks or looks[0] < 1 or any(one >= two for one, two in pairwise(looks)):
+    if not looks or any(one >= two for one, two in pairwise((0, *looks))):
         raise ValueError(f"looks {looks} must be numbers of runs that increase from 1 or more")
     if not (0 < p0 < 1 and 0 < alpha < 1):
         raise ValueError(f"p0 = {p0} and alpha = {alpha} must lie between 0 and 1")
@@ -172,8 +172,7 @@ def decide(successes: Sequence[int], looks: tuple[Look, ...]) -> tuple[bool | No
         looks: As ``boundaries`` returns them; may be more than have been reached.
 
     Returns:
-        Whether the share is above ``p0``, ``None`` where that is not decided; and how many runs
-        had been seen by then.
+        Whether the share is above ``p0``, ``None`` if not decided; and how many runs it took.
     """
     seen = 0
     for count, look in zip(successes, looks, strict=False):
@@ -208,8 +207,7 @@ def judge_sequential(
         relation: What to judge, such as the claim's ``direction``; by default its relation.
 
     Returns:
-        Whether the relation holds, ``None`` where that is not decided; and how many runs were
-        used.
+        Whether the relation holds, ``None`` if that is not decided; and how many runs were used.
 
     Raises:
         ValueError: The claim has no relation, or another quantifier.
@@ -220,9 +218,10 @@ def judge_sequential(
     bounds = boundaries(looks, p0, alpha)
     questions = _questions(claim, relation or own, values)
     ends = [decide(_at_looks(agrees, looks), bounds) for agrees in questions]
-    refuted = [runs for answer, runs in ends if answer is False]
-    if refuted:
-        return False, min(refuted)
+    # Not on both sides: where few are at or above the low end, most are at or below the high end.
+    for answer, runs in ends:
+        if answer is False:
+            return False, runs
     holds = True if all(answer for answer, _ in ends) else None
     return holds, max(runs for _, runs in ends)
 
@@ -243,8 +242,8 @@ def _questions(claim: Claim, relation: Relation, values: ArrayLike) -> list[NDAr
     if claim.quantifier == "every":
         return [(given >= low) & (given <= high)]
     placed = np.where(np.isnan(given), -math.inf if relation.kind == "above" else math.inf, given)
-    sides = {"above": [placed >= low], "below": [placed <= high]}
-    return sides.get(relation.kind, [placed >= low, placed <= high])
+    sides = ((placed >= low, low), (placed <= high, high))
+    return [agrees for agrees, end in sides if math.isfinite(end)]
 
 
 def _at_looks(agrees: NDArray[np.bool_], looks: tuple[int, ...]) -> list[int]:
@@ -268,8 +267,7 @@ def share_shown(
         looks: As there.
 
     Returns:
-        The largest whole percentage that looks decide the share to be above, as they do for each
-        smaller one; 0 where none is shown.
+        The largest whole percentage that is decided to be exceeded, with all below; 0 without one.
 
     Raises:
         ValueError: The claim has no relation, or another quantifier.
@@ -294,10 +292,8 @@ def table(alphas: Sequence[float] = (0.01, 1e-4), share: float = 0.95) -> str:
         Expected runs and probability of no decision, by the true share.
     """
     shares = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
-    rows = [
-        ["quantifier", "alpha", "looks", *(f"{p:.0%} agree" for p in shares)],
-        ["---"] * (3 + len(shares)),
-    ]
+    head = ["quantifier", "alpha", "looks", *(f"{p:.0%} agree" for p in shares)]
+    rows = [head, ["---"] * len(head)]
     for name, p0 in (("median", 0.5), (f"every, {share:g}", share)):
         for alpha in alphas:
             looks = schedule(p0, alpha)

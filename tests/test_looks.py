@@ -128,6 +128,8 @@ def test_what_stopping_early_costs() -> None:
     other = [crossing(mixture(tuple(range(18, 101)), 1e-4), p) for p in (0.95, 0.8)]
     assert [round(o.runs, 1) for o in (*chosen, *other)] == [22.5, 52.3, 23.2, 56.4]
     assert [round(o.undecided, 3) for o in (*chosen, *other)] == [0, 0.016, 0, 0.04]
+    batches = boundaries(schedule(0.5, 1e-4, step=10), 0.5, 1e-4)
+    assert [round(crossing(batches, p).runs, 1) for p in (0.95, 0.8)] == [24.4, 55.8]
     agreeing = next(n for n in itertools.count(1) if (n + 1) * 0.95**n <= 1e-4)
     assert (agreeing, judge_sequential(claim("above", "every"), np.ones(388), 1e-4)) == (
         291,
@@ -193,7 +195,7 @@ def test_one_look_is_the_judge(asked: Claim) -> None:
     """With a single look the answer is that of `judge_values`, for all counts and on the bound."""
     answers = {"reproduced": True, "not_reproduced": False, "inconclusive": None}
     found = set()
-    for runs, alpha in ((7, 0.3), (16, 2.0**-9), (23, 1e-3), (110, 0.01), (240, 1e-4)):
+    for runs, alpha in ((7, 0.3), (10, 2.0**-9), (23, 1e-3), (110, 0.01), (240, 1e-4)):
         for wrong in range(0, runs + 1, 1 + runs // 60):
             for outside in ((-1.5,), (1.5,), (math.nan,), (-1.5, 1.5), (-math.inf, math.inf)):
                 values = np.array([*itertools.islice(itertools.cycle(outside), wrong)])
