@@ -242,8 +242,8 @@ def _questions(claim: Claim, relation: Relation, values: ArrayLike) -> list[NDAr
     if claim.quantifier == "every":
         return [(given >= low) & (given <= high)]
     placed = np.where(np.isnan(given), -math.inf if relation.kind == "above" else math.inf, given)
-    sides = ((placed >= low, low), (placed <= high, high))
-    return [agrees for agrees, end in sides if math.isfinite(end)]
+    sides = (("below", placed >= low), ("above", placed <= high))
+    return [agrees for never, agrees in sides if relation.kind != never]
 
 
 def _at_looks(agrees: NDArray[np.bool_], looks: tuple[int, ...]) -> list[int]:
