@@ -36,7 +36,10 @@ LAYERS: Sequence[Sequence[str]] = (
     ),
     ("kernels", "datasets", "sweeps.grids", "own"),
     ("claims.claim", "networks", "metrics", "checkpoints", "sweeps.grid_files", "sweeps.stores"),
-    ("claims.references", "claims.published_run", "claims.coordinates", "stacks", "runs"),
+    (
+        *("claims.references", "claims.published_run", "claims.coordinates", "looks"),
+        *("stacks", "runs"),
+    ),
     ("training", "claims.shape", "pages"),
     ("claims",),
     (
