@@ -75,6 +75,18 @@ def judge(
     """
     __tracebackhide__ = True
     given = {"above": above, "below": below, "equals": equals, "plausible": plausible}
+    kind, value = _bound(given, alpha)
+    numbers = numbers_of(values)
+    if kind == PLAUSIBLE:
+        return _judge_plausible(numbers, value, statement, expected, reason)
+    relation = {"kind": kind, "value": value, "tolerance": tolerance, "relative": relative}
+    claim = claim_of(relation, reason, statement, expected, published, quantifier, share)
+    return judge_values(claim, numbers, alpha)
+
+
+def _bound(given: Mapping[str, float | None], alpha: float) -> tuple[str, float]:
+    """The one bound that was given, and what it bounds."""
+    __tracebackhide__ = True
     named = {kind: float(value) for kind, value in given.items() if value is not None}
     if len(named) != 1:
         raise ActbenchError(
@@ -83,13 +95,7 @@ def judge(
         )
     if not 0 < alpha < 1:
         raise ActbenchError(f"alpha is {alpha!r}, but must lie between 0 and 1")
-    kind, value = next(iter(named.items()))
-    numbers = numbers_of(values)
-    if kind == "plausible":
-        return _judge_plausible(numbers, value, statement, expected, reason)
-    relation = {"kind": kind, "value": value, "tolerance": tolerance, "relative": relative}
-    claim = _claim(relation, reason, statement, expected, published, quantifier, share)
-    return judge_values(claim, numbers, alpha)
+    return next(iter(named.items()))
 
 
 def numbers_of(values: ArrayLike | Mapping[Any, float] | Runs) -> NDArray[np.float64]:
@@ -111,16 +117,21 @@ def numbers_of(values: ArrayLike | Mapping[Any, float] | Runs) -> NDArray[np.flo
     return numbers
 
 
-def _claim(
+def claim_of(
     relation: Mapping[str, Any],
-    reason: str,
-    statement: str,
-    expected: str,
-    published: float | None,
+    reason: str = "",
+    statement: str = "",
+    expected: str = "reproduced",
+    published: float | None = None,
     quantifier: str = "median",
     share: float = 0.95,
     name: str = "values",
 ) -> Claim:
+    """Make a claim about values of what was asked; arguments as of ``judge``.
+
+    Raises:
+        ActbenchError: They do not make one; says which and why.
+    """
     from pydantic import ValidationError
 
     from actbench import slips
@@ -149,7 +160,7 @@ def _judge_plausible(
     values: NDArray[np.float64], published: float, statement: str, expected: str, reason: str
 ) -> Judgment:
     relation = {"kind": "equals", "value": published, "tolerance": abs(published) * 1e-9 or 1e-9}
-    claim = _claim(relation, reason, statement, expected, published, name=PLAUSIBLE)
+    claim = claim_of(relation, reason, statement, expected, published, name=PLAUSIBLE)
     needed = values_for_prediction(_COVERAGE)
     interval = prediction_interval(values, _COVERAGE)
     below = int((values < published).sum())
@@ -287,7 +298,7 @@ def run(function: Callable[..., Any], seeds: int | Iterable[int] = 10, **setting
     given = range(FIRST_SEED, FIRST_SEED + seeds) if isinstance(seeds, int) else tuple(seeds)
     if not len(given):
         raise ActbenchError(f"seeds is {seeds!r}, but must be at least 1, or name some")
-    name = getattr(function, "__name__", type(function).__name__)
+    name = name_of(function)
     rows = [_row(function(seed=seed, **settings), name, seed) for seed in given]
     for seed, row in zip(given, rows, strict=True):
         if row.keys() != rows[0].keys():
@@ -297,6 +308,11 @@ def run(function: Callable[..., Any], seeds: int | Iterable[int] = 10, **setting
             )
     numbers = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     return Runs(tuple(given), numbers, name, settings)
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What a function is called, for messages."""
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _row(returned: object, name: str, seed: int) -> dict[str, float]:

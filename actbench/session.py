@@ -241,6 +241,34 @@ class Session:
         bar = terminal.screen(stderr=True, quiet=self.quiet)
         sources.collect(partial(console.progress_bar, bar))
 
+    def decide(
+        self, claims: ClaimsFile, sources: Sources, largest: int, step: int
+    ) -> dict[str, Judgment]:
+        """Run functions and commands until the claims about them are decided.
+
+        Args:
+            claims: The file.
+            sources: Of it.
+            largest: Most runs of each protocol that states no number of its own.
+            step: Runs from look to look.
+
+        Returns:
+            Claim id to verdict, of those claims.
+        """
+        from actbench.claims.early import until_decided
+
+        for name, protocol in sources.code:
+            sources.require_allowed(name, protocol)
+        found = {}
+        for name, protocol in sources.code:
+            about = [claim for claim in claims.claim if claim.protocol == name]
+            most = protocol.seeds or largest
+            for judgment in until_decided(about, claims.level, sources.grow, most, step):
+                found[judgment.claim.id] = judgment
+            runs = max(len(j.values) for j in found.values() if j.values is not None)
+            self._tell(f"{name}: {runs} of at most {most} runs")
+        return found
+
     def _show(self, outcome: Outcome, file: ClaimsFile | None) -> None:
         from actbench.findings.sine_regression import (
             against_published,

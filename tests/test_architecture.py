@@ -51,6 +51,7 @@ LAYERS: Sequence[Sequence[str]] = (
         "claims.measured",
     ),
     (
+        "claims.early",
         "claims.evidence",
         "sweeps.remote",
         "claims.robustness",

@@ -124,6 +124,11 @@ def test_it_holds(judge):
     judgment = judge(train, seeds=10).above(0.92, reason="Table 2")
     assert judgment.verdict == "reproduced"
 
+def test_until_it_is_decided(judge):
+    judgment = judge(train, seeds="until decided", max_seeds=60).above(0.92, reason="Table 2")
+    assert judgment.seeds < 20
+    judge(both, seeds="until decided")["acc"].above(0.92)
+
 def test_settings_reach_the_function(judge):
     judge(train, seeds=10, mean=0.5).below(0.6)
 
@@ -174,7 +179,7 @@ def test_the_fixture_reads_like_documentation(
 ) -> None:
     """A function, its settings, a bound; in classes, in pairs, and of numbers that are there."""
     pytester.makepyfile(TESTS)
-    run(pytester, *way).assert_outcomes(passed=7)
+    run(pytester, *way).assert_outcomes(passed=8)
 
 
 FAILURES = [
@@ -197,6 +202,14 @@ FAILURES = [
         "<lambda> returned None for seed 42, but a run must return",
     ),
     ("judge(lambda seed: 'good').above(1)", "<lambda> returned 'good' for seed 42"),
+    (
+        "judge(train, seeds='always').above(1)",
+        "seeds is 'always', but must be a number,",
+    ),
+    (
+        "judge(train, seeds='until decided').above(0.94)",
+        "inconclusive, but reproduced was expected",
+    ),
     ("judge(train, seeds=0).above(1)", "seeds is 0, but must be at least 1"),
     (
         "judge(train, seeds=60).plausible(0.99)",

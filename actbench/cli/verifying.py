@@ -53,6 +53,16 @@ def verify(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Run functions and commands anew, kept or not.")
     ] = False,
+    until: Annotated[
+        bool,
+        typer.Option(
+            "--until-decided",
+            help="Make as many runs of functions and commands as each claim takes, at its level.",
+        ),
+    ] = False,
+    largest: Annotated[
+        int, typer.Option("--max-seeds", help="Most runs for --until-decided.")
+    ] = 100,
     form: Annotated[
         str, typer.Option("--format", help="table, markdown, json, csv or latex.")
     ] = "table",
@@ -106,9 +116,16 @@ def verify(
             session.estimate(jobs, sources)
             return
         prepare_folder(session.out)
-        session.collect(sources)
+        early = {}
+        if until:
+            require_positive_int("--max-seeds", largest)
+            early = session.decide(claims, sources, largest, workers)
+        else:
+            session.collect(sources)
         session.execute(jobs, claims)
-        judgments = ledger.from_results(claims, session.out, sources=sources)
+        rest = [claim for claim in claims.claim if claim.id not in early]
+        later = {j.claim.id: j for j in ledger.from_results(claims, session.out, rest, sources)}
+        judgments = [(early | later)[claim.id] for claim in claims.claim]
         session.write_ledger(judgments, claims)
         session.show_ledger(judgments, claims)
         for sentence in sources.notes:

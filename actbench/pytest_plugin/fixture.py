@@ -12,12 +12,14 @@ from actbench import judging
 from actbench.errors import ActbenchError
 from actbench.judging import Runs
 from actbench.pages.strip import as_text
+from actbench.pytest_plugin.growing import Growing
 from actbench.stored import to_json
 
 if TYPE_CHECKING:
     from actbench.claims.verdicts import Judgment
 
 PROPERTY = "actbench_judged"
+_UNTIL = "until decided"
 
 
 class DoesNotHoldError(AssertionError):
@@ -39,15 +41,19 @@ class Judge:
     def __call__(
         self,
         what: Callable[..., Any] | Runs | Any,
-        seeds: int | Iterable[int] = 10,
+        seeds: int | Iterable[int] | str = 10,
+        *,
+        max_seeds: int = 100,
         **settings: Any,
-    ) -> Runs:
+    ) -> Runs | Growing:
         """Run a function over seeds, or take numbers that are there, to be judged.
 
         Args:
             what: A function, called with ``seed`` and the settings, which returns a number or
                 numbers by name; or numbers, one per run.
-            seeds: Those, or how many, from 42 on.
+            seeds: Those, or how many, from 42 on; ``"until decided"`` makes as many as the claim
+                takes, at its level.
+            max_seeds: Most runs, until decided.
             settings: What else to give the function.
 
         Returns:
@@ -58,7 +64,17 @@ class Judge:
         Raises:
             ActbenchError: The function returned no number, or what was given holds none.
         """
-        runs = self.runs(what, seeds, **settings)
+        runs: Runs | Growing
+        if isinstance(seeds, str):
+            if seeds != _UNTIL or not callable(what):
+                pytest.fail(
+                    f"seeds is {seeds!r}, but must be a number, some seeds, or {_UNTIL!r} with a "
+                    "function to run",
+                    pytrace=False,
+                )
+            runs = Growing(what, settings, max_seeds)
+        else:
+            runs = self.runs(what, seeds, **settings)
         self._open[id(runs)] = runs.name
 
         # A choice among several numbers is made of these runs, so it ends them too.

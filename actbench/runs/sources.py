@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +51,7 @@ class Sources:
         self._fresh = fresh
         self._progress: Progress | None = None
         self._tables: dict[str, tables.Table] = {}
+        self._grown: dict[str, int] = {}
         self.notes: list[str] = []
         self.base = Path() if claims.path is None else claims.path.parent
 
@@ -73,6 +74,26 @@ class Sources:
         for name, protocol in self.code:
             with progress(name, len(self.seeds_of(protocol))) as self._progress:
                 self.table(name)
+
+    def grow(self, claim: Claim, runs: int) -> NDArray[np.float64]:
+        """Make so many runs of a claim's protocol, those that are kept among them.
+
+        Args:
+            claim: About a function or a command.
+            runs: How many.
+
+        Returns:
+            The claim's numbers.
+
+        Raises:
+            ActbenchError: As of ``values``.
+        """
+        name = str(claim.protocol)
+        if self._grown.get(name, 0) < runs:
+            self._grown[name] = runs
+            self._tables.pop(name, None)
+            self.notes = [note for note in self.notes if not note.startswith(f"{name}, seed ")]
+        return self.values(claim)[:runs]
 
     def outstanding(self) -> Iterator[str]:
         """Say of each function and command how many runs are kept, and what the others will take.
@@ -139,9 +160,12 @@ class Sources:
         self.require_allowed(name, protocol)
         from actbench.runs import programs
 
+        seeds: Sequence[int] = self.seeds_of(protocol)
+        if name in self._grown:
+            seeds = range(FIRST_SEED, FIRST_SEED + self._grown[name])
         runs = programs.fulfil(
             protocol,
-            self.seeds_of(protocol),
+            seeds,
             base=self.base,
             folder=kept_folder(self.base, "runs"),
             workers=self._workers,
