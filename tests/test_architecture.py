@@ -59,6 +59,7 @@ LAYERS: Sequence[Sequence[str]] = (
         "records.timings",
         "claims.schema",
         "own.epoch_cost",
+        "redraws",
     ),
     ("claims.robustness_sentence", "sweeps.clusters", "judging"),
     ("console", "figures", "findings", "claims.ledger", "records.recording"),
