@@ -126,3 +126,21 @@ def test_the_readme_shows_what_its_command_prints(
     assert not end.value.code
     assert capsys.readouterr().out == shown[1]
     assert len(readme.split()) <= 1000
+
+
+def test_a_plan_says_how_many_runs_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a table from its rows; where all agree, about as many as the wording takes."""
+    shutil.copytree(EXAMPLES / "table", tmp_path / "table")
+    monkeypatch.chdir(tmp_path / "table")
+    monkeypatch.setattr(sys, "argv", ["actbench", "plan", "claims.toml", "--format", "json"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["neighbors-reach-97"]["runs"] == 20
+    needed = {name: row["runs_needed"] for name, row in rows.items()}
+    assert seeds_for_median(0.005) <= needed["neighbors-reach-97"] <= 12
+    assert 0 < rows["neighbors-reach-97"]["smallest_difference"] < 0.02
+    assert rows["linear-reaches-96"]["smallest_difference"] is None

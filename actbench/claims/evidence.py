@@ -14,6 +14,7 @@ from actbench.claims.claim import Claim, ClaimsFile, Protocol, Verdict
 from actbench.claims.verdicts import Judgment, judge, judge_values, seeds_needed
 from actbench.errors import ActbenchError
 from actbench.experiments import get as get_experiment
+from actbench.redraws import flip_probability
 from actbench.runs.sources import Sources
 
 if TYPE_CHECKING:
@@ -172,11 +173,25 @@ def judge_one(
 ) -> Judgment:
     """Judge one claim; arguments and errors as of ``judge_all``."""
     level = claims.level(claim)
+    judgment = _judged(claims, claim, dataset_of, sources or Sources(claims), level)
+    if judgment.values is None:
+        return judgment
+    flips = flip_probability(claim, judgment.values, level)
+    return dataclasses.replace(judgment, flip_probability=flips)
+
+
+def _judged(
+    claims: ClaimsFile,
+    claim: Claim,
+    dataset_of: Callable[[str], xr.Dataset | None],
+    sources: Sources,
+    level: float,
+) -> Judgment:
     if claim.protocol is None:
         return judge(claim, None, level)
     protocol = claims.protocol[claim.protocol]
     if not protocol.experiment:
-        judgment = judge_values(claim, (sources or Sources(claims)).values(claim), level)
+        judgment = judge_values(claim, sources.values(claim), level)
         return dataclasses.replace(judgment, runs_given=bool(protocol.table))
     dataset = dataset_of(claim.protocol)
     if dataset is not None:

@@ -53,6 +53,8 @@ class Judgment:
         to_flip: What would change the verdict, in words.
         runs_given: Whether the runs are those of a table, so that no more can be asked for.
         values: What was judged, one number per run; ``None`` where nothing was measured.
+        flip_probability: Of another verdict if all runs were made again; ``None`` where it is not
+            known.
     """
 
     claim: Claim
@@ -66,6 +68,7 @@ class Judgment:
     to_flip: str = ""
     runs_given: bool = False
     values: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+    flip_probability: float | None = field(default=None, compare=False)
 
     @property
     def as_expected(self) -> bool:
@@ -124,6 +127,7 @@ class Judgment:
             "finding": self.sentence,
             "published_run": self.published_run or None,
             "to_flip": self.to_flip,
+            "flip_probability": self.flip_probability,
             "because": self.claim.because,
         }
 

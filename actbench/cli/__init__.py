@@ -17,6 +17,7 @@ from actbench.cli import (
     history,
     installing,
     judging,
+    planning,
     reading,
     recovering,
     studying,
@@ -96,6 +97,7 @@ _add(studying.robustness, _STUDY)
 _add(judging.judge, _OWN)
 _add(judging.init, _OWN)
 _add(verifying.verify, _OWN)
+_add(planning.plan, _OWN)
 _add(recovering.recover, _OWN)
 _add(trying.try_, _OWN, "try")
 _add(sweeping.sweep, _OWN)

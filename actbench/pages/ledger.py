@@ -49,7 +49,13 @@ def _shown(judgment: Judgment, claims: ClaimsFile) -> dict[str, object]:
     claim = judgment.claim
     source = _source(claims, claim.protocol)
     reason = claim.relation.reason if claim.relation else ""
-    facts = (("Holds if", f"{ledger.rule(claim)}. {reason}"), ("Numbers from", source))
+    flips = ledger.redraw(judgment)
+    again = f"flips it in {flips} of cases" if flips else ""
+    facts = (
+        ("A redraw of all runs", again),
+        ("Holds if", f"{ledger.rule(claim)}. {reason}"),
+        ("Numbers from", source),
+    )
     return shown(judgment, ledger.margin(judgment), facts)
 
 

@@ -174,11 +174,13 @@ def entry_of(judgment: Judgment, claims: ClaimsFile, stored: bool, elsewhere: st
     ]
     if claim.direction is not None:
         facts.append(Fact("Direction holds if", _condition(claim, claim.direction)))
+    flips = filter(None, [ledger.redraw(judgment)])
     facts += [
         Fact("Found", _begin(judgment.sentence)),
         *[Fact("The published run", _begin(t)) for t in [judgment.published_run] if t],
         Fact("Measured in", _evidence(claim.protocol) if stored else "These results."),
         Fact("To flip it", _begin(judgment.to_flip)),
+        *[Fact("A redraw", f"Of all runs flips it in {t} of cases.") for t in flips],
     ]
     if claim.quantifier != "exact":
         needed = f"{judgment.seeds}; the claim's wording needs {judgment.seeds_needed}."

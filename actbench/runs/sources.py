@@ -52,6 +52,7 @@ class Sources:
         self._progress: Progress | None = None
         self._tables: dict[str, tables.Table] = {}
         self._grown: dict[str, int] = {}
+        self._durations: dict[str, list[float]] = {}
         self.notes: list[str] = []
         self.base = Path() if claims.path is None else claims.path.parent
 
@@ -74,6 +75,11 @@ class Sources:
         for name, protocol in self.code:
             with progress(name, len(self.seeds_of(protocol))) as self._progress:
                 self.table(name)
+
+    def duration_s(self, claim: Claim) -> float | None:
+        """Return what a run of a claim's protocol took, in the median; ``None`` for a table."""
+        took = self._durations.get(str(claim.protocol), [])
+        return float(np.median(took)) if took else None
 
     def grow(self, claim: Claim, runs: int) -> NDArray[np.float64]:
         """Make so many runs of a claim's protocol, those that are kept among them.
@@ -172,6 +178,7 @@ class Sources:
             fresh=self._fresh,
             progress=self._progress,
         )
+        self._durations[name] = [run.duration_s for run in runs]
         self.notes += [
             f"{name}, seed {run.seed}: {run.outcome}, {run.message}" for run in runs if run.message
         ]

@@ -28,7 +28,7 @@ from actbench.claims.ledger.maps import (
     setting_rows,
 )
 from actbench.claims.ledger.tables import table
-from actbench.claims.ledger.wording import elsewhere, margin, rule
+from actbench.claims.ledger.wording import elsewhere, margin, redraw, rule
 
 __all__ = [
     "EXPORTS",
@@ -49,6 +49,7 @@ __all__ = [
     "markdown",
     "more_seeds",
     "origins",
+    "redraw",
     "require_mapped",
     "rows_as_markdown",
     "rows_as_table",

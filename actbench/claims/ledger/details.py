@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from actbench.claims import measured
 from actbench.claims.claim import ClaimsFile
 from actbench.claims.ledger.judging import seeds_to_settle
-from actbench.claims.ledger.wording import elsewhere, margin, measures
+from actbench.claims.ledger.wording import elsewhere, margin, measures, redraw
 from actbench.terminal import plural
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _found(judgment: Judgment, claims: ClaimsFile, evidence: str) -> list[str]:
         interval = "none"
     elif judgment.interval[0] != judgment.interval[1]:
         interval = f"{judgment.interval[0]:.6g} to {judgment.interval[1]:.6g}"
-    settling = seeds_to_settle(judgment)
+    settling, flips = seeds_to_settle(judgment), redraw(judgment)
     about = "about " if judgment.seeds >= judgment.seeds_needed else ""
     return [
         f"  found      {judgment.sentence} ({evidence})",
@@ -88,6 +88,7 @@ def _found(judgment: Judgment, claims: ClaimsFile, evidence: str) -> list[str]:
         f"  margin     {margin(judgment) or 'none'} to the bound",
         f"  seeds      {judgment.seeds}; the wording needs {judgment.seeds_needed}",
         f"  to flip    {judgment.to_flip}",
+        *([f"  redraw     of all runs flips it in {flips} of cases"] if flips else []),
         *([f"  to decide  {about}{plural(settling, 'seed')}"] if settling else []),
     ]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from actbench.claims.ledger.judging import counts
-from actbench.claims.ledger.wording import rule
+from actbench.claims.ledger.wording import redraw, rule
 from actbench.files import strict_json
 
 if TYPE_CHECKING:
@@ -83,8 +83,12 @@ def _says(judgment: Judgment) -> str:
 
 
 def _found(judgment: Judgment) -> str:
-    beside = judgment.published_run
-    return f"{judgment.sentence}. The published run: {beside}" if beside else judgment.sentence
+    told = [judgment.sentence]
+    if judgment.published_run:
+        told.append(f"The published run: {judgment.published_run}")
+    if flips := redraw(judgment):
+        told.append(f"A redraw of all runs flips it in {flips}")
+    return ". ".join(told)
 
 
 def _cell(text: str) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from actbench.claims.claim import Verdict
 from actbench.claims.ledger.judging import changed, seeds_to_settle
-from actbench.claims.ledger.wording import margin, number
+from actbench.claims.ledger.wording import margin, number, redraw
 from actbench.terminal import plural
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _WIDE = 120
 _EDGES = 7  # columns between and beside the two of a narrow table
-_NUMBERS = ("published", "measured", "margin")
+_NUMBERS = ("published", "measured", "margin", "redraw flips")
 
 _STYLES = {
     Verdict.REPRODUCED: "green",
@@ -49,7 +49,8 @@ def table(judgments: Sequence[Judgment], width: int) -> Table:
     verdicts = [_verdict(judgment) for judgment in judgments]
     longest = max((len(line) for v in verdicts for line in v.plain.splitlines()), default=0)
     for judgment, verdict in zip(judgments, verdicts, strict=True):
-        numbers = [number(judgment.claim.published), _measured(judgment), margin(judgment)]
+        published = number(judgment.claim.published)
+        numbers = [published, _measured(judgment), margin(judgment), redraw(judgment)]
         if wide:
             result.add_row(judgment.claim.id, *numbers, verdict)
         else:

@@ -37,6 +37,14 @@ def margin(judgment: Judgment) -> str:
     return f"{judgment.margin:.3g} tol." if kind == "equals" else f"factor {judgment.margin:.3g}"
 
 
+def redraw(judgment: Judgment) -> str:
+    """Say how likely all runs, made again, are to end in another verdict; empty if not known."""
+    chance = judgment.flip_probability
+    if chance is None or judgment.claim.quantifier == "exact":
+        return ""
+    return f"{chance:.0%}" if chance >= 0.01 else "<1%"
+
+
 def measures(claim: Claim) -> str:
     """Say what number a claim is about, in words."""
     if "name" in claim.metric:
