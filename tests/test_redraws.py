@@ -115,10 +115,12 @@ def satisfies(asked: Claim, value: float) -> bool:
     return asked.relation is not None and asked.relation.contains(value)
 
 
-def test_verdicts_on_means_flip_as_often_as_predicted() -> None:
+def test_verdicts_on_means_flip_as_often_as_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
     """As above for normal runs whose mean lies anywhere around the bound."""
+    monkeypatch.setattr(redraws, "_DRAWS", 1000)
     random, asked = np.random.default_rng(2), claim(ABOVE, "mean")
-    first, again = random.normal(random.uniform(-1, 3, 600), 1, (2, 20, 600)).transpose(0, 2, 1)
+    truths = random.uniform(-0.5, 2.5, (3000, 1))
+    first, again = random.normal(truths, 1, (2, 3000, 20))
     predicted = np.array([flip_probability(asked, values, 0.01) for values in first])
     verdicts = [
         [judge_values(asked, values, 0.01).verdict for values in half] for half in (first, again)
