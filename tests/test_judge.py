@@ -62,6 +62,11 @@ MISTAKES: list[tuple[Any, dict[str, Any], str]] = [
     ([], {"above": 1}, "there are no values; give one number per run"),
     (None, {"above": 1}, "there are no values"),
     (["high"], {"above": 1}, "the values are no numbers"),
+    (["0.95"] * 10, {"above": 0.9}, "the values are no numbers, one per run, but ['0.95'"),
+    (np.ones((10, 20)), {"above": 0.9}, "the values have shape (10, 20), but must be one number"),
+    (GOOD, {"above": "0.9"}, "above is '0.9', but must be a number"),
+    (GOOD, {"above": 1, "alpha": None}, "alpha is None, but must be a number"),
+    (GOOD, {"equals": 1, "tolerance": 0}, "field 'tolerance' is 0, but must be above 0"),
 ]
 
 
@@ -98,6 +103,21 @@ def test_a_further_run_lies_where_it_is_said_to(shape: str) -> None:
     assert prediction_interval(np.arange(39), 0.95) == (0, 38)
 
 
+@pytest.mark.parametrize("shape", ["normal", "lognormal", "Cauchy"])
+def test_no_more_verdicts_are_wrong_than_alpha_allows(shape: str) -> None:
+    """Where the bound is the median itself, any decided verdict is chance; 2000 times of 8 and 25.
+
+    Some are decided for all that: a judge that never decides would be never wrong.
+    """
+    rng = np.random.default_rng(11)
+    median = {"lognormal": 1.0}.get(shape, 0.0)
+    for count in (8, 25):
+        drawn = SHAPES[shape](rng, (2000, count))
+        verdicts = [actbench.judge(row, above=median, alpha=0.05).verdict for row in drawn]
+        decided = np.mean([verdict != "inconclusive" for verdict in verdicts])
+        assert 0 < decided < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 2000)
+
+
 def test_runs_pair_on_their_seed() -> None:
     """Wherever it stands; one that only one of both ran is refused."""
     first = judging.run(lambda seed: 2.0 * seed, [1, 2, 3])
@@ -108,8 +128,21 @@ def test_runs_pair_on_their_seed() -> None:
         _ = first - judging.run(lambda seed: 1.0, [1, 2])
 
 
+@pytest.mark.parametrize(
+    "seeds", [3, np.int64(3), range(42, 45), np.arange(42, 45), iter((42, 43, 44))]
+)
+def test_seeds_may_be_counted_or_named(seeds: Any) -> None:
+    """The function gets Python's numbers, whatever they were given as."""
+    runs = judging.run(lambda seed: isinstance(seed, int) * seed, seeds)
+    assert runs.seeds == (42, 43, 44)
+    assert runs.values.tolist() == [42, 43, 44]
+
+
 TRAIN = """
 import random
+import unittest
+
+import pytest
 
 def train(seed, mean=0.94):
     return random.Random(seed).gauss(mean, 0.004)
@@ -137,9 +170,26 @@ def test_numbers_that_are_there(judge):
 def test_another_verdict_may_be_expected(judge):
     judge(train, mean=0.5).above(0.92, expected="not_reproduced")
 
-class TestUnittestStyle:
+def test_numbers_by_seed_in_pairs(judge):
+    judge(judge.runs({{1: 1.0, 2: 2.0}}) - judge.runs({{2: 2.0, 1: 1.0}})).equals(
+        0, tolerance=0.1, quantifier="exact"
+    )
+
+@pytest.mark.parametrize("setting", ["what", "function"])
+def test_a_setting_may_have_any_name(judge, setting):
+    judge(lambda seed, **settings: settings[setting], **{{setting: 1}}).above(0.5)
+
+class TestClass:
     def test_in_a_class(self, judge):
         judge(train).above(0.92)
+
+class UnittestStyle(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _take_judge(self, judge):
+        self.judge = judge
+
+    def test_in_a_test_case(self):
+        self.judge(train).above(0.92)
 """
 
 
@@ -172,7 +222,7 @@ def test_the_fixture_reads_like_documentation(
 ) -> None:
     """A function, its settings, a bound; in classes, in pairs, and of numbers that are there."""
     pytester.makepyfile(TESTS)
-    run(pytester, *way).assert_outcomes(passed=7)
+    run(pytester, *way).assert_outcomes(passed=11)
 
 
 FAILURES = [
@@ -185,6 +235,11 @@ FAILURES = [
     ("judge(train, mean=0.94).above(0.94)", "to settle  about * seeds"),
     ("judge(train, seeds=5).above(0.92)", "to settle  8 seeds"),
     ("judge(train)", "judge(train, ...) was not judged; end it with .above(...)"),
+    ("judge(train); judge(both)['acc'].above(0.9)", "judge(train, ...) was not judged; end it"),
+    ("judge(train, seeds=[1] * 10).above(0.9)", "seed 1 is named twice"),
+    ("judge(train, seeds=2.5).above(0.9)", "seeds is 2.5, but must be at least 1, or whole number"),
+    ("judge([0.9], lr=0.1).above(0.8)", "lr is for a function, not for [0.9]"),
+    ("judge(train).above('high')", "above is 'high', but must be a number"),
     ("judge(both).above(0.92)", "both gives acc, loss; choose one, as in judge(...)['acc']"),
     (
         "judge(both)['accuracy'].above(0.92)",
@@ -192,9 +247,9 @@ FAILURES = [
     ),
     (
         "judge(lambda seed: None).above(1)",
-        "<lambda> returned None for seed 42, but a run must return",
+        "for seed 42 <lambda> returned None; a number, numbers by name",
     ),
-    ("judge(lambda seed: 'good').above(1)", "<lambda> returned 'good' for seed 42"),
+    ("judge(lambda seed: 'good').above(1)", "for seed 42 <lambda> returned 'good'"),
     ("judge(train, seeds=0).above(1)", "seeds is 0, but must be at least 1"),
     (
         "judge(train, seeds=60).plausible(0.99)",
@@ -211,6 +266,8 @@ def test_a_failure_says_what_was_found(pytester: pytest.Pytester, line: str, tex
     result = run(pytester, "--tb=short")
     assert result.ret == 1
     result.stdout.fnmatch_lines([f"*{text.replace('[', '[[]')}*"])
+    assert result.parseoutcomes() in ({"failed": 1}, {"passed": 1, "errors": 1})  # told once
+    assert not any("actbench/" in line for line in result.outlines)
 
 
 @pytest.mark.usefixtures("no_other_plugins")
