@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
+from operator import index
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,11 +15,13 @@ from numpy.typing import NDArray
 from actbench.claims.claim import Claim, Verdict
 from actbench.claims.verdicts import Judgment, judge_values
 from actbench.errors import ActbenchError, unknown_name
+from actbench.runs.worker import NoNumberError, numbers_in
 from actbench.statistics import prediction_interval, values_for_prediction
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+__tracebackhide__ = True  # pytest shows the line of the test and those of the user's function
 FIRST_SEED = 42
 _COVERAGE = 0.95
 VALUE = "value"
@@ -73,7 +77,6 @@ def judge(
         >>> actbench.judge([0.93, 0.94, 0.95, 0.94, 0.93, 0.94, 0.96, 0.94], above=0.92).verdict
         <Verdict.REPRODUCED: 'reproduced'>
     """
-    __tracebackhide__ = True
     given = {"above": above, "below": below, "equals": equals, "plausible": plausible}
     kind, value = _bound(given, alpha)
     numbers = numbers_of(values)
@@ -86,34 +89,48 @@ def judge(
 
 def _bound(given: Mapping[str, float | None], alpha: float) -> tuple[str, float]:
     """The one bound that was given, and what it bounds."""
-    __tracebackhide__ = True
-    named = {kind: float(value) for kind, value in given.items() if value is not None}
+    named = {kind: _real(kind, value) for kind, value in given.items() if value is not None}
     if len(named) != 1:
         raise ActbenchError(
             "judge takes one of above, below, equals and plausible, not "
             f"{' and '.join(named) or 'none'}"
         )
-    if not 0 < alpha < 1:
+    if not 0 < _real("alpha", alpha) < 1:
         raise ActbenchError(f"alpha is {alpha!r}, but must lie between 0 and 1")
     return next(iter(named.items()))
+
+
+def _real(name: str, value: object) -> float:
+    """A number of any type, but no text that looks like one."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return float(value)
+    raise ActbenchError(f"{name} is {value!r}, but must be a number")
 
 
 def numbers_of(values: ArrayLike | Mapping[Any, float] | Runs) -> NDArray[np.float64]:
     """Return what was given as numbers, one per run.
 
     Raises:
-        ActbenchError: It holds none, or something else.
+        ActbenchError: It holds none, or something else, or several numbers for a run: these would
+            count as runs, and be taken for more evidence than there is.
     """
-    __tracebackhide__ = True
     if isinstance(values, Runs):
         return values.values
     given: Any = list(values.values()) if isinstance(values, Mapping) else values
     try:
-        numbers = np.asarray([] if given is None else given, dtype=np.float64).ravel()
-    except (TypeError, ValueError) as error:
-        raise ActbenchError(f"the values are no numbers, one per run: {error}") from error
-    if not len(numbers):
+        kind = np.asarray([] if given is None else given).dtype.kind
+        numbers = np.atleast_1d(np.asarray([] if given is None else given, dtype=np.float64))
+    except (TypeError, ValueError, RuntimeError) as error:  # the last by tensors with a gradient
+        raise ActbenchError(f"the values are no numbers, one per run: {error}") from None
+    if kind in "SUMm":
+        raise ActbenchError(f"the values are no numbers, one per run, but {given!r:.60}")
+    if not numbers.size:
         raise ActbenchError("there are no values; give one number per run")
+    if numbers.ndim > 1:
+        raise ActbenchError(
+            f"the values have shape {numbers.shape}, but must be one number per run; choose one "
+            "of each run's, such as the last"
+        )
     return numbers
 
 
@@ -153,7 +170,7 @@ def claim_of(
     except ValidationError as error:
         found = slips.first(error)
         loc = [part for part in found["loc"] if part != "relation"]
-        raise ActbenchError(slips.in_words(found, "", loc, Claim.model_fields, {})) from error
+        raise ActbenchError(slips.in_words(found, "", loc, Claim.model_fields, {})) from None
 
 
 def _judge_plausible(
@@ -216,7 +233,6 @@ class Runs:
         Raises:
             ActbenchError: Each run has several.
         """
-        __tracebackhide__ = True
         if len(self.numbers) != 1:
             raise ActbenchError(
                 f"{self.name} gives {', '.join(self.numbers)}; choose one, as in "
@@ -236,9 +252,13 @@ class Runs:
         return Runs(self.seeds, numbers, name, self.settings, self.judged)
 
     def __sub__(self, other: Runs) -> Runs:
+        if not isinstance(other, Runs):
+            return NotImplemented
         return self._with({VALUE: self.values - self._paired(other)}, f"{self.name} - {other.name}")
 
     def __truediv__(self, other: Runs) -> Runs:
+        if not isinstance(other, Runs):
+            return NotImplemented
         with np.errstate(divide="ignore", invalid="ignore"):
             quotient = self.values / self._paired(other)
         return self._with({VALUE: quotient}, f"{self.name} / {other.name}")
@@ -256,37 +276,32 @@ class Runs:
 
     def above(self, bound: float, **options: Any) -> Judgment:
         """Judge that the runs lie at or above a bound; options as of ``actbench.judge``."""
-        __tracebackhide__ = True
         return self._judge(above=bound, **options)
 
     def below(self, bound: float, **options: Any) -> Judgment:
         """Judge that the runs lie at or below a bound; options as of ``actbench.judge``."""
-        __tracebackhide__ = True
         return self._judge(below=bound, **options)
 
     def equals(self, value: float, *, tolerance: float, **options: Any) -> Judgment:
         """Judge that the runs are a value, within a tolerance; options as of ``actbench.judge``."""
-        __tracebackhide__ = True
         return self._judge(equals=value, tolerance=tolerance, **options)
 
     def plausible(self, published: float, **options: Any) -> Judgment:
         """Judge that one published run could be one of these, as ``actbench.judge`` does."""
-        __tracebackhide__ = True
         return self._judge(plausible=published, **options)
 
     def _judge(self, **options: Any) -> Judgment:
-        __tracebackhide__ = True
         judgment = judge(self, **{"statement": self.name, **options})
         self.judged(self, judgment)
         return judgment
 
 
-def run(function: Callable[..., Any], seeds: int | Iterable[int] = 10, **settings: Any) -> Runs:
+def run(function: Callable[..., Any], /, seeds: int | Iterable[int] = 10, **settings: Any) -> Runs:
     """Call a function once per seed.
 
     Args:
         function: Called with ``seed`` and the settings; returns a number, or numbers by name.
-        seeds: Those, or how many, from 42 on; at least 1.
+        seeds: Those, each once, or how many, from 42 on; at least 1.
         settings: What else to give it.
 
     Returns:
@@ -295,19 +310,21 @@ def run(function: Callable[..., Any], seeds: int | Iterable[int] = 10, **setting
     Raises:
         ActbenchError: It returned no number, or not the same numbers each time.
     """
-    given = range(FIRST_SEED, FIRST_SEED + seeds) if isinstance(seeds, int) else tuple(seeds)
-    if not len(given):
-        raise ActbenchError(f"seeds is {seeds!r}, but must be at least 1, or name some")
+    given = _each_once(seeds)
     name = name_of(function)
-    rows = [_row(function(seed=seed, **settings), name, seed) for seed in given]
-    for seed, row in zip(given, rows, strict=True):
-        if row.keys() != rows[0].keys():
+    rows = []
+    for seed in given:
+        try:
+            rows.append(numbers_in(function(seed=seed, **settings)))
+        except NoNumberError as error:
+            raise ActbenchError(f"for seed {seed} {name} returned {error}") from None
+        if rows[-1].keys() != rows[0].keys():
             raise ActbenchError(
-                f"{name} gave {', '.join(row)} for seed {seed}, but {', '.join(rows[0])} for the "
-                "first; return the same numbers each time"
+                f"{name} gave {', '.join(rows[-1])} for seed {seed}, but {', '.join(rows[0])} for "
+                "the first; return the same numbers each time"
             )
     numbers = {key: np.array([row[key] for row in rows]) for key in rows[0]}
-    return Runs(tuple(given), numbers, name, settings)
+    return Runs(given, numbers, name, settings)
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -315,18 +332,16 @@ def name_of(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _row(returned: object, name: str, seed: int) -> dict[str, float]:
-    """The numbers that a call returned, by name."""
-    if isinstance(returned, Mapping) and returned:
-        return {str(key): _number(value, name, seed) for key, value in returned.items()}
-    return {VALUE: _number(returned, name, seed)}
-
-
-def _number(value: object, name: str, seed: int) -> float:
-    scalar: Any = value.item() if hasattr(value, "item") and np.size(value) == 1 else value  # type: ignore[arg-type]
-    if isinstance(scalar, Real) and not isinstance(scalar, bool):
-        return float(scalar)
-    raise ActbenchError(
-        f"{name} returned {value!r:.60} for seed {seed}, but a run must return a number, or "
-        "numbers by name"
-    )
+def _each_once(seeds: int | Iterable[int]) -> tuple[int, ...]:
+    """Seeds as Python's whole numbers; one that is run twice would count as two runs."""
+    try:
+        named = seeds if isinstance(seeds, Iterable) else range(FIRST_SEED, FIRST_SEED + seeds)
+        given = tuple(index(seed) for seed in named)
+    except TypeError:
+        given = ()
+    if not given:
+        raise ActbenchError(f"seeds is {seeds!r}, but must be at least 1, or whole numbers")
+    twice = [seed for seed, times in Counter(given).items() if times > 1]
+    if twice:
+        raise ActbenchError(f"seed {twice[0]} is named twice; the same run is no further evidence")
+    return given

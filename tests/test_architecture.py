@@ -50,6 +50,7 @@ LAYERS: Sequence[Sequence[str]] = (
         "claims.verdicts",
         "claims.measured",
     ),
+    ("redraws",),
     (
         "claims.early",
         "claims.evidence",
@@ -59,7 +60,6 @@ LAYERS: Sequence[Sequence[str]] = (
         "records.timings",
         "claims.schema",
         "own.epoch_cost",
-        "redraws",
     ),
     ("claims.robustness_sentence", "sweeps.clusters", "judging"),
     ("console", "figures", "findings", "claims.ledger", "records.recording"),

@@ -283,7 +283,7 @@ def test_the_wide_table_has_a_column_per_number() -> None:
     )
     lines = rendered(ledger.table([judgment(content=content, measured=0.51234567)], 120), 120)
     (heading,) = [line.split() for line in lines if "verdict" in line]
-    assert heading == ["claim", "published", "measured", "margin", "verdict"]
+    assert heading == ["claim", "published", "measured", "margin", "redraw", "flips", "verdict"]
     (cells,) = [line.split() for line in lines if "a-claim" in line]
     assert cells == ["a-claim", "0.5", "0.5123", "2", "tol.", "reproduced"]
 

@@ -49,10 +49,10 @@ def pytest_configure(config: pytest.Config) -> None:
         if not config.pluginmanager.is_registered(summary):
             config.pluginmanager.register(summary)
     storing = any(value_of(config, name) is not None for name in ("save", "compare"))
-    if (storing or value_of(config, "autosave")) and not hasattr(config, "workerinput"):
-        from actbench.pytest_plugin.saved import Saved
+    if storing or value_of(config, "autosave"):
+        from actbench.pytest_plugin.saved import Saved, Sender
 
-        config.pluginmanager.register(Saved(config))
+        config.pluginmanager.register(Sender() if hasattr(config, "workerinput") else Saved(config))
     if value_of(config, "record") is not None:
         from actbench.pytest_plugin.claims_files import claims_of
         from actbench.pytest_plugin.record import Writer

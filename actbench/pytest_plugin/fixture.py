@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from actbench.stored import to_json
 if TYPE_CHECKING:
     from actbench.claims.verdicts import Judgment
 
+__tracebackhide__ = True  # pytest shows the line of the test and those of the user's function
+_COLUMNS = 60  # with what stands around it, it fits a terminal of 80
 PROPERTY = "actbench_judged"
 _UNTIL = "until decided"
 
@@ -35,12 +37,14 @@ class Judge:
 
     def __init__(self, test: pytest.Item) -> None:
         self._test = test
-        self._open: dict[int, str] = {}
+        self._open: dict[object, str] = {}
+        self._failed_before = test.session.testsfailed
         self._count = 0
 
     def __call__(
         self,
         what: Callable[..., Any] | Runs | Any,
+        /,
         seeds: int | Iterable[int] | str = 10,
         *,
         max_seeds: int = 100,
@@ -75,12 +79,12 @@ class Judge:
             runs = Growing(what, settings, max_seeds)
         else:
             runs = self.runs(what, seeds, **settings)
-        self._open[id(runs)] = runs.name
+        made = object()
+        self._open[made] = runs.name
 
         # A choice among several numbers is made of these runs, so it ends them too.
         def end(judged: Runs, judgment: Judgment) -> None:
-            __tracebackhide__ = True
-            self._open.pop(id(runs), None)
+            self._open.pop(made, None)
             self._end(judged, judgment)
 
         return replace(runs, judged=end)
@@ -88,6 +92,7 @@ class Judge:
     def runs(
         self,
         what: Callable[..., Any] | Runs | Any,
+        /,
         seeds: int | Iterable[int] = 10,
         **settings: Any,
     ) -> Runs:
@@ -100,14 +105,18 @@ class Judge:
                 return what
             if callable(what):
                 return judging.run(what, seeds, **settings)
+            if settings:
+                raise ActbenchError(
+                    f"{', '.join(settings)} is for a function, not for {what!r:.60}"
+                )
             numbers = judging.numbers_of(what)
-            return Runs(tuple(range(len(numbers))), {judging.VALUE: numbers})
+            named = tuple(what) if isinstance(what, Mapping) else tuple(range(len(numbers)))
+            return Runs(named, {judging.VALUE: numbers})
         except ActbenchError as error:
             mistake = str(error)
         pytest.fail(mistake, pytrace=False)  # outside, so that the line stands alone
 
     def _end(self, runs: Runs, judgment: Judgment) -> None:
-        __tracebackhide__ = True
         self._count += 1
         noted = {
             "id": f"{self._test.nodeid}#{self._count}" if self._count > 1 else self._test.nodeid,
@@ -127,8 +136,10 @@ class Judge:
             raise DoesNotHoldError(_failure(judgment))
 
     def close(self) -> None:
-        """Refuse to end a test that ran something and judged nothing."""
+        """Refuse to end a test that ran something and judged nothing, unless it failed anyway."""
         for name in self._open.values():
+            if self._test.session.testsfailed > self._failed_before:
+                return
             pytest.fail(
                 f"judge({name}, ...) was not judged; end it with .above(...), .below(...), "
                 ".equals(...) or .plausible(...), or take judge.runs",
@@ -146,12 +157,12 @@ def _failure(judgment: Judgment) -> str:
         asked = f"{claim.published:.6g} lies where 95 % of further runs do"
     settling = ledger.seeds_to_settle(judgment)
     about = "" if judgment.seeds < judgment.seeds_needed else "about "
-    picture = "\n".join(f"  {line}" for line in as_text(judgment).splitlines())
+    picture = "".join(f"  {line}\n" for line in as_text(judgment, _COLUMNS).splitlines())
     return (
         f"{claim.statement}: {judgment.verdict}, but {claim.expected} was expected\n"
         f"  asked      {asked}{reason}\n"
         f"  found      {judgment.sentence}\n"
-        f"{picture}\n"
+        f"{picture}"
         f"  to settle  {f'{about}{settling} seeds' if settling else judgment.to_flip}"
     )
 

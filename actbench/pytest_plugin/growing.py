@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from actbench.claims import Claim
     from actbench.claims.verdicts import Judgment
 
+__tracebackhide__ = True
+
 
 @dataclass(frozen=True, eq=False)
 class Growing:
@@ -45,17 +47,14 @@ class Growing:
 
     def above(self, bound: float, **options: Any) -> Judgment:
         """Judge that the runs lie at or above a bound, as ``Runs.above`` does."""
-        __tracebackhide__ = True
         return self._judge("above", bound, **options)
 
     def below(self, bound: float, **options: Any) -> Judgment:
         """Judge that the runs lie at or below a bound, as ``Runs.below`` does."""
-        __tracebackhide__ = True
         return self._judge("below", bound, **options)
 
     def equals(self, value: float, *, tolerance: float, **options: Any) -> Judgment:
         """Judge that the runs are a value, as ``Runs.equals`` does."""
-        __tracebackhide__ = True
         return self._judge("equals", value, tolerance=tolerance, **options)
 
     def _judge(
@@ -68,7 +67,6 @@ class Growing:
         relative: bool = False,
         **said: Any,
     ) -> Judgment:
-        __tracebackhide__ = True
         relation = {"kind": kind, "value": value, "tolerance": tolerance, "relative": relative}
         claim = claim_of(relation, **{"statement": self.name, **said})
         made: list[Runs] = []
@@ -86,7 +84,6 @@ class Growing:
 
 def _together(parts: list[Runs], number: str) -> Runs:
     """Join runs that were made one after another."""
-    __tracebackhide__ = True
     seeds = tuple(seed for part in parts for seed in part.seeds)
     numbers = {
         name: np.concatenate([part.numbers[name] for part in parts]) for name in parts[0].numbers

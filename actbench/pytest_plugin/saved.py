@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import BaseModel, Field
 
+from actbench import stored
 from actbench.environment import cpu_model
 from actbench.errors import ActbenchError
-from actbench.files import kept_folder, read_json, write_json
+from actbench.files import kept_folder, write_json
 from actbench.pytest_plugin.fixture import PROPERTY
 from actbench.pytest_plugin.options import value_of
 
@@ -23,6 +25,23 @@ _FOLDER = Path(".actbench") / "results"
 _ALPHA = 0.01
 _SCHEMA_VERSION = 1
 _LATEST = ""
+_SENT = "actbench_imported"
+
+
+class _Entry(BaseModel):
+    """What one judging measured."""
+
+    seeds: list[str]
+    values: list[stored.Value] = Field(min_length=1)
+    settings: dict[str, str]
+
+
+class _Stored(BaseModel):
+    """What a session stored."""
+
+    machine: dict[str, str]
+    versions: dict[str, str]
+    results: dict[str, _Entry]
 
 
 class Saved:
@@ -51,68 +70,91 @@ class Saved:
         if compare is not None:
             self._old_path = self._find(compare)
             try:
-                self._old = read_json(self._old_path, "the stored results", "Store them anew")
+                self._old = stored.load(
+                    _Stored,
+                    self._old_path,
+                    _SCHEMA_VERSION,
+                    "the stored results",
+                    "Store them anew with --actbench-save",
+                ).model_dump(mode="json")
             except ActbenchError as error:
                 raise pytest.UsageError(str(error)) from error
         self._new: dict[str, Any] = {}
+        self._imported: set[str] = set()
         self._lines: list[str] = []
 
     def _stored(self) -> list[Path]:
         return sorted(self._folder.glob("[0-9][0-9][0-9][0-9]_*.json"))
 
     def _find(self, name: str) -> Path:
-        stored = self._stored()
-        chosen = [p for p in stored if name in (_LATEST, p.stem, *p.stem.split("_", 1))]
+        known = self._stored()
+        chosen = [p for p in known if name in (_LATEST, p.stem, *p.stem.split("_", 1))]
         if not chosen:
-            known = ", ".join(path.stem for path in stored) or "none"
+            names = ", ".join(path.stem for path in known) or "none"
             raise pytest.UsageError(
                 f"--actbench-compare: no stored results{f' {name!r}' if name else ''} in "
-                f"{self._folder}/; there are: {known}. Store some with --actbench-save NAME"
+                f"{self._folder}/; there are: {names}. Store some with --actbench-save NAME"
             )
         return chosen[-1]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather what a test judged, from whichever process it ran in."""
-        if report.when == "call":
-            noted: list[tuple[str, Any]] = report.user_properties
-            self._new.update({e["id"]: e for name, e in noted if name == PROPERTY})
+        noted: list[tuple[str, Any]] = report.user_properties
+        self._new.update({e["id"]: e for name, e in noted if name == PROPERTY})
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Learn what a worker of pytest-xdist imported; this process imports no tests then."""
+        self._imported.update(getattr(node, "workeroutput", {}).get(_SENT, ()))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Store, compare, and fail where a distribution is another one."""
-        if self._save is not None and self._new:
-            self._lines.append(f"stored in {self._write()}")
+        failed = self._save is not None and not self._store()
         if self._old is not None:
             differing, matched = self._compare(self._old)
-            nothing = self._strict and not matched
-            if nothing:
+            if self._strict and not matched:
                 self._lines.append("--actbench-strict: nothing was compared")
-            if (differing or nothing) and session.exitstatus in (
-                pytest.ExitCode.OK,
-                pytest.ExitCode.NO_TESTS_COLLECTED,
-            ):
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            failed |= differing > 0 or (self._strict and not matched)
+        if failed and session.exitstatus in (
+            pytest.ExitCode.OK,
+            pytest.ExitCode.NO_TESTS_COLLECTED,
+        ):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _store(self) -> bool:
+        """Store what there is, and tell whether all of it could be."""
+        try:
+            told = f"stored in {self._write()}" if self._new else "nothing stored: nothing judged"
+        except ActbenchError as error:
+            self._lines.append(f"not stored: {error.__cause__ or error}")
+            return False
+        self._lines.append(told)
+        return True
 
     def _write(self) -> Path:
         kept_folder(self._root, _FOLDER.name)
         number = max((int(path.stem[:4]) for path in self._stored()), default=0) + 1
         path = self._folder / f"{number:04d}_{self._save}.json"
-        write_json(path, {"schema_version": _SCHEMA_VERSION, **_here(), "results": self._new})
+        write_json(
+            path, {"schema_version": _SCHEMA_VERSION, **_here(self._imported), "results": self._new}
+        )
         return path
 
-    def _compare(self, stored: dict[str, Any]) -> tuple[int, int]:
-        old = stored["results"]
+    def _compare(self, before: dict[str, Any]) -> tuple[int, int]:
+        old = before["results"]
         matched = [name for name in self._new if name in old]
         missing, new = old.keys() - self._new.keys(), self._new.keys() - old.keys()
-        differing = 0
+        differing = identical = 0
         for name in matched:
             line, differs = _difference(old[name], self._new[name], _ALPHA / len(matched))
             differing += differs
+            identical += not line
             if line:
                 self._lines.append(f"{name}: {line}")
-        self._lines += _changes(stored)
+        self._lines += _changes(before, _here(self._imported))
         self._lines.append(
             f"compared with {self._old_path and self._old_path.stem}: {len(matched)} matched "
-            f"({differing} differ), {len(missing)} missing, {len(new)} new"
+            f"({identical} identical, {differing} differ), {len(missing)} missing, {len(new)} new"
         )
         return differing, len(matched)
 
@@ -135,7 +177,11 @@ def _difference(old: dict[str, Any], new: dict[str, Any], alpha: float) -> tuple
     words = f"median {_median(one)} -> {_median(two)}, p = {p:.2g}"
     if old["settings"] != new["settings"]:
         words += "; the settings differ"
-    return (f"differs, {words}", True) if p < alpha else (f"no more than by chance, {words}", False)
+    if p < alpha:
+        return f"differs, {words}", True
+    # What two samples without any overlap give; no smaller p is possible.
+    smallest = 2 / math.comb(len(one) + len(two), len(one))
+    return f"{'too few seeds to tell' if smallest >= alpha else 'may be chance'}, {words}", False
 
 
 def _median(values: np.ndarray[Any, Any]) -> str:
@@ -143,11 +189,22 @@ def _median(values: np.ndarray[Any, Any]) -> str:
     return f"{middle:.6g}"
 
 
-def _here() -> dict[str, dict[str, str]]:
-    """The machine, and versions of Python and of the distributions that the session imported."""
-    imported = {name.partition(".")[0] for name in sys.modules}
+class Sender:
+    """A plugin of a worker of pytest-xdist, which tells what it imported."""
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Tell it with what the worker sends last."""
+        session.config.workeroutput[_SENT] = sorted(_imported())  # type: ignore[attr-defined]
+
+
+def _imported() -> set[str]:
+    return {name.partition(".")[0] for name in sys.modules}
+
+
+def _here(elsewhere: set[str]) -> dict[str, dict[str, str]]:
+    """The machine, and versions of Python and of the distributions imported here or elsewhere."""
     found = packages_distributions()
-    names = {name for module in imported & found.keys() for name in found[module]}
+    names = {name for module in (_imported() | elsewhere) & found.keys() for name in found[module]}
     return {
         "machine": {"system": platform.platform(), "processor": cpu_model()},
         "versions": {
@@ -157,13 +214,12 @@ def _here() -> dict[str, dict[str, str]]:
     }
 
 
-def _changes(stored: dict[str, Any]) -> list[str]:
+def _changes(then: dict[str, Any], here: dict[str, dict[str, str]]) -> list[str]:
     """Say what else is another than when the results were stored, one line at most."""
-    here = _here()
     changed = [
         f"{name} {before} -> {here[part][name]}"
         for part in ("machine", "versions")
-        for name, before in stored.get(part, {}).items()
+        for name, before in then[part].items()
         if here[part].get(name, before) != before
     ]
     return [f"since then: {', '.join(changed)}"] if changed else []
