@@ -26,6 +26,7 @@ _VERDICTS = tuple(verdict for verdict in Verdict if verdict is not Verdict.NOT_T
 _MOST_VECTORS = 100_000
 """Up to so many count vectors are summed over; of more, ``_DRAWS`` are drawn."""
 _DRAWS = 20_000
+_SHARES = (1.0, 0.95, 0.9, 0.8)
 _SEED = 0
 
 _Sides = tuple[tuple[int, ...], ...]
@@ -178,13 +179,28 @@ def table() -> list[tuple[float, int, int, Verdict, float]]:
         id="a-median", statement="-", protocol="-", relation=Relation(kind="above", value=0)
     )
     rows = []
-    for alpha, runs, share in product((0.01, 1e-4), (16, 32, 100), (1.0, 0.95, 0.9, 0.8)):
+    for alpha, runs, share in product((0.01, 1e-4), (16, 32, 100), _SHARES):
         agreeing = round(share * runs)
         values = np.where(np.arange(runs) < agreeing, 1.0, -1.0)
         verdict = judge_values(claim, values, alpha).verdict
         flips = flip_probability(claim, values, alpha) or 0.0
         rows.append((alpha, runs, agreeing, verdict, flips))
     return rows
+
+
+def markdown() -> str:
+    """Return ``table`` in Markdown, a line per level and number of runs."""
+    rows = table()
+    lines = ["| alpha | runs | " + " | ".join(f"{s:.0%} agree" for s in _SHARES) + " |"]
+    lines.append("|" + " --- |" * (2 + len(_SHARES)))
+    for start in range(0, len(rows), len(_SHARES)):
+        alpha, runs = rows[start][:2]
+        cells = [
+            f"{flips:.1%}" + (" (inconclusive)" if verdict is Verdict.INCONCLUSIVE else "")
+            for *_, verdict, flips in rows[start : start + len(_SHARES)]
+        ]
+        lines.append(f"| {alpha:g} | {runs} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _cells(claim: Claim, values: NDArray[np.float64]) -> tuple[_Sides, tuple[int, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from actbench import redraws
+from actbench import looks, redraws
 from actbench.claims.claim import Claim, Verdict
 from actbench.claims.verdicts import judge_values
 from actbench.redraws import (
@@ -20,7 +21,7 @@ from actbench.redraws import (
     smallest_difference,
     verdict_probabilities,
 )
-from actbench.statistics import median_interval
+from actbench.statistics import median_interval, seeds_for_median, seeds_for_proportion
 
 ABOVE = {"kind": "above", "value": 1.0}
 BELOW = {"kind": "below", "value": 1.0}
@@ -237,3 +238,13 @@ def test_a_difference_goes_with_its_values() -> None:
     assert smallest_difference(np.append(values, [NAN] * 12), 0.01) is None
     assert smallest_difference(values[:7], 0.01) is None
     assert smallest_difference(np.full(32, 3.0), 0.01) == 0
+
+
+def test_the_page_shows_the_tables_that_its_lines_print() -> None:
+    """And how many runs each rule takes, as the judge counts them."""
+    page = (Path(__file__).parents[1] / "docs" / "statistics.md").read_text(encoding="utf-8")
+    assert looks.table() in page
+    assert redraws.markdown() in page
+    for alpha in (0.05, 0.01, 0.001, 0.0001):
+        median, every = seeds_for_median(alpha), seeds_for_proportion(0.95, alpha)
+        assert f"| {alpha:g} | {median} | {every} |" in page
