@@ -188,4 +188,6 @@ def _text(judgment: Judgment) -> str:
     if margin := ledger.margin(judgment):
         lines.append(f"margin: {margin}")
     lines.append(f"to flip it: {judgment.to_flip}")
+    if flips := ledger.redraw(judgment):
+        lines.append(f"a redraw of all runs flips it in {flips} of cases")
     return "\n".join(lines)
