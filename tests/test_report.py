@@ -402,7 +402,7 @@ def test_the_ledger_shows_the_evidence(page: Page) -> None:
     """Published and measured value, interval, margin, and in the details all the rest."""
     text = page.text
     row = text[text.index("Every claim with its verdict") :]
-    assert "Of holds something holds. So it is with holds." in row
+    assert "Of holds something holds. Evidence for holds Why So it is with holds." in row
     assert "0.5 0.25 0.125 to 0.375 factor 2.5" in row
     assert "5 % of 20 seeds agree 0 % to 40 %" in row
     for part in (
@@ -471,6 +471,17 @@ def test_what_the_study_does_not_say_stands_apart(folder: Path) -> None:
     assert "Of flips something holds." in fails.split("What these results leave undecided")[0]
 
 
+def test_the_summary_draws_the_verdicts_to_scale(page: Page) -> None:
+    """Each verdict is a part of the strip, as wide as its share, that leads to its claims."""
+    parts = [a["href"] for tag, a in page.tags if tag == "a" and a.get("title")]
+    assert parts[0] == "#show-reproduced"
+    shares = [float(style[9:-1]) for style in page.attributes("style") if "--share" in style]
+    counts = Counter(judgment.verdict for judgment in JUDGMENTS)
+    assert dict(zip(parts, shares, strict=True)) == {
+        f"#show-{verdict}": 100 * count / len(JUDGMENTS) for verdict, count in counts.items()
+    }
+
+
 def test_a_changed_verdict_is_announced(page: Page, folder: Path) -> None:
     """What is not as expected stands at the top; where all is, the page says so."""
     text = page.text
@@ -490,7 +501,8 @@ def test_each_experiment_has_its_parts(page: Page) -> None:
     part = text[text.index(EXPERIMENTS["sine-regression"].summary) :]
     part = part[: part.index(EXPERIMENTS["gradient-flow"].summary)]
     assert "over 2 seeds" in part
-    assert f"not reproduced {NASTY} {NASTY} nasty" in part
+    assert "do not hold as stated: nasty (not reproduced), flips (not reproduced)." in part
+    assert NASTY not in part
     assert "seeds 42, 43" in part
     assert "learning rate 0.001" in part
     assert "Rerun: actbench run sine-regression --seeds 2 --threads 1 --out again" in part
@@ -518,6 +530,13 @@ def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(ActbenchError, match=f"^{re.escape(expected)}$"):
             report.write(folder, FILE, JUDGMENTS)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_another_claims_file_leads_to_its_page(tmp_path: Path) -> None:
+    """The ledger of ``actbench verify`` is not overwritten by advice to reproduce the study."""
+    (tmp_path / "ledger.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(ActbenchError, match=r"another claims file.* verify FILE .*--report page"):
+        report.write(tmp_path, FILE, JUDGMENTS)
 
 
 def test_a_folder_with_one_experiment_says_what_it_lacks(folder: Path) -> None:
@@ -721,8 +740,11 @@ def test_print_is_light_and_whole(chromium: browser.Browser, whole: Path) -> Non
     """On paper there is no dark background, no navigation, and no figure that is cut off."""
     chromium.open(whole / "report.html", width=700, scheme="dark", media="print")
     assert luminance(chromium.value("getComputedStyle(document.body).color")) < 0.05
-    for hidden in ("nav", ".ledger > label"):
-        assert chromium.value(f"document.querySelector('{hidden}').offsetHeight") == 0
+    assert chromium.value("document.querySelector('nav').offsetHeight") == 0
+    folded = "[...document.querySelectorAll('details *')].filter(e => !e.checkVisibility())"
+    assert chromium.value(f"{folded}.length") == 0
+    lines = "[...document.links].map(a => getComputedStyle(a).textDecorationLine)"
+    assert set(chromium.value(lines)) == {"none"}
     cut = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
     assert chromium.value(f"{cut}.length") == 0
 
@@ -734,12 +756,33 @@ def luminance(color: str) -> float:
     return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
 
-def test_the_ledger_can_be_filtered(chromium: browser.Browser, whole: Path) -> None:
-    """A click shows the claims of one verdict; a link to a hidden claim still finds it."""
+def test_the_ledger_is_folded_until_it_is_asked_for(chromium: browser.Browser, whole: Path) -> None:
+    """A filter shows the claims of one verdict; a link to a claim shows it among all."""
+    shown = (
+        "[...document.querySelectorAll('tbody tr')].filter(r => r.checkVisibility()).map(r => r.id)"
+    )
+    ways = {
+        ".verdicts a[href='#show-not_reproduced']": ["claim-nasty", "claim-flips"],
+        ".filters a[href='#show-direction_only']": ["claim-sign"],
+        ".filters a[href='#show-all']": [f"claim-{j.claim.id}" for j in JUDGMENTS],
+        ".short a[href='#claim-nasty']": [f"claim-{j.claim.id}" for j in JUDGMENTS],
+    }
+    for way, rows in ways.items():
+        chromium.open(whole / "report.html")
+        assert chromium.value(shown) == []
+        chromium.value(f'document.querySelector("{way}").click()')
+        assert chromium.value(shown) == rows, way
+
+
+def test_figures_suit_the_window(chromium: browser.Browser, whole: Path) -> None:
+    """On a telephone they scroll in their box, which says so; in the dark they are not slabs."""
+    hint = "getComputedStyle(document.querySelector('figure'), '::before').content"
+    wider = "(box => box.scrollWidth > box.clientWidth)(document.querySelector('.scroll'))"
+    tone = "getComputedStyle(document.querySelector('.scroll svg')).filter"
+    chromium.open(whole / "report.html", width=360, scheme="dark")
+    assert "scroll sideways" in chromium.value(hint)
+    assert chromium.value(wider)
+    assert chromium.value(tone).startswith("invert")
     chromium.open(whole / "report.html")
-    shown = "[...document.querySelectorAll('tbody tr')].filter(r => r.offsetHeight).map(r => r.id)"
-    assert len(chromium.value(shown)) == len(JUDGMENTS)
-    chromium.value("document.querySelector('label[for=show-not_reproduced]').click()")
-    assert chromium.value(shown) == ["claim-nasty", "claim-flips"]
-    chromium.value("location.hash = '#claim-holds'")
-    assert chromium.value(shown) == ["claim-holds", "claim-nasty", "claim-flips"]
+    assert (chromium.value(hint), chromium.value(wider)) == ("none", False)
+    assert chromium.value(tone) == "none"

@@ -83,7 +83,7 @@ def _title(ds: xr.Dataset) -> str:
     count, points = ds.sizes["seed"], ds.sizes["x"]
     seeds = f"{count} seeds in each cell" if count > 1 else f"seed {int(ds['seed'].values[0])}"
     return (
-        "Training stability: the black line is the largest learning rate that still converges\n"
+        "Training stability: the border is the largest learning rate that still converges\n"
         f"Adam, {ds.sizes['epoch']} epochs on {points} points of the noisy sine, {seeds}"
     )
 

@@ -47,7 +47,7 @@ CAPTIONS: Mapping[str, str] = MappingProxyType(
         "exp4_representational_heatmap": "The error against the clean target, for every target, "
         "activation and depth, and that of classical fits of the same points.",
         "activation_evolution": "The size of every hidden layer's output during training, one "
-        "panel per activation; dark curves are layers near the input.",
+        "panel per activation and one curve per layer, which the bar tells apart.",
         "gradient_evolution": "Weight gradients (above) and error signals (below) of every layer "
         "during training. Curves that start far apart and come together are layers that begin "
         "without a gradient and get one.",
@@ -64,8 +64,8 @@ CAPTIONS: Mapping[str, str] = MappingProxyType(
         "that is not the one measured before, an exclamation mark one that the claims file "
         "does not expect.",
         "history_margins": "How far each verdict is from flipping, where that changes, the nearest "
-        "first; last the nearest of those that never change. Dark cells are near; a number stands "
-        "where it is not the one before.",
+        "first; last the nearest of those that never change. Cells that stand out are near; a "
+        "number stands where it is not the one before.",
         "history_drift": "How much the numbers of every chain of fingerprints changed: on the left "
         "since the release before, on the right since the first. Names in bold changed at least "
         "once.",

@@ -58,10 +58,7 @@ def gather(
     """
     found = _datasets(out, claims)
     if not found:
-        raise ActbenchError(
-            f"{str(out)!r} holds no results to report. Write some with: actbench reproduce --out "
-            f"{out}"
-        )
+        raise ActbenchError(_nothing(out))
     results = results or ledger.Results(claims, out)
     sentences = ledger.elsewhere(claims, judgments)
     entries = tuple(
@@ -89,6 +86,18 @@ def gather(
         contrast=_contrast(found, drawings, entries),
         further=tuple(_drawing(path) for name, path in drawings.items() if name not in owned),
         options=_options(found.get("sine_regression.nc")),
+    )
+
+
+def _nothing(out: Path) -> str:
+    # A ledger without results of the study is one of another claims file, from actbench verify.
+    if any(out.glob("ledger.json")):
+        return (
+            f"{str(out)!r} holds the ledger of another claims file, not results of the study. For "
+            f"its page: actbench verify FILE --out {out} --report page.html"
+        )
+    return (
+        f"{str(out)!r} holds no results to report. Write some with: actbench reproduce --out {out}"
     )
 
 
