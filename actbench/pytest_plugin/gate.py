@@ -16,14 +16,17 @@ from actbench.pytest_plugin.slowdowns import (
     CONTROLS,
     Control,
     Slowdown,
+    least_noise,
     numbers,
     slowdown,
     slowdown_in_seconds,
 )
 
-_BESIDE = 7
+_BESIDE = 40
 """Timings of each control before a benchmark, and as many after it."""
-_MOST_PAIRED = 50
+_MOST_RERUNS = 4
+_LOUD = 0.25
+"""A noise of this share of the slowdown to be seen is too much to see it."""
 _FEWEST_ROUNDS = 2
 
 
@@ -33,29 +36,23 @@ class Verdict:
 
     Args:
         found: The comparison that decided; none where nothing could be compared.
-        seconds: The slowdown in seconds, whatever the controls say.
-        confirmed: Whether it was timed once more.
         why_not: Why it could not be judged.
     """
 
     found: Slowdown | None = None
-    seconds: float = 1.0
-    confirmed: bool = False
     why_not: str = ""
 
     def complaint(self, max_slowdown: float | None) -> str | None:
         """Say why the benchmark fails, if it does."""
         if max_slowdown is None or self.found is None or not self.found.fails:
             return None
-        against = (
-            f"relative to the control {self.found.control!r}"
-            if self.found.control
-            else ("in seconds, as the stored run has no controls")
-        )
+        against = "in seconds, as the stored run has no controls"
+        if self.found.control:
+            against = f"relative to the control {self.found.control!r}"
         return (
             f"{self.found.factor:.2f} times slower than the stored run, {against}; at most "
-            f"{self.found.limit:.2f} is allowed ({max_slowdown:g}, widened by the noise of both "
-            "runs)"
+            f"{self.found.limit:.2f} is allowed ({max_slowdown:g}, or twice the noise of "
+            "both runs)"
         )
 
 
@@ -71,6 +68,7 @@ class Gate:
         self.max_slowdown: float | None = value_of(config, "max-slowdown")
         self.differences: list[str] = []
         self._verdicts: dict[str, Verdict] = {}
+        self._suspects: set[str] = set()  # slower in seconds, at least once
         if self.max_slowdown is not None and not config.option.benchmark_compare:
             config.option.benchmark_compare = True  # before pytest-benchmark, which is `trylast`
 
@@ -94,7 +92,10 @@ class Gate:
 
     @pytest.fixture
     def benchmark_controls(self) -> Mapping[str, Control]:
-        """What is timed beside the benchmark; a project may have controls of its own."""
+        """What is timed beside the benchmark; a project may have controls of its own.
+
+        Those are timed in each round where the benchmark is ``pedantic`` with a ``setup``.
+        """
         return CONTROLS
 
     @pytest.fixture
@@ -114,7 +115,7 @@ class Gate:
         yield
         complaint = self._verdicts.get(item.nodeid, Verdict()).complaint(self.max_slowdown)
         if complaint:
-            pytest.fail(f"{complaint}; so it was when it was timed once more", pytrace=False)
+            pytest.fail(f"{complaint}; so it was when it was timed again", pytrace=False)
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
     def pytest_benchmark_compare_machine_info(
@@ -133,36 +134,40 @@ class Gate:
         # an internal error where the current folder is not above the storage. It now sees equals.
         compared_benchmark["machine_info"] = dict(machine_info)
 
-    def judge(self, fullname: str, now: Mapping[str, Any], confirmed: bool) -> Verdict | None:
+    def judge(self, fullname: str, now: Mapping[str, Any]) -> Verdict:
         """Compare a benchmark with its stored self, and remember the outcome.
 
         Args:
             fullname: The benchmark's id.
             now: What pytest-benchmark would write of it.
-            confirmed: Whether this is the rerun.
 
         Returns:
-            The verdict; none where nothing is stored under that id.
+            The verdict, which says nothing where nothing is stored under that id.
         """
         then = self.stored.get(fullname)
         if then is None:
-            return None
-        verdict = self._verdicts[fullname] = self._verdict(now, then, confirmed)
+            return Verdict()
+        verdict = self._verdicts[fullname] = self._verdict(now, then)
+        if (
+            verdict.found
+            and now["stats"]["min"] > (self.max_slowdown or 1.0) * then["stats"]["min"]
+        ):
+            self._suspects.add(fullname)
         return verdict
 
-    def _verdict(self, now: Mapping[str, Any], then: Mapping[str, Any], confirmed: bool) -> Verdict:
+    def _verdict(self, now: Mapping[str, Any], then: Mapping[str, Any]) -> Verdict:
         factor = self.max_slowdown or 1.0
         new, old = now["stats"], then["stats"]
         if min(new["rounds"], old["rounds"]) < _FEWEST_ROUNDS:
             return Verdict(why_not="one round, which tells nothing of the noise")
+        if not min(new["min"], old["min"]) > 0:
+            return Verdict(why_not="no seconds, as its timer is too coarse")
         info = now["extra_info"]
         found = slowdown(info, then.get("extra_info", {}), factor)
         if found is None and not self.differences:
-            noises = [v for name, v in info.items() if name.startswith("noise_to_")]
-            found = slowdown_in_seconds(new, old, max(noises, default=0.0), factor)
-        seconds = new["median"] / old["median"] if old["median"] else 1.0
+            found = slowdown_in_seconds(new["min"], old["min"], least_noise(info), factor)
         why_not = "" if found else "no control is in both runs, and the machines differ"
-        return Verdict(found, seconds, confirmed, why_not)
+        return Verdict(found, why_not)
 
     def _nothing_judged(self) -> bool:
         asked = self.max_slowdown is not None or bool(self._session.compare)
@@ -232,11 +237,9 @@ class Gate:
         words = f"{len(judged)} compared, {len(stored - ran)} missing, {len(ran - stored)} new"
         if self.max_slowdown is None:
             return words
-        slow = sum(verdict.complaint(self.max_slowdown) is not None for verdict in judged)
-        suspected = sum(v.confirmed or v.seconds > self.max_slowdown for v in judged)
-        return (
-            f"{words}, {suspected - slow} excused, {slow} slower than {self.max_slowdown:g} times"
-        )
+        slow = {name for name, v in self._verdicts.items() if v.complaint(self.max_slowdown)}
+        excused = len(self._suspects - slow)
+        return f"{words}, {excused} excused, {len(slow)} slower than {self.max_slowdown:g} times"
 
 
 def _scalars(machine_info: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,82 +253,91 @@ def _brand(cpu: object) -> dict[str, str]:
 
 
 class _Gated(BenchmarkFixture):
-    """A benchmark beside its controls, timed once more if it seems too slow."""
+    """A benchmark beside its controls, timed again if it seems too slow."""
 
     gate: Gate
     controls: Mapping[str, Control]
     stats: Any  # none until it was used
+    seconds: list[float]
+    times: dict[str, list[float]]
 
     def __call__(self, function_to_benchmark: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         run = partial(super().__call__, function_to_benchmark, *args, **kwargs)
-        return self._judged(partial(self._beside, run))
+        return self._judged(partial(self._beside, run), self._unsure, _MOST_RERUNS)
 
     def pedantic(
-        self,
-        target: Callable[..., Any],
-        args: Any = (),
-        kwargs: Any = None,
-        setup: Callable[[], Any] | None = None,
-        teardown: Callable[..., Any] | None = None,
-        rounds: int = 1,
-        warmup_rounds: int = 0,
-        iterations: int = 1,
+        self, target: Callable[..., Any], *args: Any, setup: Any = None, **kwargs: Any
     ) -> Any:
-        run = partial(
-            super().pedantic,
-            target,
-            args,
-            kwargs,
-            teardown=teardown,
-            rounds=rounds,
-            warmup_rounds=warmup_rounds,
-            iterations=iterations,
-        )
-        if setup is None or rounds > _MOST_PAIRED:
-            return self._judged(partial(self._beside, partial(run, setup=setup)))
-        return self._judged(partial(self._within, run, setup, warmup_rounds))
+        run = partial(super().pedantic, target, *args, **kwargs)
+        if setup is None or self.controls is CONTROLS:
+            run = partial(run, setup=setup) if setup else run
+            return self._judged(partial(self._beside, run), self._unsure, _MOST_RERUNS)
+        within = partial(self._within, run, setup, kwargs.get("warmup_rounds", 0))
+        return self._judged(within, lambda verdict: verdict.complaint(self.gate.max_slowdown), 1)
 
-    def _time_controls(self, times: Mapping[str, list[float]]) -> None:
+    def _time_controls(self) -> None:
         tracer = sys.gettrace()  # such as a coverage tool's, which slows Python's loop only
         sys.settrace(None)
         for name, control in self.controls.items():
-            times[name].append(control(self._timer))
+            self.times[name].append(control(self._timer))
         sys.settrace(tracer)
 
+    def _forget_times(self) -> None:
+        self.seconds, self.times = [], {name: [] for name in self.controls}
+
     def _beside(self, run: Callable[[], Any]) -> Any:
-        times: dict[str, list[float]] = {name: [] for name in self.controls}
+        """Time the controls before and after; the fastest of all reruns counts."""
         for _ in range(_BESIDE):
-            self._time_controls(times)
+            self._time_controls()
         result = run()
         for _ in range(_BESIDE):
-            self._time_controls(times)
-        self.extra_info.update(numbers(self.stats.stats.data, times, paired=False))
+            self._time_controls()
+        self.seconds += self.stats.stats.data
+        if len(self.seconds) >= _FEWEST_ROUNDS:
+            self.extra_info.update(numbers(self.seconds, self.times, paired=False))
         return result
 
     def _within(self, run: Callable[..., Any], setup: Callable[[], Any], skipped: int) -> Any:
-        """Time the controls in each round, before what is built afresh anyway."""
-        times: dict[str, list[float]] = {name: [] for name in self.controls}
+        """Time a project's own controls in each round, before what is built afresh anyway."""
+        self._forget_times()
 
         def controls_then_setup() -> Any:
-            self._time_controls(times)
+            self._time_controls()
             return setup()
 
         result = run(setup=controls_then_setup)
-        seconds = self.stats.stats.data
-        paired = {name: t[skipped : skipped + len(seconds)] for name, t in times.items()}
-        self.extra_info.update(numbers(seconds, paired, paired=True))
+        self.seconds = self.stats.stats.data
+        end = skipped + len(self.seconds)
+        times = {name: control[skipped:end] for name, control in self.times.items()}
+        self.extra_info.update(numbers(self.seconds, times, paired=True))
         return result
 
-    def _judged(self, run: Callable[[], Any]) -> Any:
+    def _unsure(self, verdict: Verdict) -> bool:
+        """Whether it seems slow, or too noisy to tell; one that ran once may not be repeatable."""
+        limit = self.gate.max_slowdown
+        if limit is None or len(self.seconds) < _FEWEST_ROUNDS:
+            return False
+        slow = verdict.found is not None and verdict.found.factor > limit
+        return slow or least_noise(self.extra_info) > _LOUD * (limit - 1)
+
+    def _judged(
+        self, run: Callable[[], Any], doubted: Callable[[Verdict], object], reruns: int
+    ) -> Any:
+        self._forget_times()
         result = run()
-        verdict = self.gate.judge(self.fullname, self.stats.as_dict(include_data=False), False)
-        if verdict is None or not verdict.complaint(self.gate.max_slowdown):
-            return result
-        self.gate.forget(self.stats)
-        self._mode = None  # it lets itself be used once
-        result = run()
-        self.extra_info["confirming_rerun"] = True
-        verdict = self.gate.judge(self.fullname, self.stats.as_dict(include_data=False), True)
+        verdict = self._verdict()
+        while reruns and doubted(verdict):
+            reruns -= 1
+            self.gate.forget(self.stats)
+            self._mode = None  # it lets itself be used once
+            result = run()
+            self.extra_info["confirming_rerun"] = True
+            verdict = self._verdict()
         # What fails is not stored as the next run's standard.
-        self.has_error = verdict is None or verdict.complaint(self.gate.max_slowdown) is not None
+        self.has_error = verdict.complaint(self.gate.max_slowdown) is not None
         return result
+
+    def _verdict(self) -> Verdict:
+        now = self.stats.as_dict(include_data=False)
+        now["stats"]["min"] = min(self.seconds)
+        return self.gate.judge(self.fullname, now)

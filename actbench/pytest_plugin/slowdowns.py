@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -17,15 +16,14 @@ Timer: TypeAlias = Callable[[], float]
 Control: TypeAlias = Callable[[Timer], float]
 """Work that is always the same: given the benchmark's timer, does it and returns the seconds."""
 
-_BLOCKS = 10
-_NOTCH = 1.57
+_TIMES_NOISE = 2
 _RELATIVE = "relative_to_"
 _BYTES = bytes(1 << 20)
 
 
 def _loop(timer: Timer) -> float:
     start, total = timer(), 0
-    for number in range(40_000):
+    for number in range(10_000):
         total += number & 7
     return timer() - start
 
@@ -40,31 +38,18 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({"python": _loop, "hash": _ha
 """What is timed beside benchmarks that bring no controls: Python's own loop, and compiled code."""
 
 
-def relative(
-    seconds: Sequence[float], control: Sequence[float], paired: bool
-) -> tuple[float, float] | None:
-    """Compare times with those of a control that was timed beside them.
+def fastest(seconds: Sequence[float]) -> tuple[float, float]:
+    """Find the least time, which other programs on the machine change least.
 
     Args:
-        seconds: One per round.
-        control: Of the control.
-        paired: Whether both were timed in the same rounds, one of each in each round.
+        seconds: One per round, two at least.
 
     Returns:
-        The ratio, by medians, and its noise as a share of it; none where the clock was too coarse
-        to see one of them.
+        The least, and its noise as a share of it: how far the next come short of it, a tenth of
+        all (or one).
     """
-    if not (seconds and control and min(*control, median(seconds)) > 0):
-        return None
-    if paired:
-        ratios = [s / c for s, c in zip(seconds, control, strict=True)]
-        return median(ratios), noise_of_median(ratios)
-    # Rounds in a row are slow together, so a thousand of them do not know more than ten blocks.
-    count = min(_BLOCKS, len(seconds))
-    cuts = [len(seconds) * number // count for number in range(count + 1)]
-    blocks = [median(seconds[a:b]) for a, b in pairwise(cuts)]
-    noise = math.hypot(noise_of_median(blocks), noise_of_median(control))
-    return median(seconds) / median(control), noise
+    ordered = sorted(seconds)
+    return ordered[0], ordered[max(1, len(ordered) // 10)] / ordered[0] - 1
 
 
 def numbers(
@@ -73,20 +58,39 @@ def numbers(
     """Say how a benchmark relates to its controls, for its ``extra_info``.
 
     Args:
-        seconds: One per round.
+        seconds: One per round, two at least.
         times: Of each control.
-        paired: As in ``relative``.
+        paired: Whether each round timed the controls too. Then the median of the ratios counts,
+            otherwise the ratio of the fastest.
 
     Returns:
-        Per control the ratio, its noise, and the control's own median in seconds.
+        Per control the ratio, its noise as a share of it, and the control's own seconds. A control
+        is left out where the clock is too coarse to see it or the benchmark.
     """
-    found = {}
+    found: dict[str, float] = {}
     for name, control in times.items():
-        compared = relative(seconds, control, paired)
-        if compared is not None:
-            found[f"{_RELATIVE}{name}"], found[f"noise_to_{name}"] = compared
-            found[f"{name}_seconds"] = median(control)
+        if not min(*seconds, *control) > 0:
+            continue
+        if paired:
+            ratios = [s / c for s, c in zip(seconds, control, strict=True)]
+            ratio, noise, own = median(ratios), noise_of_median(ratios), median(control)
+        else:
+            (least, noise_here), (own, noise_there) = fastest(seconds), fastest(control)
+            ratio, noise = least / own, math.hypot(noise_here, noise_there)
+        found |= {f"{_RELATIVE}{name}": ratio, f"noise_to_{name}": noise, f"{name}_seconds": own}
     return found
+
+
+def least_noise(info: Mapping[str, Any]) -> float:
+    """Return the noise relative to the quietest control.
+
+    Args:
+        info: A benchmark's ``extra_info``.
+
+    Returns:
+        A share; 0 where no control was timed.
+    """
+    return min((v for name, v in info.items() if name.startswith("noise_to_")), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,8 @@ def slowdown(
     Args:
         now: Its ``extra_info``.
         then: The stored ``extra_info``.
-        max_slowdown: The largest factor that passes if nothing were noisy; each comparison is
-            widened by the noise of both medians.
+        max_slowdown: The largest factor that passes, unless twice the noise of both runs, as
+            independent errors, is more.
 
     Returns:
         The comparison that decides; none where no control is in both.
@@ -131,31 +135,27 @@ def slowdown(
         if name.startswith(_RELATIVE) and now[name] and then.get(name):
             control = name.removeprefix(_RELATIVE)
             noises = (info.get(f"noise_to_{control}", 0.0) for info in (now, then))
-            limit = max_slowdown * (1 + math.hypot(*noises))
-            found.append(Slowdown(control, now[name] / then[name], limit))
-    return min(found, key=lambda s: s.factor / s.limit, default=None)
+            factor = now[name] / then[name]
+            found.append(Slowdown(control, factor, _limit(max_slowdown, *noises)))
+    # A control that is too noisy to tell would excuse everything.
+    quiet = [s for s in found if s.limit <= max_slowdown]
+    return min(quiet or found, key=lambda s: s.factor / s.limit, default=None)
 
 
-def slowdown_in_seconds(
-    now: Mapping[str, Any], then: Mapping[str, Any], noise: float, max_slowdown: float
-) -> Slowdown | None:
+def slowdown_in_seconds(now: float, then: float, noise: float, max_slowdown: float) -> Slowdown:
     """Compare seconds, where the stored run has no controls.
 
     Args:
-        now: pytest-benchmark's statistics.
-        then: The stored ones.
-        noise: Of the controls that were timed now.
+        now: The fastest round.
+        then: The fastest round of the stored run.
+        noise: Of a run relative to the controls; the stored one's is taken to be as large.
         max_slowdown: As in ``slowdown``.
 
     Returns:
-        The comparison: by medians, or by the fastest rounds if these excuse more; none where the
-        clock saw nothing.
+        The comparison.
     """
-    if not all(times[name] > 0 for times in (now, then) for name in ("median", "min")):
-        return None
-    spread = (
-        _NOTCH * times["iqr"] / math.sqrt(min(times["rounds"], _BLOCKS)) / times["median"]
-        for times in (now, then)
-    )
-    factor = min(now[name] / then[name] for name in ("median", "min"))
-    return Slowdown(None, factor, max_slowdown * (1 + math.hypot(noise, *spread)))
+    return Slowdown(None, now / then, _limit(max_slowdown, noise, noise))
+
+
+def _limit(max_slowdown: float, *noises: float) -> float:
+    return max(max_slowdown, 1 + _TIMES_NOISE * math.hypot(*noises))
