@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from actbench import devices
 from actbench.engines import PRODUCT_FLOP, PlainLoop, product
 from actbench.stopwatch import Stopwatch, synchronizer
-from benchmarks.measuring import Control, Meter, Standard
+from benchmarks.measuring import Control, Meter
 
 _LOOP_EPOCHS = 10
 
@@ -61,15 +62,22 @@ def _controls(device: torch.device) -> Mapping[str, Control]:
 
 
 @pytest.fixture
+def benchmark_controls(device: torch.device) -> Mapping[str, Control]:
+    """What the gate times beside a benchmark: products as large as the peak needs, and the loop."""
+    return _controls(device)
+
+
+@pytest.fixture
 def meter(
     stopwatch: Stopwatch,  # before `benchmark`, which reads the timer when it is made
     threads: int,  # noqa: ARG001 - in force while the benchmark runs
     device: torch.device,
     benchmark: BenchmarkFixture,
-    standard: Standard,
+    benchmark_controls: Mapping[str, Control],
+    expected: Mapping[str, Any],
 ) -> Iterator[Meter]:
     """Time a job beside the controls on the benchmark's device, and free its memory."""
-    yield Meter(benchmark, stopwatch, _controls(device), standard)
+    yield Meter(benchmark, stopwatch, benchmark_controls, expected)
     gc.collect()
     if device.type != "cpu":
         torch.accelerator.empty_cache()

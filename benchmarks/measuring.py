@@ -1,22 +1,22 @@
-"""Times something beside its controls, stores both, and holds it against a stored run."""
+"""Controls and jobs, what is stored of them, and whether a job still computes the same."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
 import pytest
 
 from actbench.stopwatch import Stopwatch
-from benchmarks import gate
+
+_MOST_LOSS_CHANGE = 0.1
 
 
 @dataclass(frozen=True)
 class Control:
-    """Work of known size that tells how fast the machine is just now.
+    """Work of known size that tells how fast the machine is just now; called, it times itself.
 
     Args:
         work: What to time.
@@ -30,6 +30,14 @@ class Control:
     units: int = 1
     flop: float = 0.0
     warm_up: bool = False
+
+    def __call__(self, stopwatch: Any) -> float:
+        """Return the seconds per unit, by the benchmark's timer, which is a stopwatch."""
+        if self.warm_up:
+            self.work()
+        stopwatch.units = self.units
+        seconds: float = stopwatch.time(self.work)
+        return seconds
 
 
 @dataclass(frozen=True)
@@ -53,40 +61,14 @@ class Job:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Standard:
-    """What a measurement is held against.
-
-    Args:
-        stored: ``extra_info`` of this benchmark in the stored run; none where it has none.
-        max_slowdown: The largest slowdown that passes; none where nothing is to fail.
-    """
-
-    stored: Mapping[str, Any] | None = None
-    max_slowdown: float | None = None
-
-    def complaint(self, info: Mapping[str, Any]) -> str | None:
-        """Say why a measurement fails, if it does."""
-        if self.stored is None or self.max_slowdown is None:
-            return None
-        found = gate.slowdown(info, self.stored, self.max_slowdown)
-        if found is not None and found.fails:
-            return (
-                f"{found.factor:.2f} times slower than the stored run, relative to the "
-                f"{found.control}; at most {found.limit:.2f} is allowed "
-                f"({self.max_slowdown:g}, widened by the noise of both runs)"
-            )
-        return gate.wrong_answer(info, self.stored)
-
-
 class Meter:
     """Runs jobs for one benchmark.
 
     Args:
         benchmark: pytest-benchmark's fixture (which has no types), whose timer is ``stopwatch``.
         stopwatch: Waits for the device.
-        controls: By name, timed once in each round.
-        standard: What to hold the result against.
+        controls: By name; the gate times them.
+        expected: ``extra_info`` of this benchmark in the stored run; empty without a gate.
     """
 
     def __init__(
@@ -94,15 +76,15 @@ class Meter:
         benchmark: Any,
         stopwatch: Stopwatch,
         controls: Mapping[str, Control],
-        standard: Standard,
+        expected: Mapping[str, Any],
     ) -> None:
         self._benchmark = benchmark
         self._stopwatch = stopwatch
         self._controls = controls
-        self._standard = standard
+        self._expected = expected
 
     def __call__(self, job: Job) -> None:
-        """Time a job; time it once more if it seems too slow, and fail if it still is.
+        """Time a job, and fail if it does not compute what it did.
 
         Args:
             job: What to time.
@@ -110,65 +92,59 @@ class Meter:
         if not self._benchmark.enabled:
             self._benchmark.pedantic(job.prepare())
             return
-        times: dict[str, list[float]] = {name: [] for name in self._controls}
 
         def setup() -> tuple[tuple[Callable[[], Any]], dict[str, Any]]:
-            self._time_controls(times)
             work = job.prepare()
             self._stopwatch.units = job.units
             return (work,), {}
 
-        result = self._benchmark.pedantic(
-            lambda work: work(), setup=setup, rounds=job.rounds, warmup_rounds=0
-        )
-        seconds = self._benchmark.stats.stats.data
-        info = _information(job, seconds, times, self._controls, job.quality(result))
-        if self._standard.complaint(info):
-            info = self._again(job)
-        self._benchmark.extra_info.update(info)
-        complaint = self._standard.complaint(info)
+        result = self._benchmark.pedantic(lambda work: work(), setup=setup, rounds=job.rounds)
+        info = self._benchmark.extra_info
+        info.update(job.facts, **finite(job.quality(result)), **self._rates(job))
+        complaint = wrong_answer(info, self._expected)
         if complaint:
             self._benchmark.has_error = True  # so that it is not stored as the next standard
-            pytest.fail(f"{complaint}; so it was when it was timed once more", pytrace=False)
+            pytest.fail(complaint, pytrace=False)
 
-    def _time_controls(self, times: Mapping[str, list[float]]) -> None:
+    def _rates(self, job: Job) -> dict[str, float]:
+        info = self._benchmark.extra_info
+        if not job.flop:
+            return {}
+        rates = {"gflop_per_s": job.flop / self._benchmark.stats.stats.median / 1e9}
         for name, control in self._controls.items():
-            if control.warm_up:
-                control.work()
-            self._stopwatch.units = control.units
-            times[name].append(self._stopwatch.time(control.work))
-
-    def _again(self, job: Job) -> dict[str, Any]:
-        times: dict[str, list[float]] = {name: [] for name in self._controls}
-        seconds = []
-        result = None
-        for _ in range(job.rounds):
-            self._time_controls(times)
-            work = job.prepare()
-            self._stopwatch.units = job.units
-            start = self._stopwatch()
-            result = work()
-            seconds.append(self._stopwatch() - start)
-        info = _information(job, seconds, times, self._controls, job.quality(result))
-        return {**info, "confirming_rerun": True}
+            if control.flop:
+                rates["peak_gflop_per_s"] = control.flop / info[f"{name}_seconds"] / 1e9
+                share = job.flop / control.flop / info[f"relative_to_{name}"]
+                rates["share_of_peak"] = share
+        return rates
 
 
-def _information(
-    job: Job,
-    seconds: list[float],
-    times: Mapping[str, list[float]],
-    controls: Mapping[str, Control],
-    quality: Mapping[str, float],
-) -> dict[str, Any]:
-    numbers = dict(quality)
-    rate = job.flop / median(seconds) / 1e9 if job.flop else math.nan
-    numbers["gflop_per_s"] = rate
-    for name, control in controls.items():
-        ratio, noise = gate.relative(seconds, times[name])
-        numbers[f"relative_to_{name}"] = ratio
-        numbers[f"noise_to_{name}"] = noise
-        numbers[f"{name}_seconds"] = median(times[name])
-        if control.flop and job.flop:
-            numbers["peak_gflop_per_s"] = control.flop / median(times[name]) / 1e9
-            numbers["share_of_peak"] = job.flop / control.flop / ratio
-    return {**job.facts, **gate.finite(numbers)}
+def finite(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Leave out what JSON cannot hold.
+
+    Args:
+        numbers: Names and numbers.
+
+    Returns:
+        Those that are finite.
+    """
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
+
+
+def wrong_answer(now: Mapping[str, Any], then: Mapping[str, Any]) -> str | None:
+    """Say how the final loss differs from the stored one, where it does.
+
+    Args:
+        now: A benchmark's ``extra_info``.
+        then: The stored ``extra_info``.
+
+    Returns:
+        A sentence, or none: the losses agree within 10 %, or neither run trained.
+    """
+    if "final_loss" not in then:
+        return None
+    before, after = then["final_loss"], now.get("final_loss", math.nan)
+    # Negated, so that a loss which is not a number counts as wrong.
+    if not abs(after - before) <= _MOST_LOSS_CHANGE * abs(before):
+        return f"final loss {after:.4g} instead of {before:.4g}: what it computes has changed"
+    return None

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -28,8 +27,8 @@ from actbench.stopwatch import Stopwatch, synchronizer
 from actbench.training import Member, Schedule, stack_sizes, train, train_reference
 from benchmarks import (
     cold,
-    gate,
     interleaving,
+    measuring,
     peer_table,
     peers,
     profiling,
@@ -130,54 +129,6 @@ def test_timed_stacks_are_cut_and_ordered_as_training_does(monkeypatch: pytest.M
     assert order == [3] * 3 + [4] * 6
 
 
-def measured(draw: random.Random, slowdown: float = 1.0, machine: float = 1.0) -> dict[str, float]:
-    """A run on a machine whose speed swings by 30 % between rounds and 3 % within one."""
-    moods = [machine * draw.uniform(0.85, 1.15) for _ in range(7)]
-
-    def seconds(true: float) -> list[float]:
-        return [true * mood * draw.uniform(0.985, 1.015) for mood in moods]
-
-    work = seconds(0.5 * slowdown)
-    info: dict[str, float] = {}
-    for control, true in (("product", 0.1), ("loop", 0.02)):
-        ratio, noise = gate.relative(work, seconds(true))
-        info |= {f"relative_to_{control}": ratio, f"noise_to_{control}": noise}
-    return info
-
-
-def test_the_gate_passes_clean_runs_and_sees_a_slowdown_of_one_half() -> None:
-    """Of 200 clean runs on machines of any speed none fails at 1.3; slowed by 1.5 all do."""
-    draw = random.Random(7)  # noqa: S311 - no secrets here
-    then = measured(draw)
-    for _ in range(200):
-        clean = gate.slowdown(measured(draw, machine=draw.uniform(0.2, 5)), then, 1.3)
-        slow = gate.slowdown(measured(draw, 1.5), then, 1.3)
-        assert clean is not None
-        assert slow is not None
-        assert not clean.fails
-        assert slow.fails
-
-
-def test_a_noisier_benchmark_gets_a_wider_threshold() -> None:
-    """The limit grows with the noise of both runs, added as independent errors."""
-    now = {"relative_to_loop": 1.35, "noise_to_loop": 0.03}
-    then = {"relative_to_loop": 1.0, "noise_to_loop": 0.04}
-    wide = gate.slowdown(now, then, 1.3)
-    narrow = gate.slowdown(now | {"noise_to_loop": 0.0}, {"relative_to_loop": 1.0}, 1.3)
-    assert wide is not None
-    assert narrow is not None
-    assert wide.limit == pytest.approx(1.3 * 1.05)
-    assert (wide.fails, narrow.fails) == (False, True)
-
-
-def test_one_disturbed_control_fails_nothing() -> None:
-    """A benchmark that keeps pace with one control is not to blame for the other."""
-    then = {"relative_to_loop": 1.0, "relative_to_product": 1.0}
-    found = gate.slowdown({"relative_to_loop": 2.0, "relative_to_product": 1.0}, then, 1.3)
-    assert found is not None
-    assert not found.fails
-
-
 @pytest.mark.parametrize(
     ("now", "wrong"),
     [({"final_loss": 0.0105}, False), ({"final_loss": 0.02}, True), ({}, True)],
@@ -185,23 +136,13 @@ def test_one_disturbed_control_fails_nothing() -> None:
 )
 def test_a_faster_wrong_answer_is_seen(now: dict[str, float], wrong: bool) -> None:
     """The final loss must be the stored one within 10 %; a missing one was not finite."""
-    assert (gate.wrong_answer(now, {"final_loss": 0.01}) is not None) == wrong
-    assert gate.wrong_answer(now, {}) is None
+    assert (measuring.wrong_answer(now, {"final_loss": 0.01}) is not None) == wrong
+    assert measuring.wrong_answer(now, {}) is None
 
 
 def test_only_finite_numbers_are_stored() -> None:
     """NaN and infinity, which JSON cannot hold, are left out."""
-    assert gate.finite({"a": 1.0, "b": math.nan, "c": math.inf}) == {"a": 1.0}
-
-
-def test_counts_tell_judged_missing_and_new() -> None:
-    """Each name falls into one of four; what matches without a common control is not judged."""
-    product, loop = {"relative_to_product": 1.0}, {"relative_to_loop": 1.0}
-    counts = gate.count({"a": loop, "b": loop, "c": loop}, {"b": loop, "d": loop})
-    assert str(counts) == "1 judged, 1 missing, 2 new"
-    counts = gate.count({"a": loop, "b": product, "c": {}}, {"a": product, "b": product, "c": loop})
-    assert (counts.judged, counts.unjudged) == (("b",), ("a", "c"))
-    assert str(counts).endswith("0 new; not judged, as no control is in both runs: a, c")
+    assert measuring.finite({"a": 1.0, "b": math.nan, "c": math.inf}) == {"a": 1.0}
 
 
 # Inner runs. Time is the reading of a fake clock that only the fake engine and controls advance.
@@ -246,13 +187,16 @@ def stopwatch(request):
     request.node.add_marker(pytest.mark.benchmark(timer=timer))
     return timer
 
-def test_{name}(stopwatch, benchmark, standard):
-    controls = {{
+@pytest.fixture
+def benchmark_controls():
+    return {{
         "product": Control(lambda: spend(0.1), flop=8.0),
         "loop": Control(lambda: spend(0.2), units=2),
     }}
+
+def test_{name}(stopwatch, benchmark, benchmark_controls, expected):
     job = Job(lambda: train, units=2, flop=4.0, quality=lambda loss: {{"final_loss": loss}})
-    Meter(benchmark, stopwatch, controls, standard)(job)
+    Meter(benchmark, stopwatch, benchmark_controls, expected)(job)
 """
 
 Bench = Callable[..., pytest.RunResult]
@@ -286,6 +230,7 @@ def bench(
         (folder / "bench_fake.py").write_text(source, encoding="utf-8")
         result = pytester.runpytest_inprocess(
             *("-p", "no:cacheprovider", "-p", "pytest_benchmark.plugin", "-p", "xdist.plugin"),
+            *("-p", "actbench.pytest_plugin"),
             *(str(folder), *arguments),
         )
         for stream in (result.outlines, result.errlines):
@@ -317,9 +262,12 @@ def test_a_planted_slowdown_fails_as_a_test_and_is_not_stored(
     """An engine 1.5 times slower fails at 1.3, in JUnit too, and never becomes the standard."""
     bench("--benchmark-autosave").assert_outcomes(passed=1)
     for _ in range(10):
-        bench("--max-slowdown=1.3", "--benchmark-strict").assert_outcomes(passed=1)
+        bench("--actbench-max-slowdown=1.3", "--actbench-strict").assert_outcomes(passed=1)
     result = bench(
-        "--max-slowdown=1.3", "--junit-xml=junit.xml", "--benchmark-save=slow", slowdown=1.5
+        "--actbench-max-slowdown=1.3",
+        "--junit-xml=junit.xml",
+        "--benchmark-save=slow",
+        slowdown=1.5,
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*1.50 times slower than the stored run*at most 1.30*"])
@@ -332,30 +280,32 @@ def test_a_planted_slowdown_fails_as_a_test_and_is_not_stored(
 def test_a_slow_moment_and_a_slow_machine_pass(bench: Bench) -> None:
     """What does not last through the rerun, and what slows the controls alike, is no slowdown."""
     bench("--benchmark-autosave")
-    bench("--max-slowdown=1.3", slowdown=9.0, slow_runs=7).assert_outcomes(passed=1)
-    bench("--max-slowdown=1.3", machine=9.0).assert_outcomes(passed=1)
-    bench("--max-slowdown=1.3", loss=0.5).assert_outcomes(failed=1)
+    bench("--actbench-max-slowdown=1.3", slowdown=9.0, slow_runs=7).assert_outcomes(passed=1)
+    bench("--actbench-max-slowdown=1.3", machine=9.0).assert_outcomes(passed=1)
+    bench("--actbench-max-slowdown=1.3", loss=0.5).assert_outcomes(failed=1)
 
 
-@pytest.mark.parametrize("option", ["--benchmark-compare", "--max-slowdown=1.3"])
+@pytest.mark.parametrize("option", ["--benchmark-compare", "--actbench-max-slowdown=1.3"])
 def test_an_empty_store_is_one_line_and_fails_only_if_strict(bench: Bench, option: str) -> None:
     """The first run passes and says how to store one; strict, it fails."""
     result = bench(option)
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["benchmarks: no run is stored in *; store one with *autosave"])
-    strict = bench(option, "--benchmark-strict")
+    result.stdout.fnmatch_lines(
+        ["benchmarks: nothing was compared: no run is stored in *; store one *autosave"]
+    )
+    strict = bench(option, "--actbench-strict")
     assert strict.ret == 1
-    strict.stdout.fnmatch_lines(["benchmarks: FAILED, *nothing was judged"])
+    strict.stdout.fnmatch_lines(["benchmarks: FAILED, *nothing was compared"])
 
 
 def test_a_renamed_benchmark_is_counted_and_fails_a_strict_gate(bench: Bench) -> None:
     """Nothing matches, which pytest-benchmark alone would pass in silence."""
     bench("--benchmark-autosave")
-    result = bench("--max-slowdown=1.3", name="renamed")
+    result = bench("--actbench-max-slowdown=1.3", name="renamed")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["benchmarks: compared with *: 0 judged, 1 missing, 1 new"])
-    assert bench("--max-slowdown=1.3", "--benchmark-strict", name="renamed").ret == 1
-    assert bench("--max-slowdown=1.3", "--benchmark-strict", "--benchmark-disable").ret == 1
+    result.stdout.fnmatch_lines(["benchmarks: compared with *: 0 compared, 1 missing, 1 new, *"])
+    assert bench("--actbench-max-slowdown=1.3", "--actbench-strict", name="renamed").ret == 1
+    assert bench("--actbench-max-slowdown=1.3", "--actbench-strict", "--benchmark-disable").ret == 1
 
 
 def test_a_match_that_can_not_be_judged_fails_a_strict_gate(
@@ -367,14 +317,14 @@ def test_a_match_that_can_not_be_judged_fails_a_strict_gate(
     stored = json.loads(path.read_text())
     stored["benchmarks"][0]["extra_info"] = {"final_loss": 0.01}
     path.write_text(json.dumps(stored))
-    for option in ("--max-slowdown=1.3", "--benchmark-compare"):
+    for option in ("--actbench-max-slowdown=1.3", "--benchmark-compare"):
         assert bench(option).ret == 0
-        strict = bench(option, "--benchmark-strict")
+        strict = bench(option, "--actbench-strict")
         assert strict.ret == 1
         strict.stdout.fnmatch_lines(
             [
-                "benchmarks: compared with *: 0 judged, * 0 new; not judged, *::test_epoch",
-                "benchmarks: FAILED, *nothing was judged",
+                "benchmarks: compared with *: 0 compared, * 0 new; not judged, *::test_epoch",
+                "benchmarks: FAILED, *nothing was compared",
             ]
         )
 
@@ -391,13 +341,13 @@ def test_a_reference_of_another_system_is_found_and_the_difference_said(
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
-            "benchmarks: compared with 0001_reference.json: 1 judged, 0 missing, 0 new",
+            "benchmarks: compared with 0001_reference.json: 1 compared, 0 missing, 0 new",
             "benchmarks: the stored run is of another *: torch 1.0 there, 2.0 here",
         ]
     )
     bench("--benchmark-autosave")
     again = bench("--benchmark-compare")
-    again.stdout.fnmatch_lines(["benchmarks: compared with */0002_*: 1 judged, *"])
+    again.stdout.fnmatch_lines(["benchmarks: compared with */0002_*: 1 compared, *"])
     again.stdout.no_fnmatch_line("*of another*")
 
 
@@ -407,11 +357,11 @@ def test_a_second_run_compares_with_what_the_first_stored(
     """The newest run counts, not the first; the gate measures against it."""
     bench("--benchmark-autosave", slowdown=2.0)
     again = bench("--benchmark-compare", "--benchmark-autosave")
-    again.stdout.fnmatch_lines(["benchmarks: compared with */0001_*: 1 judged, 0 missing, 0 new"])
+    again.stdout.fnmatch_lines(["benchmarks: compared with */0001_*: 1 compared, 0 missing, 0 new"])
     again.stdout.fnmatch_lines(["test_epoch * 0.50"])
-    third = bench("--max-slowdown=1.3", slowdown=2.0)
+    third = bench("--actbench-max-slowdown=1.3", slowdown=2.0)
     third.assert_outcomes(failed=1)
-    third.stdout.fnmatch_lines(["benchmarks: compared with */0002_*: 1 judged, *"])
+    third.stdout.fnmatch_lines(["benchmarks: compared with */0002_*: 1 compared, *"])
     assert len(list(pytester.path.glob("store/*/*.json"))) == 2
 
 
@@ -423,9 +373,11 @@ def test_runs_from_any_directory_share_one_store(
     for name in ("elsewhere", "suite/within"):
         folder = pytester.mkdir(name)
         monkeypatch.chdir(folder)
-        result = bench("--benchmark-compare", "--benchmark-strict")
+        result = bench("--benchmark-compare", "--actbench-strict")
         assert result.ret == 0
-        result.stdout.fnmatch_lines(["benchmarks: compared with */0001_*: 1 judged, 0 missing, *"])
+        result.stdout.fnmatch_lines(
+            ["benchmarks: compared with */0001_*: 1 compared, 0 missing, *"]
+        )
         assert list(folder.iterdir()) == []
 
 
@@ -433,12 +385,12 @@ def test_runs_from_any_directory_share_one_store(
 def test_parallel_runs_say_that_nothing_was_timed(bench: Bench) -> None:
     """Under xdist there is one clear line, and a strict gate fails."""
     bench("--benchmark-autosave")
-    result = bench("-n2", "--max-slowdown=1.3", "--benchmark-strict")
+    result = bench("-n2", "--actbench-max-slowdown=1.3", "--actbench-strict")
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
             "benchmarks: not timed, because tests run in parallel (xdist)",
-            "benchmarks: FAILED, *nothing was judged",
+            "benchmarks: FAILED, *nothing was compared",
         ]
     )
 
@@ -446,7 +398,7 @@ def test_parallel_runs_say_that_nothing_was_timed(bench: Bench) -> None:
 @pytest.mark.parametrize("text", ["1", "0.5", "nan", "fast"])
 def test_a_factor_must_exceed_one(bench: Bench, text: str) -> None:
     """A gate that nothing or everything passes is refused."""
-    assert bench(f"--max-slowdown={text}").ret == pytest.ExitCode.USAGE_ERROR
+    assert bench(f"--actbench-max-slowdown={text}").ret == pytest.ExitCode.USAGE_ERROR
 
 
 def test_the_shipped_reference_names_benchmarks_that_exist_and_no_host() -> None:

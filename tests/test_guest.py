@@ -68,7 +68,7 @@ def run(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
 SHORT = [name for name in OPTIONS if name != "strict"]  # which is pytest's own
 
 
-@pytest.mark.parametrize("name", [*SHORT, "max-slowdown", "benchmark-strict"], ids="--{}".format)
+@pytest.mark.parametrize("name", SHORT, ids="--{}".format)
 def test_a_project_keeps_its_options(pytester: pytest.Pytester, name: str) -> None:
     """An option of the project may have any name that one of ours has without the prefix."""
     pytester.makeconftest(f"def pytest_addoption(parser): parser.addoption('--{name}', dest='it')")

@@ -58,3 +58,12 @@ def pytest_configure(config: pytest.Config) -> None:
         from actbench.pytest_plugin.record import Writer
 
         config.pluginmanager.register(Writer(value_of(config, "record"), claims_of(config)))
+    if value_of(config, "max-slowdown") is not None:
+        if not hasattr(config.option, "benchmark_compare"):
+            raise pytest.UsageError(
+                "--actbench-max-slowdown judges benchmarks of pytest-benchmark, but that is not "
+                "installed or is switched off; install it with: pip install pytest-benchmark"
+            )
+        from actbench.pytest_plugin.gate import Gate
+
+        config.pluginmanager.register(Gate(config))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +13,17 @@ if TYPE_CHECKING:
     import pytest
 
 BASELINE_SEEDS = 100
+
+
+def _factor(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 1 < value < math.inf:
+        raise ArgumentTypeError(f"{text!r} was given, but must be a factor above 1, such as 1.3")
+    return value
+
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -67,6 +80,13 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "const": "",
             "help": "compare what the fixture judge measures with stored results, the latest "
             "without a name; another distribution fails the session",
+        },
+        "max-slowdown": {
+            "metavar": "FACTOR",
+            "type": _factor,
+            "help": "fail a benchmark of pytest-benchmark that is this many times slower than its "
+            "stored self, relative to controls; above 1, such as 1.3. Compares with the last "
+            "stored run if --benchmark-compare names none",
         },
         "strict": {
             "action": "store_true",
