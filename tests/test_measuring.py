@@ -81,7 +81,7 @@ def index(
     monkeypatch.setattr(
         measuring,
         "available_releases",
-        lambda python=None, *, pre=False: Offered(
+        lambda python=None, *, pre=False, package="torch": Offered(
             tuple(r for r in releases.get(python, ()) if pre or "dev" not in r), reached
         ),
     )

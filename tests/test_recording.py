@@ -88,7 +88,7 @@ def test_the_command_writes_a_record(
     assert _run(["record", "--out", str(path)], monkeypatch) == 0
     assert records.load(path) == a_record()
     assert capsys.readouterr().out == (
-        f"{path}: torch 2.13.0, 1 of 1 claims measured, 1 fingerprints, 1 workloads timed\n"
+        f"{path}: torch 2.13.0, 1 of 1 claim measured, 1 fingerprint, 1 workload timed\n"
     )
 
 
