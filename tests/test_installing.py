@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import synthetic_records as synthetic
@@ -16,7 +18,7 @@ from actbench.errors import ActbenchError
 from actbench.records import Chain, Distribution, Record, own
 from actbench.releases import matrix, measuring, shelf
 from actbench.releases.measuring import Offered, Progress
-from actbench.releases.subject import Subject
+from actbench.releases.subject import Subject, subject_of
 
 Ended = tuple[int, str, str]
 CPU = "Imagined CPU 3000"
@@ -80,7 +82,7 @@ def claims(tmp_path: Path) -> Path:
 def test_bisect_follows_a_claim_of_any_package(
     actbench: Callable[..., Ended], claims: Path, tmp_path: Path
 ) -> None:
-    """It names the release; asked again it makes nothing, unless code, seeds or needs changed."""
+    """It names the release; asked again it makes nothing."""
     question = (
         *("bisect", "ours-is-small", "--good", "2.6", "--bad", "2.13", "--package", "Ours"),
         *("--claims", claims.name, "--allow-code"),
@@ -94,9 +96,21 @@ def test_bisect_follows_a_claim_of_any_package(
     kept = {path.name for path in (tmp_path / "results" / "bisect").iterdir()}
     assert kept == {f"ours-{name}-claims.json" for name in made if name != "2.8.0"}
     assert actbench(*question)[2] == "ours 2.8.0: installing it\n"
-    for changed in (["--seeds", "9"], ["--with", "numpy<2"], []):
-        (tmp_path / "ours.py").write_text(f"def small(seed):\n    return {len(changed)}\n")
-        assert "ours 2.6.0: installing it\n" in actbench(*question, *changed)[2]
+
+
+@pytest.mark.parametrize(
+    "other", [{"seeds": 9}, {"needs": ("numpy<2",)}, {"package": "theirs"}, {"file": None}]
+)
+def test_a_record_answers_one_question(claims: Path, other: Mapping[str, Any]) -> None:
+    """Of other seeds, needs, packages, claims or code it is not reused."""
+    asked = subject_of(claims, "ours", (), allow_code=True)
+    there = own_record(asked, "2.6.0")
+    assert asked.fits(there)
+    assert not replace(asked, **other).fits(there)
+    (claims.parent / "ours.py").write_text("def small(seed):\n    return 2\n")
+    assert not asked.fits(there)
+    claims.write_text(CLAIMS.replace("value = 2", "value = 3"))
+    assert not subject_of(claims, "ours", (), allow_code=True).fits(own_record(asked, "2.6.0"))
 
 
 @pytest.fixture

@@ -134,6 +134,8 @@ def test_a_release_that_is_there_is_taken(monkeypatch: pytest.MonkeyPatch, relea
         ("2.6", "2.6.0"),
         ("v2.13.0", "2.13.0"),
         ("2.13.0+cpu", "2.13.0"),
+        ("1.2.3.4", "1.2.3.4"),
+        ("1.4.1.post1", "1.4.1.post1"),
         ("2.16.0.dev20261101", "2.16.0.dev20261101"),
     ],
 )

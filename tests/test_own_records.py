@@ -95,7 +95,7 @@ def a_record(values: list[float], seeds: list[str], **more: object) -> Record:
             "verdicts": [
                 {
                     "id": "error-is-small",
-                    "verdict": "reproduced",
+                    "verdict": more.get("said", "reproduced"),
                     "expected": "",
                     "measured": 1.0,
                     "interval": None,
@@ -135,6 +135,7 @@ def test_values_are_compared_seed_by_seed() -> None:
     (metric,) = found.metrics.metrics
     assert (metric.differing, metric.median_change) == (12, 0.5)
     assert metric.level is Level.WITHIN_SPREAD
+    assert found.claims.unexpected == ()
     page = writing.markdown(found, [])
     assert page.startswith("# Drift from ours 1.0 to 1.1\n")
     assert "| 12 of 16 | +0.5 |" in page
@@ -199,7 +200,7 @@ def test_a_mistake_is_one_line(
 
 
 def test_an_environment_without_training_comes_without_torch(claims: Path, tmp_path: Path) -> None:
-    """First actbench without what it needs, then the release, what was named, and the light rest."""
+    """First actbench alone, then the release, what was named, and what actbench needs."""
     there = tmp_path / "lib" / "actbench-0.1.0.dist-info"
     there.mkdir(parents=True)
     (there / "METADATA").write_text(
