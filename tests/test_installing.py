@@ -46,7 +46,7 @@ def own_record(subject: Subject, release: str) -> Record:
     seeds = [str(seed) for seed in range(subject.seeds)]
     values = Distribution(
         protocol="run",
-        metric={"name": value.id},
+        metric={"name": "values", "claim": value.id},
         definition="",
         values=[float(value.measured or 0)] * len(seeds),
         seeds=seeds,

@@ -31,7 +31,7 @@ from actbench.releases.measuring import (
 Usage = namedtuple("Usage", "total used free")
 
 LISTED = """torch (2.15.0)
-Available versions: 2.15.0, 2.14.1, 2.13.0+cpu, 2.13.0, 2.9.1, 2.6.0
+Available versions: 2.15.0, 2.14.1, 2.13.0+cpu, 2.13.0, 2.9.1, 2.6, 0.7.0d
   INSTALLED: 2.13.0+cpu
 """
 NO_NETWORK = (

@@ -108,7 +108,7 @@ def a_record(values: list[float], seeds: list[str], **more: object) -> Record:
             "distributions": [
                 {
                     "protocol": "run",
-                    "metric": {"name": "error-is-small"},
+                    "metric": {"name": "values", "claim": "error-is-small"},
                     "definition": "It is small.",
                     "values": values,
                     "seeds": seeds,

@@ -53,7 +53,7 @@ def drift(
         protocols = {claim.id: claim.protocol for claim in published().claim}
         before, now = records.load(old), records.load(new)
         if not now.of_study:
-            protocols = {str(d.metric["name"]): d.protocol for d in now.distributions}
+            protocols = {str(d.metric["claim"]): d.protocol for d in now.distributions}
         found = compare(before, now, protocols)
         reasons = failures(found, strict=strict, max_slowdown=max_slowdown)
         if form == "table":

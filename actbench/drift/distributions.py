@@ -97,7 +97,7 @@ def compare_distributions(
     names = [
         name
         for name in both
-        if before[name].protocol not in other and before[name].metric["name"] not in changed
+        if before[name].protocol not in other and before[name].metric.get("claim") not in changed
     ]
     alpha = FALSE_ALARM / max(1, len(names))
     metrics = tuple(

@@ -113,7 +113,7 @@ def _values(
         seeds, values = columns.values(sources.table(claim.protocol), columns.parse(claim.metric))
     yield Distribution(
         protocol=claim.protocol,
-        metric={"name": claim.id},
+        metric={"name": "values", "claim": claim.id},
         definition=claim.statement,
         values=values.tolist(),
         seeds=seeds,

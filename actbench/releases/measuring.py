@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,9 +132,14 @@ def available_releases(
         raise ActbenchError("this Python has no pip. Get it with: python -m ensurepip")
     listed = re.search(r"^Available versions: (.*)$", asked.stdout, re.MULTILINE)
     names = listed.group(1).split(", ") if listed else []
-    versions = {Version(name.partition("+")[0]) for name in names}
-    names = [release_name(str(version)) for version in sorted(versions)]
-    return Offered(tuple(names), "Retrying (" not in asked.stderr)
+    versions = set()
+    for name in names:
+        with suppress(InvalidVersion):  # some old releases have a name that pip can't install
+            versions.add(Version(name.partition("+")[0]))
+    return Offered(
+        tuple(release_name(str(version)) for version in sorted(versions)),
+        "Retrying (" not in asked.stderr,
+    )
 
 
 def require_release(release: str, package: str = "torch") -> None:
