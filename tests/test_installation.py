@@ -80,6 +80,8 @@ def test_torch_and_what_it_alone_needs_is_not_pinned(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(installation, "distribution", distribution)
     assert installed_pins() == {"deep": "1.2", "pretty-print": "3.0"}
+    # What needs a package that is free is free, too.
+    assert installed_pins(["deep"]) == {"sympy": "1.14"}
 
 
 def test_the_real_pins_hold_numpy_but_not_torch() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import synthetic_records as synthetic
@@ -13,9 +15,10 @@ import synthetic_records as synthetic
 from actbench import records
 from actbench.cli import main
 from actbench.errors import ActbenchError
-from actbench.records import Chain, Record
+from actbench.records import Chain, Distribution, Record, own
 from actbench.releases import matrix, measuring, shelf
 from actbench.releases.measuring import Offered, Progress
+from actbench.releases.subject import Subject, subject_of
 
 Ended = tuple[int, str, str]
 CPU = "Imagined CPU 3000"
@@ -30,6 +33,86 @@ def a_release(release: str) -> Record:
     return synthetic.record(release, chains=[chain])
 
 
+def own_record(subject: Subject, release: str) -> Record:
+    """The claim of `claims.toml` about a package `ours` is contradicted from 2.9.0 on."""
+    assert subject.file is not None
+    early = int(release.split(".")[1]) < 9
+    value = synthetic.verdict(
+        "ours-is-small",
+        "reproduced" if early else "contradicted",
+        measured=1.0 if early else 9.0,
+        digest=subject.file.digest(subject.file.claim[0]),
+    )
+    seeds = [str(seed) for seed in range(subject.seeds)]
+    values = Distribution(
+        protocol="run",
+        metric={"name": "values", "claim": value.id},
+        definition="",
+        values=[float(value.measured or 0)] * len(seeds),
+        seeds=seeds,
+    )
+    environment = {"package": "ours", "ours": release, **own.code_of(subject.file), **subject.marks}
+    return synthetic.record(
+        "2.6.0", environment=environment, verdicts=[value], distributions=[values]
+    )
+
+
+CLAIMS = """
+study = "Ours"
+[protocol.run]
+function = "ours.py:small"
+[[claim]]
+id = "ours-is-small"
+statement = "It is small."
+protocol = "run"
+metric = {}
+relation = { kind = "below", value = 2 }
+"""
+
+
+@pytest.fixture
+def claims(tmp_path: Path) -> Path:
+    """A file with one claim about a function."""
+    (tmp_path / "ours.py").write_text("def small(seed):\n    return 1\n")
+    path = tmp_path / "claims.toml"
+    path.write_text(CLAIMS)
+    return path
+
+
+def test_bisect_follows_a_claim_of_any_package(
+    actbench: Callable[..., Ended], claims: Path, tmp_path: Path
+) -> None:
+    """It names the release; asked again it makes nothing."""
+    question = (
+        *("bisect", "ours-is-small", "--good", "2.6", "--bad", "2.13", "--package", "Ours"),
+        *("--claims", claims.name, "--allow-code"),
+    )
+    code, out, err = actbench(*question)
+    assert code == 0
+    assert "ours-is-small first changed in one of ours 2.8.0, 2.9.0" in out
+    assert "  ours 2.9.0: contradicted, measured 9.0 over 16 seeds" in out.splitlines()
+    made = re.findall(r"^ours (\S+): installing it$", err, re.MULTILINE)
+    assert len(made) == 6  # the two ends and four more; 2.8.0 can't be installed
+    kept = {path.name for path in (tmp_path / "results" / "bisect").iterdir()}
+    assert kept == {f"ours-{name}-claims.json" for name in made if name != "2.8.0"}
+    assert actbench(*question)[2] == "ours 2.8.0: installing it\n"
+
+
+@pytest.mark.parametrize(
+    "other", [{"seeds": 9}, {"needs": ("numpy<2",)}, {"package": "theirs"}, {"file": None}]
+)
+def test_a_record_answers_one_question(claims: Path, other: Mapping[str, Any]) -> None:
+    """Of other seeds, needs, packages, claims or code it is not reused."""
+    asked = subject_of(claims, "ours", (), allow_code=True)
+    there = own_record(asked, "2.6.0")
+    assert asked.fits(there)
+    assert not replace(asked, **other).fits(there)
+    (claims.parent / "ours.py").write_text("def small(seed):\n    return 2\n")
+    assert not asked.fits(there)
+    claims.write_text(CLAIMS.replace("value = 2", "value = 3"))
+    assert not subject_of(claims, "ours", (), allow_code=True).fits(own_record(asked, "2.6.0"))
+
+
 @pytest.fixture
 def actbench(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -40,18 +123,20 @@ def actbench(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
 
-    def record(release: str, out: Path, _: Sequence[str], progress: Progress) -> Record:
+    def record(
+        release: str, out: Path, _: Sequence[str], progress: Progress, subject: Subject
+    ) -> Record:
         progress("installing it")
         if release == "2.8.0":
             raise ActbenchError("no wheel")
-        made = a_release(release)
+        made = a_release(release) if subject.file is None else own_record(subject, release)
         out.parent.mkdir(parents=True, exist_ok=True)
         records.save(made, out)
         return made
 
     monkeypatch.setattr(measuring, "record_release", record)
     monkeypatch.setattr(matrix, "record_release", record)
-    monkeypatch.setattr(measuring, "available_releases", lambda: Offered(OFFERED, True))
+    monkeypatch.setattr(measuring, "available_releases", lambda package: Offered(OFFERED, True))
     monkeypatch.setattr(shelf, "cpu_model", lambda: CPU)
     monkeypatch.setattr(shelf.platform, "system", lambda: "Linux")  # type: ignore[attr-defined]
     monkeypatch.setattr(shelf.platform, "machine", lambda: "x86_64")  # type: ignore[attr-defined]
@@ -108,6 +193,11 @@ def test_track_is_quiet_where_all_is_well(actbench: Callable[..., Ended]) -> Non
             "nowhere is no folder. Name one with records, or an empty one",
         ),
         (
+            ["track", "2.7.0", "--package", "numpy"],
+            "--package, --with, --requirements and --allow-code are for claims of your own: name "
+            "their file with --claims",
+        ),
+        (
             ["bisect", "--good", "2.6.0", "--bad", "2.8.0", "operations/gelu/float64"],
             "torch 2.8.0 can't be an end of the search: no wheel",
         ),
@@ -162,7 +252,7 @@ def test_without_a_network_only_recorded_releases_are_searched(
     actbench: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It says so, and still answers."""
-    monkeypatch.setattr(measuring, "available_releases", lambda: Offered((), False))
+    monkeypatch.setattr(measuring, "available_releases", lambda package: Offered((), False))
     for name in ("2.6.0", "2.7.0", "2.9.0"):
         records.save(a_release(name), tmp_path / f"{name}.json")
     code, out, err = actbench(

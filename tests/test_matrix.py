@@ -13,6 +13,7 @@ from actbench.errors import ActbenchError
 from actbench.releases import matrix
 from actbench.releases.matrix import track
 from actbench.releases.measuring import Progress
+from actbench.releases.subject import Subject
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Releases whose recording was asked for; of 2.7.0 it fails."""
     asked: list[str] = []
 
-    def record(release: str, out: Path, _: Sequence[str], progress: Progress) -> None:
+    def record(release: str, out: Path, _: Sequence[str], progress: Progress, __: Subject) -> None:
         asked.append(release)
         progress("recording it")
         if release == "2.7.0":

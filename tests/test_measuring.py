@@ -31,7 +31,7 @@ from actbench.releases.measuring import (
 Usage = namedtuple("Usage", "total used free")
 
 LISTED = """torch (2.15.0)
-Available versions: 2.15.0, 2.14.1, 2.13.0+cpu, 2.13.0, 2.9.1, 2.6.0
+Available versions: 2.15.0, 2.14.1, 2.13.0+cpu, 2.13.0, 2.9.1, 2.6, 0.7.0d
   INSTALLED: 2.13.0+cpu
 """
 NO_NETWORK = (
@@ -81,7 +81,7 @@ def index(
     monkeypatch.setattr(
         measuring,
         "available_releases",
-        lambda python=None, *, pre=False: Offered(
+        lambda python=None, *, pre=False, package="torch": Offered(
             tuple(r for r in releases.get(python, ()) if pre or "dev" not in r), reached
         ),
     )
@@ -134,6 +134,8 @@ def test_a_release_that_is_there_is_taken(monkeypatch: pytest.MonkeyPatch, relea
         ("2.6", "2.6.0"),
         ("v2.13.0", "2.13.0"),
         ("2.13.0+cpu", "2.13.0"),
+        ("1.2.3.4", "1.2.3.4"),
+        ("1.4.1.post1", "1.4.1.post1"),
         ("2.16.0.dev20261101", "2.16.0.dev20261101"),
     ],
 )

@@ -51,7 +51,10 @@ def drift(
         if form not in writing.FORMATS:
             raise unknown_name("format", form, writing.FORMATS)
         protocols = {claim.id: claim.protocol for claim in published().claim}
-        found = compare(records.load(old), records.load(new), protocols)
+        before, now = records.load(old), records.load(new)
+        if not now.of_study:
+            protocols = {str(d.metric["claim"]): d.protocol for d in now.distributions}
+        found = compare(before, now, protocols)
         reasons = failures(found, strict=strict, max_slowdown=max_slowdown)
         if form == "table":
             writing.show(found, reasons, terminal.screen())

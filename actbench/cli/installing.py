@@ -1,4 +1,4 @@
-"""Commands that install releases of torch for a while: track, bisect."""
+"""Commands that install releases for a while, of torch or another package: track, bisect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from actbench import terminal
-from actbench.cli.options import EXIT_CHANGED, Quiet, interruptible
+from actbench.cli.options import EXIT_CHANGED, AllowCode, Quiet, Seeds, interruptible
+from actbench.cli.tracking import OwnClaims, Package, Workers
 from actbench.errors import ActbenchError, unknown_name
 
 if TYPE_CHECKING:
@@ -48,6 +49,19 @@ class _Phases:
             self._line.stop()
 
 
+With = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        help="With --claims, what they need besides, for pip, such as 'numpy<2'; may be repeated.",
+        metavar="REQUIREMENT",
+    ),
+]
+Requirements = Annotated[
+    Path | None, typer.Option(help="With --claims, a file of what they need besides, for pip.")
+]
+
+
 @contextmanager
 def _phases(quiet: bool) -> Iterator[_Phases]:
     phases = _Phases(quiet)
@@ -62,6 +76,13 @@ def track(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the records, torch-RELEASE.json.")
     ] = Path("records"),
+    claims: OwnClaims = None,
+    package: Package = "torch",
+    needs: With = None,
+    requirements: Requirements = None,
+    allow_code: AllowCode = False,
+    workers: Workers = 1,
+    seeds: Seeds = 16,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -86,6 +107,9 @@ def track(
     say where it downloads from; https://download.pytorch.org/whl/cpu has builds for the CPU only,
     which need less than 2 GB.
 
+    With --claims, each record judges a file of your own, on releases of any --package; where its
+    numbers come from functions and commands, in environments without torch.
+
     Exit code: 0 if every record is there, 1 if one is missing.
 
     Example: actbench track 2.6.0 2.9.1 2.13.0 --out records
@@ -94,18 +118,26 @@ def track(
         from actbench.records import PARTS
         from actbench.releases import matrix
         from actbench.releases.measuring import release_name
+        from actbench.releases.subject import subject_of
 
-        names = [*dict.fromkeys(map(release_name, releases))]
         for part in only or ():
             if part not in PARTS:
                 raise unknown_name("part of a record", part, PARTS)
+        subject = subject_of(
+            *(claims, package, only or (), needs or (), requirements),
+            seeds=seeds,
+            workers=workers,
+            allow_code=allow_code,
+        )
+        package = subject.package
+        names = [*dict.fromkeys(release_name(release, package) for release in releases)]
         outcomes = []
         with _phases(quiet) as phases:
             titles = {
-                name: f"torch {name} ({i} of {len(names)})" for i, name in enumerate(names, 1)
+                name: f"{package} {name} ({i} of {len(names)})" for i, name in enumerate(names, 1)
             }
             for outcome in matrix.track(
-                names, out, only or (), overwrite, lambda name: phases.of(titles[name])
+                names, out, only or (), overwrite, lambda name: phases.of(titles[name]), subject
             ):
                 phases.hide()
                 outcomes.append(outcome)
@@ -136,6 +168,13 @@ def bisect(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for records that are made, and reused.")
     ] = Path("results/bisect"),
+    claims: OwnClaims = None,
+    package: Package = "torch",
+    needs: With = None,
+    requirements: Requirements = None,
+    allow_code: AllowCode = False,
+    workers: Workers = 1,
+    seeds: Seeds = 16,
     quiet: Quiet = False,
 ) -> None:
     """Find the first release of torch that changed a claim's verdict or a fingerprint.
@@ -145,30 +184,46 @@ def bisect(
     compared between records of one machine only; --records with an empty folder measures everything
     on this one. A release that can't be measured is skipped.
 
+    With --claims, finds the release of any --package that changed the verdict on a claim of your
+    own, as in: actbench bisect --claims claims.toml --package scikit-learn --good 1.3.2 --bad 1.5.0
+    my-claim --allow-code
+
     Example: actbench bisect --good 2.6.0 --bad 2.13.0 operations/gelu/float64
     """
     with interruptible():
         from actbench.releases import changes, measuring, shelf, wording
+        from actbench.releases.subject import subject_of
 
-        good, bad = measuring.release_name(good), measuring.release_name(bad)
+        subject = subject_of(
+            *(claims, package, (), needs or (), requirements),
+            seeds=seeds,
+            workers=workers,
+            allow_code=allow_code,
+        )
+        package, own = subject.package, subject.file
+        if own is not None:
+            changes.require_code(target, own)
+        good, bad = (measuring.release_name(end, package) for end in (good, bad))
         if measuring.parse_release(good) >= measuring.parse_release(bad):
             raise ActbenchError(
                 f"--good is {good} and --bad is {bad}, but the first must be the older one"
             )
-        part = changes.part_of(target)
+        part = "verdicts" if own is not None else changes.part_of(target)
         stored, refused = shelf.stored_records(records, out)
         for sentence in refused:
             terminal.say(f"left out: {sentence}", err=True)
-        chosen, here = shelf.choose(stored, part, (good, bad))
+        chosen, here = shelf.choose(stored, part, (good, bad), subject)
         with _phases(quiet) as phases:
 
             def make(release: str) -> tuple[Path, Record]:
-                path = out / f"torch-{release}-{part}.json"
-                progress = phases.of(f"torch {release}")
-                return path, measuring.record_release(release, path, [part], progress)
+                what = part if own is None or own.path is None else own.path.stem
+                path = out / f"{package}-{release}-{what}.json"
+                progress = phases.of(f"{package} {release}")
+                only = [part] if own is None else []
+                return path, measuring.record_release(release, path, only, progress, subject)
 
             def offered() -> tuple[str, ...]:
-                there = measuring.available_releases()
+                there = measuring.available_releases(package=package)
                 if not there.reached:
                     terminal.say(
                         "the package index can't be reached: only releases with a record are "
@@ -179,6 +234,6 @@ def bisect(
 
             used = shelf.Shelf(chosen, make if here else None)
             examples = (record for _, record in stored)
-            asked, found = changes.ask(target, (good, bad), used, examples, offered)
+            asked, found = changes.ask(target, (good, bad), used, examples, offered, subject)
     for line in wording.sentences(asked, found, used):
         terminal.say(line)

@@ -1,4 +1,4 @@
-"""Commands that follow releases of torch: record."""
+"""Commands that follow releases of torch, or for own claims of any package: record."""
 
 from __future__ import annotations
 
@@ -9,9 +9,25 @@ from typing import Annotated
 import typer
 
 from actbench import terminal
-from actbench.cli.options import DryRun, Quiet, Seeds, Threads, interruptible
+from actbench.cli.options import (
+    AllowCode,
+    DryRun,
+    Quiet,
+    Seeds,
+    Threads,
+    interruptible,
+)
 from actbench.errors import ActbenchError, require_positive_int, unknown_name
 from actbench.terminal import plural
+
+OwnClaims = Annotated[
+    Path | None,
+    typer.Option("--claims", help="A file of claims of your own.", show_default="of the study"),
+]
+Package = Annotated[
+    str, typer.Option(help="With --claims, the package whose releases are compared.")
+]
+Workers = Annotated[int, typer.Option(help="Runs of functions and commands side by side.")]
 
 
 def _complete_part() -> list[str]:
@@ -33,6 +49,10 @@ def record(
             autocompletion=_complete_part,
         ),
     ] = None,
+    claims: OwnClaims = None,
+    package: Package = "torch",
+    allow_code: AllowCode = False,
+    workers: Workers = 1,
     seeds: Seeds = 16,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps or xpu.")] = "cpu",
     threads: Threads = None,
@@ -53,42 +73,59 @@ def record(
     gradients and losses, in float32 and float64; and durations beside a control. Compare two with
     actbench drift.
 
+    With --claims, the verdict on every claim of a file of your own, its values by seed, and the
+    versions of all that is installed; torch is not needed.
+
     Example: actbench record --out before.json
     """
     with interruptible():
         require_positive_int("--seeds", seeds)
         from actbench import environment
         from actbench.files import prepare_folder
-        from actbench.records import PARTS
+        from actbench.records import PARTS, own
+        from actbench.releases.subject import subject_of
 
         for part in only or ():
             if part not in PARTS:
                 raise unknown_name("part of a record", part, PARTS)
+        subject = subject_of(
+            claims, package, only or (), seeds=seeds, workers=workers, allow_code=allow_code
+        )
         release = environment.installed_version("torch").partition("+")[0]
-        path = out or Path(f"torch-{release}.json")
+        if subject.file is not None:
+            release = own.require_installed(subject.package)
+        path = out or Path(f"{subject.package}-{release}.json")
         if path.exists() and not overwrite:
             raise ActbenchError(
                 f"{path} is there already. Replace it with --overwrite, or name another file with "
                 "--out"
             )
         if dry_run:
-            terminal.say(
-                f"{', '.join(only or PARTS)} of torch {release}: about a minute on 2 cores, into "
-                f"{path}"
-            )
+            long = "about a minute on 2 cores, " if subject.file is None else ""
+            what = ", ".join(only or PARTS) if subject.file is None else str(claims)
+            terminal.say(f"{what} of {subject.package} {release}: {long}into {path}")
+            for sentence in subject.sources.outstanding() if subject.file else ():
+                terminal.say(sentence)
             return
         prepare_folder(path.parent)
         from actbench import records
         from actbench.console import progress_bar
-        from actbench.records import recording
 
         bar = partial(progress_bar, terminal.screen(stderr=True, quiet=quiet))
-        made = recording.make(seeds, device, threads, only or PARTS, bar)
+        if subject.file is None:
+            from actbench.records import recording
+
+            made = recording.make(seeds, device, threads, only or PARTS, bar)
+        else:
+            made, notes = subject.record(device, threads, bar)
+            for sentence in () if quiet else notes:
+                terminal.say(f"Note: {sentence}", err=True)
         records.save(made, path)
-    if not quiet:
+    if quiet:
+        return
+    told = f"{path}: {made.package} {made.release}, {sum(v.fresh for v in made.verdicts)} of "
+    told += f"{plural(len(made.verdicts), 'claim')} measured"
+    if made.of_study:
         timed = len(made.timings.workloads) if made.timings else 0
-        terminal.say(
-            f"{path}: torch {made.torch}, {sum(v.fresh for v in made.verdicts)} of "
-            f"{plural(len(made.verdicts), 'claim')} measured, "
-            f"{plural(len(made.chains), 'fingerprint')}, {plural(timed, 'workload')} timed"
-        )
+        told += f", {plural(len(made.chains), 'fingerprint')}, {plural(timed, 'workload')} timed"
+    terminal.say(told)

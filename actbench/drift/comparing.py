@@ -14,7 +14,7 @@ from actbench.drift.levels import Level
 from actbench.drift.scope import Scope, scope_of
 from actbench.drift.speed import Speed, compare_timings
 from actbench.errors import ActbenchError
-from actbench.records import Record
+from actbench.records import Record, package_of
 from actbench.terminal import plural
 
 
@@ -31,6 +31,12 @@ class Origin:
     torch: str
     made_at: str
     environment: Mapping[str, str | int] = field(default_factory=dict)
+
+    @property
+    def named(self) -> str:
+        """Package and release, such as ``"torch 2.13.0"``."""
+        package = package_of(self.environment)
+        return f"{package} {self.torch if package == 'torch' else self.environment[package]}"
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def compare(old: Record, new: Record, protocols: Mapping[str, str | None]) -> Dr
         Origin(new.torch, new.made_at, new.environment),
         scope,
         compare_verdicts(old.verdicts, new.verdicts, comparable) if scope.claims else ClaimsDrift(),
-        compare_distributions(old, new, scope.protocols),
+        compare_distributions(old, new, scope.protocols, scope.changed),
         compare_chains(old, new) if scope.bits else ChainsDrift(),
         speed,
     )

@@ -27,12 +27,16 @@ class MetricDrift:
         level: How much it drifted.
         seeds: How many values each record has.
         units: Largest distance of two values of one seed, in units in the last place of the
-            dtype that was trained; infinite where the numbers of seeds differ.
+            dtype that was trained; infinite where the numbers of seeds differ, or their names.
         relative: The same as a share of the larger value.
         p: Probability of distributions this far apart if both were one; ``None`` where no test
             was needed or there are too few seeds for one.
         old_median: Over seeds; not finite where half of them are not.
         new_median: As ``old_median``.
+        differing: How many seeds have other bits; ``None`` where the seeds are not known, or not
+            the same.
+        median_change: Median over the seeds of how much each changed; ``None`` as above, or where
+            it is not finite.
     """
 
     protocol: str
@@ -45,6 +49,8 @@ class MetricDrift:
     p: float | None
     old_median: float
     new_median: float
+    differing: int | None = None
+    median_change: float | None = None
 
     @property
     def name(self) -> str:
@@ -72,20 +78,27 @@ class MetricsDrift:
     left_out: int = 0
 
 
-def compare_distributions(old: Record, new: Record, other: Collection[str]) -> MetricsDrift:
+def compare_distributions(
+    old: Record, new: Record, other: Collection[str], changed: Collection[str] = ()
+) -> MetricsDrift:
     """Compare metrics, seed by seed and then as distributions.
 
     Args:
         old: One record.
         new: Another.
         other: Protocols whose settings differ; their metrics are left out.
+        changed: Claims that ask something else now; their values are left out.
 
     Returns:
         One entry per metric in both, and what was not compared.
     """
     before, now = _by_name(old.distributions), _by_name(new.distributions)
     both = [name for name in before if name in now]
-    names = [name for name in both if before[name].protocol not in other]
+    names = [
+        name
+        for name in both
+        if before[name].protocol not in other and before[name].metric.get("claim") not in changed
+    ]
     alpha = FALSE_ALARM / max(1, len(names))
     metrics = tuple(
         _compare(before[name], now[name], dtype_of(old.protocols.get(before[name].protocol)), alpha)
@@ -127,7 +140,7 @@ def dtype_of(settings: Mapping[str, Any] | None) -> Dtype:
 
 def _compare(old: Distribution, new: Distribution, dtype: Dtype, alpha: float) -> MetricDrift:
     units = relative = math.inf
-    if len(old.values) == len(new.values):
+    if old.seeds == new.seeds and len(old.values) == len(new.values):
         units = worst(old.values, new.values, dtype)
         relative = worst(old.values, new.values)
     p = None
@@ -140,6 +153,13 @@ def _compare(old: Distribution, new: Distribution, dtype: Dtype, alpha: float) -
     else:
         p = same_distribution(old.values, new.values)
         level = Level.OUTSIDE_SPREAD if p < alpha else Level.WITHIN_SPREAD
+    differing = median_change = None
+    if old.seeds is not None and old.seeds == new.seeds:
+        pairs = list(zip(old.values, new.values, strict=True))
+        differing = sum(not same_bits([a], [b]) for a, b in pairs)
+        with np.errstate(invalid="ignore"):
+            change = float(np.median([b - a for a, b in pairs]))
+        median_change = change if math.isfinite(change) else None
     return MetricDrift(
         new.protocol,
         new.metric,
@@ -151,6 +171,8 @@ def _compare(old: Distribution, new: Distribution, dtype: Dtype, alpha: float) -
         p,
         _median(old.values),
         _median(new.values),
+        differing,
+        median_change,
     )
 
 

@@ -102,7 +102,7 @@ def compare_verdicts(
         unexpected=tuple(
             Unexpected(v.id, v.expected, v.verdict, v.seeds)
             for v in now.values()
-            if v.fresh and v.verdict != v.expected
+            if v.fresh and v.expected and v.verdict != v.expected
         ),
         new=tuple(claim for claim in now if claim not in before),
         missing=tuple(claim for claim in before if claim not in now),

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from actbench.drift.chains import ChainDrift, StepDrift
 from actbench.drift.comparing import Drift
+from actbench.drift.distributions import MetricDrift
 from actbench.drift.flips import Unexpected
 from actbench.drift.levels import Level
 from actbench.drift.speed import Ratio
+from actbench.records import package_of
 from actbench.terminal import plural
 
 MOST_ROWS = 20
@@ -73,10 +75,11 @@ def origins(drift: Drift) -> list[str]:
     lines = []
     for which, origin in (("old", drift.old), ("new", drift.new)):
         told = origin.environment
-        build = told.get("torch", origin.torch)
+        package = package_of(told)
+        build = told.get(package, origin.torch)
         where = told.get("device_name", told.get("cpu", "unknown machine"))
         threads = f", threads {told['threads']}" if "threads" in told else ""
-        lines.append(f"{which}: torch {build} on {where}{threads}, made {origin.made_at}")
+        lines.append(f"{which}: {package} {build} on {where}{threads}, made {origin.made_at}")
     return lines
 
 
@@ -147,23 +150,34 @@ def _metrics(drift: Drift) -> Iterator[str | Rows]:
         differing.sort(key=lambda m: (-m.level.rank, 1 if m.p is None else m.p, -m.relative))
         if differing:
             heading = ("metric", "drift", "median was", "is", "largest change", "p")
+            paired = any(m.differing is not None for m in differing)
             rows = [
                 (
                     m.name,
                     m.level.words,
                     f"{m.old_median:.6g}",
                     f"{m.new_median:.6g}",
-                    _relative(m.relative),
+                    "" if paired and m.differing is None else _relative(m.relative),
                     "" if m.p is None else f"{m.p:.2g}",
+                    *(_paired(m) if paired else ()),
                 )
                 for m in differing
             ]
-            yield _rows(heading, rows)
+            more = ("seeds that differ", "median change") if paired else ()
+            yield _rows((*heading, *more), rows)
             if any(m.p is not None for m in differing):
                 yield f"Outside: p below {found.alpha:.2g}, 0.001 over the number of metrics."
     if found.left_out:
         yield f"{plural(found.left_out, 'metric')} left out: other settings (below)."
     yield from _only("Metrics", found.new, found.missing)
+
+
+def _paired(metric: MetricDrift) -> tuple[str, str]:
+    if metric.differing is None:
+        return "other seeds", ""
+    change = metric.median_change
+    told = "not finite" if change is None else f"{change:+.3g}"
+    return f"{metric.differing} of {metric.seeds[1]}", told
 
 
 def _chains(drift: Drift) -> Iterator[str | Rows]:

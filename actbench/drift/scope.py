@@ -69,6 +69,7 @@ def scope_of(old: Record, new: Record) -> Scope:
     place = list(_elsewhere(old, new))
     bits = list(_empty("fingerprints", bool(old.chains), bool(new.chains)))
     speed = [*_empty("timings", bool(old.timings), bool(new.timings)), *_control(old, new)]
+    told_of_study = (*bits, *speed) if old.of_study or new.of_study else ()
     metrics = list(_empty("metrics", bool(old.distributions), bool(new.distributions)))
     protocols = dict(_protocols(old, new))
     changed = sorted(_changed(old, new))
@@ -80,7 +81,7 @@ def scope_of(old: Record, new: Record) -> Scope:
         speed=not (place or speed),
         protocols=frozenset(protocols),
         changed=frozenset(changed),
-        left_out=(*claims, *others, *place, *metrics, *bits, *speed, *protocols.values()),
+        left_out=(*claims, *others, *place, *metrics, *told_of_study, *protocols.values()),
         notes=tuple(_notes(old, new)),
     )
 
@@ -166,20 +167,20 @@ def _short(value: object) -> str:
 
 
 def _notes(old: Record, new: Record) -> Iterator[str]:
-    before, now = old.environment, new.environment
-    if before.get("torch") == now.get("torch"):
-        yield f"Both records are of torch {now.get('torch', _ABSENT)}."
-    elif old.torch == new.torch:
-        yield f"Both records are of torch {new.torch}, in two builds."
+    before, now, package = old.environment, new.environment, new.package
+    if before.get(package) == now.get(package):
+        yield f"Both records are of {package} {now.get(package, _ABSENT)}."
+    elif old.release == new.release:
+        yield f"Both records are of {package} {new.release}, in two builds."
     if differing := _differences(before, now, ("threads",)):
         yield (
             f"Metrics may differ in their last digits for another reason than torch: {differing}. "
             "Fingerprints and timings take one thread each."
         )
-    keys = [k for k in {**before, **now} if k not in {*_HARDWARE, *_HOW_RUN, "torch"}]
+    keys = [k for k in {**before, **now} if k not in {*_HARDWARE, *_HOW_RUN, package}]
     builds = tuple(k for k in keys if k.startswith("torch_") and k != "torch_commit")
     if differing := _differences(before, now, builds):
         yield f"The builds of torch differ: {differing}."
     others = tuple(k for k in keys if not k.startswith("torch_"))
     if differing := _differences(before, now, others):
-        yield f"Not only torch differs, and what drifts may be due to it: {differing}."
+        yield f"Not only {package} differs, and what drifts may be due to it: {differing}."

@@ -15,6 +15,7 @@ from rich.text import Text
 from actbench.drift.comparing import Drift
 from actbench.drift.parts import Part, Rows, origins, parts
 from actbench.files import strict_json
+from actbench.records import package_of
 from actbench.terminal import printable
 
 FORMATS = ("table", "markdown", "json")
@@ -175,7 +176,8 @@ def as_json(drift: Drift, reasons: Sequence[str]) -> str:
 
 
 def _title(drift: Drift) -> str:
-    return f"Drift from torch {drift.old.torch} to {drift.new.torch}"
+    package = package_of(drift.old.environment)
+    return f"Drift from {drift.old.named} to {drift.new.named.removeprefix(f'{package} ')}"
 
 
 def _omitted(rows: Rows) -> str:

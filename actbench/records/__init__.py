@@ -16,6 +16,7 @@ from actbench.records.schema import (
     Timings,
     Verdict,
     Workload,
+    package_of,
 )
 from actbench.records.storing import load, load_folder, release_order, save
 
@@ -33,6 +34,7 @@ __all__ = [
     "Workload",
     "load",
     "load_folder",
+    "package_of",
     "release_order",
     "save",
 ]

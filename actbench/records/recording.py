@@ -7,19 +7,17 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actbench import claims, datasets, devices, environment, records
 from actbench.claims import evidence, measured
 from actbench.errors import unknown_name
 from actbench.experiments import EXPERIMENTS
 from actbench.files import baselines_folder
-from actbench.records import PARTS, fingerprints, timings
+from actbench.records import PARTS, fingerprints, own, timings
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from actbench.claims.verdicts import Judgment
 
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Called with what begins and its number of steps; gives what is told about steps done."""
@@ -32,22 +30,27 @@ def _no_bar(title: str, steps: int) -> AbstractContextManager[Callable[[int], No
 
 
 def run_protocols(
-    seeds: int, device: str, threads: int | None, bar: Bar = _no_bar
+    seeds: int,
+    device: str,
+    threads: int | None,
+    bar: Bar = _no_bar,
+    file: claims.ClaimsFile | None = None,
 ) -> dict[str, xr.Dataset]:
-    """Run every protocol of the study's claims that takes no minutes.
+    """Run every experiment of a file of claims; of the study's those that take no minutes.
 
     Args:
         seeds: Per training.
         device: Where to train.
         threads: CPU threads.
         bar: Shows progress.
+        file: Of claims; the study's by default.
 
     Returns:
         Datasets by the protocols' names.
     """
     found = {}
-    for name, protocol in claims.published().protocol.items():
-        if not protocol.slow:
+    for name, protocol in evidence.experiments_of(file or claims.published()):
+        if file is not None or not protocol.slow:
             config = evidence.config_for(protocol, seeds, device, threads)
             with bar(name, config.steps) as progress:
                 found[name] = EXPERIMENTS[protocol.experiment].module().run(config, progress)
@@ -102,29 +105,10 @@ def make(
         environment=here,
         claims_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         protocols={name: datasets.protocol_of(d) for name, d in data.items()},
-        verdicts=[_verdict(j, data, file.digest(j.claim)) for j in judged],
+        verdicts=[own.verdict(j, file, data) for j in judged],
         distributions=[d for name, dataset in data.items() for d in _values(name, dataset, file)],
         chains=[_with_spread(chain, data) for chain in chains],
         timings=durations,
-    )
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _verdict(judgment: Judgment, data: Mapping[str, Any], digest: str) -> records.Verdict:
-    interval = judgment.interval
-    return records.Verdict(
-        id=judgment.claim.id,
-        verdict=str(judgment.verdict),
-        expected=str(judgment.claim.expected),
-        measured=_finite(judgment.measured),
-        interval=None if interval is None else (_finite(interval[0]), _finite(interval[1])),
-        margin=_finite(judgment.margin),
-        seeds=judgment.seeds,
-        fresh=judgment.claim.protocol in data,
-        digest=digest,
     )
 
 

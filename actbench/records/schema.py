@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from actbench.stored import Metric, Value
 
@@ -26,7 +33,7 @@ class Verdict(BaseModel):
     Args:
         id: The claim.
         verdict: What came out.
-        expected: What the claims file pins.
+        expected: What the claims file pins; empty where it pins nothing.
         measured: The value; ``None`` where nothing was measured or it is not finite.
         interval: Its interval over seeds.
         margin: How far the verdict is from flipping, a factor or in tolerances.
@@ -58,6 +65,7 @@ class Distribution(BaseModel):
         metric: Name and arguments.
         definition: What it is.
         values: One per seed, dimensionless, finite or not.
+        seeds: Names of the runs, where the values are those of a claim of somebody's own.
     """
 
     model_config = _STRICT
@@ -66,6 +74,15 @@ class Distribution(BaseModel):
     metric: Metric
     definition: str
     values: list[Value] = Field(min_length=1)
+    seeds: list[str] | None = None
+
+    @model_serializer(mode="wrap")
+    def _seeds_where_there_are(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write no name that a record of the study never had, and older versions refuse."""
+        written: dict[str, Any] = content(self)
+        if self.seeds is None:
+            del written["seeds"]
+        return written
 
 
 class Step(BaseModel):
@@ -156,14 +173,24 @@ class Timings(BaseModel):
     workloads: list[Workload] = Field(min_length=1)
 
 
+def package_of(environment: Mapping[str, str | int]) -> str:
+    """Return the distribution that a record with this environment follows."""
+    return str(environment.get("package", "torch"))
+
+
+def _release(package: str, environment: Mapping[str, str | int]) -> str:
+    return str(environment.get(package, "unknown")).partition("+")[0]
+
+
 class Record(BaseModel):
-    """What one torch release did on one machine.
+    """What one release of torch, or for claims of one's own of any package, did on one machine.
 
     Args:
         kind: Always ``"actbench record"``.
         schema_version: Of this file's shape.
         made_at: When, UTC, ISO 8601.
-        environment: Versions and hardware, flat.
+        environment: Versions and hardware, flat; ``package`` names what is followed where the
+            claims are not the study's.
         claims_sha256: Of the claims file that was judged.
         protocols: Every setting of each protocol that was run, by the protocol's name.
         verdicts: One per claim; empty where only other parts were asked for.
@@ -188,7 +215,22 @@ class Record(BaseModel):
     @property
     def torch(self) -> str:
         """The torch release without its build, such as ``"2.13.0"``."""
-        return str(self.environment.get("torch", "unknown")).partition("+")[0]
+        return _release("torch", self.environment)
+
+    @property
+    def of_study(self) -> bool:
+        """Whether it judges the claims of the study, and not somebody's own."""
+        return "package" not in self.environment
+
+    @property
+    def package(self) -> str:
+        """The distribution whose releases it is one of."""
+        return package_of(self.environment)
+
+    @property
+    def release(self) -> str:
+        """The release of that, without its build."""
+        return _release(self.package, self.environment)
 
     @property
     def machine(self) -> tuple[str, ...]:

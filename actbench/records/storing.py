@@ -84,7 +84,7 @@ def load(path: Path) -> Record:
 
 
 def load_folder(folder: Path) -> tuple[list[tuple[Path, Record]], list[str]]:
-    """Read every record of a folder, oldest torch release first.
+    """Read every record of a folder, oldest release first.
 
     Args:
         folder: With ``*.json`` files.
@@ -107,5 +107,5 @@ def load_folder(folder: Path) -> tuple[list[tuple[Path, Record]], list[str]]:
             f"{folder} holds no record{why}. Make one with: actbench record --out "
             f"{folder}/torch.json"
         )
-    found.sort(key=lambda item: (release_order(item[1].torch), item[1].made_at))
+    found.sort(key=lambda item: (release_order(item[1].release), item[1].made_at))
     return found, refused

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from actbench.claims import published
+from actbench.claims import ClaimsFile, published
 from actbench.errors import ActbenchError, unknown_name
 from actbench.records import Chain, Record, Step, Verdict
 from actbench.releases import bisection
-from actbench.releases.measuring import parse_release
+from actbench.releases.measuring import parse_release, release_name
 from actbench.releases.shelf import Shelf
+from actbench.releases.subject import STUDY, Subject
 
 Place = tuple[str, str, int | None]
 """A step: its chain's name, its own, its epoch."""
@@ -25,10 +26,12 @@ class Target:
     Args:
         text: As the user wrote it.
         places: The steps; empty for a claim.
+        package: Whose releases are asked.
     """
 
     text: str
     places: tuple[Place, ...] = ()
+    package: str = "torch"
 
     def value(self, record: Record) -> tuple[str, ...]:
         """Return what is compared between releases.
@@ -145,12 +148,31 @@ def _unknown_target(text: str, chains: Sequence[str]) -> ActbenchError:
     )
 
 
+def require_code(claim: str, file: ClaimsFile) -> None:
+    """Refuse a claim of somebody's own that is the same whatever is installed.
+
+    Args:
+        claim: Its id.
+        file: Its file.
+
+    Raises:
+        ActbenchError: No claim has that id, or its numbers are there already.
+    """
+    protocol = file.get(claim).protocol
+    if protocol is None or file.protocol[protocol].table:
+        raise ActbenchError(
+            f"{file.path}: claim {claim!r} is judged from numbers that are there, which no release "
+            "changes. Name a claim about a function, a command or an experiment"
+        )
+
+
 def ask(
     text: str,
     ends: tuple[str, str],
     shelf: Shelf,
     examples: Iterable[Record],
     offered: Callable[[], Iterable[str]],
+    subject: Subject = STUDY,
 ) -> tuple[Target, bisection.Found]:
     """Search for the first release that changed what a text names.
 
@@ -160,6 +182,7 @@ def ask(
         shelf: Where records come from.
         examples: Any records: a mistake in the text shows in them before one is made.
         offered: Returns releases that can be installed; called only if the ends differ.
+        subject: Whose releases, and whose claims.
 
     Returns:
         What was asked after, and all that is known of it at the end.
@@ -167,17 +190,20 @@ def ask(
     Raises:
         ActbenchError: Nothing has that name, or an end can't be measured.
     """
-    part = part_of(text)
-    for example in examples:
-        if part == "fingerprints" and example.chains:
-            resolve(text, example)
-            break
-    target = resolve(text, shelf.get(ends[0]))
+    if subject.file is not None:
+        target = Target(text, package=subject.package)
+    else:
+        for example in examples:
+            if part_of(text) == "fingerprints" and example.chains:
+                resolve(text, example)
+                break
+        target = resolve(text, shelf.get(ends[0]))
     for end in ends:
         try:
             target.value(shelf.get(end))
         except ActbenchError as error:
-            raise ActbenchError(f"torch {end} can't be an end of the search: {error}") from error
+            named = f"{subject.package} {end}"
+            raise ActbenchError(f"{named} can't be an end of the search: {error}") from error
     same = target.value(shelf.get(ends[0])) == target.value(shelf.get(ends[1]))
     names = between([*shelf.records, *([] if same else offered())], *ends)
     values = {name: shelf.value(target.value, name) for name in names if name in shelf.records}
@@ -199,4 +225,4 @@ def between(releases: Iterable[str], good: str, bad: str) -> list[str]:
     low, high = parse_release(good), parse_release(bad)
     versions = {parse_release(release) for release in releases}
     inner = sorted(v for v in versions if low < v < high and not v.is_prerelease)
-    return [good, *map(str, inner), bad]
+    return [good, *(release_name(str(version)) for version in inner), bad]

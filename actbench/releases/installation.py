@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import venv
+from collections.abc import Collection
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Final
@@ -54,32 +55,51 @@ def own_source() -> str:
     return f"actbench @ {url}" if url else f"actbench=={installed_version('actbench')}"
 
 
-def installed_pins() -> dict[str, str]:
-    """Return the versions of what actbench needs here, apart from torch and what it alone needs.
+_FOR_TRAINING: Final = frozenset({"torch", "xarray", "matplotlib", "pillow", "threadpoolctl"})
+"""What judging a table, a function or a command does without."""
+
+
+def light_needs(environment: Path) -> list[str]:
+    """Return the requirements of the actbench in an environment where it trains nothing."""
+    there = next(environment.rglob("actbench-*.dist-info"))
+    needed = required_by(Distribution.at(there))
+    return [str(r) for r in needed if canonicalize_name(r.name) not in _FOR_TRAINING]
+
+
+def installed_pins(apart: Collection[str] = ("torch",)) -> dict[str, str]:
+    """Return the versions of what actbench needs here, apart from some and what they alone need.
 
     torch pins some packages to other versions from release to release (``sympy``, for one).
+
+    Args:
+        apart: Names of distributions. What needs them is free, too, to suit another version.
 
     Returns:
         Versions by name.
     """
     pins: dict[str, str] = {}
-    waiting = _needs(own_distribution())
+    seen = {*apart}
+    waiting = [r.name for r in required_by(own_distribution())]
     while waiting:
         name = canonicalize_name(waiting.pop())
-        if name in {"torch", *pins}:
+        if name in seen:
             continue
+        seen.add(name)
         try:
             found = distribution(name)
         except PackageNotFoundError:
             continue
-        pins[name] = found.version.partition("+")[0]
-        waiting += _needs(found)
+        needed = {canonicalize_name(r.name) for r in required_by(found)}
+        waiting += needed
+        if not needed & {*apart}:
+            pins[name] = found.version.partition("+")[0]
     return dict(sorted(pins.items()))
 
 
-def _needs(package: Distribution) -> list[str]:
+def required_by(package: Distribution) -> list[Requirement]:
+    """Return what a package needs here, without its extras."""
     required = map(Requirement, package.requires or [])
-    return [r.name for r in required if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return [r for r in required if r.marker is None or r.marker.evaluate({"extra": ""})]
 
 
 def own_distribution() -> Distribution:
@@ -100,16 +120,17 @@ def own_distribution() -> Distribution:
         ) from error
 
 
-def write_pins(path: Path) -> Path:
+def write_pins(path: Path, apart: Collection[str]) -> Path:
     """Write ``installed_pins`` as constraints.
 
     Args:
         path: Where.
+        apart: Of ``installed_pins``.
 
     Returns:
         The same path.
     """
-    lines = (f"{name}=={version}\n" for name, version in installed_pins().items())
+    lines = (f"{name}=={version}\n" for name, version in installed_pins(apart).items())
     path.write_text("".join(lines), encoding="utf-8")
     return path
 

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -61,7 +61,7 @@ def vanishing_folder(prefix: str) -> Iterator[Path]:
         ActbenchError: It can't be made, or something in it can't be deleted.
         KeyboardInterrupt: The process was told to end, by Ctrl-C or by a signal.
     """
-    with _signals(dict.fromkeys(_ENDING, _interrupt)):
+    with ends_as_interruption():
         _delete_abandoned(prefix)
         try:
             folder = Path(tempfile.mkdtemp(prefix=prefix))
@@ -96,6 +96,11 @@ def _delete_abandoned(prefix: str) -> None:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def ends_as_interruption() -> AbstractContextManager[None]:
+    """Let a signal that ends the process interrupt the block as Ctrl-C does."""
+    return _signals(dict.fromkeys(_ENDING, _interrupt))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Releases of torch: which there are, and a record of one, made in an environment of its own.
+"""Releases of a package: which there are, and a record of one, made in an environment of its own.
 
 pip does all the work, with the index, proxy and certificates that the user configured for it.
 """
@@ -10,7 +10,8 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,15 +23,18 @@ from actbench.errors import ActbenchError
 from actbench.files import prepare_folder, write_atomic
 from actbench.records import Record, load, save
 from actbench.releases.installation import (
+    light_needs,
     make_environment,
     own_distribution,
     own_source,
     pip_variables,
     plain_variables,
+    required_by,
     temporaries_in,
     write_pins,
 )
 from actbench.releases.isolation import require_space, run_logged, vanishing_folder
+from actbench.releases.subject import STUDY, Subject
 
 _OTHER_PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 _NEEDED_BYTES = 12 * 10**9
@@ -44,7 +48,7 @@ class Offered:
     """What the package index offers.
 
     Args:
-        releases: Of torch, oldest first, without their builds.
+        releases: Of the package, oldest first, without their builds.
         reached: Whether every configured index answered.
     """
 
@@ -52,11 +56,12 @@ class Offered:
     reached: bool
 
 
-def parse_release(text: str) -> Version:
+def parse_release(text: str, package: str = "torch") -> Version:
     """Read the name of a release.
 
     Args:
         text: Such as ``"2.13.0"`` or ``"2.16.0.dev20261101"``.
+        package: Of which it is one.
 
     Returns:
         The version, which sorts as releases appeared.
@@ -68,34 +73,39 @@ def parse_release(text: str) -> Version:
         return Version(text)
     except InvalidVersion as error:
         raise ActbenchError(
-            f"{text!r} is no release of torch; expected a version such as 2.13.0"
+            f"{text!r} is no release of {package}; expected a version such as 2.13.0"
         ) from error
 
 
-def release_name(text: str) -> str:
+def release_name(text: str, package: str = "torch") -> str:
     """Return the usual name of a release.
 
     Args:
         text: Such as ``"2.6"`` or ``"v2.6.0"``.
+        package: Of which it is one.
 
     Returns:
-        With its three numbers, ``"2.6.0"``.
+        With at least three numbers, ``"2.6.0"``.
 
     Raises:
         ActbenchError: It is none.
     """
-    version = parse_release(text)
-    numbers = ".".join(map(str, (version.major, version.minor, version.micro)))
+    version = parse_release(text, package)
+    given = version.release
+    numbers = ".".join(map(str, (*given, *(0,) * (3 - len(given)))))
     rest = str(version.public).removeprefix(version.base_version)
     return f"{numbers}{rest}"
 
 
-def available_releases(python: str | None = None, *, pre: bool = False) -> Offered:
-    """Ask pip which releases of torch have a wheel.
+def available_releases(
+    python: str | None = None, *, pre: bool = False, package: str = "torch"
+) -> Offered:
+    """Ask pip which releases of a package have a wheel.
 
     Args:
         python: For another Python than this one, such as ``"3.14"``.
         pre: Development releases too.
+        package: Its name.
 
     Returns:
         The releases; none where no index could be reached.
@@ -109,11 +119,12 @@ def available_releases(python: str | None = None, *, pre: bool = False) -> Offer
         "pip",
         "index",
         "versions",
-        "torch",
+        package,
+        "--only-binary=:all:",
         *(["--pre"] if pre else []),
     ]
     if python is not None:
-        command += ["--python-version", python, "--only-binary=:all:"]
+        command += ["--python-version", python]
     asked = subprocess.run(  # noqa: S603 - our own command, no shell
         command, env=pip_variables(), capture_output=True, text=True, check=False
     )
@@ -121,30 +132,38 @@ def available_releases(python: str | None = None, *, pre: bool = False) -> Offer
         raise ActbenchError("this Python has no pip. Get it with: python -m ensurepip")
     listed = re.search(r"^Available versions: (.*)$", asked.stdout, re.MULTILINE)
     names = listed.group(1).split(", ") if listed else []
-    versions = {Version(name.partition("+")[0]) for name in names}
-    return Offered(tuple(map(str, sorted(versions))), "Retrying (" not in asked.stderr)
+    versions = set()
+    for name in names:
+        with suppress(InvalidVersion):  # some old releases have a name that pip can't install
+            versions.add(Version(name.partition("+")[0]))
+    return Offered(
+        tuple(release_name(str(version)) for version in sorted(versions)),
+        "Retrying (" not in asked.stderr,
+    )
 
 
-def require_release(release: str) -> None:
+def require_release(release: str, package: str = "torch") -> None:
     """Refuse a release that can't be installed here, before anything is downloaded.
 
     Args:
         release: Such as ``"2.13.0"``.
+        package: Of which it is one.
 
     Raises:
         ActbenchError: It is no version, too old for actbench, does not exist, has no wheel for
             this Python, or the index can't be reached.
     """
-    version = Version(parse_release(release).public)
-    supported = _torch_requirement()
+    version = Version(parse_release(release, package).public)
+    named = f"{package} {release}"
+    supported = _requirement_of(package)
     if not supported.specifier.contains(version, prereleases=True):
-        raise ActbenchError(f"torch {release} is not supported: actbench needs {supported}")
-    offered = available_releases(pre=version.is_prerelease)
-    if str(version) in offered.releases:
+        raise ActbenchError(f"{named} is not supported: actbench needs {supported}")
+    offered = available_releases(pre=version.is_prerelease, package=package)
+    if release_name(str(version)) in offered.releases:
         return
     if not offered.reached:
         raise ActbenchError(
-            f"can't ask for torch {release}: the package index can't be reached. Check the network "
+            f"can't ask for {named}: the package index can't be reached. Check the network "
             "(and PIP_INDEX_URL, PIP_PROXY), then give the command again"
         )
     here = f"Python {_this_python()} on {platform.system()} {platform.machine()}"
@@ -154,14 +173,14 @@ def require_release(release: str) -> None:
         python
         for python in _OTHER_PYTHONS
         if python != _this_python()
-        and str(version) in available_releases(python, pre=version.is_prerelease).releases
+        and release_name(str(version))
+        in available_releases(python, pre=version.is_prerelease, package=package).releases
     ]
     if others:
         raise ActbenchError(
-            f"torch {release} has no wheel for {here}; it has for Python {', '.join(others)}. "
-            f"{there}"
+            f"{named} has no wheel for {here}; it has for Python {', '.join(others)}. {there}"
         )
-    raise ActbenchError(f"torch {release} does not exist, or not for this system. {there}")
+    raise ActbenchError(f"{named} does not exist, or not for this system. {there}")
 
 
 def record_release(
@@ -169,17 +188,20 @@ def record_release(
     out: Path,
     only: Sequence[str] = (),
     progress: Progress = lambda phase: None,
+    subject: Subject = STUDY,
 ) -> Record:
-    """Make a record of one torch release in a new environment, which is deleted afterwards.
+    """Make a record of one release in a new environment, which is deleted afterwards.
 
     The environment has this Python and this actbench, and every package that actbench needs in
-    the version that is installed here, so that only torch (with what torch alone needs) differs.
+    the version that is installed here, so that only the release (with what it alone needs) differs.
+    Where actbench trains nothing, it comes without torch.
 
     Args:
         release: Such as ``"2.13.0"``.
         out: The record's file; replaced when the new record is whole, and not before.
         only: Parts of the record, as ``actbench record --only`` takes them; all by default.
         progress: Called with the name of each phase as it begins.
+        subject: Of which package it is a release, and what is recorded of it.
 
     Returns:
         The record.
@@ -192,29 +214,44 @@ def record_release(
     prepare_folder(out.parent)
     source = own_source()
     progress("looking for it")
-    require_release(release)
-    require_space(_needed_bytes(), f"torch {release}")
+    named = f"{subject.package} {release}"
+    require_release(release, subject.package)
+    require_space(_needed_bytes(subject), named)
     with vanishing_folder("actbench-torch-") as folder:
         log = folder / "output.log"
         temporaries = temporaries_in(folder)
         progress("installing it")
         python = make_environment(folder / "environment")
-        pins = write_pins(folder / "pins.txt")
-        if run_logged(_install(release, source, python), _pinned(pins) | temporaries, log):
-            raise _failed(f"pip can't install torch {release}", log, out)
+        variables = _pinned(write_pins(folder / "pins.txt", subject.pinned_apart())) | temporaries
+        for command in _installing(release, source, python, subject):
+            if run_logged(command, variables, log):
+                raise _failed(f"pip can't install {named}", log, out, subject)
         progress("recording it")
         made = folder / "record.json"
-        code = run_logged(record_command(python, made, only), plain_variables() | temporaries, log)
+        command = record_command(python, made, only, subject)
+        code = run_logged(command, _inside(python) | temporaries, log)
         if not made.exists():
-            raise _failed(f"torch {release} can't be recorded (exit code {code})", log, out)
-        record = _completed(load(made), release)
+            raise _failed(f"{named} can't be recorded (exit code {code})", log, out, subject)
+        record = _completed(load(made), release, subject)
         save(record, out)
     return record
 
 
-def _install(release: str, source: str, python: Path) -> list[str]:
+def _installing(release: str, source: str, python: Path, subject: Subject) -> Iterator[list[str]]:
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-compile"]
-    return [*pip, f"torch=={release}", source]
+    wanted = [*pip, *subject.needs, f"{subject.package}=={release}"]
+    if not subject.light:
+        yield [*wanted, source]
+        return
+    yield [*pip, "--no-deps", source]
+    light = light_needs(python.parents[1])
+    yield [*wanted, f"--only-binary={subject.package}", *light]
+
+
+def _inside(python: Path) -> dict[str, str]:
+    """Variables under which programs of the environment are found before all others."""
+    variables = plain_variables()
+    return {**variables, "PATH": f"{python.parent}{os.pathsep}{variables.get('PATH', '')}"}
 
 
 def _pinned(pins: Path) -> dict[str, str]:
@@ -222,39 +259,47 @@ def _pinned(pins: Path) -> dict[str, str]:
     return {**pip_variables(), "PIP_CONSTRAINT": str(pins)}
 
 
-def _completed(record: Record, release: str) -> Record:
+def _completed(record: Record, release: str, subject: Subject) -> Record:
     """Check that a record is the one asked for; add what could not be seen where it was made."""
-    if parse_release(record.torch) != parse_release(release):
-        raise ActbenchError(f"asked pip for torch {release}, but it installed {record.torch}")
-    if record.environment.get("commit") != "unknown":
-        return record
-    # In its environment the package is no clone; what was copied there is this one.
-    environment = record.environment | {"commit": own_commit()}
+    if parse_release(record.release) != parse_release(release):
+        raise ActbenchError(
+            f"asked pip for {subject.package} {release}, but it installed {record.release}"
+        )
+    environment = record.environment | subject.marks
+    if environment.get("commit") == "unknown":
+        # In its environment the package is no clone; what was copied there is this one.
+        environment = environment | {"commit": own_commit()}
     return record.model_copy(update={"environment": environment})
 
 
-def record_command(python: Path, out: Path, only: Sequence[str]) -> list[str]:
+def record_command(
+    python: Path, out: Path, only: Sequence[str], subject: Subject = STUDY
+) -> list[str]:
     """Return the command that makes a record, for an environment's Python.
 
     Args:
         python: The interpreter.
         out: The record's file.
         only: Parts of the record; all where it is empty.
+        subject: What is recorded.
 
     Returns:
         Program and arguments; isolated, so that no package of another environment is seen.
     """
-    parts = [word for part in only for word in ("--only", part)]
+    parts = [*(word for part in only for word in ("--only", part)), *subject.options()]
     return [str(python), "-I", "-m", "actbench", "record", "--out", str(out), "--quiet", *parts]
 
 
-def _torch_requirement() -> Requirement:
-    required = map(Requirement, own_distribution().requires or [])
-    return next(r for r in required if r.name == "torch")
+def _requirement_of(package: str) -> Requirement:
+    """What actbench needs of a package: any release of one that it does without."""
+    needed = required_by(own_distribution())
+    return next((r for r in needed if r.name == package), Requirement(package))
 
 
-def _needed_bytes() -> int:
+def _needed_bytes(subject: Subject) -> int:
     """Return what an installation takes at its largest: downloads beside unpacked files."""
+    if subject.light and subject.package != "torch":
+        return _NEEDED_BYTES_CPU
     indexes = (os.environ.get(name, "") for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"))
     small = platform.system() != "Linux" or any(index.endswith("/cpu") for index in indexes)
     return _NEEDED_BYTES_CPU if small else _NEEDED_BYTES
@@ -264,7 +309,7 @@ def _this_python() -> str:
     return ".".join(map(str, sys.version_info[:2]))
 
 
-def _failed(what: str, log: Path, out: Path) -> ActbenchError:
+def _failed(what: str, log: Path, out: Path, subject: Subject) -> ActbenchError:
     """Keep a failing command's output beside the record, and say its last words."""
     output = log.read_text(encoding="utf-8", errors="replace")
     kept = out.with_suffix(".log")
@@ -278,4 +323,9 @@ def _failed(what: str, log: Path, out: Path) -> ActbenchError:
         remedy = ". Free some space, or name another folder: TMPDIR=/other/disk actbench ..."
     elif "Retrying (" in output:
         remedy = ". The network failed: give the command again"
+    elif subject.file is not None and "conflicting dependencies" in output:
+        remedy = (
+            " What actbench needs is held at the version that is installed here: name one that "
+            "suits all releases, such as --with 'numpy<2'"
+        )
     return ActbenchError(f"{what}: {why}{remedy} (all that was printed: {kept})")

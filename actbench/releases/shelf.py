@@ -12,6 +12,8 @@ from actbench.environment import cpu_model
 from actbench.errors import ActbenchError
 from actbench.files import baselines_folder
 from actbench.records import Record, load_folder
+from actbench.releases.measuring import release_name
+from actbench.releases.subject import STUDY, Subject
 
 _Value = TypeVar("_Value")
 Stored = list[tuple[Path, Record]]
@@ -95,7 +97,10 @@ def stored_records(folder: Path | None, made: Path) -> tuple[Stored, list[str]]:
 
 
 def choose(
-    found: Iterable[tuple[Path, Record]], part: str, ends: Sequence[str]
+    found: Iterable[tuple[Path, Record]],
+    part: str,
+    ends: Sequence[str],
+    subject: Subject = STUDY,
 ) -> tuple[dict[str, tuple[Path, Record]], bool]:
     """Choose the records of one machine: bits are compared on one machine only.
 
@@ -103,6 +108,7 @@ def choose(
         found: Records of any machine; of two of one release and machine the later made is taken.
         part: What they must have, ``"verdicts"`` or ``"fingerprints"``.
         ends: The oldest and the newest release.
+        subject: What they must be about.
 
     Returns:
         By release: those of a machine that has both ends, this one before others, else this one's;
@@ -110,8 +116,9 @@ def choose(
     """
     machines: dict[tuple[str, ...], dict[str, tuple[Path, Record]]] = {}
     for path, record in sorted(found, key=lambda item: item[1].made_at):
-        if part in record.parts:
-            machines.setdefault(record.machine, {})[record.torch] = (path, record)
+        if part in record.parts and subject.fits(record):
+            release = release_name(record.release)
+            machines.setdefault(record.machine, {})[release] = (path, record)
     here = (f"{platform.system()} {platform.machine()}", cpu_model())
     ordered = sorted(machines, key=lambda machine: machine[:2] != here)
     for machine in ordered:

@@ -29,28 +29,28 @@ def sentences(target: Target, found: Found, shelf: Shelf) -> list[str]:
     return [
         *_answer(target, found),
         *_evidence(target, found, shelf),
-        *_history(found),
-        *_basis(found, shelf),
+        *_history(target, found),
+        *_basis(target, found, shelf),
     ]
 
 
 def _answer(target: Target, found: Found) -> Iterator[str]:
-    good, bad = found.releases[0], found.releases[-1]
+    good, bad, of = found.releases[0], found.releases[-1], target.package
     if found.values[good] == found.values[bad]:
         end = ": nothing to find." if found.monotonic else ", but not always in between."
-        yield f"{target.text} is the same in torch {good} and torch {bad}{end}"
+        yield f"{target.text} is the same in {of} {good} and {of} {bad}{end}"
     if found.first_change is None:
         return
     before, after = found.first_change
     if found.suspects == [after]:
-        yield f"{target.text} first changed in torch {after}; torch {before} is the last before."
+        yield f"{target.text} first changed in {of} {after}; {of} {before} is the last before."
     else:
         yield (
-            f"{target.text} first changed in one of torch {', '.join(found.suspects)}: all but the "
+            f"{target.text} first changed in one of {of} {', '.join(found.suspects)}: all but the "
             "last can't be measured."
         )
     if found.values[after] != found.values[bad]:
-        yield f"What torch {after} has is not what torch {bad} has: it changed again since."
+        yield f"What {of} {after} has is not what {of} {bad} has: it changed again since."
 
 
 def _evidence(target: Target, found: Found, shelf: Shelf) -> Iterator[str]:
@@ -63,8 +63,8 @@ def _evidence(target: Target, found: Found, shelf: Shelf) -> Iterator[str]:
         for record in (before, after):
             verdict = verdict_of(target.text, record)
             yield (
-                f"  torch {record.torch}: {verdict.verdict}, measured {verdict.measured} over "
-                f"{plural(verdict.seeds, 'seed')}"
+                f"  {target.package} {record.release}: {verdict.verdict}, measured "
+                f"{verdict.measured} over {plural(verdict.seeds, 'seed')}"
             )
 
 
@@ -100,31 +100,33 @@ def _values(old: Step, new: Step) -> str:
     return f"{shown}{size}"
 
 
-def _history(found: Found) -> Iterator[str]:
+def _history(target: Target, found: Found) -> Iterator[str]:
     """Say plainly that a history does not change just once, and list all that is known."""
     if found.monotonic:
         return
     good, bad = found.values[found.releases[0]], found.values[found.releases[-1]]
+    of = target.package
     yield "Its history is not one change. All changes that are known:"
     for before, after in found.transitions:
         value = found.values[after]
         if value == good:
-            what = f"back to what torch {found.releases[0]} has"
+            what = f"back to what {of} {found.releases[0]} has"
         elif value == bad:
-            what = f"to what torch {found.releases[-1]} has"
+            what = f"to what {of} {found.releases[-1]} has"
         else:
             what = "to a value that neither end has"
-        yield f"  torch {before} -> {after}: {what}"
+        yield f"  {of} {before} -> {after}: {what}"
 
 
-def _basis(found: Found, shelf: Shelf) -> Iterator[str]:
+def _basis(target: Target, found: Found, shelf: Shelf) -> Iterator[str]:
+    of = target.package
     kept = [release for release in found.values if release not in shelf.made]
     if kept:
         folders = sorted({str(shelf.records[release][0].parent) for release in kept})
-        yield f"Records that were there ({', '.join(folders)}): torch {', '.join(kept)}."
+        yield f"Records that were there ({', '.join(folders)}): {of} {', '.join(kept)}."
     if shelf.made:
         folder = shelf.records[shelf.made[0]][0].parent
-        yield f"Records made now, kept in {folder}: torch {', '.join(shelf.made)}."
+        yield f"Records made now, kept in {folder}: {of} {', '.join(shelf.made)}."
     if shelf.make is None:
         cpu = shelf.records[found.releases[0]][1].environment.get("cpu", "another machine")
         yield (
@@ -133,11 +135,11 @@ def _basis(found: Found, shelf: Shelf) -> Iterator[str]:
         )
     for release in found.releases:
         if release in shelf.refused:
-            yield f"Skipped: torch {release}: {shelf.refused[release]}"
+            yield f"Skipped: {of} {release}: {shelf.refused[release]}"
     tried = {*found.values, *shelf.refused}
     unseen = [release for release in found.releases if release not in tried]
     if unseen and found.first_change is not None:
         yield (
-            f"Not looked at: torch {', '.join(unseen)}; that there are no further changes in them "
+            f"Not looked at: {of} {', '.join(unseen)}; that there are no further changes in them "
             "is not known."
         )

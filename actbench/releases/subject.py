@@ -1,0 +1,197 @@
+"""What is followed over releases: of which package, and which claims."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from actbench import claims
+from actbench.claims import ClaimsFile, evidence
+from actbench.errors import ActbenchError, require_positive_int
+from actbench.records import Record, own
+from actbench.releases.isolation import ends_as_interruption
+from actbench.runs.sources import Sources
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a record of a release is about; by default torch and the claims of the study.
+
+    Args:
+        package: The distribution whose releases are compared.
+        file: Claims of one's own; ``None`` for the study's.
+        needs: What pip is asked for besides, because the claims need it.
+        seeds: Runs of functions and commands.
+        workers: How many of them side by side.
+        allow_code: Whether they may run.
+    """
+
+    package: str = "torch"
+    file: ClaimsFile | None = None
+    needs: tuple[str, ...] = ()
+    seeds: int = 16
+    workers: int = 1
+    allow_code: bool = False
+
+    @property
+    def light(self) -> bool:
+        """Whether nothing is trained by actbench, so that it needs no torch there."""
+        return self.file is not None and not evidence.experiments_of(self.file)
+
+    @property
+    def sources(self) -> Sources:
+        """The numbers of its own claims."""
+        assert self.file is not None  # noqa: S101 - asked for with claims of one's own only
+        return Sources(
+            self.file, allow_code=self.allow_code, seeds=self.seeds, workers=self.workers
+        )
+
+    def record(self, device: str, threads: int | None, bar: Bar) -> tuple[Record, list[str]]:
+        """Measure its own claims here.
+
+        Args:
+            device: Where experiments train.
+            threads: CPU threads of these.
+            bar: Shows progress.
+
+        Returns:
+            The record, and a sentence for each run that gave no number.
+
+        Raises:
+            ActbenchError: Something can't be run or judged.
+            KeyboardInterrupt: It was told to end; nothing that it started goes on.
+        """
+        assert self.file is not None  # noqa: S101 - asked for with claims of one's own only
+        trained: Mapping[str, xr.Dataset] = {}
+        sources = self.sources
+        with ends_as_interruption():
+            sources.collect(bar)
+            if not self.light:
+                from actbench.records import recording
+
+                trained = recording.run_protocols(self.seeds, device, threads, bar, self.file)
+        return own.make(self.file, sources, self.package, trained), sources.notes
+
+    def options(self) -> list[str]:
+        """Return what ``actbench record`` is given in the environment of a release."""
+        if self.file is None or self.file.path is None:
+            return []
+        words = ["--claims", str(self.file.path.resolve()), "--package", self.package]
+        words += ["--seeds", str(self.seeds), "--workers", str(self.workers)]
+        return [*words, "--allow-code"] if self.allow_code else words
+
+    def fits(self, record: Record) -> bool:
+        """Tell whether a record answers what is asked: the same claims, code, seeds and needs."""
+        if self.file is None:
+            return record.of_study
+        asked = {claim.id: self.file.digest(claim) for claim in self.file.claim}
+        marks = {**own.code_of(self.file), **self.marks}
+        return (
+            (record.of_study, record.package) == (False, self.package)
+            and {v.id: v.digest for v in record.verdicts} == asked
+            and {k: v for k, v in record.environment.items() if k == "with" or " " in k} == marks
+            and all(
+                len(d.values) == (protocol.seeds or self.seeds)
+                for name, protocol in self.sources.code
+                for d in record.distributions
+                if d.protocol == name
+            )
+        )
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What a record can't know where it is made: what was installed on purpose."""
+        return {"with": " ".join(self.needs)} if self.needs else {}
+
+    def pinned_apart(self) -> set[str]:
+        """Name the packages that are not held at the version that is installed here."""
+        return {self.package, *map(canonicalize_name, _names(self.needs))}
+
+
+STUDY = Subject()
+
+
+def subject_of(
+    path: Path | None,
+    package: str,
+    only: Collection[str],
+    needs: Collection[str] = (),
+    requirements: Path | None = None,
+    *,
+    seeds: int = 16,
+    workers: int = 1,
+    allow_code: bool = False,
+) -> Subject:
+    """Read what the options of a command ask for.
+
+    Args:
+        path: A file of claims; ``None`` for the study's.
+        package: A distribution's name.
+        only: Parts of a record of the study.
+        needs: Requirements for pip.
+        requirements: A file of such.
+        seeds: Runs of functions and commands.
+        workers: How many of them side by side.
+        allow_code: Whether they may run.
+
+    Returns:
+        The subject.
+
+    Raises:
+        ActbenchError: Options do not go together, the file is wrong, or its code is not allowed.
+    """
+    if path is None:
+        if package != "torch" or needs or requirements or allow_code:
+            raise ActbenchError(
+                "--package, --with, --requirements and --allow-code are for claims of your own: "
+                "name their file with --claims"
+            )
+        return STUDY
+    if only:
+        raise ActbenchError(
+            "--only chooses parts of the study's record; with --claims leave it out"
+        )
+    require_positive_int("--seeds", seeds)
+    require_positive_int("--workers", workers)
+    if requirements is not None and not requirements.is_file():
+        raise ActbenchError(f"--requirements: there is no file {requirements}")
+    words = [*(() if requirements is None else ("-r", str(requirements.resolve())))]
+    words += map(_absolute, needs)
+    file = claims.load(path)
+    evidence.check_settings(file)
+    subject = Subject(
+        canonicalize_name(package), file, tuple(words), seeds, workers, allow_code=allow_code
+    )
+    for name, protocol in subject.sources.code:
+        subject.sources.require_allowed(name, protocol)
+    return subject
+
+
+def _absolute(word: str) -> str:
+    """Folders and wheels are seen from here, but pip works elsewhere."""
+    is_path = word.startswith(".") or os.sep in word
+    return str(Path(word).resolve()) if is_path and Path(word).exists() else word
+
+
+def _names(words: Collection[str]) -> Iterator[str]:
+    """Name what requirements are of; a folder, an address or an option names nothing here."""
+    for word in words:
+        path = Path(word)
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else [word]
+        for line in lines:
+            try:
+                yield Requirement(line.partition(" #")[0].strip()).name
+            except InvalidRequirement:
+                continue

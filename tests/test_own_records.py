@@ -1,0 +1,224 @@
+"""Records of somebody's own claims: made without torch, compared seed by seed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from actbench import records
+from actbench.claims import load
+from actbench.cli import main
+from actbench.drift import Drift, Level, compare, writing
+from actbench.records import Record
+from actbench.releases import measuring
+from actbench.releases.subject import Subject, subject_of
+
+CLAIMS = """
+study = "Ours"
+[protocol.run]
+function = "ours.py:error"
+[protocol.there]
+table = "runs.csv"
+[[claim]]
+id = "error-is-small"
+statement = "It is small."
+protocol = "run"
+metric = {}
+relation = { kind = "below", value = 2 }
+expected = "reproduced"
+[[claim]]
+id = "table-is-large"
+statement = "It is large."
+protocol = "there"
+metric = { column = "acc" }
+relation = { kind = "above", value = 0.5 }
+"""
+
+
+@pytest.fixture
+def claims(tmp_path: Path) -> Path:
+    """A file of claims, one about a function that fails for seed 43, one about a table."""
+    (tmp_path / "ours.py").write_text(
+        "def error(seed):\n    return float('nan') if seed == 43 else seed / 100\n"
+    )
+    rows = "".join(f"{seed},0.9\n" for seed in range(10))
+    (tmp_path / "runs.csv").write_text(f"seed,acc\n{rows}")
+    path = tmp_path / "claims.toml"
+    path.write_text(CLAIMS)
+    return path
+
+
+def test_a_record_of_own_claims_needs_no_torch(claims: Path) -> None:
+    """Verdicts, values by seed and versions; neither torch nor what draws is imported."""
+    out = claims.with_name("r.json")
+    script = (
+        "import sys; from actbench.cli import main; "
+        "heavy = {'torch', 'xarray', 'matplotlib', 'PIL', 'threadpoolctl'}; "
+        "sys.modules.update(dict.fromkeys(heavy)); main()"
+    )
+    command = [sys.executable, "-c", script, "record", "--claims", str(claims), "--out", str(out)]
+    options = ["--package", "numpy", "--seeds", "9", "--allow-code"]
+    done = subprocess.run(  # noqa: S603 - our own command, no shell
+        [*command, *options], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{out}: numpy ")
+    made = records.load(out)
+    assert (made.package, made.of_study, made.parts) == ("numpy", False, {"verdicts"})
+    assert [(v.id, v.expected, v.seeds, v.fresh) for v in made.verdicts] == [
+        ("error-is-small", "reproduced", 9, True),
+        ("table-is-large", "", 10, True),
+    ]
+    assert [v.digest for v in made.verdicts] == [load(claims).digest(c) for c in load(claims).claim]
+    run, there = made.distributions
+    assert (run.seeds, there.seeds) == (
+        [str(s) for s in range(42, 51)],
+        [str(s) for s in range(10)],
+    )
+    assert run.values[0] == 0.42
+    assert str(run.values[1]) == "nan"
+    assert {"python", "system", "cpu", "pandas", "pytest"} <= made.environment.keys()
+
+
+def a_record(values: list[float], seeds: list[str], **more: object) -> Record:
+    """One claim's values on a release of a package."""
+    return Record.model_validate(
+        {
+            "made_at": "2026-01-01T00:00:00+00:00",
+            "environment": {"package": "ours", "ours": "1.0", "torch": "not installed", **more},
+            "claims_sha256": "0" * 64,
+            "protocols": {"run": {"function": "ours.py:error"}},
+            "verdicts": [
+                {
+                    "id": "error-is-small",
+                    "verdict": more.get("said", "reproduced"),
+                    "expected": "",
+                    "measured": 1.0,
+                    "interval": None,
+                    "margin": None,
+                    "seeds": len(values),
+                    "fresh": True,
+                    "digest": more.get("asks", "0" * 16),
+                }
+            ],
+            "distributions": [
+                {
+                    "protocol": "run",
+                    "metric": {"name": "values", "claim": "error-is-small"},
+                    "definition": "It is small.",
+                    "values": values,
+                    "seeds": seeds,
+                }
+            ],
+        }
+    )
+
+
+VALUES = [float(n) for n in range(1, 17)]
+SEEDS = [str(n) for n in range(16)]
+OLD = a_record(VALUES, SEEDS)
+
+
+def drift_to(new: Record) -> Drift:
+    """Compare with the old record."""
+    return compare(OLD, new, {"error-is-small": "run"})
+
+
+def test_values_are_compared_seed_by_seed() -> None:
+    """How many seeds have other bits, and by how much the one in the middle changed."""
+    changed = [*VALUES[:4], *(value + 0.5 for value in VALUES[4:])]
+    found = drift_to(a_record(changed, SEEDS, ours="1.1"))
+    (metric,) = found.metrics.metrics
+    assert (metric.differing, metric.median_change) == (12, 0.5)
+    assert metric.level is Level.WITHIN_SPREAD
+    assert found.claims.unexpected == ()
+    page = writing.markdown(found, [])
+    assert page.startswith("# Drift from ours 1.0 to 1.1\n")
+    assert "| 12 of 16 | +0.5 |" in page
+    assert "fingerprints:" not in page
+    assert json.loads(writing.as_json(found, []))["old"]["environment"]["ours"] == "1.0"
+
+
+def test_other_seeds_are_compared_as_distributions() -> None:
+    """The same numbers on other seeds do not pair; another distribution is outside."""
+    others = [str(n) for n in range(100, 116)]
+    (metric,) = drift_to(a_record([v + 100 for v in VALUES], others)).metrics.metrics
+    assert (metric.level, metric.differing) == (Level.OUTSIDE_SPREAD, None)
+    (metric,) = drift_to(a_record([v + 1e-15 for v in VALUES], others)).metrics.metrics
+    assert metric.level is Level.WITHIN_SPREAD
+
+
+def test_a_claim_that_asks_something_else_is_left_out_with_its_values() -> None:
+    """Its numbers may be those of another metric."""
+    found = drift_to(a_record(VALUES, SEEDS, asks="1" * 16))
+    assert (found.claims.compared, found.metrics.metrics, found.metrics.left_out) == (0, (), 1)
+
+
+def test_a_change_of_code_is_told() -> None:
+    """What drifts may be due to it."""
+    found = compare(a_record(VALUES, SEEDS), a_record(VALUES, SEEDS, **{"code of run": "f"}), {})
+    assert "Not only ours differs" in found.scope.notes[-1]
+    assert "code of run not stated in the old record, f in the new" in found.scope.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["record", "--package", "numpy"], "name their file with --claims"),
+        (["record", "--only", "timings", "--claims", "claims.toml"], "with --claims leave it out"),
+        (["record", "--claims", "claims.toml"], "protocol 'run' runs code, function = 'ours.py:er"),
+        (
+            ["record", "--claims", "claims.toml", "--allow-code", "--package", "no-such"],
+            "no-such is not installed here",
+        ),
+        (
+            ["bisect", "--claims", "claims.toml", "--allow-code", "--good", "1", "--bad", "2"],
+            "claim 'table-is-large' is judged from numbers that are there",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(
+    claims: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    text: str,
+) -> None:
+    """Exit code 2, and nothing is run or written."""
+    monkeypatch.chdir(claims.parent)
+    target = ["table-is-large"] if arguments[0] == "bisect" else []
+    monkeypatch.setattr("sys.argv", ["actbench", *arguments, *target])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert text in capsys.readouterr().err.replace("\n", " ")
+    assert not (claims.parent / ".actbench").exists()
+
+
+def test_an_environment_without_training_comes_without_torch(claims: Path, tmp_path: Path) -> None:
+    """First actbench alone, then the release, what was named, and what actbench needs."""
+    there = tmp_path / "lib" / "actbench-0.1.0.dist-info"
+    there.mkdir(parents=True)
+    (there / "METADATA").write_text(
+        "Name: actbench\nVersion: 0.1.0\nRequires-Dist: torch>=2.6\nRequires-Dist: pandas>=2.2\n"
+    )
+    (tmp_path / "needed.txt").write_text("scipy==1.13.0  # of the paper\n")
+    subject = subject_of(
+        *(claims, "Scikit_Learn", (), ["numpy<2"], tmp_path / "needed.txt"), allow_code=True
+    )
+    python = tmp_path / "bin" / "python"
+    own, rest = (c[7:] for c in measuring._installing("1.3.0", "SOURCE", python, subject))
+    assert own == ["--no-deps", "SOURCE"]
+    assert rest == [
+        *("-r", str(tmp_path / "needed.txt"), "numpy<2", "scikit-learn==1.3.0"),
+        *("--only-binary=scikit-learn", "pandas>=2.2"),
+    ]
+    assert subject.pinned_apart() == {"scikit-learn", "numpy", "scipy"}
+    command = measuring.record_command(python, tmp_path / "r.json", [], subject)
+    assert command[command.index("--claims") + 1] == str(claims)
+    assert command[-1] == "--allow-code"
+    assert Subject().options() == []
