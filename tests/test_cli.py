@@ -1174,7 +1174,7 @@ def test_help_names_every_command(actbench: Callable[..., Ended]) -> None:
     """Help says where to start and what there is."""
     ended = actbench("--help")
     assert ended.code == 0
-    assert "Start with actbench reproduce" in squeezed(ended.out)
+    assert "Start with actbench judge runs.csv on a table of yours" in squeezed(ended.out)
     for command in ("reproduce", "run", "claims", "list", "doctor"):
         assert re.search(rf"^\W*{command} ", ended.out, re.MULTILINE)
 

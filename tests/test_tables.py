@@ -165,8 +165,10 @@ WRONG = [
         "seed,acc\n1,2,3\n",
         {"column": "acc"},
         "",
-        r"runs.csv has rows with more cells than its header",
+        r"row 1 has 3 cells, but the header has 2 names",
     ),
+    ("seed,m,acc\n1,a,1\n2,b\n", {"column": "acc"}, "", r"row 2 has 2 cells, but the header has 3"),
+    ("seed,acc\n1,1\n", {"column": "acc"}, "sede", r"unknown column .* 'sede'.*mean 'seed'\?"),
     ("seed,m,acc\n1,a,1\n2,b,2\n", {"column": "acc", "where": {"m": "c"}}, "", r"known: a, b"),
     (
         "seed,m,acc\n1,a,1\n2,b,2\n",
@@ -245,7 +247,8 @@ ENDS = [
     ((*OURS, "--above", "0.9", "--quantifier", "every"), 1, "104 seeds instead of 12"),
     ((*OURS,), 2, "say what must hold with one of --above, --below and --equals, not with none"),
     ((*OURS, "--above", "1", "--where", "method"), 2, "'method' is no COLUMN=VALUE"),
-    ((*OURS, "--equals", "0.9"), 2, "'equals' needs a tolerance"),
+    ((*OURS, "--equals", "0.9"), 2, "--equals needs a --tolerance, --above and --below take none"),
+    ((*OURS, "--above", "0.94"), 1, "(to settle it: about "),
     (("--column", "accc", "--above", "0"), 2, "Did you mean 'acc'?"),
 ]
 
@@ -358,3 +361,46 @@ def test_a_pinned_claim_with_too_few_rows_is_not_excused(tmp_path: Path) -> None
     assert pinned.verdict is Verdict.INCONCLUSIVE
     assert not pinned.as_expected
     assert not pinned.lacks_runs
+
+
+def test_a_file_to_start_from_is_drafted_and_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The best method first, at its last step, with its worst run as the bound to ask about."""
+    rows = [
+        f"{name},{seed},{step},{score - 0.1 * (2 - step)},{score - seed / 100:.2f}"
+        for name, score in (("base", 0.7), ("ours", 0.9))
+        for seed in range(9)
+        for step in (1, 2)
+    ]
+    rows[1] = rows[1].rpartition(",")[0] + ",nan"  # one run ends in no number
+    text = "\n".join(["model,random_seed,epoch,valid_f1,test_f1", *rows])
+    (tmp_path / "runs.csv").write_text(text)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["actbench", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out + said.err
+
+    assert call("init", "runs.csv")[0] == 0
+    drafted = (tmp_path / "claims.toml").read_text()
+    assert "#? Other numbers that claims could be about: valid_f1" in drafted
+    file = claims.load(tmp_path / "claims.toml")
+    assert [claim.id for claim in file.claim] == [
+        "ours-test-f1",
+        "base-test-f1",
+        "ours-against-base",
+    ]
+    first = file.claim[0]
+    assert first.metric == {"column": "test_f1", "where": {"model": "ours"}, "last": "epoch"}
+    assert first.relation is not None
+    assert first.relation.value == 0.82
+    assert call("verify", "claims.toml")[0] == 0
+    code, said = call("init", "runs.csv")
+    assert (code, "claims.toml is there already" in said) == (2, True)
+    code, said = call("init", "runs.csv", "--seed", "sed")
+    assert (code, "unknown column of runs.csv 'sed'" in said) == (2, True)
+    assert "no file 'no.csv'" in call("init", "no.csv")[1]

@@ -343,10 +343,13 @@ def _sentence(
         )
     if claim.quantifier == "exact":
         return f"measured {measured:.6g}{published}"
+    if claim.quantifier == "mean" and not math.isfinite(measured):
+        return f"no mean over {len(values)} seeds, as not every value is finite{published}"
     between = "too few seeds for an interval"
     if interval is not None:
         between = f"between {interval[0]:.4g} and {interval[1]:.4g}"
-    over = "seeds" if claim.quantifier == "median" else "networks"
+    pooled = claim.quantifier == "mean" and "name" in claim.metric
+    over = "networks" if pooled else "seeds"
     return f"{claim.quantifier} {measured:.4g} over {len(values)} {over}, {between}{published}"
 
 

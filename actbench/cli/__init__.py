@@ -33,9 +33,9 @@ from actbench.errors import ActbenchError
 
 app = typer.Typer(
     cls=Group,
-    help="Measure and judge the claims of a study of activation functions.\n\n"
-    "Start with **actbench reproduce**: it runs every experiment and writes data and "
-    "figures to results/. **actbench list** names what can be run.",
+    help="Judge what is said of results of many runs, your own or those of a published study.\n\n"
+    "Start with **actbench judge runs.csv** on a table of yours, or **actbench claims** on the "
+    "study of activation functions, which **actbench reproduce** runs anew.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -79,8 +79,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 _LONGEST = 2000
 """Characters of an error."""
 
-_STUDY = "The study"
 _OWN = "Your own"
+_STUDY = "The study"
 _RESULTS = "Results"
 _RELEASES = "Releases of torch"
 _HERE = "This installation"
@@ -91,9 +91,6 @@ def _add(command: Callable[..., None], panel: str, name: str | None = None) -> N
     app.command(name, cls=Command, rich_help_panel=panel, help=docstring(command))(command)
 
 
-_add(studying.reproduce, _STUDY)
-_add(studying.run, _STUDY)
-_add(studying.robustness, _STUDY)
 _add(judging.judge, _OWN)
 _add(judging.init, _OWN)
 _add(verifying.verify, _OWN)
@@ -101,6 +98,9 @@ _add(planning.plan, _OWN)
 _add(recovering.recover, _OWN)
 _add(trying.try_, _OWN, "try")
 _add(sweeping.sweep, _OWN)
+_add(studying.reproduce, _STUDY)
+_add(studying.run, _STUDY)
+_add(studying.robustness, _STUDY)
 app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)
 _add(reading.report, _RESULTS)
 _add(tracking.record, _RELEASES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,20 @@ if TYPE_CHECKING:
     from actbench.claims.verdicts import Judgment
 
 _FORMATS = ("text", "json")
+_FIELDS = {
+    "field 'relation': 'equals' needs a tolerance, 'above' and 'below' take none": (
+        "--equals needs a --tolerance, --above and --below take none"
+    ),
+    "'best' needs mode = 'max' or 'min', which is best, and only it does": (
+        "--best needs --mode max or --mode min, and only it does"
+    ),
+    "where = { … }": "--where COLUMN=VALUE",
+    'the last step (last = "step")': "the last step (--last COLUMN)",
+    "(best = …, mode = …)": "(--best COLUMN --mode max)",
+    "(seed = …)": "(--seed COLUMN)",
+    "with 'where'": "with --where",
+    ", seen from the claims file's folder": "",
+}
 _QUANTIFIERS = ("median", "every", "mean", "exact")
 
 Where = Annotated[
@@ -69,7 +85,7 @@ def judge(  # every option is one part of a claim
     """
     from actbench.claims import Verdict, evidence, ledger
 
-    with interruptible():
+    with interruptible(), _in_options():
         if form not in _FORMATS:
             raise unknown_name("format", form, _FORMATS)
         if quantifier not in _QUANTIFIERS:
@@ -87,6 +103,18 @@ def judge(  # every option is one part of a claim
         terminal.say(ledger.as_json([judgment], {}) if form == "json" else _text(judgment))
     if judgment.verdict is not Verdict.REPRODUCED:
         raise typer.Exit(EXIT_CHANGED)
+
+
+@contextmanager
+def _in_options() -> Iterator[None]:
+    """Name options where a message names the fields of a claims file."""
+    try:
+        yield
+    except ActbenchError as error:
+        text = str(error)
+        for field, option in _FIELDS.items():
+            text = text.replace(field, option)
+        raise ActbenchError(text) from error
 
 
 def init(
@@ -110,12 +138,13 @@ def init(
     from actbench.runs.drafting import draft
 
     with interruptible():
+        content = draft(table, out, seed)
         if out.exists() and not overwrite:
             raise ActbenchError(
                 f"{out} is there already. Give another file with --out, or replace it with "
                 "--overwrite"
             )
-        write_atomic(out, draft(table, out, seed).encode())
+        write_atomic(out, content.encode())
         terminal.say(f"{out} written. Judge it with: actbench verify {out}")
 
 
@@ -187,7 +216,10 @@ def _text(judgment: Judgment) -> str:
     lines += as_text(judgment).splitlines()
     if margin := ledger.margin(judgment):
         lines.append(f"margin: {margin}")
-    lines.append(f"to flip it: {judgment.to_flip}")
+    settling = ledger.seeds_to_settle(judgment)
+    about = "" if judgment.seeds < judgment.seeds_needed else "about "
+    more = f" (to settle it: {about}{settling} runs)" if settling else ""
+    lines.append(f"to flip it: {judgment.to_flip}{more}")
     if flips := ledger.redraw(judgment):
         lines.append(f"a redraw of all runs flips it in {flips} of cases")
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from actbench.errors import ActbenchError
 from actbench.files import kept_folder, write_json
 from actbench.pytest_plugin.fixture import PROPERTY
 from actbench.pytest_plugin.options import value_of
+from actbench.terminal import plural
 
 _FOLDER = Path(".actbench") / "results"
 _ALPHA = 0.01
@@ -114,6 +115,8 @@ class Saved:
             differing, matched = self._compare(self._old)
             if self._strict and not matched:
                 self._lines.append("--actbench-strict: nothing was compared")
+            if differing:
+                self._lines.append(f"FAILED: {plural(differing, 'distribution')} changed")
             failed |= differing > 0 or (self._strict and not matched)
         if failed and session.exitstatus in (
             pytest.ExitCode.OK,
@@ -154,7 +157,8 @@ class Saved:
         self._lines += _changes(before, _here(self._imported))
         self._lines.append(
             f"compared with {self._old_path and self._old_path.stem}: {len(matched)} matched "
-            f"({identical} identical, {differing} differ), {len(missing)} missing, {len(new)} new"
+            f"({identical} identical, {len(matched) - identical - differing} within chance, "
+            f"{differing} differ), {len(missing)} missing, {len(new)} new"
         )
         return differing, len(matched)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actbench.errors import ActbenchError
-from actbench.runs import tables
+from actbench.runs import columns, tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,7 @@ class Guess:
         groups: The column that tells methods apart, and their names; empty without one.
         metric: The number that claims are likely about.
         higher_is_better: Of that number.
+        others: Further numbers that claims could be about.
     """
 
     seed: str
@@ -47,6 +48,7 @@ class Guess:
     groups: tuple[str, tuple[str, ...]]
     metric: str
     higher_is_better: bool
+    others: tuple[str, ...]
 
 
 def guess(frame: pd.DataFrame, seed: str) -> Guess:
@@ -55,16 +57,15 @@ def guess(frame: pd.DataFrame, seed: str) -> Guess:
     Raises:
         ActbenchError: None of them holds numbers that could be judged.
     """
+    import pandas as pd
+
     names = [str(name) for name in frame.columns if name != tables.SEED]
     step = next((name for name in names if _STEP.search(name)), "")
     likely = [name for kind in (_SEED, _RUN) for name in names if kind.search(name)]
     found = seed or next((n for n in ("seed", *likely) if n in names and n != step), "row")
-    numeric = [
-        name
-        for name in names
-        if frame[name].dtype.kind in "iuf" and name not in (step, found) and name not in likely
-    ]
-    texts = [name for name in names if frame[name].dtype.kind not in "iuf" and name != found]
+    number = {name for name in names if _is_number(frame[name])}
+    numeric = [n for n in names if n in number and n not in (step, found, *likely)]
+    texts = [name for name in names if name not in number and name != found]
     alike = [n for n in texts if 2 <= frame[n].nunique() <= min(_MOST_GROUPS, len(frame) // 3)]
     column = next((n for n in alike if _GROUP.search(n)), alike[0] if alike else "")
     metric = next(
@@ -84,9 +85,21 @@ def guess(frame: pd.DataFrame, seed: str) -> Guess:
     higher, guessed = not _COST.search(metric), not seed and found != "seed"
     kinds: tuple[str, ...] = ()
     if column:  # the best first, as that is what is claimed
-        typical = frame.groupby(column)[metric].median().sort_values(ascending=not higher)
+        numbers = pd.to_numeric(frame[metric], errors="coerce")
+        typical = numbers.groupby(frame[column]).median().sort_values(ascending=not higher)
         kinds = tuple(str(name) for name in typical.index)
-    return Guess(found, guessed, step, (column, kinds), metric, higher)
+    others = tuple(name for name in numeric if name != metric and not _ASIDE.search(name))
+    return Guess(found, guessed, step, (column, kinds), metric, higher, others)
+
+
+def _is_number(cells: pd.Series[Any]) -> bool:
+    """Tell whether a column holds numbers; ``nan`` among them makes pandas leave it as text."""
+    import pandas as pd
+
+    texts = cells[pd.to_numeric(cells, errors="coerce").isna() & cells.notna()].astype(str)
+    return bool(texts.str.strip().str.lower().isin({"nan", "-nan"}).all()) and len(texts) < len(
+        cells
+    )
 
 
 def draft(path: Path, target: Path, seed: str = "") -> str:
@@ -105,8 +118,8 @@ def draft(path: Path, target: Path, seed: str = "") -> str:
     """
     from actbench.pages import rendering
 
-    frame = tables.read([path.name], path.parent, seed or "row").frame
-    found = guess(frame, seed)
+    found = guess(tables.read([path.name], path.parent, seed or "row").frame, seed)
+    table = tables.read([path.name], path.parent, found.seed)
     return rendering.plain(
         "claims.toml.j2",
         {
@@ -115,32 +128,36 @@ def draft(path: Path, target: Path, seed: str = "") -> str:
             "study": path.stem,
             "seed": found.seed,
             "seed_guessed": found.guessed,
-            "claims": _claims(frame, found),
+            "claims": _claims(table, found),
+            "others": ", ".join(found.others),
         },
     )
 
 
-def _claims(frame: pd.DataFrame, found: Guess) -> list[dict[str, str]]:
+def _claims(table: tables.Table, found: Guess) -> list[dict[str, str]]:
     column, names = found.groups
     extra = {"last": found.step} if found.step else {}
     subject = found.metric.replace("_", " ")
     claims = []
     for name in names[:_MOST_CLAIMS] or [""]:
-        rows = frame[frame[column].astype(str) == name] if column else frame
-        values = rows[found.metric].to_numpy(np.float64)
-        edge = np.nanmin(values) if found.higher_is_better else np.nanmax(values)
         where = {"where": {column: name}} if column else {}
+        metric = {"column": found.metric, **where, **extra}
+        try:
+            values = columns.values(table, columns.parse(metric))[1]
+        except ActbenchError:  # several rows for a run, which the file's reader will be told
+            values = np.array([0.0])
+        edge = np.nanmin(values) if found.higher_is_better else np.nanmax(values)
         claims.append(
             {
                 "id": _identifier(f"{name} {subject}"),
                 "statement": f"{subject} of {name or 'every run'}",
-                "metric": _inline({"column": found.metric, **where, **extra}),
+                "metric": _inline(metric),
                 "kind": "above" if found.higher_is_better else "below",
                 "value": f"{float(edge):.4g}",
-                "question": "The worst value seen. Which bound do you claim?",
+                "question": "The worst run's value. Which bound do you claim?",
             }
         )
-    if len(names) > 1 and _pair(frame, found):
+    if len(names) > 1 and _pair(table, found):
         first, second = names[:2]
         metric = {"column": found.metric, "where": {column: first}, **extra}
         claims.append(
@@ -156,13 +173,12 @@ def _claims(frame: pd.DataFrame, found: Guess) -> list[dict[str, str]]:
     return claims
 
 
-def _pair(frame: pd.DataFrame, found: Guess) -> bool:
+def _pair(table: tables.Table, found: Guess) -> bool:
     """Tell whether the two best were run with the same seeds."""
-    if found.seed not in frame.columns:
-        return False
     column, (first, second, *_) = found.groups
-    runs = [set(frame[found.seed][frame[column].astype(str) == name]) for name in (first, second)]
-    return runs[0] == runs[1]
+    seeds = table.frame[tables.SEED]
+    runs = [set(seeds[table.rows_where(column, name)]) for name in (first, second)]
+    return found.seed != "row" and runs[0] == runs[1]
 
 
 def _identifier(text: str) -> str:

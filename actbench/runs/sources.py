@@ -178,6 +178,11 @@ class Sources:
             fresh=self._fresh,
             progress=self._progress,
         )
+        if not any(run.values for run in runs):
+            raise ActbenchError(
+                f"none of the {len(runs)} runs of protocol {name!r} gave a number; seed "
+                f"{runs[0].seed}: {runs[0].outcome}, {runs[0].message}. Mend it and run again"
+            )
         self._durations[name] = [run.duration_s for run in runs]
         self.notes += [
             f"{name}, seed {run.seed}: {run.outcome}, {run.message}" for run in runs if run.message

@@ -272,8 +272,11 @@ def _seed_column(name: str, known: Sequence[str], seed: str) -> str:
     """The column that names the run; none where something else does."""
     if seed == _ROW or seed.startswith((_PATH, _COLUMNS)):
         return ""
-    if seed or "seed" in known:
-        return seed or "seed"
+    column = seed or "seed"
+    if seed and column not in known:
+        raise _unknown_column(name, column, known)
+    if column in known:
+        return column
     raise ActbenchError(
         f"{name} has no column 'seed', so what is a run? Name its column with seed = (--seed for "
         f"'actbench judge'), one of {', '.join(map(str, known))}; or seed = 'row' where each row "
@@ -357,6 +360,8 @@ def _csv(path: Path, choose: _Choose) -> pd.DataFrame:
     with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8-sig", newline="") as stream:
         sample = stream.read(_SAMPLE)
     delimiter = "\t" if ".tsv" in path.suffixes else _delimiter(sample)
+    if path.stat().st_size < _SMALL_BYTES:
+        _require_equal_rows(path, delimiter)
     options: dict[str, Any] = {
         "sep": delimiter,
         "decimal": "," if _decimal_comma(sample, delimiter) else ".",
@@ -375,6 +380,18 @@ def _csv(path: Path, choose: _Choose) -> pd.DataFrame:
             written = frame[column].str.fullmatch(_COMMA).fillna(value=False)
             frame.loc[written, column] = frame.loc[written, column].str.replace(",", ".")
     return frame
+
+
+def _require_equal_rows(path: Path, delimiter: str) -> None:
+    """Refuse a row with fewer cells than the header has names, which pandas fills up."""
+    with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8-sig", newline="") as stream:
+        rows = csv.reader(stream, delimiter=delimiter)
+        names = next(rows, [])
+        for number, row in enumerate(filter(None, rows), start=1):
+            if len(row) < len(names) or any(cell.strip() for cell in row[len(names) :]):
+                raise ValueError(
+                    f"row {number} has {len(row)} cells, but the header has {len(names)} names"
+                )
 
 
 def _delimiter(sample: str) -> str:

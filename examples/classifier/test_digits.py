@@ -1,4 +1,4 @@
-"""A classifier over ten splits, judged in a test: pytest examples/classifier."""
+"""A classifier over ten splits, judged in a test: pip install pytest scikit-learn, then pytest."""
 
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
