@@ -63,6 +63,15 @@ def test_one_disturbed_control_fails_nothing() -> None:
     assert not found.fails
 
 
+def test_a_control_too_noisy_to_tell_excuses_nothing() -> None:
+    """The quiet control alone decides."""
+    then = {"relative_to_python": 1.0, "relative_to_hash": 1.0}
+    now = {"relative_to_python": 1.5, "noise_to_python": 0.6, "relative_to_hash": 1.5}
+    found = slowdown(now, then, 1.3)
+    assert found is not None
+    assert (found.control, found.fails) == ("hash", True)
+
+
 def test_a_clock_that_sees_nothing_judges_nothing() -> None:
     """A control of no seconds divides nothing, and is left out."""
     assert numbers([1.0, 1.0], {"a": [0.0, 1.0], "b": [2.0, 2.0]}, paired=False).keys() == {
