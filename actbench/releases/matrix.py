@@ -78,7 +78,10 @@ def _require_whole(path: Path, release: str, only: Sequence[str], subject: Subje
     """Refuse a file that is there but is not the record that was asked for; it stays untouched."""
     record = load(path)
     if not subject.fits(record):
-        raise ActbenchError(f"{path} is a record of something else. Replace it: --overwrite")
+        raise ActbenchError(
+            f"{path} is a record of another package, or of other claims, code, seeds or needs. "
+            "Replace it: --overwrite"
+        )
     if parse_release(record.release) != parse_release(release):
         named = f"{record.package} {record.release}"
         raise ActbenchError(f"{path} is a record of {named}. Replace it: --overwrite")
