@@ -70,11 +70,12 @@ def test_a_program(verify: Callable[..., tuple[int, dict[str, str], str]], tmp_p
     assert verdicts["two-units-suffice"] == "not_reproduced"
     kept = sorted((tmp_path / "program" / ".actbench" / "runs").glob("*/*.json"))
     times = [path.stat().st_mtime_ns for path in kept]
-    assert len(kept) == 16 + 40 + 2  # two say what their folder is of
+    assert len(kept) == 16 + 24 + 2  # two say what their folder is of
     assert verify("program", "--allow-code")[0] == 0
     assert [path.stat().st_mtime_ns for path in kept] == times
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_other_plugins")
 def test_a_classifier_in_a_test(pytester: pytest.Pytester) -> None:
     """Over splits and in pairs, with the fixture."""

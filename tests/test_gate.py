@@ -148,6 +148,7 @@ def project(
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stored", [(GATE,), ()], ids=["with-controls", "without"])
 def test_ten_clean_runs_pass_and_a_planted_slowdown_fails(
     project: Project, stored: tuple[str, ...]

@@ -162,9 +162,7 @@ def test_what_was_judged_is_stored_and_compared(pytester: pytest.Pytester) -> No
     result = run(pytester, "--actbench-compare")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
-        [
-            "compared with 0001_first: 1 matched (1 identical, 0 within chance, 0 differ), 0 missing, 0 new"
-        ]
+        ["compared with 0001_first: 1 matched (1 identical, *), 0 missing, 0 new"]
     )
     path.write_text(path.read_text().replace("mean=0.94", "mean=0.6"))
     result = run(pytester, "--actbench-compare=first", "--actbench-autosave")
@@ -177,11 +175,7 @@ def test_what_was_judged_is_stored_and_compared(pytester: pytest.Pytester) -> No
     path.write_text(path.read_text().replace("def test_it", "def test_other"))
     result = run(pytester, "--actbench-compare=0001")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(
-        [
-            "compared with 0001_first: 0 matched (0 identical, 0 within chance, 0 differ), 1 missing, 1 new"
-        ]
-    )
+    result.stdout.fnmatch_lines(["compared with 0001_first: 0 matched (*), 1 missing, 1 new"])
     assert run(pytester, "--actbench-compare=0001", "--actbench-strict").ret == 1
     result = run(pytester, "--actbench-compare=second")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
