@@ -40,7 +40,7 @@ LAYERS: Sequence[Sequence[str]] = (
         *("claims.references", "claims.published_run", "claims.coordinates", "looks"),
         *("stacks", "runs"),
     ),
-    ("training", "claims.shape", "pages"),
+    ("training", "claims.shape", "pages", "runs.sources"),
     ("claims",),
     (
         "experiments.*",
@@ -115,6 +115,7 @@ MEETING = {
     "estimates",
     "results",
     "records.recording",
+    "runs.sources",
     "sweeps.remote",
     "claims.robustness",
     "doctor",
