@@ -61,7 +61,7 @@ LAYERS: Sequence[Sequence[str]] = (
         "claims.schema",
         "own.epoch_cost",
     ),
-    ("claims.robustness_sentence", "sweeps.clusters", "judging"),
+    ("claims.robustness_sentence", "sweeps.clusters", "sweeps.summaries", "judging"),
     ("console", "figures", "findings", "claims.ledger", "records.recording"),
     ("pages.ledger", "runs.drafting"),
     ("card", "drift", "pytest_plugin.options", "pytest_plugin.outcomes"),

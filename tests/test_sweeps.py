@@ -301,13 +301,35 @@ def test_the_command_writes_a_store_and_goes_on(
 ) -> None:
     """The first call trains, the second has nothing to do; both say where the store is."""
     code, out, err = actbench(*ONE)
-    assert (code, out) == (0, "results/grid.zarr: 20 members\n")
+    assert (code, out.splitlines()[-1]) == (0, "results/grid.zarr: 20 members")
     assert "grid" in err
     assert "100%" in err
     assert_same(tmp_path / "results" / "grid.zarr", undisturbed)
     again = actbench("--threads", "1")
-    assert again[:2] == (0, "7 of 7 chunks were there already; results/grid.zarr: 20 members\n")
+    assert again[0] == 0
+    assert again[1].endswith("7 of 7 chunks were there already; results/grid.zarr: 20 members\n")
     assert actbench("--quiet") == (0, "", "")
+
+
+def test_a_summary_stands_beside_the_store(actbench: Call) -> None:
+    """A row per point over its seeds; the table begins with the best; the plot is a picture."""
+    text = TEXT.replace("seed = 5", "seed = 3").replace("[1e-3, 1e-2]", "[1e-3, 1e30]")
+    Path("grid.toml").write_text(text, encoding="utf-8")
+    assert actbench("--quiet", "--threads", "1") == (0, "", "")
+    rows = [row.split(",") for row in Path("results/summary.csv").read_text("utf-8").split()]
+    assert ",".join(rows[0]) == "activation,depth,learning_rate,seeds,median,2.5%,97.5%,diverged"
+    assert [row[:4] for row in rows[1:3]] == [
+        ["relu", "2", "0.001", "3"],
+        ["relu", "3", "1e+30", "3"],
+    ]
+    losses = load(Path("results/grid.zarr"))["final_mse"].to_numpy().reshape(4, 3)[0]
+    assert float(rows[1][4]) == np.median(losses)
+    assert rows[1][5:] == [*map(str, np.quantile(losses, (0.025, 0.975)).tolist()), "0.0"]
+    assert rows[2][4:] == ["inf", "inf", "inf", "1.0"]
+    assert Path("results/summary.png").read_bytes().startswith(b"\x89PNG")
+    shown = [line.split() for line in actbench()[1].splitlines()]
+    best = min((row for row in rows[1:]), key=lambda row: float(row[4]))
+    assert shown[4] == [*best[:4], f"{float(best[4]):.4g}", "0%"]
 
 
 def test_failures_end_with_1_and_can_be_tried_again(
