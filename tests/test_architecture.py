@@ -116,6 +116,7 @@ MEETING = {
     "results",
     "records.recording",
     "runs.sources",
+    "sweeps.grid_files",
     "sweeps.remote",
     "claims.robustness",
     "doctor",

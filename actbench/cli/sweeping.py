@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from actbench import terminal
-from actbench.cli.options import EXIT_CHANGED, DryRun, Out, Quiet, Threads, interruptible
+from actbench.cli.options import EXIT_CHANGED, AllowCode, DryRun, Out, Quiet, Threads, interruptible
 from actbench.errors import ActbenchError, require_positive_int
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def sweep(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Start even more than 10^6 members unasked.")
     ] = False,
+    allow_code: AllowCode = False,
     quiet: Quiet = False,
     dry_run: DryRun = False,
     overwrite: Annotated[
@@ -92,7 +93,7 @@ def sweep(
         from actbench import devices
         from actbench.sweeps import chunks, grid_files
 
-        asked = grid_files.load(grid)
+        asked = grid_files.load(grid, allow_code=allow_code)
         run = _Run(
             grid=asked,
             path=out / f"{grid.stem}.zarr",
