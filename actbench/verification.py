@@ -87,9 +87,10 @@ def verify(
             what was given, what was expected and what to do.
     """
     claims = load(Path(path))
-    evidence.check_settings(claims)
     folder = Path(out) if out is not None else Path("results") / Path(path).stem
     sources = Sources(claims, allow_code=allow_code, seeds=seeds, workers=workers, fresh=fresh)
+    sources.load_own()
+    evidence.check_settings(claims)
     for name, protocol in sources.code:
         sources.require_allowed(name, protocol)
     if evidence.experiments_of(claims):

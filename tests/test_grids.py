@@ -136,9 +136,8 @@ def test_a_trillion_points_cost_nothing() -> None:
             "Did you mean 'seed'?"),
         ("[grid]\nactivation = ['rellu']", "[grid]: unknown activation 'rellu'; known: "
             f"{', '.join([*ACTIVATIONS, *FURTHER])}. Did you mean 'relu'?"),
-        ("[grid]\nactivation = ['os:system']", "[grid]: activation 'os:system' is code of one's "
-            "own, which a sweep does not take, as its workers would have to have it; name one of "
-            f"{', '.join([*ACTIVATIONS, *FURTHER])}"),
+        ("[grid]\nactivation = ['os:system']", "[grid]: activation 'os:system' is code. If you "
+            "trust it, give 'actbench sweep' --allow-code"),
         ("[settings]\nepohcs = 2\n[grid]\nseed = 2", "[settings]: unknown setting 'epohcs'; known: "
             f"epochs, points, dtype, recorded_epochs, {KNOWN_AXES}. Did you mean 'epochs'?"),
         ("[settings]\nepochs = 0\n[grid]\nseed = 2", "[settings]: epochs is 0, but must be a whole "

@@ -45,6 +45,20 @@ metric = { column = "acc" }
 relation = { kind = "above", value = 0.99 }
 expected = "not_reproduced"
 """
+OWN_ACTIVATION = """
+study = "Half"
+[protocol.x]
+experiment = "activation-derivatives"
+settings = { activations = ["mine.py:half"] }
+[[claim]]
+id = "slope-is-a-half"
+statement = "Its slope is 1/2."
+protocol = "x"
+metric = { name = "derivative_max", activation = "mine.py:half" }
+quantifier = "exact"
+relation = { kind = "equals", value = 0.5, tolerance = 1e-6 }
+expected = "reproduced"
+"""
 
 
 @pytest.fixture
@@ -118,3 +132,22 @@ def test_pytest_judges_code_too(project: Path, pytester: pytest.Pytester) -> Non
     result.stderr.fnmatch_lines(["ERROR: *protocol 'f' runs code*(pytest: --actbench-allow-code)"])
     result = pytester.runpytest_inprocess(*arguments, "--actbench-allow-code")
     result.assert_outcomes(passed=1, xfailed=1)
+
+
+@pytest.mark.usefixtures("no_other_plugins")
+def test_an_activation_of_ones_own_is_code(tmp_path: Path, pytester: pytest.Pytester) -> None:
+    """It is seen from the file's folder, and refused unless that is allowed; under pytest too."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    path = folder / "claims.toml"
+    (folder / "mine.py").write_text("def half(x):\n    return x / 2\n")
+    path.write_text(OWN_ACTIVATION)
+    refused = r"protocol 'x' runs code, activations = 'mine\.py:half'\. If you trust it"
+    with pytest.raises(ActbenchError, match=refused):
+        actbench.verify(path, out=tmp_path)
+    (judgment,) = actbench.verify(path, out=tmp_path, allow_code=True, threads=1)
+    assert (judgment.verdict, judgment.values.tolist()) == ("reproduced", [0.5])
+    arguments = ("-p", "actbench.pytest_plugin", f"--actbench-claims={path}")
+    result = pytester.runpytest_inprocess(*arguments)
+    result.stderr.fnmatch_lines(["ERROR: *protocol 'x' runs code*"])
+    pytester.runpytest_inprocess(*arguments, "--actbench-allow-code").assert_outcomes(passed=1)

@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import pytest
 from filelock import FileLock
 from sweeping import CHUNK, TEXT, assert_same, bits, load, new_store, nothing, silent, small_grid
 
-from actbench import initializers, parallel, targets, training
+from actbench import activations, environment, initializers, parallel, targets, training
 from actbench.activations import get as activation
 from actbench.cli import main
+from actbench.errors import ActbenchError
 from actbench.experiments import sine_regression
 from actbench.networks import Architecture
-from actbench.sweeps import chunks, stores
+from actbench.sweeps import chunks, grid_files, remote, stores
 from actbench.sweeps import running as sweeps
 from actbench.sweeps.clusters import connecting
 from actbench.training import Member, Schedule, train_reference
@@ -301,13 +303,57 @@ def test_the_command_writes_a_store_and_goes_on(
 ) -> None:
     """The first call trains, the second has nothing to do; both say where the store is."""
     code, out, err = actbench(*ONE)
-    assert (code, out) == (0, "results/grid.zarr: 20 members\n")
+    assert (code, out.splitlines()[-1]) == (0, "results/grid.zarr: 20 members")
     assert "grid" in err
     assert "100%" in err
     assert_same(tmp_path / "results" / "grid.zarr", undisturbed)
     again = actbench("--threads", "1")
-    assert again[:2] == (0, "7 of 7 chunks were there already; results/grid.zarr: 20 members\n")
+    assert again[0] == 0
+    assert again[1].endswith("7 of 7 chunks were there already; results/grid.zarr: 20 members\n")
     assert actbench("--quiet") == (0, "", "")
+
+
+def test_a_summary_stands_beside_the_store(actbench: Call) -> None:
+    """A row per point over its seeds; the table begins with the best; the plot is a picture."""
+    text = TEXT.replace("seed = 5", "seed = 3").replace("[1e-3, 1e-2]", "[1e-3, 1e30]")
+    Path("grid.toml").write_text(text, encoding="utf-8")
+    assert actbench("--quiet", "--threads", "1") == (0, "", "")
+    rows = [row.split(",") for row in Path("results/summary.csv").read_text("utf-8").split()]
+    assert ",".join(rows[0]) == "activation,depth,learning_rate,seeds,median,2.5%,97.5%,diverged"
+    assert [row[:4] for row in rows[1:3]] == [
+        ["relu", "2", "0.001", "3"],
+        ["relu", "3", "1e+30", "3"],
+    ]
+    losses = load(Path("results/grid.zarr"))["final_mse"].to_numpy().reshape(4, 3)[0]
+    assert float(rows[1][4]) == np.median(losses)
+    assert rows[1][5:] == [*map(str, np.quantile(losses, (0.025, 0.975)).tolist()), "0.0"]
+    assert rows[2][4:] == ["inf", "inf", "inf", "1.0"]
+    assert Path("results/summary.png").read_bytes().startswith(b"\x89PNG")
+    shown = [line.split() for line in actbench()[1].splitlines()]
+    best = min((row for row in rows[1:]), key=lambda row: float(row[4]))
+    assert shown[4] == [*best[:4], f"{float(best[4]):.4g}", "0%"]
+
+
+def test_an_activation_of_ones_own_is_swept(
+    actbench: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where that is allowed; a worker loads the same file, wherever it runs, and no other."""
+    Path("mine.py").write_text("import torch\ndef mine(x):\n    return torch.tanh(x)\n")
+    Path("grid.toml").write_text(TEXT.replace("tanh", "mine.py:mine"), encoding="utf-8")
+    code, _, err = actbench()
+    assert code == 2
+    assert "[grid]: activation 'mine.py:mine' is code. If you trust it, give" in err
+    assert actbench("--allow-code", *ONE)[0] == 0
+    found = load(tmp_path / "results" / "grid.zarr")["final_mse"].to_numpy()
+    grid = grid_files.load(tmp_path / "grid.toml", allow_code=True)
+    monkeypatch.chdir("/")
+    activations.OWN.pop("mine.py:mine")
+    worker = partial(remote.train_remotely, grid, 18, 20, environment.versions())
+    assert bits(worker()["final_mse"]) == bits(found[18:])
+    (tmp_path / "mine.py").write_text("def mine(x):\n    return x / 2\n")
+    activations.OWN.pop("mine.py:mine")
+    with pytest.raises(ActbenchError, match=r"mine\.py:mine in .* is not the file that the sweep"):
+        worker()
 
 
 def test_failures_end_with_1_and_can_be_tried_again(

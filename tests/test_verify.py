@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+import actbench
 from actbench import claims, metrics
 from actbench.claims import evidence
 from actbench.claims import schema as claims_schema
@@ -368,7 +369,7 @@ def test_a_name_with_a_colon_is_not_imported(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.syspath_prepend(tmp_path)
             with pytest.raises(ActbenchError, match="trap:f"):
-                claims.load(path)
+                actbench.verify(path)
     assert not (tmp_path / "sprung").exists()
 
 

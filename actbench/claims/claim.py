@@ -186,6 +186,18 @@ class Protocol(BaseModel):
         return next(name for name in SOURCES if getattr(self, name))
 
     @property
+    def activations(self) -> tuple[str, ...]:
+        """The activations that its settings list."""
+        given = self.settings.get("activations", ()) if self.experiment else ()
+        keys = given if isinstance(given, list) else [given] if isinstance(given, str) else ()
+        return tuple(map(str, keys))
+
+    @property
+    def own_activations(self) -> tuple[str, ...]:
+        """Those of them that are code, seen from the file's folder: ``path/to/file.py:name``."""
+        return tuple(key for key in self.activations if ":" in key)
+
+    @property
     def runs_code(self) -> bool:
         """Whether its numbers come from running code that the claims file names."""
         return self.source in ("function", "command")

@@ -1,7 +1,7 @@
 """Whether the names in a claims file exist: protocols, experiments, metrics, their arguments.
 
 Names are looked up in the package's own registries and nowhere else: nothing that a file says is
-imported or run.
+imported or run. An activation of one's own, ``path/to/file.py:name``, is checked when it is loaded.
 """
 
 from __future__ import annotations
@@ -63,6 +63,10 @@ def _known_activations() -> tuple[str, ...]:
     return (*activations.ACTIVATIONS, *activations.FURTHER)
 
 
+def _may_be_activation(key: str) -> bool:
+    return ":" in key or key in _known_activations()
+
+
 def _of_protocol(protocol: Protocol) -> Iterator[str]:
     if not protocol.experiment:
         return
@@ -72,9 +76,8 @@ def _of_protocol(protocol: Protocol) -> Iterator[str]:
             f"field 'experiment': there is no experiment {protocol.experiment!r}. "
             f"{_instead(protocol.experiment, known)}"
         )
-    keys = protocol.settings.get("activations", ())
-    for key in [keys] if isinstance(keys, str) else keys if isinstance(keys, list) else ():
-        if key not in _known_activations():
+    for key in protocol.activations:
+        if not _may_be_activation(key):
             yield (
                 f"field 'settings.activations': there is no activation {key!r}. "
                 f"{_instead(key, _known_activations())}"
@@ -169,7 +172,7 @@ def _of_arguments(name: str, metric: Mapping[str, Any]) -> Iterator[str]:
         fits = isinstance(value, allowed) or (allowed is float and isinstance(value, int))
         if not fits or isinstance(value, bool):
             yield f"field 'metric': {key} is {value!r}, but must be {words}"
-        elif key in _ACTIVATION_ARGUMENTS and value not in _known_activations():
+        elif key in _ACTIVATION_ARGUMENTS and not _may_be_activation(value):
             yield (
                 f"field 'metric': there is no activation {value!r}. "
                 f"{_instead(value, _known_activations())}"

@@ -39,7 +39,7 @@ Overwrite = Annotated[
 
 AllowCode = Annotated[
     bool,
-    typer.Option("--allow-code", help="Let functions and commands that the file names run."),
+    typer.Option("--allow-code", help="Let code that the file names run."),
 ]
 Form = Annotated[str, typer.Option("--format", help="table, markdown or json.")]
 Short = Annotated[str, typer.Option("--format", help="table or json.")]

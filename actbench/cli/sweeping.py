@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from actbench import terminal
-from actbench.cli.options import EXIT_CHANGED, DryRun, Out, Quiet, Threads, interruptible
+from actbench.cli.options import EXIT_CHANGED, AllowCode, DryRun, Out, Quiet, Threads, interruptible
 from actbench.errors import ActbenchError, require_positive_int
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def sweep(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Start even more than 10^6 members unasked.")
     ] = False,
+    allow_code: AllowCode = False,
     quiet: Quiet = False,
     dry_run: DryRun = False,
     overwrite: Annotated[
@@ -77,7 +78,8 @@ def sweep(
 
     Further axes: target, noise_std, noise_seed, skip, depth, width, weight_decay, initializer.
     A table [[zip]] holds axes that go together, row by row; [random] draws rows. xarray opens
-    the store: xarray.open_zarr("results/grid.zarr", chunks=None).
+    the store: xarray.open_zarr("results/grid.zarr", chunks=None). Beside it stand summary.csv and
+    summary.png, of all points over their seeds; the best are printed.
 
     Example: actbench sweep grid.toml --workers 4
     """
@@ -91,7 +93,7 @@ def sweep(
         from actbench import devices
         from actbench.sweeps import chunks, grid_files
 
-        asked = grid_files.load(grid)
+        asked = grid_files.load(grid, allow_code=allow_code)
         run = _Run(
             grid=asked,
             path=out / f"{grid.stem}.zarr",
@@ -204,6 +206,7 @@ class _Run:
             total = sweeps.steps(store, numbers)
             with console.progress_bar(bar, self.path.stem, total) as progress:
                 self._train(store, numbers, progress, failures)
+        self._summarize()
         self._say_end(store, numbers, failed + failures.members, failures.chunks)
         return not failed and not failures.members and not failures.chunks
 
@@ -255,6 +258,22 @@ class _Run:
                 clusters.run(store, numbers, address, progress, failures)
         else:
             sweeps.run_here(store, numbers, self.threads, progress, failures)
+
+    def _summarize(self) -> None:
+        """Write what was found beside the store, and show the best of it."""
+        from actbench.figures import saving
+        from actbench.figures.sweep import losses
+        from actbench.files import write_atomic
+        from actbench.sweeps import summaries
+        from actbench.sweeps.running import ASK_ABOVE
+
+        if self.grid.size > ASK_ABOVE:  # more than fits into memory beside all else
+            return
+        found = summaries.cells(self.path, self.grid)
+        terminal.screen(quiet=self.quiet).print(summaries.table(found))
+        write_atomic(self.path.with_name("summary.csv"), summaries.as_csv(found).encode())
+        figure = losses(found, str(self.grid.constants["activation"]))
+        saving.save(figure, self.path.parent, "summary")
 
     def _say_end(self, store: Store, numbers: list[int], failed: int, lost: list[int]) -> None:
         if self.quiet:

@@ -106,12 +106,13 @@ def verify(
 
         require_form(form, ledger.EXPORTS)
         claims = load(file)
+        sources = Sources(claims, allow_code=allow_code, seeds=seeds, workers=workers, fresh=fresh)
+        sources.load_own()
         evidence.check_settings(claims)
         session = Session(
             out or Path("results") / file.stem, quiet or form != "table", overwrite, verbose
         )
         jobs = jobs_of(claims, seeds, device, threads)
-        sources = Sources(claims, allow_code=allow_code, seeds=seeds, workers=workers, fresh=fresh)
         if dry_run:
             session.estimate(jobs, sources)
             return

@@ -6,6 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ class _Function(nn.Module):
 
 
 @pinned_state()
-def activation(given: str) -> Activation:
+def activation(given: str, base: Path = Path()) -> Activation:
     """Return a built-in activation, or load, check and register one of the user's.
 
     Args:
@@ -43,6 +44,7 @@ def activation(given: str) -> Activation:
             ``module:name``, or the name of an entry point in the group ``actbench.activations``.
             What is named is a function of a tensor, a class or function that makes an
             ``nn.Module`` without arguments, or a module.
+        base: The folder from which a path is seen.
 
     Returns:
         The activation, which ``activations.get`` finds from now on.
@@ -52,7 +54,7 @@ def activation(given: str) -> Activation:
     """
     if given in _BUILT_IN:
         return activations.get(given)
-    loaded = load("activation", given, _BUILT_IN)
+    loaded = load("activation", given, _BUILT_IN, base)
     unchecked = _candidate(loaded)
     with blaming_own_code("when it is checked"):
         for check in CHECKS.values():

@@ -72,13 +72,16 @@ def offered(kind: str) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUPS[kind])}
 
 
-def load(kind: str, given: str, known: Mapping[str, object] | tuple[str, ...]) -> Loaded:
+def load(
+    kind: str, given: str, known: Mapping[str, object] | tuple[str, ...], base: Path = Path()
+) -> Loaded:
     """Load an object of the user's. This runs their code.
 
     Args:
         kind: A key of ``GROUPS``.
         given: ``path/to/file.py:name``, ``module:name``, or the name of an entry point.
         known: Names of the built-in ones, for the error.
+        base: The folder from which a file's path, or a module that is not installed, is seen.
 
     Returns:
         The object.
@@ -93,14 +96,15 @@ def load(kind: str, given: str, known: Mapping[str, object] | tuple[str, ...]) -
             raise ActbenchError(
                 f"{error} For one of your own give path/to/file.py:name or module:name"
             )
-        module, name = _imported(given, entries[given].module), entries[given].attr
+        module, name = _imported(given, entries[given].module, base), entries[given].attr
     else:
         place, _, name = given.rpartition(":")
         if not place or not name.isidentifier():
             raise ActbenchError(
                 f"{given!r} does not name a function; write path/to/file.py:name or module:name"
             )
-        module = _from_file(Path(place)) if place.endswith(".py") else _imported(given, place)
+        is_file = place.endswith(".py")
+        module = _from_file(base / place) if is_file else _imported(given, place, base)
     thing = _found(module, name, given)
     _FILES[str(getattr(module, "__file__", None))] = given
     lines = (getattr(thing, "__doc__", None) or "").strip().splitlines()
@@ -200,9 +204,9 @@ def _executed(spec: ModuleSpec, shown: str, file: str) -> ModuleType:
     return module
 
 
-def _imported(given: str, name: str) -> ModuleType:
+def _imported(given: str, name: str, base: Path) -> ModuleType:
     try:
-        with _on_path(Path.cwd()), listening(errors=False) as printed:
+        with _on_path(base.resolve()), listening(errors=False) as printed:
             module = import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):

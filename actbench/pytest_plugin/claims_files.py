@@ -41,6 +41,7 @@ def check_file(config: pytest.Config, path: Path) -> None:
         sources = Sources(file, allow_code=value_of(config, "allow-code"))
         for name, protocol in sources.code:
             sources.require_allowed(name, protocol)
+        sources.load_own()
         check_settings(file)
     except ActbenchError as error:
         raise pytest.UsageError(str(error)) from error

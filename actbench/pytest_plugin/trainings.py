@@ -73,6 +73,8 @@ class Trainings:
         protocol = file.protocol[name]
         if protocol.slow and self._left_to_the_store(file, name):
             return None
+        # Each time: two files may mean different code by one name.
+        self._sources_of(file).load_own()
         results = value_of(self._config, "from-results")
         if results is not None:
             return evidence.stored_dataset(results, name, protocol)

@@ -56,6 +56,20 @@ class Sources:
         self.notes: list[str] = []
         self.base = Path() if claims.path is None else claims.path.parent
 
+    def load_own(self) -> None:
+        """Load the activations of one's own that the protocols of experiments name.
+
+        Raises:
+            ActbenchError: That is not allowed, or one can't be loaded or is not fit.
+        """
+        for name, protocol in self._claims.protocol.items():
+            if protocol.own_activations:
+                self.require_allowed(name, protocol)
+                from actbench import own
+
+                for key in protocol.own_activations:
+                    own.activation(key, self.base)
+
     @property
     def code(self) -> list[tuple[str, Protocol]]:
         """The protocols that run code, with their names."""
@@ -195,8 +209,10 @@ class Sources:
         Raises:
             ActbenchError: It was not.
         """
-        if protocol.runs_code and not self._allow_code:
+        if (protocol.runs_code or protocol.own_activations) and not self._allow_code:
             code = f"{protocol.source} = {getattr(protocol, protocol.source)!r}"
+            if protocol.own_activations:
+                code = f"activations = {', '.join(map(repr, protocol.own_activations))}"
             file = f"{self._claims.path}: " if self._claims.path else ""
             raise ActbenchError(
                 f"{file}protocol {name!r} runs code, {code}. If you trust it, give --allow-code "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from actbench import initializers, settings
-from actbench.activations import ACTIVATIONS, FURTHER
+from actbench.activations import ACTIVATIONS, FURTHER, OWN
 from actbench.errors import ActbenchError, require_positive_int, unknown_name
 from actbench.seeds import FIRST_SEED, LARGEST_SEED
 from actbench.targets import TARGETS
@@ -35,6 +35,16 @@ class Axis:
     check: Callable[[Any], Value]
     definition: str
     unit: str = "1"
+
+
+def _activation(given: Any) -> Value:
+    if str(given) in OWN:
+        return str(given)
+    if ":" in str(given):
+        raise ActbenchError(
+            f"activation {given!r} is code. If you trust it, give 'actbench sweep' --allow-code"
+        )
+    return _registered("activation", {**ACTIVATIONS, **FURTHER})(given)
 
 
 def _registered(kind: str, known: Mapping[str, object]) -> Callable[[Any], Value]:
@@ -94,9 +104,7 @@ def _flag(given: Any) -> Value:
 
 
 AXES: Mapping[str, Axis] = {
-    "activation": Axis(
-        "relu", _registered("activation", {**ACTIVATIONS, **FURTHER}), "key of the activation"
-    ),
+    "activation": Axis("relu", _activation, "key of the activation"),
     "target": Axis("sine", _registered("target", TARGETS), "key of the function to be learned"),
     "noise_std": Axis(
         0.1,

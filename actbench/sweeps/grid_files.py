@@ -45,11 +45,12 @@ _MOST_POINTS = 10**15
 _LARGEST_DRAW_SEED = 2**63 - 1  # what TOML promises to hold
 
 
-def load(path: Path) -> Grid:
-    """Read a grid. Nothing in the file is executed or imported.
+def load(path: Path, *, allow_code: bool = False) -> Grid:
+    """Read a grid. Nothing in the file is executed or imported, unless that is allowed.
 
     Args:
         path: A TOML file.
+        allow_code: Whether to load activations of one's own, seen from the file's folder.
 
     Returns:
         The grid.
@@ -60,9 +61,27 @@ def load(path: Path) -> Grid:
     """
     tables = read_toml(path, "the grid", "docs/sweeps.md shows how to write a grid")
     try:
-        return build(tables)
+        code = _loaded(tables, path.parent.resolve()) if allow_code else ()
+        return dataclasses.replace(build(tables), code=code)
     except ActbenchError as error:
         raise ActbenchError(f"{path}: {error}") from error
+
+
+def _loaded(tables: Mapping[str, Any], folder: Path) -> tuple[tuple[str, str, str], ...]:
+    """Load the activations of one's own that a grid names."""
+    rows = [row for table in tables.values() for row in _each(table)]
+    given = [row.get("activation", ()) for row in rows if isinstance(row, dict)]
+    keys = {str(key) for keys in given for key in _each(keys)}
+    code = sorted(key for key in keys if ":" in key)
+    if not code:
+        return ()
+    from actbench import own  # loads torch
+
+    return tuple((key, str(folder), own.activation(key, folder).source) for key in code)
+
+
+def _each(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [given]
 
 
 def build(tables: Mapping[str, Any]) -> Grid:

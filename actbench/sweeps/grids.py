@@ -194,11 +194,13 @@ class Grid:
         common: What all members have in common.
         constants: Value of every axis that does not vary.
         blocks: The axes that vary.
+        code: Activations of one's own: key, the folder that it is seen from, digest of its file.
     """
 
     common: Common
     constants: Mapping[str, Value]
     blocks: tuple[Block, ...]
+    code: tuple[tuple[str, str, str], ...] = ()
 
     def __post_init__(self) -> None:
         order = list(AXES)
@@ -260,6 +262,8 @@ class Grid:
             "constants": {name: v for name, v in self.constants.items() if name not in self.axes},
             "blocks": [block.spec() for block in self.blocks],
         }
+        if self.code:
+            described["code"] = {key: source for key, _, source in self.code}
         return json.dumps(described, sort_keys=True)
 
     @property

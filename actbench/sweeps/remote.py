@@ -6,10 +6,14 @@ The scheduler loads this module too, to read what it passes on: nothing heavy ma
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
 
 from actbench import environment
 from actbench.errors import ActbenchError, one_line
 from actbench.sweeps.grids import Column, Grid
+
+_LOADING = Lock()
 
 
 def train_remotely(
@@ -34,6 +38,7 @@ def train_remotely(
     try:
         from actbench.sweeps.chunks import train_chunk
 
+        _load(grid)
         return train_chunk(grid, start, stop)
     except Exception as error:
         reason = one_line(error)
@@ -42,6 +47,19 @@ def train_remotely(
         f"a worker failed at members {start} to {stop - 1}: {reason}. Finished chunks are safe; "
         "the same command goes on with them"
     )
+
+
+def _load(grid: Grid) -> None:
+    """Load the activations of one's own that a grid names, each once."""
+    from actbench import activations, own
+
+    for key, folder, source in grid.code:
+        with _LOADING:
+            known = activations.OWN.get(key)
+            if known is None or known.source != source:
+                known = own.activation(key, Path(folder))
+        if known.source != source:
+            raise ActbenchError(f"{key} in {folder} is not the file that the sweep was begun with")
 
 
 def require_versions(where: str, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
