@@ -21,6 +21,7 @@ from actbench.experiments import get as get_experiment
 from actbench.files import write_atomic
 from actbench.results import Outcome, fulfil, is_there
 from actbench.stopwatch import duration
+from actbench.terminal import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -338,6 +339,11 @@ class Session:
         """
         screen = self._console
         screen.print(ledger.table(judgments, screen.width))
+        if file is not None and (pinned := file.pinned):
+            self._tell(
+                f"Each of {plural(pinned, 'pinned claim')} is judged at a level of "
+                f"{file.level_of_each:.2g}, its part of {file.alpha:.2g}."
+            )
         self._tell(ledger.counts(judgments, file or claims.published()))
 
     def write_ledger(self, judgments: Sequence[Judgment], file: ClaimsFile | None = None) -> None:

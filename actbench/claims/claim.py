@@ -413,17 +413,20 @@ class ClaimsFile(BaseModel):
             The error level of one claim: an equal part of the file's for each pinned claim that has
             a sampling error, and all of it for an exploratory claim, which pins nothing.
         """
-        return self.alpha if claim.expected is None else float(self.level_of_each)
+        return self.alpha if claim.expected is None else self.level_of_each
 
     @functools.cached_property
+    def pinned(self) -> int:
+        """How many claims have a sampling error and an expected verdict."""
+        return sum(
+            c.relation is not None and c.quantifier != "exact" and c.expected is not None
+            for c in self.claim
+        )
+
+    @property
     def level_of_each(self) -> float:
         """Error level of each pinned claim that has a sampling error."""
-        sampled = [
-            c
-            for c in self.claim
-            if c.relation is not None and c.quantifier != "exact" and c.expected is not None
-        ]
-        return self.alpha / max(1, len(sampled))
+        return self.alpha / max(1, self.pinned)
 
     def get(self, claim_id: str) -> Claim:
         """Look up a claim by its id.

@@ -140,6 +140,9 @@ def verify(
                 write_atomic(page, pages.page(judgments, claims, sources.notes).encode())
             if badge is not None:
                 write_atomic(badge, pages.badge(judgments).encode())
+            if not session.quiet:
+                told = " and ".join(str(path) for path in (page, badge) if path is not None)
+                terminal.say(f"Written: {told}", err=True)
     end(judgments)
 
 
