@@ -248,8 +248,8 @@ MISTAKES = [
     ),
     (
         'name = "closed_form", quantity = "best_constant_mse", target = "sine_two_periods"',
-        'name = "final_mse", activation = "os:getcwd"',
-        "claim 'best-constant', field 'metric': there is no activation 'os:getcwd'. Use one of "
+        'name = "final_mse", activation = "os.getcwd"',
+        "claim 'best-constant', field 'metric': there is no activation 'os.getcwd'. Use one of "
         "these; known: linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish, selu",
     ),
     (
