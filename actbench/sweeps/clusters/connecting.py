@@ -57,7 +57,8 @@ def connected(address: str, timeout_s: float) -> Iterator[Client]:
     try:
         yield client
     finally:
-        with suppress(OSError, TimeoutError):
+        # One that is closed while it tries to reconnect says that its pool is closed.
+        with suppress(OSError, TimeoutError, RuntimeError):
             client.close(timeout=2)
 
 
