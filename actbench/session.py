@@ -258,15 +258,14 @@ class Session:
         """
         from actbench.claims.early import until_decided
 
-        for name, protocol in sources.code:
-            sources.require_allowed(name, protocol)
-        found = {}
+        sources.require_allowed()
+        found: dict[str, Judgment] = {}
         for name, protocol in sources.code:
             about = [claim for claim in claims.claim if claim.protocol == name]
             most = protocol.seeds or largest
-            for judgment in until_decided(about, claims.level, sources.grow, most, step):
-                found[judgment.claim.id] = judgment
-            runs = max(len(j.values) for j in found.values() if j.values is not None)
+            judged = until_decided(about, claims.level, sources.grow, most, step)
+            found |= {judgment.claim.id: judgment for judgment in judged}
+            runs = max(len(j.values) for j in judged if j.values is not None)
             self._tell(f"{name}: {runs} of at most {most} runs")
         return found
 

@@ -91,8 +91,7 @@ def verify(
     sources = Sources(claims, allow_code=allow_code, seeds=seeds, workers=workers, fresh=fresh)
     sources.load_own()
     evidence.check_settings(claims)
-    for name, protocol in sources.code:
-        sources.require_allowed(name, protocol)
+    sources.require_allowed()
     if evidence.experiments_of(claims):
         from actbench.results import fulfil
         from actbench.session import jobs_of

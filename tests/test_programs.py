@@ -44,7 +44,7 @@ class Study:
     def is_kept(self, protocol: Mapping[str, Any], seed: int) -> bool:
         """Tell whether a run is kept."""
         folder = self.base / ".actbench" / "runs"
-        return kept(Protocol(**protocol), seed, base=self.base, folder=folder) is not None
+        return bool(kept(Protocol(**protocol), [seed], base=self.base, folder=folder))
 
     def calls(self) -> list[int]:
         """Return the seeds that ran since last asked."""

@@ -110,6 +110,18 @@ def test_code_runs_when_that_is_allowed_and_once(
     assert len(calls.read_text().split()) == 32
 
 
+def test_until_decided_makes_each_run_once(
+    verify: Callable[..., tuple[int, str, str]], project: Path
+) -> None:
+    """Anew at every look would be many times as many, and what failed is told once."""
+    code, out, said = verify("--allow-code", "--until-decided", "--fresh")
+    calls = (project / "calls.txt").read_text().split()
+    assert code == 0
+    assert calls == [str(42 + place) for place in range(len(calls))]
+    assert f"f: {len(calls)} of at most 100 runs" in out
+    assert said.count("RuntimeError: diverged") == 1
+
+
 def test_python_has_the_same_verdicts(project: Path) -> None:
     """As a sequence, which a notebook shows with a picture each; refused without being allowed."""
     with pytest.raises(ActbenchError, match="runs code"):

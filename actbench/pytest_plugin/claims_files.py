@@ -39,8 +39,7 @@ def check_file(config: pytest.Config, path: Path) -> None:
     try:
         file = claims_of(config, path)
         sources = Sources(file, allow_code=value_of(config, "allow-code"))
-        for name, protocol in sources.code:
-            sources.require_allowed(name, protocol)
+        sources.require_allowed()
         sources.load_own()
         check_settings(file)
     except ActbenchError as error:

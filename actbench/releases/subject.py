@@ -174,8 +174,7 @@ def subject_of(
     subject = Subject(
         canonicalize_name(package), file, tuple(words), seeds, workers, allow_code=allow_code
     )
-    for name, protocol in subject.sources.code:
-        subject.sources.require_allowed(name, protocol)
+    subject.sources.require_allowed()
     return subject
 
 

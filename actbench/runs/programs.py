@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,22 +71,23 @@ def fulfil(
     return [runs[seed] for seed in seeds]
 
 
-def kept(protocol: Protocol, seed: int, *, base: Path, folder: Path) -> Run | None:
-    """Return the run that ``fulfil`` would take instead of making one.
+def kept(protocol: Protocol, seeds: Iterable[int], *, base: Path, folder: Path) -> list[Run]:
+    """Return the runs that ``fulfil`` would take instead of making them.
 
     Args:
         protocol: Names a function or a command.
-        seed: The seed.
+        seeds: Of which runs.
         base: The claims file's folder.
         folder: Where runs are kept.
 
     Returns:
-        The run; ``None`` where none is kept.
+        The runs of those seeds of which one is kept.
 
     Raises:
         ActbenchError: The protocol can't be run, whatever the seed.
     """
-    return _opened(protocol, base, folder)[0].read(seed)
+    store, _ = _opened(protocol, base, folder)
+    return [run for seed in seeds if (run := store.read(seed)) is not None]
 
 
 _Runner = functions.FunctionRunner | commands.CommandRunner

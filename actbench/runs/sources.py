@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from actbench.errors import ActbenchError
 from actbench.files import kept_folder
 from actbench.runs import columns, tables
+from actbench.seeds import FIRST_SEED
 
 if TYPE_CHECKING:
     from actbench.claims.claim import Claim, ClaimsFile, Protocol
     from actbench.parallel import Progress
-
-FIRST_SEED = 42
+    from actbench.runs.kept import Run
 
 
 class Sources:
@@ -51,8 +51,7 @@ class Sources:
         self._fresh = fresh
         self._progress: Progress | None = None
         self._tables: dict[str, tables.Table] = {}
-        self._grown: dict[str, int] = {}
-        self._durations: dict[str, list[float]] = {}
+        self._runs: dict[str, list[Run]] = {}
         self.notes: list[str] = []
         self.base = Path() if claims.path is None else claims.path.parent
 
@@ -64,7 +63,7 @@ class Sources:
         """
         for name, protocol in self._claims.protocol.items():
             if protocol.own_activations:
-                self.require_allowed(name, protocol)
+                self._require_allowed(name, protocol)
                 from actbench import own
 
                 for key in protocol.own_activations:
@@ -75,6 +74,15 @@ class Sources:
         """The protocols that run code, with their names."""
         return [(name, p) for name, p in self._claims.protocol.items() if p.runs_code]
 
+    def require_allowed(self) -> None:
+        """Refuse to run code that the file names, unless that was allowed.
+
+        Raises:
+            ActbenchError: It was not; names the first function or command.
+        """
+        for name, protocol in self.code:
+            self._require_allowed(name, protocol)
+
     def collect(self, progress: Callable[[str, int], AbstractContextManager[Progress]]) -> None:
         """Run every function and command, the refused ones first.
 
@@ -84,15 +92,14 @@ class Sources:
         Raises:
             ActbenchError: As of ``table``.
         """
-        for name, protocol in self.code:
-            self.require_allowed(name, protocol)
+        self.require_allowed()
         for name, protocol in self.code:
             with progress(name, len(self.seeds_of(protocol))) as self._progress:
                 self.table(name)
 
     def duration_s(self, claim: Claim) -> float | None:
         """Return what a run of a claim's protocol took, in the median; ``None`` for a table."""
-        took = self._durations.get(str(claim.protocol), [])
+        took = [run.duration_s for run in self._runs.get(str(claim.protocol), [])]
         return float(np.median(took)) if took else None
 
     def grow(self, claim: Claim, runs: int) -> NDArray[np.float64]:
@@ -109,10 +116,8 @@ class Sources:
             ActbenchError: As of ``values``.
         """
         name = str(claim.protocol)
-        if self._grown.get(name, 0) < runs:
-            self._grown[name] = runs
-            self._tables.pop(name, None)
-            self.notes = [note for note in self.notes if not note.startswith(f"{name}, seed ")]
+        if len(self._runs.get(name, [])) < runs:
+            self._tables[name] = self._run(name, self._claims.protocol[name], runs)
         return self.values(claim)[:runs]
 
     def outstanding(self) -> Iterator[str]:
@@ -129,8 +134,8 @@ class Sources:
         for name, protocol in self.code:
             folder = self.base / ".actbench" / "runs"
             seeds = self.seeds_of(protocol)
-            kept = [programs.kept(protocol, s, base=self.base, folder=folder) for s in seeds]
-            took = [run.duration_s for run in kept if run is not None]
+            kept = programs.kept(protocol, seeds, base=self.base, folder=folder)
+            took = [run.duration_s for run in kept]
             missing = len(seeds) if self._fresh else len(seeds) - len(took)
             each = f", about {np.median(took):.2g} s each" if took and missing else ""
             yield f"{name}: {missing} of {len(seeds)} runs to make{each}"
@@ -162,7 +167,7 @@ class Sources:
         if name not in self._tables:
             protocol = self._claims.protocol[name]
             if protocol.runs_code:
-                self._tables[name] = self._run(name, protocol)
+                self._tables[name] = self._run(name, protocol, len(self.seeds_of(protocol)))
             else:
                 asked: set[str] = set().union(*(m.columns for m in self._metrics(name)))
                 self._tables[name] = tables.read(protocol.table, self.base, protocol.seed, asked)
@@ -176,39 +181,33 @@ class Sources:
                 except ActbenchError as error:
                     raise self._of_claim(claim, error) from error
 
-    def _run(self, name: str, protocol: Protocol) -> tables.Table:
-        self.require_allowed(name, protocol)
+    def _run(self, name: str, protocol: Protocol, count: int) -> tables.Table:
+        """Make so many runs of a protocol; those that were made before are not made again."""
+        self._require_allowed(name, protocol)
         from actbench.runs import programs
 
-        seeds: Sequence[int] = self.seeds_of(protocol)
-        if name in self._grown:
-            seeds = range(FIRST_SEED, FIRST_SEED + self._grown[name])
-        runs = programs.fulfil(
+        runs = self._runs.setdefault(name, [])
+        new = programs.fulfil(
             protocol,
-            seeds,
+            range(FIRST_SEED + len(runs), FIRST_SEED + count),
             base=self.base,
             folder=kept_folder(self.base, "runs"),
             workers=self._workers,
             fresh=self._fresh,
             progress=self._progress,
         )
+        runs += new
         if not any(run.values for run in runs):
             raise ActbenchError(
                 f"none of the {len(runs)} runs of protocol {name!r} gave a number; seed "
                 f"{runs[0].seed}: {runs[0].outcome}, {runs[0].message}. Mend it and run again"
             )
-        self._durations[name] = [run.duration_s for run in runs]
         self.notes += [
-            f"{name}, seed {run.seed}: {run.outcome}, {run.message}" for run in runs if run.message
+            f"{name}, seed {run.seed}: {run.outcome}, {run.message}" for run in new if run.message
         ]
         return tables.from_rows(name, [run.seed for run in runs], [run.values for run in runs])
 
-    def require_allowed(self, name: str, protocol: Protocol) -> None:
-        """Refuse to run code that a file names, unless that was allowed.
-
-        Raises:
-            ActbenchError: It was not.
-        """
+    def _require_allowed(self, name: str, protocol: Protocol) -> None:
         if (protocol.runs_code or protocol.own_activations) and not self._allow_code:
             code = f"{protocol.source} = {getattr(protocol, protocol.source)!r}"
             if protocol.own_activations:
