@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench.claims.claim import Claim, Verdict
+from actbench.claims.published_run import COVERAGE
 from actbench.claims.verdicts import Judgment, judge_values
 from actbench.errors import ActbenchError, unknown_name
 from actbench.runs.worker import NoNumberError, numbers_in
+from actbench.seeds import FIRST_SEED
 from actbench.statistics import prediction_interval, values_for_prediction
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 __tracebackhide__ = True  # pytest shows the line of the test and those of the user's function
-FIRST_SEED = 42
-_COVERAGE = 0.95
 VALUE = "value"
 PLAUSIBLE = "plausible"
 """Id of a claim that a published run could be one of these."""
@@ -78,7 +79,7 @@ def judge(
         <Verdict.REPRODUCED: 'reproduced'>
     """
     given = {"above": above, "below": below, "equals": equals, "plausible": plausible}
-    kind, value = _bound(given, alpha)
+    kind, value = bound_of(given, alpha)
     numbers = numbers_of(values)
     if kind == PLAUSIBLE:
         return _judge_plausible(numbers, value, statement, expected, reason)
@@ -87,7 +88,7 @@ def judge(
     return judge_values(claim, numbers, alpha)
 
 
-def _bound(given: Mapping[str, float | None], alpha: float) -> tuple[str, float]:
+def bound_of(given: Mapping[str, float | None], alpha: float) -> tuple[str, float]:
     """The one bound that was given, and what it bounds."""
     named = {kind: _real(kind, value) for kind, value in given.items() if value is not None}
     if len(named) != 1:
@@ -178,8 +179,8 @@ def _judge_plausible(
 ) -> Judgment:
     relation = {"kind": "equals", "value": published, "tolerance": abs(published) * 1e-9 or 1e-9}
     claim = claim_of(relation, reason, statement, expected, published, name=PLAUSIBLE)
-    needed = values_for_prediction(_COVERAGE)
-    interval = prediction_interval(values, _COVERAGE)
+    needed = values_for_prediction(COVERAGE)
+    interval = prediction_interval(values, COVERAGE)
     below = int((values < published).sum())
     where = f"{below} of {len(values)} runs lie below {published:.6g}"
     if interval is None:
@@ -205,8 +206,28 @@ def _judge_plausible(
     )
 
 
+class Askable(ABC):
+    """What can be asked of runs, whether they are there or are made when they are asked for."""
+
+    @abstractmethod
+    def _judge(self, **asked: Any) -> Judgment:
+        """Judge what was asked, as ``actbench.judge`` names it."""
+
+    def above(self, bound: float, **options: Any) -> Judgment:
+        """Judge that the runs lie at or above a bound; options as of ``actbench.judge``."""
+        return self._judge(above=bound, **options)
+
+    def below(self, bound: float, **options: Any) -> Judgment:
+        """Judge that the runs lie at or below a bound; options as of ``actbench.judge``."""
+        return self._judge(below=bound, **options)
+
+    def equals(self, value: float, *, tolerance: float, **options: Any) -> Judgment:
+        """Judge that the runs are a value, within a tolerance; options as of ``actbench.judge``."""
+        return self._judge(equals=value, tolerance=tolerance, **options)
+
+
 @dataclass(frozen=True, eq=False)
-class Runs:
+class Runs(Askable):
     """Numbers of runs, one or several for each seed.
 
     ``first - second`` and ``first / second`` pair runs of the same seed; ``runs["accuracy"]``
@@ -274,24 +295,12 @@ class Runs:
             )
         return other.values[[places[seed] for seed in self.seeds]]
 
-    def above(self, bound: float, **options: Any) -> Judgment:
-        """Judge that the runs lie at or above a bound; options as of ``actbench.judge``."""
-        return self._judge(above=bound, **options)
-
-    def below(self, bound: float, **options: Any) -> Judgment:
-        """Judge that the runs lie at or below a bound; options as of ``actbench.judge``."""
-        return self._judge(below=bound, **options)
-
-    def equals(self, value: float, *, tolerance: float, **options: Any) -> Judgment:
-        """Judge that the runs are a value, within a tolerance; options as of ``actbench.judge``."""
-        return self._judge(equals=value, tolerance=tolerance, **options)
-
     def plausible(self, published: float, **options: Any) -> Judgment:
         """Judge that one published run could be one of these, as ``actbench.judge`` does."""
         return self._judge(plausible=published, **options)
 
-    def _judge(self, **options: Any) -> Judgment:
-        judgment = judge(self, **{"statement": self.name, **options})
+    def _judge(self, **asked: Any) -> Judgment:
+        judgment = judge(self, **{"statement": self.name, **asked})
         self.judged(self, judgment)
         return judgment
 

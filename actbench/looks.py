@@ -213,7 +213,7 @@ def judge_sequential(
         ValueError: The claim has no relation, or another quantifier.
     """
     own = _relation(claim, "median", "every")
-    p0 = 0.5 if claim.quantifier == "median" else claim.share
+    p0 = share_asked(claim)
     looks = looks or schedule(p0, alpha)
     bounds = boundaries(looks, p0, alpha)
     questions = _questions(claim, relation or own, values)
@@ -224,6 +224,11 @@ def judge_sequential(
             return False, runs
     holds = True if all(answer for answer, _ in ends) else None
     return holds, max(runs for _, runs in ends)
+
+
+def share_asked(claim: Claim) -> float:
+    """Return what the share of agreeing runs is compared with: for a median, one half."""
+    return 0.5 if claim.quantifier == "median" else claim.share
 
 
 def _relation(claim: Claim, *quantifiers: str) -> Relation:

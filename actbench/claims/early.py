@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from actbench.claims.claim import Claim, Verdict
 from actbench.claims.verdicts import Judgment, judge_values
-from actbench.looks import boundaries, judge_sequential, schedule
+from actbench.looks import boundaries, judge_sequential, schedule, share_asked
 
 _GROWING = ("median", "every")
 
@@ -29,11 +29,7 @@ def looks_of(claim: Claim, alpha: float, largest: int, step: int = 1) -> tuple[i
     """
     if claim.quantifier not in _GROWING:
         return (largest,)
-    return schedule(_share(claim), alpha, largest, step)
-
-
-def _share(claim: Claim) -> float:
-    return 0.5 if claim.quantifier == "median" else claim.share
+    return schedule(share_asked(claim), alpha, largest, step)
 
 
 def judge_early(
@@ -52,9 +48,8 @@ def judge_early(
         none did yet. It has no interval, as one of a number of runs that chance decides would be
         too narrow; the sentence says what decided.
     """
-    plain = judge_values(claim, values, alpha)
     if claim.relation is None or claim.quantifier not in _GROWING:
-        return plain
+        return judge_values(claim, values, alpha)
     holds, runs = judge_sequential(claim, values, alpha, looks)
     verdict = Verdict.INCONCLUSIVE if holds is None else Verdict.REPRODUCED
     if holds is False:
@@ -67,10 +62,8 @@ def judge_early(
     decisive = claim.decisive(verdict) or claim.relation
     low, high = decisive.bounds
     inside = int(((used >= low) & (used <= high)).sum())
-    spent = next(
-        (look.level_spent for look in boundaries(looks, _share(claim), alpha) if look.runs >= runs),
-        alpha,
-    )
+    passed = boundaries(looks, share_asked(claim), alpha)
+    spent = next((look.level_spent for look in passed if look.runs >= runs), alpha)
     at = "not decided" if verdict is Verdict.INCONCLUSIVE else "decided"
     judged = judge_values(claim, used, alpha)
     return replace(

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench.claims.early import until_decided
-from actbench.judging import FIRST_SEED, Runs, claim_of, name_of, run
+from actbench.judging import Askable, Runs, bound_of, claim_of, name_of, run
+from actbench.seeds import FIRST_SEED
 
 if TYPE_CHECKING:
     from actbench.claims import Claim
@@ -20,7 +21,7 @@ __tracebackhide__ = True
 
 
 @dataclass(frozen=True, eq=False)
-class Growing:
+class Growing(Askable):
     """Runs of a function that are made until a claim about them is decided.
 
     Args:
@@ -45,28 +46,18 @@ class Growing:
     def __getitem__(self, number: str) -> Growing:
         return replace(self, number=number)
 
-    def above(self, bound: float, **options: Any) -> Judgment:
-        """Judge that the runs lie at or above a bound, as ``Runs.above`` does."""
-        return self._judge("above", bound, **options)
-
-    def below(self, bound: float, **options: Any) -> Judgment:
-        """Judge that the runs lie at or below a bound, as ``Runs.below`` does."""
-        return self._judge("below", bound, **options)
-
-    def equals(self, value: float, *, tolerance: float, **options: Any) -> Judgment:
-        """Judge that the runs are a value, as ``Runs.equals`` does."""
-        return self._judge("equals", value, tolerance=tolerance, **options)
-
     def _judge(
         self,
-        kind: str,
-        value: float,
         *,
+        above: float | None = None,
+        below: float | None = None,
+        equals: float | None = None,
         alpha: float = 0.01,
         tolerance: float | None = None,
         relative: bool = False,
         **said: Any,
     ) -> Judgment:
+        kind, value = bound_of({"above": above, "below": below, "equals": equals}, alpha)
         relation = {"kind": kind, "value": value, "tolerance": tolerance, "relative": relative}
         claim = claim_of(relation, **{"statement": self.name, **said})
         made: list[Runs] = []

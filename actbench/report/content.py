@@ -18,6 +18,7 @@ from actbench.findings.gradient_flow import level_but_vanished
 from actbench.findings.wording import settings, value_in_words, words
 from actbench.report.entries import Entry, entry_of
 from actbench.report.parts import Animation, Content, Contrast, Drawing, Section
+from actbench.seeds import FIRST_SEED
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +32,6 @@ _APART = (_CONTRAST, _LEAD)
 _CONTRAST_OTHERWISE = "exp1_gradient_flow"
 _RATIO_CLAIM = "gelu-ratio-near-one-means-flow"
 _UNMET = (Verdict.NOT_REPRODUCED, Verdict.DIRECTION_ONLY)
-_FIRST_SEED = 42
 _FIRST = ("torch", "device", "device_name", "threads")
 """What of an environment matters most; the rest follows."""
 
@@ -201,7 +201,7 @@ def _options(dataset: xr.Dataset | None) -> str:
         return ""
     protocol, options = datasets.protocol_of(dataset), ""
     seeds = protocol.get("seeds") or []
-    if seeds == list(range(_FIRST_SEED, _FIRST_SEED + len(seeds))) and seeds:
+    if seeds == list(range(FIRST_SEED, FIRST_SEED + len(seeds))) and seeds:
         options += f" --seeds {len(seeds)}"
     if "threads" in protocol:
         options += f" --threads {datasets.environment_of(dataset)['threads']}"
