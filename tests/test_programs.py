@@ -188,6 +188,7 @@ PROGRAM: list[tuple[str, str, str, object]] = [
     ("print('done')", "", "no number", "the last line that it printed is 'done'; a number"),
     ("pass", "", "no number", "the last line that it printed is ''; a number"),
     ("print('acc 0.1\\nacc 0.7\\nbye')", "output: acc ([0-9.]+)", "finished", {"value": 0.7}),
+    ("print('acc 0.75')", "output: acc (0.[0-9]{2})", "finished", {"value": 0.75}),
     ("print('acc 0.7')", "output: (?P<acc>0.\\d)", "finished", {"acc": 0.7}),
     ("print('bye')", "output: acc (.*)", "no number", "nothing that it printed matches 'acc (.*)'"),
     ("sys.exit('bad data')", "", "failed", "ended with exit code 1: bad data"),

@@ -161,11 +161,8 @@ def code_of(file: ClaimsFile) -> dict[str, str]:
         base, words = file.path.parent.resolve(), []
         with suppress(ValueError):  # running it will tell
             words = shlex.split(protocol.command)
-        if protocol.function:
-            sources = digests.of_function(protocol.function, base)
-        else:
-            filled = [commands.filled(word, protocol.settings) for word in words]
-            sources = digests.of_command(filled, base)
+        filled = [commands.filled(word, protocol.settings) for word in words]
+        sources = digests.of_code(protocol.function, filled, base)
         sources |= digests.of_inputs(protocol.inputs, base)
         own = {path: said for path, said in sources.items() if not Path(path).is_absolute()}
         told = json.dumps(own, sort_keys=True).encode()

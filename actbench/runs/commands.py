@@ -25,6 +25,7 @@ from actbench.claims.claim import Protocol
 from actbench.errors import ActbenchError
 from actbench.runs.children import Children, StoppedError, ending, limit, too_late
 from actbench.runs.kept import Run, run_of
+from actbench.runs.patterns import grouped
 from actbench.runs.worker import NoNumberError, numbers_in
 
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -73,7 +74,9 @@ def _require_places(protocol: Protocol, words: Sequence[str]) -> None:
             raise ActbenchError(
                 f"settings names {setting!r}, for which actbench puts its own; give it another name"
             )
-    named = {name for word in (*words, protocol.result) for name in _PLACE.findall(word)}
+    printed = _printed(protocol.result)
+    file = "" if printed is not None else protocol.result  # braces of an expression are its own
+    named = {name for word in (*words, file) for name in _PLACE.findall(word)}
     for name in sorted(named.difference(known)):
         raise ActbenchError(
             f"command = {command!r} has an unknown placeholder {{{name}}}; there are "
@@ -85,27 +88,18 @@ def _require_places(protocol: Protocol, words: Sequence[str]) -> None:
                 f"command = {command!r} has no {{{name}}}, so that the program never learns it; "
                 f"write {{{name}}} where it belongs"
             )
-    if protocol.result.startswith(_PRINTED):
-        _printed(protocol.result)
-    elif protocol.result and not {*_PLACE.findall(protocol.result)} & {*_PER_RUN}:
+    if file and not {*_PLACE.findall(file)} & {*_PER_RUN}:
         raise ActbenchError(
-            f"result = {protocol.result!r} is one file for all runs; write {{out}} or {{seed}} "
+            f"result = {file!r} is one file for all runs; write {{out}} or {{seed}} "
             "into it, such as '{out}/metrics.json'"
         )
 
 
-def _printed(result: str) -> re.Pattern[str]:
-    """The expression that finds a program's numbers in what it prints."""
-    try:
-        pattern = re.compile(result.removeprefix(_PRINTED).strip())
-    except re.error as error:
-        raise ActbenchError(f"result = {result!r} is no regular expression: {error}") from error
-    if not pattern.groups:
-        raise ActbenchError(
-            f"result = {result!r} has no group for the number; put it in brackets, such as "
-            r"'output: accuracy (?P<acc>[0-9.]+)'"
-        )
-    return pattern
+def _printed(result: str) -> re.Pattern[str] | None:
+    """The expression that finds the numbers in what a program prints, if they are there."""
+    if not result.startswith(_PRINTED):
+        return None
+    return grouped("result", result, _PRINTED, "number", "accuracy (?P<acc>[0-9.]+)")
 
 
 def filled(text: str, values: Mapping[str, Any]) -> str:
@@ -171,7 +165,7 @@ class CommandRunner:
         places = {"seed": seed, "out": str(out)}
         words = [filled(word, places) for word in self._words]
         result = self._protocol.result
-        printed = _printed(result) if result.startswith(_PRINTED) else None
+        printed = _printed(result)
         result = "" if printed else filled(filled(result, self._protocol.settings), places)
         before = _state(self._base / result)
         started = time.perf_counter()

@@ -20,6 +20,11 @@ from actbench.errors import ActbenchError
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
+def of_code(function: str, words: Sequence[str], base: Path) -> dict[str, str]:
+    """Digest what a protocol runs: its function, or without one the words of its command."""
+    return of_function(function, base) if function else of_command(words, base)
+
+
 def of_function(function: str, base: Path) -> dict[str, str]:
     """Digest a function's file and the local modules that it imports.
 

@@ -118,8 +118,10 @@ def draft(path: Path, target: Path, seed: str = "") -> str:
     """
     from actbench.pages import rendering
 
-    found = guess(tables.read([path.name], path.parent, seed or "row").frame, seed)
-    table = tables.read([path.name], path.parent, found.seed)
+    table = tables.read([path.name], path.parent, seed or "row")
+    found = guess(table.frame, seed)
+    if found.seed in table.columns:
+        table.frame[tables.SEED] = table.frame[found.seed]
     return rendering.plain(
         "claims.toml.j2",
         {

@@ -63,16 +63,12 @@ def ingredients(protocol: Protocol, base: Path, words: tuple[str, ...]) -> dict[
     Raises:
         ActbenchError: A file that it names is not there.
     """
-    if protocol.function:
-        sources = digests.of_function(protocol.function, base)
-    else:
-        sources = digests.of_command(words, base)
     return {
         "schema_version": _SCHEMA,
         protocol.source: getattr(protocol, protocol.source),
         "result": protocol.result,
         "settings": json.loads(json.dumps(protocol.settings, default=repr)),
-        "sources": sources,
+        "sources": digests.of_code(protocol.function, words, base),
         "inputs": digests.of_inputs(protocol.inputs, base),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench.errors import ActbenchError, unknown_name
+from actbench.runs.patterns import grouped
 from actbench.runs.readers import SMALL_BYTES, comma_hint, read_file
 
 if TYPE_CHECKING:
@@ -219,16 +220,7 @@ def _pattern(seed: str, prefix: str) -> re.Pattern[str] | None:
     """The expression behind a prefix, which has a group for the seed."""
     if not seed.startswith(prefix):
         return None
-    try:
-        pattern = re.compile(seed.removeprefix(prefix).strip())
-    except re.error as error:
-        raise ActbenchError(f"seed = {seed!r} is no regular expression: {error}") from error
-    if not pattern.groups:
-        raise ActbenchError(
-            f"seed = {seed!r} has no group for the seed; put it in brackets, such as "
-            rf"'{prefix} seed_(\d+)'"
-        )
-    return pattern
+    return grouped("seed", seed, prefix, "seed", r"seed_(\d+)")
 
 
 def _wanted(
