@@ -195,7 +195,7 @@ def test_workflows_may_not_write() -> None:
         whole = read(path)
         assert whole["permissions"] == {"contents": "read"}
         for job in whole["jobs"].values():
-            assert "uses" in job or 1 <= job["timeout-minutes"] <= 30
+            assert "uses" in job or 1 <= job["timeout-minutes"] <= 60
 
 
 def test_actions_are_pinned_to_a_major_version() -> None:
@@ -208,6 +208,8 @@ def test_actions_are_pinned_to_a_major_version() -> None:
 def test_a_flip_fails_the_job_though_its_output_is_piped() -> None:
     """The exit code of `drift` reaches the job: the pipe into the summary does not swallow it."""
     found = steps(ROOT / ".github" / "workflows" / "follow.yml")
-    (run,) = (step["run"] for step in found if "actbench drift" in step.get("run", ""))
-    assert run.startswith("set -o pipefail\n")
-    assert "|| true" not in run
+    compared = [step["run"] for step in found if "actbench drift" in step.get("run", "")]
+    assert len(compared) == 2
+    for run in compared:
+        assert run.startswith("set -o pipefail\n")
+        assert "|| true" not in run
