@@ -150,6 +150,18 @@ def test_a_difference_says_which_metric_went_from_where_to_where() -> None:
     )
 
 
+def test_a_metric_that_only_one_side_has_is_a_difference() -> None:
+    """What no claim asks for any more, and what is asked for and not stored, is told by name."""
+    both = stored([1.0, 2.0], drawn(0, 20))
+    (exact, random) = both.entries
+    one, other = (both.model_copy(update={"entries": [entry]}) for entry in (exact, random))
+    found = {str(d.metric["name"]): d.how for d in compare(one, other)}
+    assert found == {
+        EXACT["name"]: "no claim asks for it any more",
+        DRAWN["name"]: "not stored yet",
+    }
+
+
 def test_drawn_values_are_compared_as_distributions() -> None:
     """Other seeds of the same distribution pass; a shift or runs that diverge do not."""
     old = stored([1.0], drawn(1, 100))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench import metrics
-from actbench.claims.measured.storing import Measured
+from actbench.claims.measured.storing import Entry, Measured
 from actbench.statistics import never_below
 
 # Two processors round differently; over the first epochs that stays below 1e-5, while one per
@@ -69,9 +69,13 @@ def compare(stored: Measured, fresh: Measured) -> list[Difference]:
         rounding can make where they are nothing else, and elsewhere by a two-sample test that
         raises a false alarm in one of 1000 clean comparisons of all.
     """
-    tested = max(1, sum(not entry.exact for entry in stored.entries))
-    differences = []
-    for entry in stored.entries:
+    both = [entry for entry in stored.entries if fresh.has(entry.metric)]
+    tested = max(1, sum(not entry.exact for entry in both))
+    differences = [
+        *(_of_one(e, "no claim asks for it any more") for e in stored.entries if e not in both),
+        *(_of_one(e, "not stored yet") for e in fresh.entries if not stored.has(e.metric)),
+    ]
+    for entry in both:
         old, new = stored.values(entry.metric), fresh.values(entry.metric)
         ceiling = metrics.rounding_ceiling(entry.metric, fresh.settings)
         if ceiling is not None:
@@ -85,6 +89,11 @@ def compare(stored: Measured, fresh: Measured) -> list[Difference]:
             medians = float(np.median(old)), float(np.median(new))
             differences.append(Difference(entry.metric, *medians, how))
     return differences
+
+
+def _of_one(entry: Entry, how: str) -> Difference:
+    median = float(np.median(entry.values))
+    return Difference(entry.metric, median, median, how)
 
 
 def _exact(old: NDArray[np.float64], new: NDArray[np.float64]) -> str | None:

@@ -55,6 +55,10 @@ class Measured(BaseModel):
     environment: dict[str, Any]
     entries: list[Entry]
 
+    def has(self, metric: Mapping[str, Any]) -> bool:
+        """Tell whether a metric's values are here."""
+        return any(entry.metric == dict(metric) for entry in self.entries)
+
     def values(self, metric: Mapping[str, Any]) -> NDArray[np.float64]:
         """Return a metric's stored values, as they were measured.
 
