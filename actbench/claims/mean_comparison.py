@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import special
 
 from actbench.claims.claim import Claim
@@ -51,8 +51,8 @@ class Sample:
         n: How many there are, at least 2.
     """
 
-    mean: ArrayLike
-    std: ArrayLike | None
+    mean: float | _Array
+    std: float | _Array | None
     n: int
 
     @property
@@ -177,8 +177,8 @@ class MeanComparison:
         """In words, each answer with its p, what it assumes, and how wrong that has been."""
         how = "Welch's test" if self.published.std is not None else "Student's test"
         told = [
-            f"the mean of {self.published.n} runs is {self.published.mean:.6g}, that of our "
-            f"{self.runs} {self.mean:.6g}: if equal, p = {self.equal_p:.2g} ({how})"
+            f"the mean of {self.published.n} runs is {self.published.mean:.6g}, of our "
+            f"{self.runs} it is {self.mean:.6g}: if equal, p = {self.equal_p:.2g} ({how})"
         ]
         if self.equivalence_p is not None:
             told.append(

@@ -108,7 +108,7 @@ def joint_p(values: NDArray[np.float64], published: NDArray[np.float64]) -> floa
     The distance is Mahalanobis', with mean and covariance of all n + 1 runs, the published among
     them, so that under the hypothesis the n + 1 distances are exchangeable and the rank of the
     published one is uniform: exact whatever the distribution, as in conformal prediction (Vovk,
-    Gammerman and Shafer 2005, section 2.2).
+    Gammerman and Shafer 2005, section 2.2). Ours are rounded as the published numbers are.
 
     Args:
         values: Shape ``(run, number)``; runs with a number that is not finite count as farthest.
@@ -118,13 +118,14 @@ def joint_p(values: NDArray[np.float64], published: NDArray[np.float64]) -> floa
         The share of the n + 1 runs that lie at least as far out as the published one.
     """
     finite = values[np.isfinite(values).all(axis=1)]
-    every = np.vstack([finite, published])
+    every = _as_printed(np.vstack([finite, published]), published)
     centered = every - every.mean(axis=0)
-    # By how much rounding moves a number adds to its variance, the same for every run.
-    digits = np.array([half_last_digit(number) for number in published])
-    blur = np.maximum(digits, _FLOAT32 * np.abs(every).mean(axis=0))
+    # What single precision moves is no difference: such a number is left out, for all runs alike,
+    # and adds to the variance of the others.
+    blur = _FLOAT32 * np.abs(every).mean(axis=0)
+    differs = np.abs(centered).max(axis=0) > blur
+    centered, blur = centered[:, differs], blur[differs]
     scale = np.hypot(centered.std(axis=0), blur)
-    scale[scale == 0] = 1.0
     scaled = centered / scale
     covariance = scaled.T @ scaled / len(every) + np.diag(np.square(blur / scale))
     inverse = np.linalg.pinv(covariance, hermitian=True)
@@ -132,3 +133,15 @@ def joint_p(values: NDArray[np.float64], published: NDArray[np.float64]) -> floa
     # Rounding must not part what is equal.
     as_far = int((distance >= distance[-1] * (1 - 1e-9)).sum()) + len(values) - len(finite)
     return as_far / (len(values) + 1)
+
+
+def _as_printed(every: NDArray[np.float64], published: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round each number of all runs as that of the published one was.
+
+    What happened to one must happen to all. A 0 has no digits; it takes the finest of its table.
+    """
+    unit = np.array([2 * half_last_digit(number) for number in published])
+    if not unit.any():
+        return every
+    unit[unit == 0] = unit[unit > 0].min()
+    return np.asarray(np.round(every / unit) * unit, np.float64)
