@@ -45,7 +45,7 @@ def test_the_rules_are_the_textbooks() -> None:
         means, stds = random.normal(size=2).tolist(), random.uniform(0.1, 2, 2).tolist()
         ours, theirs = (Sample(*given) for given in zip(means, stds, (n, m), strict=True))
 
-        def welch(shift: float, way: str, of: Any = (means, stds, n, m)) -> float:
+        def welch(shift: float, way: Any, of: Any = (means, stds, n, m)) -> float:
             (one, other), (std, its), count, its_count = of
             given = (one - shift, std, count, other, its, its_count)
             return float(
@@ -364,6 +364,9 @@ def test_the_main_run_would_have_been_told_on_the_first_day() -> None:
     assert stated.p == pytest.approx(1 / 101)
     assert (as_run.protocol, len(as_run.claims), as_run.runs) == ("as-run", 5, 200)
     assert as_run.p == pytest.approx(7 / 201)
+    page = PAGE.read_text(encoding="utf-8")
+    assert f"stated protocol (p = {stated.p:.2g})" in page
+    assert f"far as it is known, p = {as_run.p:.2g}:" in page
     leaky = next(j for j in found if j.claim.id == "leaky-relu-final-mse")
     assert leaky.verdict == "reproduced"
     assert "above 100 of 100 runs" in leaky.published_run
