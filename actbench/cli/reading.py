@@ -138,7 +138,7 @@ def claims(
         screen = terminal.screen(whole=True)
         screen.print(ledger.table(chosen, screen.width))
         for line in published_table.sentences(chosen, judgments):
-            terminal.tell(line)
+            screen.print(line)
         terminal.tell(ledger.origins(chosen, results, out))
         terminal.tell(ledger.counts(chosen, file))
     else:
