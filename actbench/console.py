@@ -91,7 +91,7 @@ def final_mse_table(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> Table:
         values = dataset["final_mse"].sel(activation=name).to_numpy()
         low, median, high = quantiles(values)
         claim = claims.get(str(name))
-        published = _digits(claim.published) if claim and claim.published else "-"
+        published = _digits(claim.published_value) if claim and claim.published_value else "-"
         first = _digits(float(values[0]))
         over_seeds = (_number(median), _range(low, high)) if len(values) > 1 else ()
         found = (*over_seeds, first)

@@ -39,7 +39,7 @@ def judge(
     tolerance: float | None = None,
     relative: bool = False,
     plausible: float | None = None,
-    published: float | None = None,
+    published: float | Mapping[str, float] | None = None,
     quantifier: Literal["median", "every", "mean", "exact"] = "median",
     share: float = 0.95,
     alpha: float = 0.01,
@@ -58,7 +58,9 @@ def judge(
         relative: Whether the tolerance is a share of the value.
         plausible: Of one published run: whether it could be one of these, by the distribution-free
             95 % interval of a further run, which takes 39 (David and Nagaraja 2003, section 7.3).
-        published: The published value, to be shown beside the measured one.
+        published: What is published, to be compared beside the verdict: of one run its value, of
+            several ``{"mean": 0.91, "std": 0.02, "n": 5}``, by Welch's test of equal means, two
+            one-sided tests of equivalence and the F test of equal spreads.
         quantifier: ``median`` for the typical run, ``every`` for at least ``share`` of all runs,
             ``mean``, or ``exact`` for a value that no seed changes.
         share: Of all runs, for ``every``; between 0 and 1.
@@ -140,7 +142,7 @@ def claim_of(
     reason: str = "",
     statement: str = "",
     expected: str = "reproduced",
-    published: float | None = None,
+    published: float | Mapping[str, float] | None = None,
     quantifier: str = "median",
     share: float = 0.95,
     name: str = "values",

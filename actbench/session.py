@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actbench import claims, console, terminal
-from actbench.claims import evidence, ledger
+from actbench.claims import evidence, ledger, published_table
 from actbench.claims.statements import counted
 from actbench.errors import ActbenchError, unknown_name
 from actbench.estimates import Estimator
@@ -338,6 +338,8 @@ class Session:
         """
         screen = self._console
         screen.print(ledger.table(judgments, screen.width))
+        for line in published_table.sentences(judgments):
+            self._tell(line)
         if file is not None and (pinned := file.pinned):
             self._tell(
                 f"Each of {plural(pinned, 'pinned claim')} is judged at a level of "

@@ -35,12 +35,13 @@ LAYERS: Sequence[Sequence[str]] = (
         *("statistics", "theory", "torch_state"),
     ),
     ("kernels", "datasets", "sweeps.grids", "own"),
+    ("claims.published_mean",),
     ("claims.claim", "networks", "metrics", "checkpoints", "sweeps.grid_files", "sweeps.stores"),
     (
         *("claims.references", "claims.published_run", "claims.coordinates", "looks"),
         *("stacks", "runs"),
     ),
-    ("training", "claims.shape", "pages", "runs.sources"),
+    ("training", "claims.shape", "pages", "runs.sources", "claims.mean_comparison"),
     ("claims",),
     (
         "experiments.*",
@@ -48,11 +49,13 @@ LAYERS: Sequence[Sequence[str]] = (
         "engines",
         "records.fingerprints",
         "claims.verdicts",
+        "claims.mean_errors",
         "claims.measured",
     ),
     ("redraws",),
     (
         "claims.early",
+        "claims.published_table",
         "claims.evidence",
         "sweeps.remote",
         "claims.robustness",

@@ -484,6 +484,7 @@ def test_row_is_json_ready() -> None:
         "source": "somewhere",
         "finding": found.sentence,
         "published_run": None,
+        "published_mean": None,
         "flip_probability": None,
         "to_flip": found.to_flip,
         "because": "of reasons",

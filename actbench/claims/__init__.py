@@ -37,7 +37,7 @@ def final_loss_claims(claims: ClaimsFile, protocol: str = "stated") -> dict[str,
     chosen: dict[str, Claim] = {}
     for claim in claims.claim:
         about = claim.protocol == protocol and claim.metric.get("name") == "final_mse"
-        if about and claim.activation and claim.published:
+        if about and claim.activation and claim.published_value:
             chosen.setdefault(claim.activation, claim)
     return chosen
 

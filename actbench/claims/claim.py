@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from actbench.claims.published_mean import Published, PublishedMean
 from actbench.errors import ActbenchError
 from actbench.files import baselines_folder
 
@@ -245,7 +246,8 @@ class Claim(BaseModel):
         metric: Of an experiment, name and arguments, such as ``{name = "final_mse", activation =
             "relu"}``; of any other source a column, such as ``{column = "test_acc", where =
             {method = "ours"}}``, as ``actbench.runs.columns`` reads it.
-        published: The study's value, where it gives one.
+        published: The study's value, where it gives one: of one run a number, of several
+            ``{mean = 0.91, std = 0.02, n = 5}``.
         relation: What must hold for the claim as stated.
         direction: The weaker statement of ordering or sign, where the claim has one.
         quantifier: ``exact`` for a value that no seed changes, ``median`` for the typical seed,
@@ -266,7 +268,7 @@ class Claim(BaseModel):
     variant_of: str | None = None
     protocol: str | None = None
     metric: dict[str, Any] = Field(default_factory=dict)
-    published: _Number | None = Field(default=None, allow_inf_nan=False)
+    published: Published | None = None
     relation: Relation | None = None
     direction: Relation | None = None
     quantifier: Literal["exact", "median", "every", "mean"] = "median"
@@ -278,7 +280,10 @@ class Claim(BaseModel):
     @classmethod
     def _published_is_the_value(cls, data: Any) -> Any:
         if isinstance(data, dict) and isinstance(data.get("relation"), dict):
-            relation = {"value": data.get("published"), **data["relation"]}
+            published = data.get("published")
+            if isinstance(published, dict):
+                published = published.get("mean")
+            relation = {"value": published, **data["relation"]}
             return {**data, "relation": relation}
         return data
 
@@ -304,6 +309,17 @@ class Claim(BaseModel):
                 "relation too, so it would never decide; widen it, or leave it out"
             )
         return self
+
+    @property
+    def published_value(self) -> float | None:
+        """The published number: of one run, or the mean of several."""
+        value = self.published
+        return value.mean if isinstance(value, PublishedMean) else value
+
+    @property
+    def pooled(self) -> bool:
+        """Whether its values are pseudo-values of what is pooled over networks, and no runs."""
+        return self.quantifier == "mean" and "name" in self.metric
 
     @property
     def activation(self) -> str | None:

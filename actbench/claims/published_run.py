@@ -9,7 +9,8 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench.statistics import values_for_prediction
+from actbench.claims.claim import Claim
+from actbench.statistics import prediction_interval, values_for_prediction
 
 COVERAGE = 0.95
 _FLOAT32 = 1e-6
@@ -25,12 +26,14 @@ class PublishedRun:
         above: How many have more.
         runs: How many there are.
         p: Probability that one more run lies as far out, or farther, whatever the distribution.
+        interval: Where 95 % of further runs lie, whatever the distribution; ``None`` of too few.
     """
 
     below: int
     above: int
     runs: int
     p: float
+    interval: tuple[float, float] | None = None
 
     @property
     def could_be_one(self) -> bool | None:
@@ -43,12 +46,18 @@ class PublishedRun:
         """In words, such as ``"it lies above 100 of 100 runs, so it is hardly one of them"``."""
         side, count = ("above", self.below) if self.below >= self.above else ("below", self.above)
         where = f"it lies {side} {count} of {self.runs} runs"
-        if self.could_be_one is None:
+        if self.interval is None:
             least = values_for_prediction(COVERAGE)
-            return f"{where}; {least} are needed to say whether it could be one of them"
-        if self.could_be_one:
-            return f"{where}, so it could be one of them"
-        return f"{where}, so it is hardly one of them (p = {self.p:.2g})"
+            return (
+                f"{where}; {least} are needed to say whether it could be one of them, and where 95 "
+                "% of further ones lie"
+            )
+        could = "could be" if self.could_be_one else "is hardly"
+        low, high = self.interval
+        return (
+            f"{where}, so it {could} one of them (p = {self.p:.2g}): 95 % of further ones lie "
+            f"between {low:.6g} and {high:.6g}"
+        )
 
 
 def published_run(values: NDArray[np.float64], published: float) -> PublishedRun:
@@ -70,7 +79,21 @@ def published_run(values: NDArray[np.float64], published: float) -> PublishedRun
     below = int((ordered < published - blur).sum())
     above = int((ordered > published + blur).sum())
     outside = min(len(values) - below, len(values) - above) + 1
-    return PublishedRun(below, above, len(values), min(1.0, 2 * outside / (len(values) + 1)))
+    p = min(1.0, 2 * outside / (len(values) + 1))
+    return PublishedRun(below, above, len(values), p, prediction_interval(values, COVERAGE))
+
+
+def place(claim: Claim, values: NDArray[np.float64]) -> PublishedRun | None:
+    """Place the value that a claim says one run gave; ``None`` where it says no such thing.
+
+    A claim that a median is what one run of a publication gave; above or below a bound, the number
+    that is published may be of something else.
+    """
+    equals = claim.relation is not None and claim.relation.kind == "equals"
+    one_run = equals and claim.quantifier == "median" and not claim.ours
+    if not one_run or not isinstance(claim.published, float):
+        return None
+    return published_run(values, claim.published)
 
 
 def half_last_digit(value: float) -> float:
@@ -85,7 +108,7 @@ def joint_p(values: NDArray[np.float64], published: NDArray[np.float64]) -> floa
     The distance is Mahalanobis', with mean and covariance of all n + 1 runs, the published among
     them, so that under the hypothesis the n + 1 distances are exchangeable and the rank of the
     published one is uniform: exact whatever the distribution, as in conformal prediction (Vovk,
-    Gammerman and Shafer 2005, section 2.2).
+    Gammerman and Shafer 2005, section 2.2). Ours are rounded as the published numbers are.
 
     Args:
         values: Shape ``(run, number)``; runs with a number that is not finite count as farthest.
@@ -95,12 +118,30 @@ def joint_p(values: NDArray[np.float64], published: NDArray[np.float64]) -> floa
         The share of the n + 1 runs that lie at least as far out as the published one.
     """
     finite = values[np.isfinite(values).all(axis=1)]
-    every = np.vstack([finite, published])
+    every = _as_printed(np.vstack([finite, published]), published)
     centered = every - every.mean(axis=0)
-    scale = centered.std(axis=0)
-    scaled = centered / np.where(scale > 0, scale, 1.0)
-    inverse = np.linalg.pinv(scaled.T @ scaled / len(every), hermitian=True)
+    # What single precision moves is no difference: such a number is left out, for all runs alike,
+    # and adds to the variance of the others.
+    blur = _FLOAT32 * np.abs(every).mean(axis=0)
+    differs = np.abs(centered).max(axis=0) > blur
+    centered, blur = centered[:, differs], blur[differs]
+    scale = np.hypot(centered.std(axis=0), blur)
+    scaled = centered / scale
+    covariance = scaled.T @ scaled / len(every) + np.diag(np.square(blur / scale))
+    inverse = np.linalg.pinv(covariance, hermitian=True)
     distance = np.einsum("ri,ij,rj->r", scaled, inverse, scaled)
     # Rounding must not part what is equal.
     as_far = int((distance >= distance[-1] * (1 - 1e-9)).sum()) + len(values) - len(finite)
     return as_far / (len(values) + 1)
+
+
+def _as_printed(every: NDArray[np.float64], published: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round each number of all runs as that of the published one was.
+
+    What happened to one must happen to all. A 0 has no digits; it takes the finest of its table.
+    """
+    unit = np.array([2 * half_last_digit(number) for number in published])
+    if not unit.any():
+        return every
+    unit[unit == 0] = unit[unit > 0].min()
+    return np.asarray(np.round(every / unit) * unit, np.float64)

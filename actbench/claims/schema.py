@@ -8,6 +8,7 @@ from typing import Any
 
 from actbench import experiments, metrics
 from actbench.claims.claim import Claim, ClaimsFile, Protocol, Relation
+from actbench.claims.published_mean import PublishedMean
 from actbench.docstrings import docstring
 from actbench.files import strict_json
 from actbench.runs.columns import Column
@@ -35,7 +36,7 @@ def schema() -> dict[str, Any]:
         "title": "Metric",
         "anyOf": [*(_metric(name) for name in metrics.METRICS), column],
     }
-    for model in (Relation, Protocol, Claim):
+    for model in (Relation, Protocol, PublishedMean, Claim):
         _describe(parts[model.__name__], model)
     _describe(built, ClaimsFile)
     return {"$schema": _DIALECT, **built, "title": "A file of claims for actbench"}

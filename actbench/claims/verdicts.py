@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from actbench import metrics
 from actbench.claims.claim import Claim, Relation, Verdict
-from actbench.claims.published_run import published_run
+from actbench.claims.mean_comparison import MeanComparison, compared
+from actbench.claims.published_run import place
 from actbench.errors import ActbenchError
 from actbench.statistics import (
     FEWEST_FOR_MEAN,
@@ -83,23 +84,28 @@ class Judgment:
 
     @property
     def published_run(self) -> str:
-        """Whether the published run could be one of these; empty where nothing says so.
+        """Whether the published run could be one of these, or how its mean compares; may be empty.
 
-        Beside the verdict, which is about the typical run, for a claim that a median is what one
-        run of a publication gave.
+        Beside the verdict, which is about the typical run, and which it never decides.
         """
-        claim = self.claim
-        told = claim.quantifier == "median" and not claim.ours and self.values is not None
-        equals = claim.relation is not None and claim.relation.kind == "equals"
-        if not (told and equals) or claim.published is None or self.values is None:
+        if self.values is None:
             return ""
-        place = published_run(self.values, claim.published)
-        if self.verdict is Verdict.REPRODUCED and place.could_be_one is False:
+        if self.published_mean is not None:
+            return str(self.published_mean)
+        found = place(self.claim, self.values)
+        if found is None:
+            return ""
+        if self.verdict is Verdict.REPRODUCED and found.could_be_one is False:
             return (
-                f"{place}: though the typical run agrees within the tolerance, the stated protocol "
+                f"{found}; though the typical run agrees within the tolerance, the stated protocol "
                 "is probably not the one that was run"
             )
-        return str(place)
+        return str(found)
+
+    @property
+    def published_mean(self) -> MeanComparison | None:
+        """A published mean beside these runs, parametric; ``None`` where none is published."""
+        return None if self.values is None else compared(self.claim, self.values)
 
     def __str__(self) -> str:
         return f"{self.verdict}: {self.sentence}"
@@ -115,7 +121,7 @@ class Judgment:
             "id": self.claim.id,
             "verdict": str(self.verdict),
             "expected": self.claim.expected and str(self.claim.expected),
-            "published": self.claim.published,
+            "published": self.claim.published_value,
             "measured": self.measured,
             "interval": None if self.interval is None else list(self.interval),
             "margin": self.margin,
@@ -126,6 +132,7 @@ class Judgment:
             "source": self.claim.source,
             "finding": self.sentence,
             "published_run": self.published_run or None,
+            "published_mean": self.published_mean and self.published_mean.row(),
             "to_flip": self.to_flip,
             "flip_probability": self.flip_probability,
             "because": self.claim.because,
@@ -348,8 +355,7 @@ def _sentence(
     between = "too few seeds for an interval"
     if interval is not None:
         between = f"between {interval[0]:.4g} and {interval[1]:.4g}"
-    pooled = claim.quantifier == "mean" and "name" in claim.metric
-    over = "networks" if pooled else "seeds"
+    over = "networks" if claim.pooled else "seeds"
     return f"{claim.quantifier} {measured:.4g} over {len(values)} {over}, {between}{published}"
 
 

@@ -25,6 +25,8 @@ _FIELDS = {
     "'best' needs mode = 'max' or 'min', which is best, and only it does": (
         "--best needs --mode max or --mode min, and only it does"
     ),
+    "field 'published'": "--published",
+    "published is '": "--published is '",
     "where = { … }": "--where COLUMN=VALUE",
     'the last step (last = "step")': "the last step (--last COLUMN)",
     "(best = …, mode = …)": "(--best COLUMN --mode max)",
@@ -67,6 +69,12 @@ def judge(  # every option is one part of a claim
     over: Annotated[
         str | None, typer.Option(help="Divide by this column, or rows, COLUMN=VALUE, run by run.")
     ] = None,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            help="What is published, to stand beside: 0.91 of one run, '0.91 ± 0.02 (5)' of five."
+        ),
+    ] = None,
     quantifier: Annotated[
         str, typer.Option(help="median, every (95 % of all runs), mean or exact.")
     ] = "median",
@@ -98,7 +106,7 @@ def judge(  # every option is one part of a claim
                 paired = {"where": _cells([given])} if "=" in given else {"column": given}
                 metric[key] = paired
         bounds = {"above": above, "below": below, "equals": equals}
-        file = _file(tables, seed, metric, bounds, tolerance, quantifier, alpha)
+        file = _file(tables, seed, metric, bounds, tolerance, published, quantifier, alpha)
         judgment = evidence.judge_one(file, file.claim[0], lambda name: None)
         terminal.say(ledger.as_json([judgment], {}) if form == "json" else _text(judgment))
     if judgment.verdict is not Verdict.REPRODUCED:
@@ -165,13 +173,14 @@ def _file(
     metric: dict[str, Any],
     bounds: dict[str, Number],
     tolerance: Number,
+    published: str | None,
     quantifier: str,
     alpha: float,
 ) -> ClaimsFile:
     """The claims file that the options stand for."""
     from pydantic import ValidationError
 
-    from actbench.claims import ClaimsFile
+    from actbench.claims import ClaimsFile, published_mean
     from actbench.claims.shape import first_problem
     from actbench.runs import columns
 
@@ -196,6 +205,7 @@ def _file(
                 "protocol": "table",
                 "metric": metric,
                 "relation": relation,
+                "published": None if published is None else published_mean.from_text(published),
                 "quantifier": quantifier,
                 "expected": "reproduced",
             }
@@ -213,6 +223,8 @@ def _text(judgment: Judgment) -> str:
     from actbench.pages.strip import as_text
 
     lines = [f"{judgment.verdict}: {ledger.rule(judgment.claim)}", judgment.sentence]
+    if beside := judgment.published_run:
+        lines.append(f"the published value: {beside}")
     lines += as_text(judgment).splitlines()
     if margin := ledger.margin(judgment):
         lines.append(f"margin: {margin}")

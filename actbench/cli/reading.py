@@ -113,7 +113,7 @@ def claims(
     if context.invoked_subcommand is not None:
         context.obj = out
         return
-    from actbench.claims import Verdict, ledger, published
+    from actbench.claims import Verdict, ledger, published, published_table
 
     with interruptible():
         require_form(form, ledger.FORMATS)
@@ -137,14 +137,16 @@ def claims(
     if form == "table":
         screen = terminal.screen(whole=True)
         screen.print(ledger.table(chosen, screen.width))
+        for line in published_table.sentences(chosen, judgments):
+            screen.print(line)
         terminal.tell(ledger.origins(chosen, results, out))
         terminal.tell(ledger.counts(chosen, file))
     else:
         elsewhere = ledger.elsewhere(file, chosen)
         if form == "json":
-            terminal.say(ledger.as_json(chosen, elsewhere))
+            terminal.say(ledger.as_json(chosen, elsewhere, judgments))
         else:
-            terminal.say(ledger.markdown(chosen, elsewhere, claims=file))
+            terminal.say(ledger.markdown(chosen, elsewhere, claims=file, among=judgments))
     end(judgments)
 
 

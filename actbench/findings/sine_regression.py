@@ -161,11 +161,11 @@ def against_published(dataset: xr.Dataset, claims: Mapping[str, Claim] | None) -
     for key in dataset["activation"].to_numpy() if not other else ():
         values = dataset["final_mse"].sel(activation=key).to_numpy()
         claim, median = known.get(str(key)), quantiles(values)[1]
-        if claim is not None and claim.published and not _holds(claim, median):
+        if claim is not None and claim.published_value and not _holds(claim, median):
             near = sum(_holds(claim, float(value)) for value in values)
             sentences.append(
-                f"{key}: the published {claim.published:.5g} does not reproduce; the median is "
-                f"{median:.4g}, and {near} of {len(values)} seeds end near the published value."
+                f"{key}: the published {claim.published_value:.5g} does not reproduce; the median "
+                f"is {median:.4g}, and {near} of {len(values)} seeds end near the published value."
             )
     for key in dataset["activation"].to_numpy():
         epochs = dataset["diverged"].sel(activation=key).to_numpy()

@@ -29,7 +29,7 @@ def shown(
     known = [
         *facts,
         ("Found", judgment.sentence),
-        ("The published run", judgment.published_run),
+        ("The published value", judgment.published_run),
         ("Margin", margin),
         ("To flip it", judgment.to_flip),
         ("Why", claim.because),

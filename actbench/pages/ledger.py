@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from actbench import __version__
-from actbench.claims import ClaimsFile, Verdict, ledger
+from actbench.claims import ClaimsFile, Verdict, ledger, published_table
 from actbench.pages import rendering
 from actbench.pages.claim import shown
 
@@ -38,6 +38,7 @@ def page(judgments: Sequence[Judgment], claims: ClaimsFile, notes: Sequence[str]
             "claims": [_shown(judgment, claims) for judgment in judgments],
             "level": f"All pinned claims together err with at most {claims.alpha:.2g}; each has "
             f"{claims.level_of_each:.2g} of that, an exploratory one all of it.",
+            "together": published_table.sentences(judgments),
             "notes": notes,
             "made_with": f"actbench {__version__}, Python {platform.python_version()}, "
             f"{platform.system()} {platform.machine()}.",

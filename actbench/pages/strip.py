@@ -70,7 +70,7 @@ def strip(judgment: Judgment) -> Strip | None:
     values = np.sort(judgment.values[np.isfinite(judgment.values)])
     typical = judgment.claim.quantifier in ("median", "mean")
     interval = judgment.interval if typical and judgment.interval else ()
-    marks = [*relation.bounds, *interval, *_given(judgment.claim.published)]
+    marks = [*relation.bounds, *interval, *_given(judgment.claim.published_value)]
     finite = [float(x) for x in (*values, *marks) if math.isfinite(x)]
     low, high = min(finite), max(finite)
     spread = low > 0 and high / low > _WIDEST_LINEAR
@@ -85,7 +85,7 @@ def strip(judgment: Judgment) -> Strip | None:
 
     places = np.array([at(float(value)) for value in values])
     ends = (at(interval[0]), at(interval[1])) if interval else None
-    published = judgment.claim.published
+    published = judgment.claim.published_value
     return Strip(
         dots=tuple(zip(places.tolist(), _heights(places).tolist(), strict=True)),
         holds=(at(relation.bounds[0]), at(relation.bounds[1])),

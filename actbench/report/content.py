@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench import datasets, findings
-from actbench.claims import ClaimsFile, Verdict, ledger
+from actbench.claims import ClaimsFile, Verdict, ledger, published_table
 from actbench.claims.evidence import file_name
 from actbench.claims.statements import statements
 from actbench.errors import ActbenchError
@@ -61,12 +61,14 @@ def gather(
         raise ActbenchError(_nothing(out))
     results = results or ledger.Results(claims, out)
     sentences = ledger.elsewhere(claims, judgments)
+    tables = {one.claims[0]: str(one) for one in published_table.together(judgments)}
     entries = tuple(
         entry_of(
             judgment,
             claims,
             not results.holds(judgment.claim.protocol),
             sentences.get(judgment.claim.id),
+            tables.get(judgment.claim.id, ""),
         )
         for judgment in judgments
     )

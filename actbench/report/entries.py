@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from actbench import metrics
-from actbench.claims import Claim, ClaimsFile, Protocol, Relation, Verdict, ledger, measured
+from actbench.claims import (
+    Claim,
+    ClaimsFile,
+    Protocol,
+    Relation,
+    Verdict,
+    ledger,
+    measured,
+    published_table,
+)
 from actbench.claims.verdicts import Judgment
 from actbench.findings.wording import number, plural, settings, words
 
@@ -81,7 +90,9 @@ class Entry:
     def published(self) -> str:
         """The published value."""
         value = self.judgment.claim.published
-        return "" if value is None else number(value, 4)
+        if value is None:
+            return ""
+        return number(value, 4) if isinstance(value, float) else f"{value:.4g}"
 
     @property
     def measured(self) -> str:
@@ -148,7 +159,9 @@ def group(
     ]
 
 
-def entry_of(judgment: Judgment, claims: ClaimsFile, stored: bool, elsewhere: str | None) -> Entry:
+def entry_of(
+    judgment: Judgment, claims: ClaimsFile, stored: bool, elsewhere: str | None, table: str = ""
+) -> Entry:
     """Prepare one claim for a page.
 
     Args:
@@ -156,6 +169,7 @@ def entry_of(judgment: Judgment, claims: ClaimsFile, stored: bool, elsewhere: st
         claims: The file it stands in.
         stored: Whether it was judged from stored measurements, for want of results.
         elsewhere: In which other settings it holds, where that is known.
+        table: Whether one run could have given its published number and others together.
 
     Returns:
         Its line of the ledger.
@@ -177,7 +191,8 @@ def entry_of(judgment: Judgment, claims: ClaimsFile, stored: bool, elsewhere: st
     flips = filter(None, [ledger.redraw(judgment)])
     facts += [
         Fact("Found", _begin(judgment.sentence)),
-        *[Fact("The published run", _begin(t)) for t in [judgment.published_run] if t],
+        *[Fact("The published value", _begin(t)) for t in [judgment.published_run] if t],
+        *[Fact("With its table", f"{published_table.ASSUMED} {t}.") for t in [table] if t],
         Fact("Measured in", _evidence(claim.protocol) if stored else "These results."),
         Fact("To flip it", _begin(judgment.to_flip)),
         *[Fact("A redraw", f"Of all runs flips it in {t} of cases.") for t in flips],

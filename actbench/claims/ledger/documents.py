@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from actbench.claims import published_table
 from actbench.claims.ledger.judging import counts
 from actbench.claims.ledger.wording import redraw, rule
 from actbench.files import strict_json
@@ -44,6 +45,7 @@ def markdown(
     sentences: Mapping[str, str],
     legend: Sequence[str] = (*LEGEND, *STUDY_LEGEND),
     claims: ClaimsFile | None = None,
+    among: Sequence[Judgment] | None = None,
 ) -> str:
     """Write the ledger as a Markdown table.
 
@@ -52,15 +54,18 @@ def markdown(
         sentences: As ``elsewhere`` gives them.
         legend: Sentences that explain it.
         claims: Where they stand.
+        among: All that were judged, where these are some.
 
     Returns:
         Markdown with a row per claim and the counts below.
     """
+    told = published_table.sentences(judgments, among)
     ours = sum(j.claim.ours for j in judgments)
     lines = ["# Ledger of claims", "", counts(judgments, claims), ""]
     if ours:
         lines += ["Claims marked *Ours* the study does not state: they explain it.", ""]
     lines += [f"- {line}" for line in legend]
+    lines += ["", *told[:1], "", *(f"- {line}" for line in told[1:])] if told else []
     for source in dict.fromkeys(j.claim.source for j in judgments):
         lines += ["", f"## {source[:1].upper()}{source[1:]}" if source else "", ""]
         lines += [
@@ -85,7 +90,7 @@ def _says(judgment: Judgment) -> str:
 def _found(judgment: Judgment) -> str:
     told = [judgment.sentence]
     if judgment.published_run:
-        told.append(f"The published run: {judgment.published_run}")
+        told.append(f"The published value: {judgment.published_run}")
     if flips := redraw(judgment):
         told.append(f"A redraw of all runs flips it in {flips}")
     return ". ".join(told)
@@ -114,6 +119,7 @@ def export(judgments: Sequence[Judgment], form: str, claims: ClaimsFile) -> str:
 
     rows = [{**j.row(), "low": None, "high": None} for j in judgments]
     for row in rows:
+        del row["published_mean"]  # its sentence stays
         low, high = row.pop("interval") or (None, None)
         row.update(low=low, high=high)
     frame = pd.DataFrame(rows)
@@ -123,15 +129,26 @@ def export(judgments: Sequence[Judgment], form: str, claims: ClaimsFile) -> str:
     return str(shown.to_latex(index=False, escape=True, float_format="%.4g", na_rep=""))
 
 
-def as_json(judgments: Sequence[Judgment], sentences: Mapping[str, str]) -> str:
+def as_json(
+    judgments: Sequence[Judgment],
+    sentences: Mapping[str, str],
+    among: Sequence[Judgment] | None = None,
+) -> str:
     """Write the ledger as a JSON list of objects.
 
     Args:
         judgments: What was judged.
         sentences: As ``elsewhere`` gives them.
+        among: All that were judged, where these are some.
 
     Returns:
         Strict JSON: id, verdict, expected, published, measured, interval, margin and more.
     """
-    rows = [{**j.row(), "elsewhere": sentences.get(j.claim.id)} for j in judgments]
+    told = published_table.together(judgments, among)
+    tables = {name: one.row() for one in told for name in one.claims}
+    beside = [(sentences.get(j.claim.id), tables.get(j.claim.id)) for j in judgments]
+    rows = [
+        {**j.row(), "elsewhere": elsewhere, "published_table": table}
+        for j, (elsewhere, table) in zip(judgments, beside, strict=True)
+    ]
     return strict_json(rows)

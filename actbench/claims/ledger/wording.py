@@ -13,11 +13,12 @@ from actbench.claims.robustness_sentence import sentence
 
 if TYPE_CHECKING:
     from actbench.claims.claim import Claim
+    from actbench.claims.published_mean import PublishedMean
     from actbench.claims.verdicts import Judgment
 
 
-def number(value: float | None) -> str:
-    """Write a value with four digits, or nothing where there is none."""
+def number(value: float | PublishedMean | None) -> str:
+    """Write a value, or a mean with its parts, with four digits, or nothing where there is none."""
     return "" if value is None else f"{value:.4g}"
 
 
