@@ -320,6 +320,11 @@ def test_metrics_are_tested_where_their_tests_reach_their_part(
     found = between(of_metrics(draw), of_metrics(2 * draw))
     assert found.metrics.tested == tested
     assert found.levels()[Level.LARGER] == metrics - tested
+    more = np.random.default_rng(2).lognormal(size=16)
+    found = between(of_metrics([*draw, more]), of_metrics([*(2 * draw), 2 * more]))
+    if not tested:  # what can't be tested leaves the level to what can
+        assert found.metrics.tested == 1
+        assert found.metrics.alpha > 1e-3 / (metrics + 2)
 
 
 def test_few_pairs_among_many_metrics_are_two_samples() -> None:
