@@ -32,7 +32,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("stored",),
     (
         *("sweeps.axes", "devices", "environment", "experiments", "parallel", "records"),
-        *("statistics", "theory", "torch_state"),
+        *("statistics", "theory", "torch_state", "twosample"),
     ),
     ("kernels", "datasets", "sweeps.grids", "own"),
     ("claims.published_mean",),

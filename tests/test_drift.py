@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,10 @@ from hypothesis import strategies as st
 from actbench import claims, devices
 from actbench.activations import ACTIVATIONS
 from actbench.drift import LAST_DIGIT_UNITS, Drift, Level, compare, failures
-from actbench.drift.distributions import dtype_of, enough_seeds
 from actbench.drift.levels import relative_difference, same_bits, units_apart
+from actbench.drift.margins import dtype_of, margin_of
 from actbench.errors import ActbenchError
-from actbench.records import Chain, Record, fingerprints
+from actbench.records import Chain, Distribution, Record, fingerprints
 
 
 def between(old: Record, new: Record) -> Drift:
@@ -227,11 +227,21 @@ def drift_of(new: list[float], old: tuple[float, ...] = LOSSES) -> Any:
         (lambda v: next_float(v, 1, np.float32), Level.LAST_DIGIT),
         (lambda v: next_float(v, LAST_DIGIT_UNITS, np.float32), Level.LAST_DIGIT),
         (lambda v: next_float(v, LAST_DIGIT_UNITS + 1, np.float32), Level.WITHIN_SPREAD),
-        (lambda v: 1.001 * v, Level.WITHIN_SPREAD),
+        (lambda v: v * (1 + 9e-5 * (-1) ** round(v * 2e4)), Level.WITHIN_SPREAD),
+        (lambda v: 1.0001 * v, Level.OUTSIDE_SPREAD),
         (lambda v: 2 * v, Level.OUTSIDE_SPREAD),
         (lambda v: None, Level.OUTSIDE_SPREAD),
     ],
-    ids=["none", "1-unit", "512-units", "513-units", "0.1-percent", "twice", "diverged"],
+    ids=[
+        "none",
+        "1-unit",
+        "512-units",
+        "513-units",
+        "to-either-side",
+        "all-up",
+        "twice",
+        "diverged",
+    ],
 )
 def test_the_four_steps_of_a_metric(change: Callable[[float], Any], level: Level) -> None:
     """From the same bits to another distribution, with the borders where they are stated."""
@@ -247,7 +257,7 @@ def test_one_seed_that_changes_is_within_the_spread() -> None:
 
 def test_the_last_digit_is_that_of_the_dtype_that_was_trained() -> None:
     """A float32 unit is half a billion units of float64."""
-    for dtype, level in (("float32", Level.LAST_DIGIT), ("float64", Level.WITHIN_SPREAD)):
+    for dtype, level in (("float32", Level.LAST_DIGIT), ("float64", Level.OUTSIDE_SPREAD)):
         protocols = {"stated": {"dtype": dtype}}
         moved = [next_float(v, 1, np.float32) for v in LOSSES]
         old = whole(protocols=protocols)
@@ -275,25 +285,110 @@ def test_with_too_few_seeds_nothing_is_within_a_spread() -> None:
     assert failures(found, strict=False, max_slowdown=None) == []
 
 
-def test_enough_seeds_is_where_a_test_can_reach_its_level() -> None:
-    """2 / binomial(2 n, n) is 1.08e-5 for 10 seeds and 2.8e-6 for 11."""
-    assert not enough_seeds(10, 10, 1e-5)
-    assert enough_seeds(10, 10, 1.1e-5)
-    assert enough_seeds(11, 11, 1e-5)
-    assert not enough_seeds(1, 1, 0.5)
-    assert not enough_seeds(0, 20, 0.5)
+def of_metrics(values: Sequence[Any] | np.ndarray[Any, Any]) -> Record:
+    """A record of these metrics and no other."""
+    return whole(distributions=[distribution(v, name=str(n)) for n, v in enumerate(values)])
+
+
+def test_the_level_is_spent_on_what_can_be_tested() -> None:
+    """Not on metrics of the same bits, or of one digit more, nor on those with too few seeds."""
+    draw = np.random.default_rng(3).lognormal(size=(100, 16))
+    last_digit = draw * (1 + 1e-7)
+    few = draw[:, :3]
+    old = of_metrics([*draw, *draw, *few, draw[0]])
+    new = of_metrics([*draw, *last_digit, *(2 * few), 2 * draw[0]])
+    found = between(old, new)
+    assert found.levels() == {
+        Level.IDENTICAL: 100,
+        Level.LAST_DIGIT: 100,
+        Level.LARGER: 100,
+        Level.OUTSIDE_SPREAD: 1,
+    }
+    assert (found.metrics.tested, found.metrics.alpha) == (1, 1e-3)
+    assert found.metrics.metrics[-1].by_seed
+
+
+@pytest.mark.parametrize(
+    ("seeds", "metrics", "tested"),
+    [(7, 1, 0), (8, 3, 3), (8, 4, 0), (10, 46, 46), (10, 47, 0), (11, 47, 47)],
+)
+def test_metrics_are_tested_where_their_tests_reach_their_part(
+    seeds: int, metrics: int, tested: int
+) -> None:
+    """Two tests of 8 + 8 values have p of 2 * 2 / 12870 = 0.00031 at least, of 10 + 10 2.2e-5."""
+    draw = np.random.default_rng(1).lognormal(size=(metrics, seeds))
+    found = between(of_metrics(draw), of_metrics(2 * draw))
+    assert found.metrics.tested == tested
+    assert found.levels()[Level.LARGER] == metrics - tested
+    more = np.random.default_rng(2).lognormal(size=16)
+    found = between(of_metrics([*draw, more]), of_metrics([*(2 * draw), 2 * more]))
+    if not tested:  # what can't be tested leaves the level to what can
+        assert found.metrics.tested == 1
+        assert found.metrics.alpha > 1e-3 / (metrics + 2)
+
+
+def test_few_pairs_among_many_metrics_are_two_samples() -> None:
+    """Signs of 16 pairs have 2^-15 at least, too much for a fiftieth of a thousandth."""
+    draw = np.random.default_rng(2).lognormal(size=(60, 16))
+    for count, by_seed in ((10, True), (60, False)):
+        found = between(of_metrics(draw[:count]), of_metrics(1.01 * draw[:count]))
+        assert {m.by_seed for m in found.metrics.metrics} == {by_seed}
+        level = Level.OUTSIDE_SPREAD if by_seed else Level.WITHIN_SPREAD
+        assert found.levels() == {level: count}
+
+
+def test_a_shift_that_rounding_makes_is_none_however_consistent() -> None:
+    """All of 200 seeds up by 1e-7 and by 5e-5, one by 1e-3: rounding; all up by 1e-4: a drift."""
+    draw = np.random.default_rng(4).lognormal(size=200)
+    for shift, level in (
+        (1e-7, Level.WITHIN_SPREAD),
+        (5e-5, Level.WITHIN_SPREAD),
+        (1e-4, Level.OUTSIDE_SPREAD),
+        (-1e-4, Level.OUTSIDE_SPREAD),
+    ):
+        moved = draw * (1 + shift)
+        moved[0] *= 1.001
+        assert drift_of(list(moved), tuple(draw)).level is level
+
+
+def test_a_spread_is_seen_without_a_shift() -> None:
+    """Twice as wide about the same middle, of 100 seeds: as pairs, and with fewer before."""
+    draw = np.random.default_rng(5).normal(size=(2, 100))
+    wider = list(5 + 2 * draw[0])
+    for old in (5 + draw[0], 5 + draw[1], 5 + draw[1][:80]):
+        found = drift_of(wider, tuple(old))
+        assert (found.level, found.changed) == (Level.OUTSIDE_SPREAD, "spread")
+        assert found.by_seed == (len(old) == 100)
+
+
+def test_what_is_rounding_and_nothing_else_has_its_ceiling() -> None:
+    """How far a line is from a line: 1.4e-7 on all seeds for 1e-7 is none, 1e-3 is a drift."""
+    settings = {"dtype": "float32", "depth": 10, "width": 64}
+    metric = {"name": "deviation_from_line", "activation": "linear"}
+    assert margin_of(metric, settings).absolute == pytest.approx(11 * 64 * 2**-23)
+    assert margin_of({**metric, "activation": "relu"}, settings).absolute == 0
+    assert margin_of(metric, {**settings, "dtype": "float64"}).relative == 512 * 2**-52
+    assert margin_of({"name": "values"}, {"function": "ours.py:error"}).relative == 512 * 2**-23
+    old = [{"protocol": "stated", "metric": metric, "definition": "", "values": [1e-7] * 16}]
+    for value, level in ((1.4e-7, Level.WITHIN_SPREAD), (1e-3, Level.OUTSIDE_SPREAD)):
+        new = [{**old[0], "values": [value] * 16}]
+        records = (
+            whole(
+                protocols={"stated": settings},
+                distributions=[Distribution.model_validate(d) for d in given],
+            )
+            for given in (old, new)
+        )
+        assert between(*records).metrics.metrics[0].level is level
 
 
 def test_clean_comparisons_raise_no_alarm_however_many_metrics_there_are() -> None:
-    """Of 20 records of 40 metrics from one distribution none has a metric outside the spread."""
+    """Of 20 records of 40 metrics from one distribution none has a metric that drifted."""
     draw = np.random.default_rng(7)
-
-    def record() -> Record:
-        drawn = draw.lognormal(size=(40, 16))
-        return whole(distributions=[distribution(v, name=str(n)) for n, v in enumerate(drawn)])
-
-    alarms = [between(record(), record()).levels()[Level.OUTSIDE_SPREAD] for _ in range(20)]
-    assert sum(alarms) == 0
+    records = [of_metrics(draw.lognormal(size=(40, 16))) for _ in range(40)]
+    found = [between(a, b).levels() for a, b in zip(records[::2], records[1::2], strict=True)]
+    assert sum(levels[Level.OUTSIDE_SPREAD] for levels in found) == 0
+    assert sum(levels[Level.WITHIN_SPREAD] for levels in found) == 800
 
 
 # Chains.

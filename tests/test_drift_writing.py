@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
 from collections.abc import Callable
@@ -109,7 +108,7 @@ def test_each_part_stands_under_its_heading(drift: Call, form: str) -> None:
     assert "not finite" in claims
     assert "Claims that only the old record has: third." in claims
     assert "operations/gelu/float64: derivative, up to 2 units in the last place" in numbers
-    assert "outside the seeds" in numbers
+    assert "beyond seeds and rounding" in numbers
     assert "2 workloads: 2 slower, 0 faster; on average 1.500 ± " in speed
     assert "FAILED: 1 claim flipped: first." in " ".join(out.replace("*", "").split())
     for words, part in (("flipped.", claims), ("slower,", speed)):
@@ -148,7 +147,8 @@ def test_json_has_everything(drift: Call) -> None:
     assert content["claims"]["flips"][0] | {"new_measured": None} == content["claims"]["flips"][0]
     (metric,) = content["numbers"]["metrics"]["metrics"]
     assert metric["level"] == "outside_spread"
-    assert metric["p"] == pytest.approx(2 / math.comb(32, 16))
+    assert metric["p"] == pytest.approx(4 / 2**16)
+    assert (metric["changed"], metric["by_seed"]) == ("shift", True)
     by_name = {c["name"]: c for c in content["numbers"]["chains"]["chains"]}
     assert by_name["operations/gelu/float64"]["level"] == "last_digit"
     assert by_name["operations/gelu/float64"]["differing"][0]["units"] == 2

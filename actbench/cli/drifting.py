@@ -19,7 +19,8 @@ def drift(
         str, typer.Option("--format", help="table, markdown (for a CI job's summary) or json.")
     ] = "table",
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail, too, if numbers left the seeds' spread.")
+        bool,
+        typer.Option("--strict", help="Fail, too, if numbers moved beyond seeds and rounding."),
     ] = False,
     max_slowdown: Annotated[
         float | None,
@@ -32,13 +33,13 @@ def drift(
 ) -> None:
     """Say what changed between two records: claims that flipped, numbers, speed, each apart.
 
-    Numbers come in steps: identical bits, last digit, within the seeds' spread, outside it; and
-    the first operation and epoch at which the two part is named. Speed is relative to a control
-    that no torch release changes. What can't be compared (another machine, other settings) is
-    left out, and named.
+    Numbers come in steps: identical bits, last digit, within what seeds and rounding make, beyond
+    it; and the first operation and epoch at which the two part is named. Speed is relative to a
+    control that no torch release changes. What can't be compared (another machine, other settings)
+    is left out, and named.
 
-    Exit code: 1 if a claim flipped; with --strict also if numbers left the seeds' spread; with
-    --max-slowdown X also if a workload is slower than X beyond its uncertainty; 0 otherwise,
+    Exit code: 1 if a claim flipped; with --strict also if numbers moved beyond seeds and rounding;
+    with --max-slowdown X also if a workload is slower than X beyond its uncertainty; 0 otherwise,
     whatever drifted. 2 for bad input, and where nothing could be compared that was asked for.
 
     Example: actbench drift old.json new.json --format markdown >> "$GITHUB_STEP_SUMMARY"

@@ -126,8 +126,8 @@ def failures(drift: Drift, *, strict: bool, max_slowdown: float | None) -> list[
 
     Args:
         drift: What changed.
-        strict: Whether numbers that left the spread over seeds fail it too: of a metric or of a
-            loss, or of a metric by more than the last digit where it has too few seeds to tell.
+        strict: Whether numbers that moved beyond what seeds and rounding make fail it too: a metric
+            or a loss, or a metric by more than the last digit where too few seeds can tell.
         max_slowdown: The largest factor by which a workload may be slower, beyond its
             uncertainty; at least 1; ``None`` lets every speed pass.
 
@@ -148,7 +148,7 @@ def failures(drift: Drift, *, strict: bool, max_slowdown: float | None) -> list[
         left = [m.name for m in metrics if m.level is Level.OUTSIDE_SPREAD]
         left += [c.name for c in drift.chains.chains if c.level is Level.OUTSIDE_SPREAD]
         if left:
-            found.append(f"--strict: numbers left the seeds' spread: {_some(left)}.")
+            found.append(f"--strict: numbers moved beyond seeds and rounding: {_some(left)}.")
         larger = [m.name for m in metrics if m.level is Level.LARGER]
         if larger:
             found.append(f"--strict: beyond the last digit, on few seeds: {_some(larger)}.")

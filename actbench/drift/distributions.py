@@ -1,19 +1,23 @@
-"""Second part of a drift: metrics over seeds, in steps from identical bits to another spread."""
+"""Second part of a drift: metrics over seeds, from identical bits to a shift or another spread."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
+from actbench import twosample
 from actbench.claims.measured import FALSE_ALARM, metric_title
 from actbench.drift.levels import LAST_DIGIT_UNITS, Level, same_bits, worst
-from actbench.records import Distribution, Dtype, Record
-from actbench.statistics import same_distribution
+from actbench.drift.margins import Settings, dtype_of, margin_of
+from actbench.records import Distribution, Record
+
+Change = Literal["shift", "spread"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class MetricDrift:
         units: Largest distance of two values of one seed, in units in the last place of the
             dtype that was trained; infinite where the numbers of seeds differ, or their names.
         relative: The same as a share of the larger value.
-        p: Probability of distributions this far apart if both were one; ``None`` where no test
+        p: Of the tests of location and of spread, the smaller one twice; ``None`` where no test
             was needed or there are too few seeds for one.
         old_median: Over seeds; not finite where half of them are not.
         new_median: As ``old_median``.
@@ -37,6 +41,8 @@ class MetricDrift:
             the same.
         median_change: Median over the seeds of how much each changed; ``None`` as above, or where
             it is not finite.
+        changed: Whether ``p`` is that of a shift or of another spread; ``None`` without a test.
+        by_seed: Whether the values were tested as pairs, seed by seed.
     """
 
     protocol: str
@@ -51,6 +57,8 @@ class MetricDrift:
     new_median: float
     differing: int | None = None
     median_change: float | None = None
+    changed: Change | None = None
+    by_seed: bool = False
 
     @property
     def name(self) -> str:
@@ -64,8 +72,9 @@ class MetricsDrift:
 
     Args:
         metrics: Those in both records at the same settings.
-        alpha: Level of each test, so that one clean comparison of all metrics raises a false
-            alarm with probability 0.001 at most.
+        alpha: Level of each metric that can be tested, so that one clean comparison of all raises
+            a false alarm with probability 0.001 at most.
+        tested: How many metrics can be tested.
         new: Names of those that only the new record has.
         missing: Names of those that only the old record has.
         left_out: How many were left out because their protocol has other settings.
@@ -73,6 +82,7 @@ class MetricsDrift:
 
     metrics: tuple[MetricDrift, ...] = ()
     alpha: float = FALSE_ALARM
+    tested: int = 0
     new: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     left_out: int = 0
@@ -81,7 +91,7 @@ class MetricsDrift:
 def compare_distributions(
     old: Record, new: Record, other: Collection[str], changed: Collection[str] = ()
 ) -> MetricsDrift:
-    """Compare metrics, seed by seed and then as distributions.
+    """Compare metrics, seed by seed where the seeds are the same, and else as distributions.
 
     Args:
         old: One record.
@@ -99,14 +109,13 @@ def compare_distributions(
         for name in both
         if before[name].protocol not in other and before[name].metric.get("claim") not in changed
     ]
-    alpha = FALSE_ALARM / max(1, len(names))
-    metrics = tuple(
-        _compare(before[name], now[name], dtype_of(old.protocols.get(before[name].protocol)), alpha)
-        for name in names
-    )
+    pairs = [_Pair(before[name], now[name], old.protocols.get(name[0])) for name in names]
+    reaches = [pair.reach for pair in pairs if pair.level is None]
+    alpha = _level(reaches)
     return MetricsDrift(
-        metrics,
+        tuple(_compare(pair, alpha) for pair in pairs),
         alpha,
+        sum(reach <= alpha for reach in reaches),
         new=tuple(_title(now[name]) for name in now if name not in before),
         missing=tuple(_title(before[name]) for name in before if name not in now),
         left_out=len(both) - len(names),
@@ -121,38 +130,55 @@ def _title(distribution: Distribution) -> str:
     return f"{distribution.protocol}: {metric_title(distribution.metric)}"
 
 
-def dtype_of(settings: Mapping[str, Any] | None) -> Dtype:
-    """Return the dtype whose last digit counts for a protocol.
+@dataclass(frozen=True)
+class _Pair:
+    """One metric of both records, and the settings of its protocol."""
 
-    Args:
-        settings: Every setting of the protocol; ``None`` where they are not known.
+    old: Distribution
+    new: Distribution
+    settings: Settings
 
-    Returns:
-        Its ``dtype``; without one, float32 where a setting says that a part is computed so.
+    @property
+    def same_seeds(self) -> bool:
+        return self.old.seeds == self.new.seeds and len(self.old.values) == len(self.new.values)
+
+    @property
+    def units(self) -> float:
+        if not self.same_seeds:
+            return math.inf
+        return worst(self.old.values, self.new.values, dtype_of(self.settings))
+
+    @property
+    def level(self) -> Level | None:
+        """``None`` where only a test can tell."""
+        if same_bits(self.old.values, self.new.values):
+            return Level.IDENTICAL
+        return Level.LAST_DIGIT if self.units <= LAST_DIGIT_UNITS else None
+
+    @property
+    def reach(self) -> float:
+        """The smallest p that two tests of its values can give."""
+        return 2 * twosample.smallest_p(len(self.old.values), len(self.new.values), paired=False)
+
+
+def _level(reaches: Sequence[float]) -> float:
+    """Share the level among the metrics whose tests can reach their part of it.
+
+    What can't raise an alarm spends nothing, as its smallest p shows before any is looked at
+    (Tarone 1990).
     """
-    if settings is None:
-        return "float32"
-    dtype = settings.get("dtype")
-    if dtype in ("float32", "float64"):
-        return "float32" if dtype == "float32" else "float64"
-    return "float32" if "float32" in str(list(settings.values())) else "float64"
+    able = ((n, sum(p <= FALSE_ALARM / n for p in reaches)) for n in itertools.count(1))
+    return FALSE_ALARM / next(parts for parts, count in able if count <= parts)
 
 
-def _compare(old: Distribution, new: Distribution, dtype: Dtype, alpha: float) -> MetricDrift:
-    units = relative = math.inf
-    if old.seeds == new.seeds and len(old.values) == len(new.values):
-        units = worst(old.values, new.values, dtype)
-        relative = worst(old.values, new.values)
-    p = None
-    if same_bits(old.values, new.values):
-        level = Level.IDENTICAL
-    elif units <= LAST_DIGIT_UNITS:
-        level = Level.LAST_DIGIT
-    elif not enough_seeds(len(old.values), len(new.values), alpha):
+def _compare(pair: _Pair, alpha: float) -> MetricDrift:
+    old, new = pair.old, pair.new
+    level, p, changed, by_seed = pair.level, None, None, False
+    if level is None and pair.reach > alpha:
         level = Level.LARGER
-    else:
-        p = same_distribution(old.values, new.values)
-        level = Level.OUTSIDE_SPREAD if p < alpha else Level.WITHIN_SPREAD
+    elif level is None:
+        p, changed, by_seed = _test(pair, alpha)
+        level = Level.OUTSIDE_SPREAD if p <= alpha else Level.WITHIN_SPREAD
     differing = median_change = None
     if old.seeds is not None and old.seeds == new.seeds:
         pairs = list(zip(old.values, new.values, strict=True))
@@ -166,29 +192,29 @@ def _compare(old: Distribution, new: Distribution, dtype: Dtype, alpha: float) -
         new.definition,
         level,
         (len(old.values), len(new.values)),
-        units,
-        relative,
+        pair.units,
+        worst(old.values, new.values) if pair.same_seeds else math.inf,
         p,
         _median(old.values),
         _median(new.values),
         differing,
         median_change,
+        changed,
+        by_seed,
     )
 
 
-def enough_seeds(old: int, new: int, alpha: float) -> bool:
-    """Tell whether a two-sample test can reach its level at all.
-
-    Args:
-        old: Values of one record.
-        new: Values of the other.
-        alpha: The level, between 0 and 1.
-
-    Returns:
-        Whether two samples without any overlap are found to differ: of the arrangements of all
-        values two are that extreme, p = 2 / binomial(old + new, old).
-    """
-    return min(old, new) > 0 and 2 / math.comb(old + new, old) < alpha
+def _test(pair: _Pair, alpha: float) -> tuple[float, Change, bool]:
+    """Both tests of one metric, as pairs where their p can become small enough."""
+    old, new = pair.old.values, pair.new.values
+    by_seed = pair.same_seeds and twosample.by_pairs(len(new), alpha)
+    margin = margin_of(pair.new.metric, pair.settings)
+    found: list[tuple[float, Change]] = [
+        (twosample.location(old, new, margin, paired=by_seed), "shift"),
+        (twosample.spread(old, new, margin, paired=by_seed), "spread"),
+    ]
+    p, changed = min(found)
+    return min(1.0, 2 * p), changed, by_seed
 
 
 def _median(values: Sequence[float]) -> float:

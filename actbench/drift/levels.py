@@ -29,7 +29,9 @@ class Level(StrEnum):
     """How much numbers drifted, the least first.
 
     ``unseen``: bits differ, but none of the few values that a record keeps of a long step.
-    ``larger``: more than the last digit, where there is no spread over seeds to compare with.
+    ``within_spread``: more than the last digit, but no more than other seeds or another rounding
+    may make. ``larger``: the same, where there is no spread over seeds to compare with.
+    ``outside_spread``: a shift, or another spread, that neither seeds nor rounding make.
     """
 
     IDENTICAL = "identical"
@@ -46,7 +48,7 @@ class Level(StrEnum):
 
     @property
     def words(self) -> str:
-        """Such as ``"within the seeds' spread"``."""
+        """Such as ``"within seeds and rounding"``."""
         return _WORDS[self]
 
 
@@ -54,9 +56,9 @@ _WORDS: Final = {
     Level.IDENTICAL: "identical bits",
     Level.LAST_DIGIT: "last digit",
     Level.UNSEEN: "differs in values not kept",
-    Level.WITHIN_SPREAD: "within the seeds' spread",
+    Level.WITHIN_SPREAD: "within seeds and rounding",
     Level.LARGER: "larger, no spread known",
-    Level.OUTSIDE_SPREAD: "outside the seeds' spread",
+    Level.OUTSIDE_SPREAD: "beyond seeds and rounding",
 }
 
 

@@ -158,7 +158,7 @@ def _metrics(drift: Drift) -> Iterator[str | Rows]:
                     f"{m.old_median:.6g}",
                     f"{m.new_median:.6g}",
                     "" if paired and m.differing is None else _relative(m.relative),
-                    "" if m.p is None else f"{m.p:.2g}",
+                    _tested(m),
                     *(_paired(m) if paired else ()),
                 )
                 for m in differing
@@ -166,10 +166,20 @@ def _metrics(drift: Drift) -> Iterator[str | Rows]:
             more = ("seeds that differ", "median change") if paired else ()
             yield _rows((*heading, *more), rows)
             if any(m.p is not None for m in differing):
-                yield f"Outside: p below {found.alpha:.2g}, 0.001 over the number of metrics."
+                yield (
+                    f"Beyond: p at most {found.alpha:.2g}, 0.001 over the "
+                    f"{plural(found.tested, 'metric')} that can be tested, after each value has "
+                    "taken back what rounding may have moved it by."
+                )
     if found.left_out:
         yield f"{plural(found.left_out, 'metric')} left out: other settings (below)."
     yield from _only("Metrics", found.new, found.missing)
+
+
+def _tested(metric: MetricDrift) -> str:
+    if metric.p is None:
+        return ""
+    return f"{metric.p:.2g} ({metric.changed}{', by seed' if metric.by_seed else ''})"
 
 
 def _paired(metric: MetricDrift) -> tuple[str, str]:
