@@ -72,7 +72,9 @@ class Outcome:
     runs: float
 
 
-def schedule(p0: float, alpha: float, largest: int | None = None, step: int = 1) -> tuple[int, ...]:
+def schedule(
+    p0: float, alpha: float, largest: int | None = None, step: int | None = 1, first: int = 1
+) -> tuple[int, ...]:
     """Return the numbers of runs at which to look.
 
     Args:
@@ -80,7 +82,9 @@ def schedule(p0: float, alpha: float, largest: int | None = None, step: int = 1)
         alpha: Largest probability of a wrong decision.
         largest: Runs at the last look; by default 100, or twice what shows ``p0`` at a single look
             if all agree, where that is more.
-        step: Runs from look to look, such as those that are carried out together.
+        step: Runs from look to look, such as those that are carried out together; ``None`` doubles
+            them from look to look, for runs that are made anew each time.
+        first: No look before so many runs.
 
     Returns:
         Numbers of runs from the first at which anything can be decided to ``largest``.
@@ -88,7 +92,10 @@ def schedule(p0: float, alpha: float, largest: int | None = None, step: int = 1)
     last = largest or max(100, 2 * seeds_for_proportion(p0, alpha))
     rarest = min(p0, 1 - p0)
     able = (runs for runs in range(1, last) if rarest**runs <= alpha / 2 * (runs / last))
-    return (*range(next(able, last), last, step), last)
+    start = min(max(next(able, last), first), last)
+    doublings = (start << times for times in range(last.bit_length()))
+    numbers = range(start, last, step) if step else (n for n in doublings if n < last)
+    return (*numbers, last)
 
 
 @functools.lru_cache(maxsize=256)

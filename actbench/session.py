@@ -243,31 +243,35 @@ class Session:
         sources.collect(partial(console.progress_bar, bar))
 
     def decide(
-        self, claims: ClaimsFile, sources: Sources, largest: int, step: int
-    ) -> dict[str, Judgment]:
-        """Run functions and commands until the claims about them are decided.
+        self,
+        file: ClaimsFile,
+        sources: Sources,
+        jobs: Sequence[Job],
+        largest: int | None,
+        **numbers: int,
+    ) -> tuple[dict[str, Judgment], list[Job]]:
+        """Make runs until the claims that can be looked at as they come are decided.
 
         Args:
-            claims: The file.
-            sources: Of it.
-            largest: Most runs of each protocol that states no number of its own.
-            step: Runs from look to look.
+            file: The claims.
+            sources: Their functions and commands.
+            jobs: As ``jobs_of`` lists them.
+            largest: Most runs, as ``batches.decide`` takes it.
+            numbers: ``seeds`` and ``workers``, likewise.
 
         Returns:
-            Claim id to verdict, of those claims.
+            Claim id to verdict, of those claims; and the jobs of the others.
         """
-        from actbench.claims.early import until_decided
+        from actbench.batches import Batches, decide_all
 
-        sources.require_allowed()
-        found: dict[str, Judgment] = {}
-        for name, protocol in sources.code:
-            about = [claim for claim in claims.claim if claim.protocol == name]
-            most = protocol.seeds or largest
-            judged = until_decided(about, claims.level, sources.grow, most, step)
-            found |= {judgment.claim.id: judgment for judgment in judged}
-            runs = max(len(j.values) for j in judged if j.values is not None)
-            self._tell(f"{name}: {runs} of at most {most} runs")
-        return found
+        bar = partial(console.progress_bar, terminal.screen(stderr=True, quiet=self.quiet))
+        named = dict(zip((name for name, _ in evidence.experiments_of(file)), jobs, strict=True))
+        batches = {
+            name: Batches(j.experiment, j.config, self.out, j.name, self.overwrite, bar)
+            for name, j in named.items()
+        }
+        found = decide_all(file, sources, batches, self._tell, largest=largest, **numbers)
+        return found, [job for name, job in named.items() if not batches[name].made]
 
     def _show(self, outcome: Outcome, file: ClaimsFile | None) -> None:
         from actbench.findings.sine_regression import (
@@ -343,7 +347,7 @@ class Session:
         if file is not None and (pinned := file.pinned):
             self._tell(
                 f"Each of {plural(pinned, 'pinned claim')} is judged at a level of "
-                f"{file.level_of_each:.2g}, its part of {file.alpha:.2g}."
+                f"{file.level_in_words}, its part of {file.alpha:.2g}."
             )
         self._tell(ledger.counts(judgments, file or claims.published()))
 

@@ -66,6 +66,8 @@ def verify(
     allow_code: bool = False,
     workers: int = 1,
     fresh: bool = False,
+    until_decided: bool = False,
+    max_seeds: int | None = None,
 ) -> Ledger:
     """Judge a file of claims, as ``actbench verify`` does.
 
@@ -78,6 +80,10 @@ def verify(
         allow_code: Whether functions and commands that the file names may run.
         workers: How many of those side by side, at least 1.
         fresh: Whether to run anew what is kept.
+        until_decided: Whether to make as many runs as each claim about a median or about every run
+            takes, at its level, where a protocol states no number that is smaller.
+        max_seeds: Most runs of that, at least 1; by default 100, and for ``every`` twice what shows
+            its share.
 
     Returns:
         The verdicts.
@@ -92,11 +98,20 @@ def verify(
     sources.load_own()
     evidence.check_settings(claims)
     sources.require_allowed()
-    if evidence.experiments_of(claims):
+    early: dict[str, Judgment] = {}
+    if until_decided or evidence.experiments_of(claims):
         from actbench.results import fulfil
-        from actbench.session import jobs_of
+        from actbench.session import Session, jobs_of
 
-        for job in jobs_of(claims, seeds, device, threads):
+        jobs = jobs_of(claims, seeds, device, threads)
+        if until_decided:
+            session = Session(folder, quiet=True, overwrite=False, verbose=False)
+            early, jobs = session.decide(
+                claims, sources, jobs, max_seeds, seeds=seeds, workers=workers
+            )
+        for job in jobs:
             fulfil(job.experiment, job.config, folder, name=job.name)
-    judgments = ledger.from_results(claims, folder, sources=sources)
-    return Ledger(claims, tuple(judgments), tuple(sources.notes))
+    left = [claim for claim in claims.claim if claim.id not in early]
+    later = {j.claim.id: j for j in ledger.from_results(claims, folder, left, sources)}
+    judgments = tuple((early | later)[claim.id] for claim in claims.claim)
+    return Ledger(claims, judgments, tuple(sources.notes))

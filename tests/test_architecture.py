@@ -41,7 +41,10 @@ LAYERS: Sequence[Sequence[str]] = (
         *("claims.references", "claims.published_run", "claims.coordinates", "looks"),
         *("stacks", "runs"),
     ),
-    ("training", "claims.shape", "pages", "runs.sources", "claims.mean_comparison"),
+    (
+        *("training", "claims.shape", "pages", "runs.sources", "claims.mean_comparison"),
+        "simulations",
+    ),
     ("claims",),
     (
         "experiments.*",
@@ -80,7 +83,7 @@ LAYERS: Sequence[Sequence[str]] = (
         "pytest_plugin.record",
         "pytest_plugin.activation_suite",
     ),
-    ("history", "pytest_plugin.activation"),
+    ("history", "pytest_plugin.activation", "batches"),
     ("pytest_plugin",),
     ("session", "own.battery", "releases"),
     ("verification",),
@@ -120,6 +123,7 @@ MEETING = {
     "parallel",
     "estimates",
     "results",
+    "batches",
     "records.recording",
     "runs.sources",
     "sweeps.grid_files",

@@ -417,14 +417,16 @@ def test_margin_of_a_direction_is_that_of_the_bound_that_decides() -> None:
             ABOVE,
             "every",
             [0.25, 0.5, 0.75, 1.5],
-            "1 of 4 seeds agree, values from 0.25 to 1.5; published 3.25",
+            "1 of 4 seeds agree: shows that at most 95 % do, values from 0.25 to 1.5; published "
+            "3.25",
             "a measurement that entered [1, infinity)",
         ),
         (
             ABOVE,
             "every",
             [1.5] * 16,
-            "16 of 16 seeds agree, values from 1.5 to 1.5; published 3.25",
+            "16 of 16 seeds agree: shows that at least 62.1 % do, values from 1.5 to 1.5; "
+            "published 3.25",
             "149 seeds instead of 16",
         ),
     ],
@@ -486,6 +488,7 @@ def test_row_is_json_ready() -> None:
         "published_run": None,
         "published_mean": None,
         "flip_probability": None,
+        "looks": None,
         "to_flip": found.to_flip,
         "because": "of reasons",
     }

@@ -438,6 +438,77 @@ def test_each_further_study_has_claims_enough() -> None:
         assert len([claim for claim in judged if not claim.ours]) >= 8
 
 
+WEIGHTED = """
+study = "Weights"
+alpha = 0.05
+[protocol.t]
+table = "runs.csv"
+seed = "row"
+""" + "".join(
+    f"""
+[[claim]]
+id = "{name}"
+statement = "It is so."
+protocol = "t"
+metric = {{ column = "x" }}
+relation = {{ kind = "above", value = 0.0 }}
+{fields}
+"""
+    for name, fields in {
+        "one": 'expected = "reproduced"',
+        "three": 'expected = "reproduced"\nweight = 3',
+        "half": 'expected = "reproduced"\nquantifier = "every"\nweight = 0.5',
+        "explored": "",
+        "fixed": 'expected = "not_reproduced"\nquantifier = "exact"',
+    }.items()
+)
+
+
+def test_weights_share_out_alpha(verify: Callable[..., tuple[int, str, str]]) -> None:
+    """In proportion, over pinned claims with a sampling error; the whole is alpha."""
+    Path("runs.csv").write_text("x\n" + "1\n" * 7, encoding="utf-8")
+    Path("mine.toml").write_text(WEIGHTED, encoding="utf-8")
+    file = claims.load(Path("mine.toml"))
+    levels = {claim.id: file.level(claim) for claim in file.claim}
+    assert levels["one"] == pytest.approx(0.05 / 4.5)
+    assert levels["three"] == pytest.approx(3 * levels["one"])
+    assert levels["half"] == pytest.approx(levels["one"] / 2)
+    assert levels["explored"] == 0.05
+    assert sum(levels[c.id] for c in file.claim if c.takes_level) == pytest.approx(0.05)
+    # Seven agreeing runs decide at three times the level alone: 2 / 2^7 = 0.016.
+    judged = {judgment.claim.id: judgment for judgment in actbench.verify("mine.toml")}
+    assert {key: str(judged[key].verdict) for key in ("one", "three")} == {
+        "one": "inconclusive",
+        "three": "reproduced",
+    }
+    digests = [file.digest(claim) for claim in file.claim]
+    Path("equal.toml").write_text(re.sub("weight.*", "", WEIGHTED), encoding="utf-8")
+    equal = claims.load(Path("equal.toml"))
+    assert [equal.digest(claim) for claim in equal.claim] == digests
+    assert equal.level(equal.get("one")) == 0.05 / 3
+    assert "judged at a level of 0.011 times its weight, its part of 0.05" in verify("mine.toml")[1]
+    assert "judged at a level of 0.017, its part of 0.05" in verify("equal.toml")[1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("weight = 3", "weight = 0", "field 'weight' is 0, but must be above 0"),
+        ("weight = 3", 'weight = "3"', "field 'weight' is '3', but must be a number"),
+        ('"exact"', '"exact"\nweight = 2', "'weight' shares out alpha over claims that are pinned"),
+        ("weight = 3", "weight = inf", "field 'weight'"),
+    ],
+)
+def test_a_weight_that_does_nothing_is_refused(
+    verify: Callable[..., tuple[int, str, str]], old: str, new: str, text: str
+) -> None:
+    """One line, with the claim."""
+    Path("mine.toml").write_text(WEIGHTED.replace(old, new), encoding="utf-8")
+    code, _, err = verify("mine.toml")
+    assert (code, err.count("\n")) == (2, 1)
+    assert text in err
+
+
 @pytest.mark.usefixtures("no_other_plugins")
 def test_pytest_judges_the_files_it_is_given(pytester: pytest.Pytester) -> None:
     """One test per claim of each file, nothing else, and a flip fails with what to look at."""

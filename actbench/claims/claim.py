@@ -254,6 +254,7 @@ class Claim(BaseModel):
             ``every`` for at least ``share`` of all seeds, ``mean`` for what is pooled over
             networks, of which the metric gives one pseudo-value per network.
         share: Of all seeds, for ``every``.
+        weight: How large a part of the file's ``alpha`` it has, beside other pinned claims.
         expected: The verdict that is pinned; without one the claim is exploratory: its verdict is
             told, and none is wrong.
         because: Why that verdict is expected; for ``not_testable``, why nothing here can decide.
@@ -273,6 +274,7 @@ class Claim(BaseModel):
     direction: Relation | None = None
     quantifier: Literal["exact", "median", "every", "mean"] = "median"
     share: _Number = Field(default=0.95, gt=0, lt=1)
+    weight: _Number = Field(default=1.0, gt=0, allow_inf_nan=False)
     expected: Verdict | None = None
     because: str = Field(default="", min_length=1)
 
@@ -296,6 +298,11 @@ class Claim(BaseModel):
                 raise ValueError("a claim that is not_testable says why, in 'because'")
         elif not (self.protocol and self.relation):
             raise ValueError("a testable claim needs a protocol, a metric and a relation")
+        if "weight" in self.model_fields_set and not self.takes_level:
+            raise ValueError(
+                "'weight' shares out alpha over claims that are pinned and have a sampling error; "
+                "this one takes no part of it, so leave it out"
+            )
         for relation in (self.relation, self.direction):
             if relation is not None and relation.value is None:
                 raise ValueError("a relation needs a value, its own or the published one")
@@ -320,6 +327,12 @@ class Claim(BaseModel):
     def pooled(self) -> bool:
         """Whether its values are pseudo-values of what is pooled over networks, and no runs."""
         return self.quantifier == "mean" and "name" in self.metric
+
+    @property
+    def takes_level(self) -> bool:
+        """Whether it takes a part of its file's alpha: pinned, and with a sampling error."""
+        testable = self.relation is not None and self.quantifier != "exact"
+        return testable and self.expected is not None
 
     @property
     def activation(self) -> str | None:
@@ -426,23 +439,26 @@ class ClaimsFile(BaseModel):
             claim: One of them.
 
         Returns:
-            The error level of one claim: an equal part of the file's for each pinned claim that has
-            a sampling error, and all of it for an exploratory claim, which pins nothing.
+            The error level of one claim: for each pinned claim that has a sampling error a part of
+            the file's, by its weight, and all of it for an exploratory claim, which pins nothing.
         """
-        return self.alpha if claim.expected is None else self.level_of_each
+        return self.alpha if claim.expected is None else self.level_of_each * claim.weight
 
     @functools.cached_property
     def pinned(self) -> int:
         """How many claims have a sampling error and an expected verdict."""
-        return sum(
-            c.relation is not None and c.quantifier != "exact" and c.expected is not None
-            for c in self.claim
-        )
+        return sum(c.takes_level for c in self.claim)
+
+    @functools.cached_property
+    def level_of_each(self) -> float:
+        """Error level of each pinned claim that has a sampling error and a weight of 1."""
+        return self.alpha / (math.fsum(c.weight for c in self.claim if c.takes_level) or 1)
 
     @property
-    def level_of_each(self) -> float:
-        """Error level of each pinned claim that has a sampling error."""
-        return self.alpha / max(1, self.pinned)
+    def level_in_words(self) -> str:
+        """That level, such as ``"0.0001"`` or ``"0.0001 times its weight"``."""
+        weighted = any(c.weight != 1 for c in self.claim)
+        return f"{self.level_of_each:.2g}{' times its weight' if weighted else ''}"
 
     def get(self, claim_id: str) -> Claim:
         """Look up a claim by its id.

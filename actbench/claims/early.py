@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,26 +10,37 @@ from numpy.typing import NDArray
 
 from actbench.claims.claim import Claim, Verdict
 from actbench.claims.verdicts import Judgment, judge_values
-from actbench.looks import boundaries, judge_sequential, schedule, share_asked
-
-_GROWING = ("median", "every")
+from actbench.looks import boundaries, judge_sequential, schedule, share_asked, share_shown
 
 
-def looks_of(claim: Claim, alpha: float, largest: int, step: int = 1) -> tuple[int, ...]:
-    """Return the numbers of runs at which a claim is looked at.
+def grows(claim: Claim) -> bool:
+    """Tell whether a claim is about a share of runs, which can be looked at as they come."""
+    return claim.relation is not None and claim.quantifier in ("median", "every")
+
+
+def looks_of(
+    claims: Sequence[Claim],
+    level: Callable[[Claim], float],
+    largest: int | None = None,
+    step: int | None = 1,
+) -> dict[str, tuple[int, ...]]:
+    """Return the numbers of runs at which claims about the same runs are looked at.
 
     Args:
-        claim: The claim.
-        alpha: Its error level.
-        largest: Runs at the last look.
-        step: Runs from look to look, such as those carried out side by side.
+        claims: The claims.
+        level: A claim's error level.
+        largest: Runs at the last look; by default what ``looks.schedule`` allows each claim.
+        step: Runs from look to look, such as those carried out side by side; ``None`` doubles them.
 
     Returns:
-        Increasing numbers; the largest alone for a claim that is not about a share of runs.
+        Claim id to increasing numbers, for claims about a median or every run. Where several runs
+        are made at once, all claims are looked at together: none before each could be decided.
     """
-    if claim.quantifier not in _GROWING:
-        return (largest,)
-    return schedule(share_asked(claim), alpha, largest, step)
+    asked = {c.id: (share_asked(c), level(c), largest, step) for c in claims if grows(c)}
+    first = 1
+    if step != 1:
+        first = max((schedule(*each)[0] for each in asked.values()), default=1)
+    return {key: schedule(*each, first) for key, each in asked.items()}
 
 
 def judge_early(
@@ -41,14 +52,14 @@ def judge_early(
         claim: The claim.
         values: One per run, in the order in which they were made.
         alpha: Its error level, which all looks share.
-        looks: Of ``looks_of``.
+        looks: Its own, of ``looks_of``.
 
     Returns:
         The verdict at the first look that decides, whatever later runs gave; ``inconclusive`` where
         none did yet. It has no interval, as one of a number of runs that chance decides would be
         too narrow; the sentence says what decided.
     """
-    if claim.relation is None or claim.quantifier not in _GROWING:
+    if claim.relation is None or not grows(claim):
         return judge_values(claim, values, alpha)
     holds, runs = judge_sequential(claim, values, alpha, looks)
     verdict = Verdict.INCONCLUSIVE if holds is None else Verdict.REPRODUCED
@@ -63,18 +74,24 @@ def judge_early(
     low, high = decisive.bounds
     inside = int(((used >= low) & (used <= high)).sum())
     passed = boundaries(looks, share_asked(claim), alpha)
-    spent = next((look.level_spent for look in passed if look.runs >= runs), alpha)
+    made = tuple(look for look in passed if look.runs <= max(runs, len(used)))
     at = "not decided" if verdict is Verdict.INCONCLUSIVE else "decided"
+    last = verdict is not Verdict.INCONCLUSIVE or len(values) >= looks[-1]
+    about_all = claim.quantifier == "every" and decisive is claim.relation
+    shown = share_shown(claim, used, alpha, looks) if about_all and last else 0
+    told = f", which shows that at least {shown * 100:.0f} % do" if shown else ""
+    spent = made[-1].level_spent if made else 0.0
     judged = judge_values(claim, used, alpha)
     return replace(
         judged,
         verdict=verdict,
         interval=None,
         margin=None,
+        looks=made,
         seeds_needed=looks[0],
         sentence=(
             f"{at} after {len(used)} runs of at most {looks[-1]}, looking from {looks[0]} on: "
-            f"{inside} lie in the range, {claim.quantifier} {judged.measured:.4g}; "
+            f"{inside} lie in the range{told}, {claim.quantifier} {judged.measured:.4g}; "
             f"{spent:.2g} of the level {alpha:.2g} was spent"
         ),
         to_flip=(
@@ -89,8 +106,8 @@ def until_decided(
     claims: Sequence[Claim],
     level: Callable[[Claim], float],
     values: Callable[[Claim, int], NDArray[np.float64]],
-    largest: int,
-    step: int = 1,
+    looks: Mapping[str, tuple[int, ...]],
+    fixed: int,
 ) -> list[Judgment]:
     """Make runs until every claim about them is decided, or there are no more.
 
@@ -98,28 +115,33 @@ def until_decided(
         claims: About the same runs.
         level: A claim's error level.
         values: Makes the first so many runs and returns a claim's numbers.
-        largest: Most runs.
-        step: Runs from look to look.
+        looks: Of ``looks_of``.
+        fixed: Runs for a mean, whose number may not hang on what they gave; also for a value that
+            no seed changes, where nothing else makes any.
 
     Returns:
         A verdict for each claim.
     """
-    looks = {claim.id: looks_of(claim, level(claim), largest, step) for claim in claims}
     found: dict[str, Judgment] = {}
-    for runs in _ascending(looks.values()):
-        open_ = [c for c in claims if c.id not in found or not _decided(found[c.id])]
-        for claim in open_:
+    made = 0
+    for claim in claims:
+        if claim.quantifier == "mean":
+            made = fixed
+            found[claim.id] = judge_values(claim, values(claim, fixed), level(claim))
+    for runs in sorted({runs for each in looks.values() for runs in each}):
+        left = [c for c in claims if c.id in looks and not _decided(found.get(c.id))]
+        if not left:
+            break
+        for claim in left:
             if runs in looks[claim.id]:
+                made = max(made, runs)
                 numbers = values(claim, runs)
                 found[claim.id] = judge_early(claim, numbers, level(claim), looks[claim.id])
-        if all(claim.id in found and _decided(found[claim.id]) for claim in claims):
-            break
+    for claim in claims:
+        if claim.id not in found:  # a value that no seed changes
+            found[claim.id] = judge_values(claim, values(claim, made or fixed), level(claim))
     return [found[claim.id] for claim in claims]
 
 
-def _ascending(looks: Iterable[tuple[int, ...]]) -> list[int]:
-    return sorted({runs for each in looks for runs in each})
-
-
-def _decided(judgment: Judgment) -> bool:
-    return judgment.verdict is not Verdict.INCONCLUSIVE
+def _decided(judgment: Judgment | None) -> bool:
+    return judgment is not None and judgment.verdict is not Verdict.INCONCLUSIVE

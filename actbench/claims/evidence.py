@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actbench import datasets
+from actbench import datasets, metrics
 from actbench.claims import coordinates, measured
 from actbench.claims.claim import Claim, ClaimsFile, Protocol, Verdict
 from actbench.claims.verdicts import Judgment, judge, judge_values, seeds_needed
@@ -18,7 +18,9 @@ from actbench.redraws import flip_probability
 from actbench.runs.sources import Sources
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
+    from numpy.typing import NDArray
 
 # Of every experiment's Config, but not a protocol's to set among its settings.
 _NOT_SETTINGS = ("seeds", "device", "threads")
@@ -198,10 +200,34 @@ def _judged(
         try:
             return judge(claim, dataset, level)
         except ActbenchError as error:
-            file = f"{claims.path}: " if claims.path else ""
-            raise ActbenchError(f"{file}claim {claim.id!r}, field 'metric': {error}") from error
+            raise _of_metric(claims, claim, error) from error
     stored = measured.load(claim.protocol, claims.measured_folder)
     return judge_values(claim, stored.values(claim.metric), level)
+
+
+def values_in(claims: ClaimsFile, claim: Claim, dataset: xr.Dataset) -> NDArray[np.float64]:
+    """Return a testable claim's numbers in a dataset of its protocol.
+
+    Args:
+        claims: The file.
+        claim: One of its claims.
+        dataset: Of the claim's protocol.
+
+    Returns:
+        One value per run.
+
+    Raises:
+        ActbenchError: The dataset does not have what the metric asks for; names file and claim.
+    """
+    try:
+        return metrics.measure(claim.metric, dataset)
+    except ActbenchError as error:
+        raise _of_metric(claims, claim, error) from error
+
+
+def _of_metric(claims: ClaimsFile, claim: Claim, error: ActbenchError) -> ActbenchError:
+    file = f"{claims.path}: " if claims.path else ""
+    return ActbenchError(f"{file}claim {claim.id!r}, field 'metric': {error}")
 
 
 def stored_dataset(folder: Path, name: str, protocol: Protocol) -> xr.Dataset:

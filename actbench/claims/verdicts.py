@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,8 @@ from actbench.statistics import (
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from actbench.looks import Look
 
 _ROUNDING = 1e-9
 _CENTERS: Mapping[str, Callable[[NDArray[np.float64]], np.floating[Any]]] = {
@@ -56,6 +58,7 @@ class Judgment:
         values: What was judged, one number per run; ``None`` where nothing was measured.
         flip_probability: Of another verdict if all runs were made again; ``None`` where it is not
             known.
+        looks: What decided at each look that was made, where runs were made until it was decided.
     """
 
     claim: Claim
@@ -70,6 +73,7 @@ class Judgment:
     runs_given: bool = False
     values: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
     flip_probability: float | None = field(default=None, compare=False)
+    looks: tuple[Look, ...] = field(default=(), compare=False)
 
     @property
     def as_expected(self) -> bool:
@@ -135,6 +139,7 @@ class Judgment:
             "published_mean": self.published_mean and self.published_mean.row(),
             "to_flip": self.to_flip,
             "flip_probability": self.flip_probability,
+            "looks": [asdict(look) for look in self.looks] or None,
             "because": self.claim.because,
         }
 
@@ -345,7 +350,7 @@ def _sentence(
     if claim.quantifier == "every":
         agreeing = round(measured * len(values))
         return (
-            f"{agreeing} of {len(values)} seeds agree, values from "
+            f"{agreeing} of {len(values)} seeds agree: {_shown(claim, interval)}, values from "
             f"{np.fmin.reduce(values):.4g} to {np.fmax.reduce(values):.4g}{published}"
         )
     if claim.quantifier == "exact":
@@ -357,6 +362,14 @@ def _sentence(
         between = f"between {interval[0]:.4g} and {interval[1]:.4g}"
     over = "networks" if claim.pooled else "seeds"
     return f"{claim.quantifier} {measured:.4g} over {len(values)} {over}, {between}{published}"
+
+
+def _shown(claim: Claim, interval: tuple[float, float] | None) -> str:
+    """What an interval of a share shows; its end is rounded away from what it excludes."""
+    low, high = interval or (0.0, 1.0)
+    if high < claim.share:
+        return f"shows that at most {math.ceil(high * 1000) / 10:g} % do"
+    return f"shows that at least {math.floor(low * 1000) / 10:g} % do"
 
 
 def _to_flip(verdict: Verdict, seeds: int, needed: int, relation: Relation) -> str:

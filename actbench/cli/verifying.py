@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,9 @@ from actbench.cli.options import (
 )
 from actbench.errors import ActbenchError, require_positive_int
 from actbench.files import prepare_folder, write_atomic
+
+if TYPE_CHECKING:
+    from actbench.claims.verdicts import Judgment
 
 
 def verify(
@@ -57,12 +60,17 @@ def verify(
         bool,
         typer.Option(
             "--until-decided",
-            help="Make as many runs of functions and commands as each claim takes, at its level.",
+            help="Make as many runs as each claim takes, at its level.",
         ),
     ] = False,
     largest: Annotated[
-        int, typer.Option("--max-seeds", help="Most runs for --until-decided.")
-    ] = 100,
+        int | None,
+        typer.Option(
+            "--max-seeds",
+            help="Most runs for --until-decided.",
+            show_default="100; for 'every' twice what shows its share",
+        ),
+    ] = None,
     form: Annotated[
         str, typer.Option("--format", help="table, markdown, json, csv or latex.")
     ] = "table",
@@ -117,12 +125,14 @@ def verify(
             session.estimate(jobs, sources)
             return
         prepare_folder(session.out)
-        early = {}
+        early: dict[str, Judgment] = {}
         if until:
-            require_positive_int("--max-seeds", largest)
-            early = session.decide(claims, sources, largest, workers)
-        else:
-            session.collect(sources)
+            if largest is not None:
+                require_positive_int("--max-seeds", largest)
+            early, jobs = session.decide(
+                claims, sources, jobs, largest, seeds=seeds, workers=workers
+            )
+        session.collect(sources)
         session.execute(jobs, claims)
         rest = [claim for claim in claims.claim if claim.id not in early]
         later = {j.claim.id: j for j in ledger.from_results(claims, session.out, rest, sources)}

@@ -37,7 +37,7 @@ def page(judgments: Sequence[Judgment], claims: ClaimsFile, notes: Sequence[str]
             "counts": ledger.counts(judgments, claims),
             "claims": [_shown(judgment, claims) for judgment in judgments],
             "level": f"All pinned claims together err with at most {claims.alpha:.2g}; each has "
-            f"{claims.level_of_each:.2g} of that, an exploratory one all of it.",
+            f"{claims.level_in_words} of that, an exploratory one all of it.",
             "together": published_table.sentences(judgments),
             "notes": notes,
             "made_with": f"actbench {__version__}, Python {platform.python_version()}, "

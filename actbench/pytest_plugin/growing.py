@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench.claims.early import until_decided
+from actbench.claims.early import looks_of, until_decided
 from actbench.judging import Askable, Runs, bound_of, claim_of, name_of, run
 from actbench.seeds import FIRST_SEED
 
@@ -68,7 +68,8 @@ class Growing(Askable):
             made.append(run(self.function, seeds, **self.settings))
             return _together(made, self.number).values
 
-        (judgment,) = until_decided([claim], lambda _: alpha, values, self.largest)
+        looks = looks_of([claim], lambda _: alpha, self.largest)
+        (judgment,) = until_decided([claim], lambda _: alpha, values, looks, self.largest)
         self.judged(_together(made, self.number), judgment)
         return judgment
 

@@ -65,6 +65,11 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "help": "train what takes minutes too, rather than judge those claims from stored "
             "measurements",
         },
+        "until-decided": {
+            "action": "store_true",
+            "help": "make as many seeds as each claim takes, at its level, at most those that its "
+            "protocol states",
+        },
         "allow-code": {
             "action": "store_true",
             "help": "let functions and commands that claims files name run",

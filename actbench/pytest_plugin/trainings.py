@@ -57,6 +57,7 @@ class Trainings:
         config.stash[FOLDER] = self._folder
         self._known: dict[str, xr.Dataset] = {}
         self._sources: dict[Path | None, Sources] = {}
+        self._early: dict[tuple[Path | None, str, str], dict[str, Judgment]] = {}
 
     def dataset(self, file: ClaimsFile, name: str, device: str | None = None) -> xr.Dataset | None:
         """Return the dataset of a protocol of a file; on the first device unless one is named.
@@ -71,7 +72,7 @@ class Trainings:
         from actbench.experiments import get as get_experiment
 
         protocol = file.protocol[name]
-        if protocol.slow and self._left_to_the_store(file, name):
+        if self._stored_alone(file, name):
             return None
         # Each time: two files may mean different code by one name.
         self._sources_of(file).load_own()
@@ -95,6 +96,9 @@ class Trainings:
 
         from actbench.claims.evidence import judge_one
 
+        early = self._until_decided(file, claim, device)
+        if early is not None:
+            return _noted(test, early, stored=False)
         sources = self._sources_of(file)
         stored = False
         if claim.protocol is not None and file.protocol[claim.protocol].runs_code:
@@ -106,13 +110,35 @@ class Trainings:
         result = judge_one(
             file, claim, lambda protocol: self.dataset(file, protocol, device), sources
         )
-        # What record_property does, without its warning about JUnit's default family.
-        noted = test.user_properties
-        for key in ("verdict", "expected", "published", "measured", "margin", "seeds"):
-            noted.append((key, result.row()[key]))
-        noted.append(("judged_from_stored_measurements", stored))
-        noted.append(("actbench", {**result.row(), "stored": stored}))
-        return result
+        return _noted(test, result, stored=stored)
+
+    def _until_decided(self, file: ClaimsFile, claim: Claim, device: str) -> Judgment | None:
+        """Judge by as many seeds as it takes, if that was asked for and its runs are made here."""
+        from filelock import FileLock
+
+        from actbench.batches import Batches, decide, looked_at
+        from actbench.claims import evidence
+        from actbench.experiments import get as get_experiment
+
+        name = claim.protocol
+        if not value_of(self._config, "until-decided") or name not in looked_at(file):
+            return None
+        protocol = file.protocol[name]
+        runs: Sources | Batches = self._sources_of(file)
+        given = value_of(self._config, "from-results") is not None
+        if protocol.experiment and (given or self._stored_alone(file, name)):
+            return None
+        key, seeds = (file.path, name, device), self._seeds()
+        if key not in self._early:
+            lock = self._folder / f"{_owner(file)}{name}-{device}.lock"
+            if protocol.experiment:
+                self._sources_of(file).load_own()
+                config = evidence.config_for(protocol, seeds, device, self._threads)
+                runs = Batches(get_experiment(protocol.experiment), config, lock.with_suffix(""))
+            with FileLock(lock):
+                judged = decide(file, name, runs, largest=None, seeds=seeds)
+            self._early[key] = {judgment.claim.id: judgment for judgment in judged}
+        return self._early[key][claim.id]
 
     def _sources_of(self, file: ClaimsFile) -> Sources:
         from actbench.runs.sources import Sources
@@ -128,11 +154,26 @@ class Trainings:
         seeds: int = BASELINE_SEEDS if anew else value_of(self._config, "seeds")
         return seeds
 
-    def _left_to_the_store(self, file: ClaimsFile, slow_protocol: str) -> bool:
+    def _stored_alone(self, file: ClaimsFile, name: str) -> bool:
+        """Whether a protocol is slow and left to its stored measurements."""
         from actbench.claims import measured
 
-        if value_of(self._config, "slow") or value_of(self._config, "regenerate-baselines"):
+        if (
+            not file.protocol[name].slow
+            or value_of(self._config, "slow")
+            or value_of(self._config, "regenerate-baselines")
+        ):
             return False
         # What a file of one's own has no measurements of can only be run.
-        stored = measured.path_of(slow_protocol, file.measured_folder)
+        stored = measured.path_of(name, file.measured_folder)
         return file.of_the_study or stored.exists()
+
+
+def _noted(test: pytest.Item, judgment: Judgment, *, stored: bool) -> Judgment:
+    # What record_property does, without its warning about JUnit's default family.
+    noted, row = test.user_properties, judgment.row()
+    for key in ("verdict", "expected", "published", "measured", "margin", "seeds"):
+        noted.append((key, row[key]))
+    noted.append(("judged_from_stored_measurements", stored))
+    noted.append(("actbench", {**row, "stored": stored}))
+    return judgment
