@@ -130,44 +130,48 @@ def brunner_munzel(
     return share - half, share + half
 
 
-def effect(first: NDArray[np.float64], second: NDArray[np.float64], alpha: float) -> str:
+def effect(
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    alpha: float,
+    *,
+    smaller: bool = False,
+) -> dict[str, str]:
     """Say how paired runs differ: how often, by how much and by which factor.
 
     Args:
         first: One number per run.
         second: Of the same runs.
         alpha: Error level of each of the intervals: none of them decides anything.
+        smaller: Whether to say how often the first is smaller, not larger.
 
     Returns:
-        Such as ``"larger in 93 of 100 pairs (probability 0.93, between 0.84 and 0.98); difference
-        0.012, between 0.008 and 0.015; ratio 1.01, between 1.01 and 1.02"``. Pairs in which one is
-        not a number are left out, and the ratio where numbers of both signs, or 0, are divided by.
+        Such as ``"the first is larger in 93 of 100 runs (probability 0.93, between 0.84 and
+        0.98)"`` as ``"often"``, and ``"difference"`` and ``"ratio"``, each in the median with its
+        interval. Left out are pairs with what is not a number, and the ratio to numbers of both
+        signs, or 0.
     """
     there = ~(np.isnan(first) | np.isnan(second))
     first, second = first[there], second[there]
     if not len(first):
-        return "no pair of numbers"
-    won = wins(first, second)
+        return {"often": "no pair of numbers"}
+    won = wins(second, first) if smaller else wins(first, second)
     low, high = paired_superiority(won, alpha)
     tied = f", {ties} tied" if (ties := int((won == 0.5).sum())) else ""
-    text = (
-        f"larger in {int((won == 1).sum())} of {len(won)} pairs{tied} (probability of superiority "
-        f"{won.mean():.3g}, between {low:.3g} and {high:.3g})"
-    )
+    told = {
+        "often": f"the first is {'smaller' if smaller else 'larger'} in {int((won == 1).sum())} of "
+        f"{len(won)} runs{tied} (probability {won.mean():.3g}, between {low:.3g} and {high:.3g})"
+    }
     with np.errstate(invalid="ignore", over="ignore"):
-        text += _typical("difference", first - second, alpha)
+        differing = {"difference": first - second}
         if (second > 0).all() or (second < 0).all():
-            text += _typical("ratio", first / second, alpha)
-    return text
-
-
-def _typical(name: str, values: NDArray[np.float64], alpha: float) -> str:
-    """The median with its interval, in words; nothing where a value is not a number."""
-    if np.isnan(values).any():
-        return ""
-    interval = median_interval(values, alpha)
-    between = "" if interval is None else f", between {interval[0]:.4g} and {interval[1]:.4g}"
-    return f"; {name} {np.median(values):.4g}{between}"
+            differing["ratio"] = first / second
+    for name, values in differing.items():
+        if not np.isnan(values).any():
+            interval = median_interval(values, alpha)
+            ends = "" if interval is None else ", between {:.4g} and {:.4g}".format(*interval)
+            told[name] = f"{name} {np.median(values):.4g}{ends}"
+    return told
 
 
 _Draw = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]
