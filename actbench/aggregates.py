@@ -121,7 +121,7 @@ def errors(
     """
     random = np.random.default_rng(_SEED)
     offset = np.linspace(-_SPREAD, _SPREAD, tasks)[:, None]
-    truth = float(iqm((_CASES[case](random, (tasks, 4_000_000 // tasks)) + offset).ravel()))
+    truth = float(iqm((_CASES[case](random, (tasks, 1_000_000 // tasks)) + offset).ravel()))
     rows = np.arange(tasks)[:, None]
     missed = np.zeros(4)
     for _ in range(repetitions):

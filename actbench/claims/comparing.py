@@ -45,7 +45,9 @@ def with_effect(
     claim = judgment.claim
     told = comparisons.effect(first, second, alpha, smaller=_kind(claim) == "below")
     if claim.quantifier == "median":  # of which the sentence tells already
-        told.pop("difference" if "minus" in claim.metric else "ratio", "")
+        for word, part in (("minus", "difference"), ("over", "ratio")):
+            if word in claim.metric:
+                told.pop(part, "")
     return replace(judgment, sentence="; ".join([judgment.sentence, *told.values()]))
 
 
@@ -84,7 +86,9 @@ def _judge_superiority(
     claim: Claim, first: NDArray[np.float64], second: NDArray[np.float64], alpha: float
 ) -> Judgment:
     if claim.metric.get("paired", True):
-        told = "; ".join(comparisons.effect(first, second, alpha).values())
+        parts = comparisons.effect(first, second, alpha)
+        parts["often"] = parts["often"].partition(" (")[0]
+        told = "; ".join(parts.values())
         return judge_won(claim, comparisons.wins(first, second), alpha, told)
     won = comparisons.wins(first[:, None], second)
     told = (
