@@ -143,7 +143,7 @@ def test_the_bootstrap_draws_within_tasks_and_is_as_wide_as_the_error() -> None:
     assert aggregates.iqm_interval(values, tasks, 0.01) == (-math.inf, math.inf)
 
 
-@pytest.mark.parametrize(("place", "case"), enumerate(aggregates._CASES))
+@pytest.mark.parametrize(("place", "case"), list(enumerate(aggregates._CASES)))
 def test_the_interval_of_an_interquartile_mean_holds_from_its_fewest_runs_on(
     place: int, case: str
 ) -> None:
@@ -152,7 +152,7 @@ def test_the_interval_of_an_interquartile_mean_holds_from_its_fewest_runs_on(
         told = cells(f"| {tasks} | {runs} |")[4 * place + 2 : 4 * place + 4]
         if tasks * runs >= aggregates.FEWEST_RUNS and runs >= aggregates.FEWEST_OF_A_TASK:
             assert told[0] <= 0.05
-            assert told[1] <= 0.01
+            assert told[1] <= 0.01 + 3 * math.sqrt(0.01 / 1000)
     found = aggregates.errors(case, 5, 20, 150, 200)
     assert list(found) == [about(m, 150) for m in cells("| 20 | 5 |")[4 * place : 4 * place + 4]]
 
@@ -266,7 +266,7 @@ def test_how_often_one_exceeds_the_other(tmp_path: Path) -> None:
 
 def test_runs_of_other_seeds_are_compared_when_that_is_asked_for(tmp_path: Path) -> None:
     """Otherwise they are refused, and the refusal says how to ask."""
-    lines = rows(1, 20, other=100, gap=4)
+    lines = [line for line in rows(1, 20, other=100, gap=4) if "base,g0,10" not in line]
     with pytest.raises(ActbenchError, match=r"do not pair: .* exceeds = \{ … \}, paired = false$"):
         judged(tmp_path, lines, f", exceeds = {BASE}")
     found = judged(tmp_path, lines, f", exceeds = {BASE}, paired = false")
@@ -276,8 +276,8 @@ def test_runs_of_other_seeds_are_compared_when_that_is_asked_for(tmp_path: Path)
     )
     share = float(np.mean(np.array(own)[:, None] > np.array(other)))
     assert found.measured == pytest.approx(share)
-    assert found.interval == comparisons.bounded_mean(share, 20, 0.01)
-    assert "pairs of 20 and 20 runs" in found.sentence
+    assert found.interval == comparisons.bounded_mean(share, len(other), 0.01)
+    assert f"pairs of 20 and {len(other)} runs" in found.sentence
 
 
 def test_an_interquartile_mean_over_tasks(tmp_path: Path) -> None:
@@ -294,8 +294,10 @@ def test_an_interquartile_mean_over_tasks(tmp_path: Path) -> None:
     paired = judged(tmp_path, lines, f"{IQM}, minus = {BASE}", "{ kind = 'above', value = 1 }")
     assert paired.verdict is Verdict.REPRODUCED
     assert paired.measured == pytest.approx(2, abs=0.5)
-    lines[0] = "ours,g0,0,"
-    assert judged(tmp_path, lines, IQM).verdict is Verdict.REPRODUCED
+    lines[0], own[0] = "ours,g0,0,", -math.inf
+    found = judged(tmp_path, lines, IQM)
+    assert found.verdict is Verdict.REPRODUCED
+    assert found.measured == pytest.approx(stats.trim_mean(own, 0.25))
     lines[:25] = [",".join([*r.split(",")[:3], ""]) for r in lines[:25]]
     assert judged(tmp_path, lines, IQM).verdict is Verdict.INCONCLUSIVE
     with pytest.raises(
