@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench.claims.claim import Claim, Verdict
+from actbench.claims.comparing import with_effect
 from actbench.claims.published_run import COVERAGE
 from actbench.claims.verdicts import Judgment, judge_values
 from actbench.errors import ActbenchError, unknown_name
@@ -87,7 +88,10 @@ def judge(
         return _judge_plausible(numbers, value, statement, expected, reason)
     relation = {"kind": kind, "value": value, "tolerance": tolerance, "relative": relative}
     claim = claim_of(relation, reason, statement, expected, published, quantifier, share)
-    return judge_values(claim, numbers, alpha)
+    judgment = judge_values(claim, numbers, alpha)
+    if isinstance(values, Runs) and values.pair is not None:
+        return with_effect(judgment, *values.pair, alpha)
+    return judgment
 
 
 def bound_of(given: Mapping[str, float | None], alpha: float) -> tuple[str, float]:
@@ -241,6 +245,7 @@ class Runs(Askable):
         name: What ran, for messages.
         settings: What it was given besides the seed.
         judged: Is told of each judgment; nobody needs to listen.
+        pair: What was subtracted or divided, run by run; ``None`` where nothing was.
     """
 
     seeds: tuple[Any, ...]
@@ -248,6 +253,7 @@ class Runs(Askable):
     name: str = "values"
     settings: Mapping[str, Any] = field(default_factory=dict)
     judged: Callable[[Runs, Judgment], None] = lambda runs, judgment: None
+    pair: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -277,14 +283,17 @@ class Runs(Askable):
     def __sub__(self, other: Runs) -> Runs:
         if not isinstance(other, Runs):
             return NotImplemented
-        return self._with({VALUE: self.values - self._paired(other)}, f"{self.name} - {other.name}")
+        own, paired = self.values, self._paired(other)
+        difference = self._with({VALUE: own - paired}, f"{self.name} - {other.name}")
+        return replace(difference, pair=(own, paired))
 
     def __truediv__(self, other: Runs) -> Runs:
         if not isinstance(other, Runs):
             return NotImplemented
+        own, paired = self.values, self._paired(other)
         with np.errstate(divide="ignore", invalid="ignore"):
-            quotient = self.values / self._paired(other)
-        return self._with({VALUE: quotient}, f"{self.name} / {other.name}")
+            quotient = self._with({VALUE: own / paired}, f"{self.name} / {other.name}")
+        return replace(quotient, pair=(own, paired))
 
     def _paired(self, other: Runs) -> NDArray[np.float64]:
         places = {seed: place for place, seed in enumerate(other.seeds)}

@@ -52,12 +52,13 @@ def verdict_probabilities(
         runs: How many new runs are judged.
 
     Returns:
-        The probability of each verdict; ``None`` where nothing was measured.
+        The probability of each verdict; ``None`` where nothing was measured, or one number of all
+        runs is judged by a rule of its own.
 
     Raises:
         ActbenchError: A value that is said to be ``exact`` is not the same for every seed.
     """
-    if claim.relation is None or not len(values):
+    if claim.relation is None or not len(values) or claim.pooled:
         return None
     if claim.quantifier == "exact":
         found = judge_values(claim, values, alpha).verdict

@@ -130,11 +130,11 @@ def jackknife(pooled: Callable[[NDArray[np.intp]], float], rows: int) -> NDArray
     return rows * pooled(every) - (rows - 1) * without
 
 
-def proportion_interval(successes: int, trials: int, alpha: float) -> tuple[float, float]:
+def proportion_interval(successes: float, trials: int, alpha: float) -> tuple[float, float]:
     """Return the exact binomial interval of a proportion (Clopper and Pearson 1934).
 
     Args:
-        successes: How many trials succeeded.
+        successes: How many trials succeeded; one that is undecided counts as half.
         trials: How many there were, at least 1.
         alpha: Largest probability that the true proportion lies outside.
 

@@ -34,7 +34,7 @@ LAYERS: Sequence[Sequence[str]] = (
         *("sweeps.axes", "devices", "environment", "experiments", "parallel", "records"),
         *("statistics", "theory", "torch_state", "twosample"),
     ),
-    ("kernels", "datasets", "sweeps.grids", "own"),
+    ("aggregates", "comparisons", "kernels", "datasets", "sweeps.grids", "own"),
     ("claims.published_mean",),
     ("claims.claim", "networks", "metrics", "checkpoints", "sweeps.grid_files", "sweeps.stores"),
     (
@@ -55,7 +55,7 @@ LAYERS: Sequence[Sequence[str]] = (
         "claims.mean_errors",
         "claims.measured",
     ),
-    ("redraws",),
+    ("claims.comparing", "redraws"),
     (
         "claims.early",
         "claims.published_table",

@@ -18,7 +18,7 @@ from actbench import claims
 from actbench.claims import Verdict, evidence
 from actbench.cli import main
 from actbench.errors import ActbenchError
-from actbench.runs import columns, tables
+from actbench.runs import columns, tables, taking
 
 ROWS = [
     (method, seed, step) for method in ("base", "ours") for seed in (3, 1, 2) for step in (1, 2)
@@ -79,7 +79,7 @@ def test_every_form_of_a_table_gives_the_same_numbers(name: str, tmp_path: Path)
     """Separators, decimal signs, compression and kinds of files change no number."""
     FORMS[name](tmp_path / name)
     table = tables.read([name], tmp_path, columns={"acc", "method", "step"})
-    runs, values = columns.values(table, columns.parse(LAST))
+    runs, values = taking.values(table, columns.parse(LAST))
     assert dict(zip(runs, values, strict=True)) == pytest.approx(EXPECTED)
 
 
@@ -91,7 +91,7 @@ def read(tmp_path: Path, text: str, seed: str = "") -> tables.Table:
 
 def taken(table: tables.Table, metric: Mapping[str, object]) -> dict[str, float]:
     """Return a metric by run."""
-    runs, values = columns.values(table, columns.parse(metric))
+    runs, values = taking.values(table, columns.parse(metric))
     return dict(zip(runs, values.tolist(), strict=True))
 
 

@@ -310,6 +310,11 @@ class Claim(BaseModel):
                 raise ValueError("a tolerance in decades needs a value above 0")
             if relation is not None and relation.relative and relation.value == 0:
                 raise ValueError("a tolerance can't be relative to a value of 0")
+        if self.pooled and self.quantifier != "mean":
+            raise ValueError(
+                "'exceeds' and 'aggregate' give one number of all runs, a mean; say quantifier = "
+                "'mean'"
+            )
         if self.relation and self.direction and self.relation.includes(self.direction):
             raise ValueError(
                 "'direction' is no weaker than 'relation': what satisfies it satisfies the "
@@ -324,7 +329,7 @@ class Claim(BaseModel):
         return value.mean if isinstance(value, PublishedMean) else value
 
     @property
-    def pooled(self) -> bool:
+    def of_networks(self) -> bool:
         """Whether its values are pseudo-values of what is pooled over networks, and no runs."""
         return self.quantifier == "mean" and "name" in self.metric
 
@@ -339,6 +344,11 @@ class Claim(BaseModel):
         """Key of the activation that the metric is about, where it is about one."""
         value = self.metric.get("activation")
         return None if value is None else str(value)
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a table's metric gives one number of all runs, with an interval of its own."""
+        return self.metric.get("exceeds") is not None or self.metric.get("aggregate") is not None
 
     def decisive(self, verdict: str) -> Relation | None:
         """Pick the relation that a verdict's margin is measured to.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench.claims.claim import Claim, Verdict
+from actbench.claims.comparing import judge_won
 from actbench.claims.verdicts import Judgment, judge_values
 from actbench.looks import boundaries, judge_sequential, schedule, share_asked, share_shown
 
@@ -59,6 +60,8 @@ def judge_early(
         none did yet. It has no interval, as one of a number of runs that chance decides would be
         too narrow; the sentence says what decided.
     """
+    if claim.pooled:
+        return judge_won(claim, values, alpha)
     if claim.relation is None or not grows(claim):
         return judge_values(claim, values, alpha)
     holds, runs = judge_sequential(claim, values, alpha, looks)

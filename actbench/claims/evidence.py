@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from actbench import datasets, metrics
 from actbench.claims import coordinates, measured
 from actbench.claims.claim import Claim, ClaimsFile, Protocol, Verdict
+from actbench.claims.comparing import judge_taken
 from actbench.claims.verdicts import Judgment, judge, judge_values, seeds_needed
 from actbench.errors import ActbenchError
 from actbench.experiments import get as get_experiment
@@ -193,7 +194,7 @@ def _judged(
         return judge(claim, None, level)
     protocol = claims.protocol[claim.protocol]
     if not protocol.experiment:
-        judgment = judge_values(claim, sources.values(claim), level)
+        judgment = judge_taken(claim, sources.take(claim), level)
         return dataclasses.replace(judgment, runs_given=bool(protocol.table))
     dataset = dataset_of(claim.protocol)
     if dataset is not None:

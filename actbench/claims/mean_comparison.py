@@ -276,7 +276,7 @@ def compared(claim: Claim, values: NDArray[np.float64]) -> MeanComparison | None
         The answers; ``None`` where it states no mean, or the values are no runs to be averaged:
             shares of seeds, or what is pooled over networks.
     """
-    told = claim.quantifier == "median" or (claim.quantifier == "mean" and not claim.pooled)
+    told = claim.quantifier == "median" or (claim.quantifier == "mean" and not claim.of_networks)
     if not isinstance(claim.published, PublishedMean) or not told or claim.ours:
         return None
     relation = claim.relation

@@ -136,6 +136,12 @@ def _of_claim(claim: Claim, protocols: Mapping[str, Protocol]) -> Iterator[str]:
         return
     experiment = protocols[claim.protocol].experiment
     if not experiment:
+        unpaired = claim.metric.get("paired") is False or "aggregate" in claim.metric
+        if protocols[claim.protocol].runs_code and unpaired:
+            yield (
+                "field 'metric': 'aggregate' and paired = false are for tables; a function or a "
+                "command has one row per run, whose columns pair"
+            )
         return
     if "name" not in claim.metric:
         yield (

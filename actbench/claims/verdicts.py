@@ -191,18 +191,39 @@ def judge_values(claim: Claim, values: NDArray[np.float64], alpha: float) -> Jud
     else:
         verdict = _by_direction(claim, values, alpha)
     measured, interval = _summary(claim, values, alpha)
-    decisive = claim.decisive(verdict) or claim.relation
+    return judgment_of(
+        claim,
+        verdict,
+        measured,
+        interval,
+        _extent(claim, values, alpha),
+        seeds=len(values),
+        seeds_needed=needed,
+        sentence=_sentence(claim, values, measured, interval),
+        values=values,
+    )
+
+
+def judgment_of(
+    claim: Claim,
+    verdict: Verdict,
+    measured: float,
+    interval: tuple[float, float] | None,
+    extent: tuple[float, float] | None,
+    **found: Any,
+) -> Judgment:
+    """Complete a verdict by its margin, from the ends of an extent, and by what would flip it."""
+    decisive = claim.decisive(verdict)
+    if decisive is None:
+        raise ValueError(f"claim {claim.id!r} is not testable: there is nothing to judge")
     return Judgment(
         claim=claim,
         verdict=verdict,
         measured=measured,
         interval=interval,
-        margin=_margin(decisive, _extent(claim, values, alpha)),
-        seeds=len(values),
-        seeds_needed=needed,
-        sentence=_sentence(claim, values, measured, interval),
-        to_flip=_to_flip(verdict, len(values), needed, decisive),
-        values=values,
+        margin=_margin(decisive, extent),
+        to_flip=_to_flip(verdict, found["seeds"], found["seeds_needed"], decisive),
+        **found,
     )
 
 
@@ -360,7 +381,7 @@ def _sentence(
     between = "too few seeds for an interval"
     if interval is not None:
         between = f"between {interval[0]:.4g} and {interval[1]:.4g}"
-    over = "networks" if claim.pooled else "seeds"
+    over = "networks" if claim.of_networks else "seeds"
     return f"{claim.quantifier} {measured:.4g} over {len(values)} {over}, {between}{published}"
 
 

@@ -33,6 +33,8 @@ _FIELDS = {
     "(seed = …)": "(--seed COLUMN)",
     "with 'where'": "with --where",
     ", seen from the claims file's folder": "",
+    "exceeds = { … }, paired = false": "--exceeds COLUMN=VALUE --unpaired",
+    'among = "method", where = { method = "ours" }': "--among method --where method=ours",
 }
 _QUANTIFIERS = ("median", "every", "mean", "exact")
 
@@ -75,9 +77,27 @@ def judge(  # every option is one part of a claim
             help="What is published, to stand beside: 0.91 of one run, '0.91 ± 0.02 (5)' of five."
         ),
     ] = None,
+    exceeds: Annotated[
+        str | None,
+        typer.Option(help="Ask how often it is larger than this column, or rows, COLUMN=VALUE."),
+    ] = None,
+    unpaired: Annotated[
+        bool, typer.Option("--unpaired", help="With --exceeds: the runs are of other seeds.")
+    ] = False,
+    iqm_over: Annotated[
+        str, typer.Option(help="Interquartile mean of all runs of the tasks that this names.")
+    ] = "",
+    rank_over: Annotated[
+        str, typer.Option(help="Mean rank over these data sets, 1 for the largest.")
+    ] = "",
+    among: Annotated[str, typer.Option(help="With --rank-over: the column of methods.")] = "",
     quantifier: Annotated[
-        str, typer.Option(help="median, every (95 % of all runs), mean or exact.")
-    ] = "median",
+        str,
+        typer.Option(
+            help="median, every (95 % of all runs), mean or exact.",
+            show_default="median, or what --exceeds, --iqm-over and --rank-over need",
+        ),
+    ] = "",
     alpha: Annotated[float, typer.Option(help="Largest probability of a wrong verdict.")] = 0.01,
     form: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
@@ -96,15 +116,22 @@ def judge(  # every option is one part of a claim
     with interruptible(), _in_options():
         if form not in _FORMATS:
             raise unknown_name("format", form, _FORMATS)
-        if quantifier not in _QUANTIFIERS:
-            raise unknown_name("quantifier", quantifier, _QUANTIFIERS)
         metric: dict[str, Any] = {"column": column, "where": _cells(where or ())}
-        chosen = {"last": last, "best": best, "mode": mode}
+        chosen = {"last": last, "best": best, "mode": mode, "among": among}
+        chosen |= {"per": iqm_over or rank_over}
+        chosen |= {"aggregate": "iqm" if iqm_over else "rank" if rank_over else ""}
         metric |= {key: value for key, value in chosen.items() if value}
-        for key, given in (("minus", minus), ("over", over)):
+        for key, given in (("minus", minus), ("over", over), ("exceeds", exceeds)):
             if given is not None:
                 paired = {"where": _cells([given])} if "=" in given else {"column": given}
                 metric[key] = paired
+        if unpaired:
+            metric["paired"] = False
+        quantifier = quantifier or (
+            "mean" if {"exceeds", "aggregate"} & metric.keys() else "median"
+        )
+        if quantifier not in _QUANTIFIERS:
+            raise unknown_name("quantifier", quantifier, _QUANTIFIERS)
         bounds = {"above": above, "below": below, "equals": equals}
         file = _file(tables, seed, metric, bounds, tolerance, published, quantifier, alpha)
         judgment = evidence.judge_one(file, file.claim[0], lambda name: None)

@@ -45,10 +45,12 @@ def plan(
         about = [
             c for c in claims.claim if c.protocol and not claims.protocol[c.protocol].experiment
         ]
+        pooled = [claim.id for claim in about if claim.pooled]
+        about = [claim for claim in about if not claim.pooled]
         if not about:
             raise ActbenchError(
-                f"{file}: every claim rests on an experiment of actbench, whose cost 'actbench "
-                "verify --dry-run' tells; plan is for tables, functions and commands"
+                f"{file}: no claim is about one number per run of a table, function or command; "
+                "what an experiment of actbench costs, 'actbench verify --dry-run' tells"
             )
         sources = Sources(claims, allow_code=allow_code, seeds=pilot, workers=workers)
         Session(Path(), quiet=form == "json", overwrite=False).collect(sources)
@@ -62,6 +64,8 @@ def plan(
             "needed: runs for a verdict with a probability of 80 %; detects: how far a median must "
             "lie beyond its bound for as many runs as the pilot's to show it"
         )
+        if pooled:
+            terminal.say(f"left out, as they give one number of all runs: {', '.join(pooled)}")
 
 
 def _row(judgment: Judgment, alpha: float, duration_s: float | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from actbench import environment
 from actbench.claims import ClaimsFile, evidence
 from actbench.errors import ActbenchError
 from actbench.records.schema import Distribution, Record, Verdict
-from actbench.runs import columns, commands, digests
+from actbench.runs import columns, commands, digests, taking
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -110,7 +110,7 @@ def _values(
     if claim.protocol is None or values is None:
         return
     if claim.protocol not in trained:
-        seeds, values = columns.values(sources.table(claim.protocol), columns.parse(claim.metric))
+        seeds, values = taking.values(sources.table(claim.protocol), columns.parse(claim.metric))
     yield Distribution(
         protocol=claim.protocol,
         metric={"name": "values", "claim": claim.id},

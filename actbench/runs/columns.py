@@ -1,12 +1,10 @@
-"""Metrics of a table: a column, some of its rows, one number per run, and two of these paired."""
+"""Metrics of a table: a column, some of its rows, one number per run, two compared, or tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -21,12 +19,6 @@ from pydantic import (
 
 from actbench import slips
 from actbench.errors import ActbenchError
-from actbench.runs.tables import SEED
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from actbench.runs.tables import Table
 
 Cell = StrictBool | StrictInt | StrictFloat | StrictStr
 """What a cell can be asked to hold."""
@@ -45,6 +37,15 @@ class Column(BaseModel):
         minus: Another metric of the same table that is subtracted, run by run; takes from this one
             what it does not state.
         over: As ``minus``, what it is divided by.
+        exceeds: As ``minus``, what it is compared with: how often this one is larger, ties half;
+            1 where it is, 0 where it is not.
+        paired: Whether ``exceeds`` compares runs of the same seed, or all of one with all of the
+            other.
+        per: For ``aggregate``, the column that names the task: each has runs of its own.
+        aggregate: What is taken of all tasks: ``"iqm"``, the mean of the middle half of all runs;
+            ``"rank"``, the mean over tasks of the rank among methods, 1 for the largest; or
+            ``"rank_ascending"``, 1 for the smallest.
+        among: For a rank, the column that names the method, which ``where`` chooses.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +57,11 @@ class Column(BaseModel):
     mode: Literal["max", "min"] | None = None
     minus: dict[str, Any] | None = None
     over: dict[str, Any] | None = None
+    exceeds: dict[str, Any] | None = None
+    paired: StrictBool = True
+    per: str = ""
+    aggregate: Literal["iqm", "rank", "rank_ascending"] | None = None
+    among: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> Column:
@@ -63,17 +69,44 @@ class Column(BaseModel):
             raise ValueError("'last' and 'best' each choose one row of a run; give one of them")
         if bool(self.best) != (self.mode is not None):
             raise ValueError("'best' needs mode = 'max' or 'min', which is best, and only it does")
-        if self.minus is not None and self.over is not None:
-            raise ValueError("a metric has 'minus' or 'over', not both")
+        if len(self._comparison) > 1:
+            raise ValueError("a metric has one of 'minus', 'over' and 'exceeds', not several")
+        if not self.paired and self.exceeds is None:
+            raise ValueError(
+                "paired = false goes with 'exceeds' only: what is subtracted or divided run by run "
+                "needs pairs"
+            )
+        if (self.aggregate is not None) != bool(self.per):
+            raise ValueError("'aggregate' needs 'per', the column that names the task, and only it")
+        if self.aggregate is not None and self.exceeds is not None:
+            raise ValueError("'exceeds' has no 'aggregate'; let it be one claim for each task")
+        if self.ranks and (self._comparison or isinstance(self.where.get(self.among, []), list)):
+            raise ValueError(
+                "a rank needs 'among', the column of methods, of which 'where' chooses one, as in "
+                'among = "method", where = { method = "ours" }; it compares with all the others'
+            )
+        if self.among and not self.ranks:
+            raise ValueError("'among' goes with aggregate = 'rank' or 'rank_ascending' only")
         return self
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it is a rank among methods."""
+        return self.aggregate in ("rank", "rank_ascending")
+
+    @property
+    def _comparison(self) -> dict[str, dict[str, Any]]:
+        """How it is compared, and with what; empty where it stands alone."""
+        given = {"minus": self.minus, "over": self.over, "exceeds": self.exceeds}
+        return {word: other for word, other in given.items() if other is not None}
 
     @property
     def other(self) -> Column | None:
         """The metric that this one is compared with, on the same run."""
-        given = self.minus if self.minus is not None else self.over
-        if given is None:
+        if not self._comparison:
             return None
-        own = self.model_dump(exclude={"minus", "over"}, exclude_defaults=True)
+        (given,) = self._comparison.values()
+        own = self.model_dump(include=_ALONE, exclude_defaults=True)
         if {"last", "best"} & given.keys():
             own = {key: value for key, value in own.items() if key not in ("last", "best", "mode")}
         return parse({**own, **given, "where": {**self.where, **given.get("where", {})}})
@@ -81,26 +114,46 @@ class Column(BaseModel):
     @property
     def columns(self) -> set[str]:
         """Every column that it reads."""
-        named = {self.column, *self.where, self.last, self.best} - {""}
+        chosen = {self.last, self.best, self.per, self.among}
+        named = {self.column, *self.where, *chosen} - {""}
         return named | (self.other.columns if self.other else set())
 
     def __str__(self) -> str:
         """In words, such as ``"acc where method is ours, minus acc where method is base"``."""
+        text = self.alone
+        for word in self._comparison:
+            how = "run by run" if self.paired else "each run with all of the other"
+            text += f"{'' if word == 'exceeds' else ','} {word} {self.other}, {how}"
+        if self.exceeds is not None:
+            return f"how often {text}"
+        if self.aggregate == "iqm":
+            return f"{text}: interquartile mean over all runs of each {self.per}"
+        if self.ranks:
+            first = "largest" if self.aggregate == "rank" else "smallest"
+            return f"{text}: rank among all {self.among}, 1 for the {first}, mean over {self.per}"
+        return text
+
+    @property
+    def alone(self) -> str:
+        """In words, whatever it is compared with."""
         text = self.column or "its number"
         if self.where:
             text += " where " + " and ".join(
-                f"{key} is {_words(v)}" for key, v in self.where.items()
+                f"{key} is {listed(v)}" for key, v in self.where.items()
             )
         if self.last:
             text += f", at the last {self.last}"
         if self.best:
             text += f", at the {'largest' if self.mode == 'max' else 'smallest'} {self.best}"
-        if self.other is not None:
-            text += f", {'minus' if self.minus is not None else 'over'} {self.other}, run by run"
         return text
 
 
-def _words(wanted: object) -> str:
+_ALONE = {"column", "where", "last", "best", "mode"}
+"""Fields of a metric that is not compared."""
+
+
+def listed(wanted: object) -> str:
+    """Name what a cell may hold."""
     return " or ".join(map(str, wanted)) if isinstance(wanted, list) else str(wanted)
 
 
@@ -116,114 +169,3 @@ def parse(metric: Mapping[str, Any]) -> Column:
         found = slips.first(error)
         known = Column.model_fields
         raise ActbenchError(slips.in_words(found, "", list(found["loc"]), known, {})) from error
-
-
-def values(table: Table, metric: Column) -> tuple[list[str], NDArray[np.float64]]:
-    """Take a metric from a table.
-
-    Args:
-        table: The rows.
-        metric: What to take.
-
-    Returns:
-        The runs' names, in the table's order, and one number for each; NaN where a run has none.
-
-    Raises:
-        ActbenchError: A column or value is not there, a cell is no number, a run has several rows
-            where one is meant, or two metrics have not the same runs.
-    """
-    own = _one(table, metric)
-    if metric.other is not None:
-        other = _one(table, metric.other)
-        _require_pairs(table, metric, own, other)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            paired = other.loc[own.index].to_numpy()
-            own = own - paired if metric.minus is not None else own / paired
-    return [str(name) for name in own.index], own.to_numpy(np.float64)
-
-
-def _one(table: Table, metric: Column) -> pd.Series[float]:
-    import pandas as pd
-
-    column = metric.column or _only_column(table)
-    numbers, rows = table.numbers(column), np.ones(len(table.frame), bool)
-    for name, wanted in metric.where.items():
-        rows = rows & table.rows_where(name, wanted)
-    if not rows.any():
-        asked = " and ".join(f"{key} = {_words(value)}" for key, value in metric.where.items())
-        raise ActbenchError(f"no row of {table.name} has {asked} at once; choose fewer columns")
-    places = np.flatnonzero(rows)
-    seeds = table.frame[SEED].iloc[places]
-    runs = seeds.drop_duplicates()
-    chooser = metric.last or metric.best
-    if chooser:
-        places = _chosen(table, metric, chooser, places[~table.missing(column)[places]])
-        seeds = table.frame[SEED].iloc[places]
-    _require_one_row(table, metric, places, seeds)
-    found = pd.Series(numbers[places], index=pd.Index(seeds))
-    return found.reindex(pd.Index(runs))
-
-
-def _only_column(table: Table) -> str:
-    if len(table.columns) != 1:
-        raise ActbenchError(
-            f"which number? {table.name} has {', '.join(table.columns)}; choose one with "
-            "metric = { column = … }"
-        )
-    return table.columns[0]
-
-
-def _chosen(
-    table: Table, metric: Column, chooser: str, places: NDArray[np.intp]
-) -> NDArray[np.intp]:
-    """Of each run's rows, the places at which the chooser is largest, or smallest."""
-    steps = table.numbers(chooser)[places] * (-1 if metric.mode == "min" else 1)
-    steps = np.where(np.isnan(steps), -np.inf, steps)
-    codes = table.frame[SEED].iloc[places].factorize()[0]
-    # Among equals the earliest is best, and all of the last are told as several rows.
-    order = np.lexsort((np.arange(len(places)), -steps, codes))
-    first = np.ones(len(order), bool)
-    first[1:] = codes[order][1:] != codes[order][:-1]
-    if metric.best:
-        return places[np.sort(order[first])]
-    top = np.full(codes.max(initial=-1) + 1, -np.inf)
-    np.maximum.at(top, codes, steps)
-    last: NDArray[np.intp] = places[steps == top[codes]]
-    return last
-
-
-def _require_one_row(
-    table: Table, metric: Column, places: NDArray[np.intp], seeds: pd.Series[Any]
-) -> None:
-    again = np.asarray(seeds.duplicated(keep=False))
-    if not again.any():
-        return
-    name = seeds.iloc[int(np.argmax(again))]
-    rows = places[np.asarray(seeds == name)]
-    shown = " and ".join(table.place(int(row)) for row in rows[:2])
-    varying = _varying(table, rows)
-    hint = f", which differ in {', '.join(varying)}" if varying else ""
-    raise ActbenchError(
-        f"run {name!s} has {len(rows)} rows of {metric.column or 'its number'} where one is meant "
-        f'({shown}{hint}). Choose with where = {{ … }}, take the last step (last = "step") or '
-        "the best (best = …, mode = …), or say what names a run (seed = …)"
-    )
-
-
-def _varying(table: Table, rows: NDArray[np.intp]) -> list[str]:
-    frame = table.frame.iloc[rows]
-    return [name for name in table.columns if frame[name].nunique(dropna=False) > 1][:4]
-
-
-def _require_pairs(
-    table: Table, metric: Column, own: pd.Series[float], other: pd.Series[float]
-) -> None:
-    for one, two, lacks in ((own, other, metric.other), (other, own, metric)):
-        alone = one.index.difference(two.index)
-        if len(alone):
-            shown = ", ".join(map(str, alone[:5])) + (" …" if len(alone) > 5 else "")
-            which = str(lacks).partition(", minus ")[0].partition(", over ")[0]
-            raise ActbenchError(
-                f"the runs of {table.name} do not pair: there is no {which} for {shown}. Compare "
-                "runs of the same seeds, or judge each by itself"
-            )

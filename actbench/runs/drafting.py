@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actbench.errors import ActbenchError
-from actbench.runs import columns, tables
+from actbench.runs import columns, tables, taking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +145,7 @@ def _claims(table: tables.Table, found: Guess) -> list[dict[str, str]]:
         where = {"where": {column: name}} if column else {}
         metric = {"column": found.metric, **where, **extra}
         try:
-            values = columns.values(table, columns.parse(metric))[1]
+            values = taking.values(table, columns.parse(metric))[1]
         except ActbenchError:  # several rows for a run, which the file's reader will be told
             values = np.array([0.0])
         edge = np.nanmin(values) if found.higher_is_better else np.nanmax(values)

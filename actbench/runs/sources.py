@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from actbench.errors import ActbenchError
 from actbench.files import kept_folder
-from actbench.runs import columns, tables
+from actbench.runs import columns, tables, taking
 from actbench.seeds import FIRST_SEED
 
 if TYPE_CHECKING:
@@ -141,15 +141,19 @@ class Sources:
             yield f"{name}: {missing} of {len(seeds)} runs to make{each}"
 
     def values(self, claim: Claim) -> NDArray[np.float64]:
-        """Return a claim's numbers, one per run; NaN for a run that gave none.
+        """Return a claim's numbers, one per run; NaN for a run that gave none."""
+        return self.take(claim).values
+
+    def take(self, claim: Claim) -> taking.Taken:
+        """Return a claim's numbers, with what was compared, and the tasks.
 
         Raises:
-            ActbenchError: As of ``table``, ``columns.parse`` and ``columns.values``; names the
-                claim where its metric is wrong.
+            ActbenchError: As of ``table``, ``columns.parse`` and ``taking.take``; names the claim
+                where its metric is wrong.
         """
         table = self.table(str(claim.protocol))
         try:
-            return columns.values(table, columns.parse(claim.metric))[1]
+            return taking.take(table, columns.parse(claim.metric))
         except ActbenchError as error:
             raise self._of_claim(claim, error) from error
 

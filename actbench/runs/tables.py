@@ -69,6 +69,18 @@ class Table:
         self.require(column)
         return np.asarray(self.frame[column].isna())
 
+    def runs(self, per: str) -> pd.Series[Any]:
+        """Name each row's run: by its seed, and by its task where a column says which."""
+        if not per:
+            return self.frame[SEED]
+        self.require(per)
+        return self.frame[per].astype(str) + ", " + self.frame[SEED].astype(str)
+
+    def tasks(self, per: str, runs: pd.Index[Any]) -> pd.Series[Any]:
+        """Return the task of each of some runs."""
+        named = self.frame[per].astype(str).set_axis(self.runs(per))
+        return named[~named.index.duplicated()].loc[runs]
+
     def numbers(self, column: str) -> NDArray[np.float64]:
         """Return a column's numbers, NaN where a cell is empty.
 

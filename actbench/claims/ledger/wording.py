@@ -70,7 +70,7 @@ def rule(claim: Claim) -> str:
     every = f"{claim.share:.0%} of all seeds "
     of = {"exact": "", "median": "median ", "mean": "mean ", "every": every}
     text = measures(claim).removesuffix(".")
-    text = f"{text}: {of[claim.quantifier]}{_where(claim.relation)}"
+    text = f"{text}: {'' if claim.pooled else of[claim.quantifier]}{_where(claim.relation)}"
     if claim.direction is not None:
         text += f"; direction only if {_where(claim.direction)}"
     return text
