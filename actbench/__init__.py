@@ -19,6 +19,7 @@ __all__ = [
     "devices",
     "experiments",
     "figures",
+    "fingerprint",
     "initializers",
     "judge",
     "networks",
@@ -28,7 +29,7 @@ __all__ = [
     "verify",
 ]
 
-_FUNCTIONS = {"judge": "judging", "verify": "verification"}
+_FUNCTIONS = {"fingerprint": "fingerprinting", "judge": "judging", "verify": "verification"}
 """What is no submodule, to the one that has it."""
 
 

@@ -55,7 +55,7 @@ LAYERS: Sequence[Sequence[str]] = (
         "claims.mean_errors",
         "claims.measured",
     ),
-    ("claims.comparing", "redraws"),
+    ("claims.comparing", "redraws", "records.models"),
     (
         "claims.early",
         "claims.published_table",
@@ -76,6 +76,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("card", "drift", "pytest_plugin.options", "pytest_plugin.outcomes"),
     (
         "estimates",
+        "fingerprinting",
         "results",
         "report",
         "recover",
@@ -124,6 +125,7 @@ MEETING = {
     "estimates",
     "results",
     "batches",
+    "records.models",
     "records.recording",
     "runs.sources",
     "sweeps.grid_files",

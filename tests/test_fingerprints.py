@@ -64,7 +64,7 @@ def test_operations_have_their_closed_forms(dtype: Dtype) -> None:
 
 def test_products_round_so_that_another_order_of_summation_shows() -> None:
     """Sums of the fixed inputs are not exact in float32: the digest sees how they were added."""
-    numbers = operations._fixed("float32", 4096).numpy()
+    numbers = operations.fixed(torch.float32, 4096).numpy()
     forward, backward = np.add.accumulate(numbers), np.add.accumulate(numbers[::-1])
     assert step("x", forward[-1:]).digest != step("x", backward[-1:]).digest
 

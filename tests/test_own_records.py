@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from actbench import records
 from actbench.claims import load
 from actbench.cli import main
 from actbench.drift import Drift, Level, compare, writing
-from actbench.records import Record
+from actbench.errors import ActbenchError
+from actbench.records import Chain, Record, Step, models
 from actbench.releases import measuring
 from actbench.releases.subject import Subject, subject_of
 
@@ -222,3 +224,89 @@ def test_an_environment_without_training_comes_without_torch(claims: Path, tmp_p
     assert command[command.index("--claims") + 1] == str(claims)
     assert command[-1] == "--allow-code"
     assert Subject().options() == []
+
+
+MODEL = """
+import numpy as np
+def halves(seed, factor):
+    return (lambda x: {"half": x / 2, "scaled": factor * x}), np.arange(1.0, 40.0)
+def breaks(seed):
+    return (lambda x: 1 / 0), 1
+def alone(seed):
+    return halves
+"""
+FINGERPRINTS = """
+[fingerprint.halves]
+function = "model.py:halves"
+settings = { factor = 3 }
+[fingerprint.breaks]
+function = "model.py:breaks"
+[fingerprint.alone]
+function = "model.py:alone"
+[fingerprint.lost]
+function = "model.py:halve"
+"""
+
+
+def test_fingerprints_of_own_models_are_recorded_and_compared(claims: Path) -> None:
+    """Without torch; another result of the same code is the first layer that parts."""
+    claims.write_text(CLAIMS + FINGERPRINTS.partition("[fingerprint.breaks]")[0])
+    model = claims.with_name("model.py")
+    model.write_text(MODEL)
+    subject = subject_of(claims, "numpy", (), seeds=9, allow_code=True)
+
+    def made() -> Record:
+        return subject.record("cpu", None, lambda title, steps: nullcontext(lambda done: None))[0]
+
+    old = made()
+    assert [chain.name for chain in old.chains] == ["own/halves/float64"]
+    assert old.parts == {"verdicts", "fingerprints"}
+    assert subject.fits(old)
+    records.save(old, claims.with_name("old.json"))
+    assert records.load(claims.with_name("old.json")).chains == old.chains
+    assert compare(old, made(), {}).first_parting == ""
+    model.write_text(MODEL.replace("factor * x", "factor * x * (1 + 2**-50)"))
+    assert not subject.fits(old)
+    parting = compare(old, made(), {}).first_parting
+    assert parting.startswith("own/halves/float64: output.scaled, up to ")
+    assert "units in the last place" in parting
+
+
+def test_a_fingerprint_that_fails_is_a_note(claims: Path) -> None:
+    """Where the user's code fails, what is wrong with what it returns, or that it is not there."""
+    failing = FINGERPRINTS.partition("[fingerprint.breaks]")[2]
+    claims.write_text(f"{CLAIMS}[fingerprint.breaks]{failing}")
+    claims.with_name("model.py").write_text(MODEL)
+    chains, notes = models.take(load(claims))
+    assert chains == []
+    assert notes == [
+        "fingerprint breaks: failed, model.py, line 6: ZeroDivisionError: division by zero",
+        "fingerprint alone: failed, model.py:alone returned function, but must return two things: "
+        "a module or a function, and its inputs",
+        "fingerprint lost: failed, model.py has no 'halve'; did you mean 'halves'?",
+    ]
+
+
+def test_a_fingerprint_runs_when_allowed_only(claims: Path) -> None:
+    """A record names the function that it would run; a file of tables is judged without."""
+    table = CLAIMS.replace('function = "ours.py:error"', 'table = "runs.csv"')
+    table = table.replace("metric = {}", 'metric = { column = "acc" }')
+    claims.write_text(table + FINGERPRINTS)
+    with pytest.raises(ActbenchError, match=r"fingerprint 'halves' runs code, function = 'model"):
+        subject_of(claims, "numpy", ())
+    assert load(claims).fingerprint["halves"].settings == {"factor": 3}
+    claims.write_text(table + '[fingerprint.ours]\nfunction = "model.py"\n')
+    with pytest.raises(ActbenchError, match=r"'model.py' does not name a function"):
+        models.take(load(claims))
+
+
+def test_a_record_of_the_study_has_no_word_of_own_models() -> None:
+    """Older versions refuse what they do not know."""
+    chain = Chain(engine="streams", activation=None, dtype="float32", steps=[STEP])
+    assert set(chain.model_dump()) == {"engine", "activation", "dtype", "steps"}
+    own = chain.model_copy(update={"engine": "own", "model": "ours"})
+    assert own.name == "own/ours/float32"
+    assert Chain.model_validate(own.model_dump()) == own
+
+
+STEP = Step(name="rand", count=1, digest="0" * 16, values=[0.5])

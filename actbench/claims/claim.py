@@ -32,6 +32,7 @@ _FROZEN = ConfigDict(extra="forbid", frozen=True)
 _Number: TypeAlias = Annotated[float, Strict()]
 _Whole: TypeAlias = Annotated[int, Strict()]
 _Flag: TypeAlias = Annotated[bool, Strict()]
+_Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 
 
 class Verdict(StrEnum):
@@ -215,6 +216,31 @@ class Protocol(BaseModel):
         return self
 
 
+class OwnModel(BaseModel):
+    """A model or function whose numbers a record takes down layer by layer.
+
+    Args:
+        function: ``path/to/file.py:name`` or ``module:name``, called with ``seed`` and the
+            settings; returns a torch module or a function, and its inputs. Runs only for a record,
+            when that is allowed.
+        settings: What it is given besides.
+        inputs: Files that its numbers depend on besides its source.
+        timeout_s: Seconds after which it is ended.
+    """
+
+    model_config = _FROZEN
+
+    function: str = Field(min_length=1)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    timeout_s: _Number | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    def as_protocol(self, function: str = "", settings: dict[str, Any] | None = None) -> Protocol:
+        """Return what runs it, or another function with its limits."""
+        changed = {"function": function, "settings": settings} if function else {}
+        return Protocol(**{**self.model_dump(), **changed})
+
+
 _NOT_ASKED = {"slow", "as_run", "timeout_s"}
 """Fields of a protocol that change no number."""
 
@@ -262,7 +288,7 @@ class Claim(BaseModel):
 
     model_config = _FROZEN
 
-    id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    id: _Name
     source: str = Field(default="", min_length=1)
     statement: str = Field(min_length=1)
     ours: _Flag = False
@@ -371,6 +397,7 @@ class ClaimsFile(BaseModel):
         alpha: Error level of the whole file.
         protocol: Protocols by name.
         claim: The claims, in the order in which to report them.
+        fingerprint: Models and functions by name, whose numbers a record takes down.
     """
 
     model_config = _FROZEN
@@ -379,6 +406,7 @@ class ClaimsFile(BaseModel):
     alpha: _Number = Field(default=0.01, gt=0, lt=1)
     protocol: dict[str, Protocol]
     claim: tuple[Claim, ...] = Field(min_length=1)
+    fingerprint: dict[_Name, OwnModel] = Field(default_factory=dict)
 
     _path: Path | None = PrivateAttr(default=None)
 

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from actbench import experiments, metrics
-from actbench.claims.claim import Claim, ClaimsFile, Protocol, Relation
+from actbench.claims.claim import Claim, ClaimsFile, OwnModel, Protocol, Relation
 from actbench.claims.published_mean import PublishedMean
 from actbench.docstrings import docstring
 from actbench.files import strict_json
@@ -36,7 +36,7 @@ def schema() -> dict[str, Any]:
         "title": "Metric",
         "anyOf": [*(_metric(name) for name in metrics.METRICS), column],
     }
-    for model in (Relation, Protocol, PublishedMean, Claim):
+    for model in (Relation, Protocol, OwnModel, PublishedMean, Claim):
         _describe(parts[model.__name__], model)
     _describe(built, ClaimsFile)
     return {"$schema": _DIALECT, **built, "title": "A file of claims for actbench"}

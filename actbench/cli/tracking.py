@@ -74,7 +74,8 @@ def record(
     actbench drift.
 
     With --claims, the verdict on every claim of a file of your own, its values by seed, and the
-    versions of all that is installed; torch is not needed.
+    versions of all that is installed, and fingerprints of the models that it names; torch is not
+    needed unless they need it.
 
     Example: actbench record --out before.json
     """
@@ -125,7 +126,9 @@ def record(
         return
     told = f"{path}: {made.package} {made.release}, {sum(v.fresh for v in made.verdicts)} of "
     told += f"{plural(len(made.verdicts), 'claim')} measured"
+    if made.of_study or made.chains:
+        told += f", {plural(len(made.chains), 'fingerprint')}"
     if made.of_study:
         timed = len(made.timings.workloads) if made.timings else 0
-        told += f", {plural(len(made.chains), 'fingerprint')}, {plural(timed, 'workload')} timed"
+        told += f", {plural(timed, 'workload')} timed"
     terminal.say(told)

@@ -11,7 +11,7 @@ from typing import Final
 from actbench.drift.levels import LAST_DIGIT_UNITS, Level, Number, worst
 from actbench.records import Chain, Dtype, Record, Step
 
-ENGINES: Final = ("streams", "initial weights", "operations", "reference", "stack")
+ENGINES: Final = ("streams", "initial weights", "operations", "reference", "stack", "own")
 """In the order in which a first difference is looked for: what is simple explains what is not."""
 
 _INDEPENDENT: Final = ("streams", "initial weights", "operations")
@@ -43,6 +43,9 @@ class StepDrift:
     units: float
     relative: float
     level: Level
+
+    def __str__(self) -> str:
+        return f"{self.where}, {self.how_far}"
 
     @property
     def where(self) -> str:
@@ -144,7 +147,7 @@ def compare_chains(old: Record, new: Record) -> ChainsDrift:
         One entry per chain in both, and the names of the others.
     """
     before, now = ({chain.name: chain for chain in r.chains} for r in (old, new))
-    found = [_compare(before[name], now[name]) for name in before if name in now]
+    found = [compare_chain(before[name], now[name]) for name in before if name in now]
     found.sort(key=lambda chain: ENGINES.index(chain.engine))
     return ChainsDrift(
         tuple(found),
@@ -153,7 +156,8 @@ def compare_chains(old: Record, new: Record) -> ChainsDrift:
     )
 
 
-def _compare(old: Chain, new: Chain) -> ChainDrift:
+def compare_chain(old: Chain, new: Chain) -> ChainDrift:
+    """Compare one fingerprint with another of the same thing, step by step."""
     after = _numbered(new.steps)
     pairs = [(step, after.get(key)) for key, step in _numbered(old.steps).items()]
     shared = [(a, b) for a, b in pairs if b is not None]
@@ -237,7 +241,7 @@ def first_parting(drift: ChainsDrift) -> str:
 
     earliest, step = min(parted, key=simplest)
     kind = [chain for chain, _ in parted if chain.engine == earliest.engine]
-    sentence = f"{earliest.name}: {step.where}, {step.how_far}"
+    sentence = f"{earliest.name}: {step}"
     others = sum(len(chain.differing) for chain in kind) - 1
     if earliest.independent and others:
         sentence += f"; {others} more of {earliest.engine} differ"

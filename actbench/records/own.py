@@ -7,7 +7,7 @@ import json
 import math
 import platform
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from actbench import environment
 from actbench.claims import ClaimsFile, evidence
 from actbench.errors import ActbenchError
-from actbench.records.schema import Distribution, Record, Verdict
+from actbench.records.schema import Chain, Distribution, Record, Verdict
 from actbench.runs import columns, commands, digests, taking
 
 if TYPE_CHECKING:
@@ -53,7 +53,11 @@ def require_installed(package: str) -> str:
 
 
 def make(
-    file: ClaimsFile, sources: Sources, package: str, trained: Mapping[str, xr.Dataset]
+    file: ClaimsFile,
+    sources: Sources,
+    package: str,
+    trained: Mapping[str, xr.Dataset],
+    chains: Sequence[Chain] = (),
 ) -> Record:
     """Judge every claim of a file, and write down what came out and on what.
 
@@ -62,6 +66,7 @@ def make(
         sources: Numbers of its tables, functions and commands.
         package: The installed distribution whose releases are compared.
         trained: Datasets of its experiments, by the protocols' names.
+        chains: Fingerprints of its models.
 
     Returns:
         The record. Each claim's values are a distribution that is named as the claim.
@@ -80,6 +85,7 @@ def make(
         },
         verdicts=[verdict(j, file, file.protocol) for j in judged],
         distributions=[d for j in judged for d in _values(j, sources, trained)],
+        chains=list(chains),
     )
 
 
@@ -148,14 +154,16 @@ def code_of(file: ClaimsFile) -> dict[str, str]:
         file: The claims.
 
     Returns:
-        For each such protocol, ``"code of NAME"`` and 16 hexadecimal digits. Only files below the
+        For each such protocol ``"code of NAME"``, for each model ``"code of fingerprint NAME"``,
+        and 16 hexadecimal digits. Only files below the
         claims file count: others lie elsewhere in the environment of another release.
 
     Raises:
         ActbenchError: A file that it names is not there.
     """
     found = {}
-    for name, protocol in file.protocol.items():
+    models = {f"fingerprint {name}": m.as_protocol() for name, m in file.fingerprint.items()}
+    for name, protocol in (file.protocol | models).items():
         if not protocol.runs_code or file.path is None:
             continue
         base, words = file.path.parent.resolve(), []

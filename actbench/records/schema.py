@@ -114,24 +114,34 @@ class Chain(BaseModel):
 
     Args:
         engine: ``streams``, ``initial weights``, ``operations``, ``reference`` (nn.Sequential with
-            autograd) or ``stack``.
+            autograd), ``stack``, or ``own`` for a model or function of somebody's own.
         activation: Key; ``None`` where none is involved.
         dtype: ``"float32"`` or ``"float64"``.
         steps: At least one.
+        model: What somebody calls a model or function of their own; ``None`` for all others.
     """
 
     model_config = _STRICT
 
-    engine: Literal["streams", "initial weights", "operations", "reference", "stack"]
+    engine: Literal["streams", "initial weights", "operations", "reference", "stack", "own"]
     activation: str | None
     dtype: Dtype
     steps: list[Step] = Field(min_length=1)
+    model: str | None = None
 
     @property
     def name(self) -> str:
         """Such as ``"reference/gelu/float64"``; parts that do not apply are left out."""
-        parts = [self.engine.replace(" ", "-"), self.activation, self.dtype]
+        parts = [self.engine.replace(" ", "-"), self.activation, self.model, self.dtype]
         return "/".join(part for part in parts if part)
+
+    @model_serializer(mode="wrap")
+    def _model_where_there_is_one(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write no name that a record of the study never had, and older versions refuse."""
+        written: dict[str, Any] = content(self)
+        if self.model is None:
+            del written["model"]
+        return written
 
 
 class Workload(BaseModel):

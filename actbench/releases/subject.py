@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from actbench import claims
 from actbench.claims import ClaimsFile, evidence
 from actbench.errors import ActbenchError, require_positive_int
-from actbench.records import Record, own
+from actbench.records import Record, models, own
 from actbench.releases.isolation import ends_as_interruption
 from actbench.runs.sources import Sources
 
@@ -67,7 +67,7 @@ class Subject:
             bar: Shows progress.
 
         Returns:
-            The record, and a sentence for each run that gave no number.
+            The record, and a sentence for each run and fingerprint that gave no number.
 
         Raises:
             ActbenchError: Something can't be run or judged.
@@ -77,12 +77,15 @@ class Subject:
         trained: Mapping[str, xr.Dataset] = {}
         sources = self.sources
         with ends_as_interruption():
+            with bar("fingerprints", len(self.file.fingerprint)) as progress:
+                chains, notes = models.take(self.file, progress)
             sources.collect(bar)
             if not self.light:
                 from actbench.records import recording
 
                 trained = recording.run_protocols(self.seeds, device, threads, bar, self.file)
-        return own.make(self.file, sources, self.package, trained), sources.notes
+        made = own.make(self.file, sources, self.package, trained, chains)
+        return made, [*notes, *sources.notes]
 
     def options(self) -> list[str]:
         """Return what ``actbench record`` is given in the environment of a release."""
@@ -175,6 +178,7 @@ def subject_of(
         canonicalize_name(package), file, tuple(words), seeds, workers, allow_code=allow_code
     )
     subject.sources.require_allowed()
+    models.require_allowed(file, allow_code=allow_code)
     return subject
 
 

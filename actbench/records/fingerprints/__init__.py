@@ -7,7 +7,6 @@ two trainings of the study's network, by autograd and by a stack.
 
 from actbench.records.fingerprints.draws import initial_weights, streams
 from actbench.records.fingerprints.operations import activation_operations, linear_operations
-from actbench.records.fingerprints.steps import Numbers, step
 from actbench.records.fingerprints.taking import jobs, take
 from actbench.records.fingerprints.trainings import (
     REFERENCE_EPOCHS,
@@ -15,6 +14,7 @@ from actbench.records.fingerprints.trainings import (
     reference_training,
     stack_training,
 )
+from actbench.records.steps import Numbers, step
 
 __all__ = [
     "REFERENCE_EPOCHS",

@@ -12,7 +12,7 @@ from actbench import activations, initializers, targets
 from actbench.networks import Architecture, seeded_network
 from actbench.records import Chain
 from actbench.records.fingerprints._settings import POINTS
-from actbench.records.fingerprints.steps import Numbers, step
+from actbench.records.steps import Numbers, step
 from actbench.seeds import FIRST_SEED
 
 _INITIALIZERS = ("torch_default", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal")

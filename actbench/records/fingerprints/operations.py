@@ -9,19 +9,17 @@ from torch import Tensor, nn
 from actbench import activations
 from actbench.records import Chain, Dtype
 from actbench.records.fingerprints._settings import LEARNING_RATE, POINTS, WIDTH
-from actbench.records.fingerprints.steps import step
+from actbench.records.steps import step
 from actbench.training import DTYPES
 
 # Of one operation, enough to show how far apart two releases are.
 _KEPT_OF_OPERATION = 32
 
 
-def _fixed(dtype: str, *shape: int) -> Tensor:
+def fixed(dtype: torch.dtype, *shape: int) -> Tensor:
     """Numbers that no release changes: square roots are rounded correctly everywhere."""
     count = int(np.prod(shape))
-    return (
-        torch.from_numpy(np.sqrt(np.arange(2.0, count + 2)) % 1 - 0.5).to(DTYPES[dtype]).view(shape)
-    )
+    return torch.from_numpy(np.sqrt(np.arange(2.0, count + 2)) % 1 - 0.5).to(dtype).view(shape)
 
 
 def activation_operations(key: str, dtype: Dtype) -> Chain:
@@ -34,7 +32,7 @@ def activation_operations(key: str, dtype: Dtype) -> Chain:
     Returns:
         The chain.
     """
-    z = (16 * _fixed(dtype, 4096)).requires_grad_()
+    z = (16 * fixed(DTYPES[dtype], 4096)).requires_grad_()
     a = activations.get(key).module()(z)
     (derivative,) = torch.autograd.grad(a.sum(), z)
     return Chain(
@@ -57,8 +55,8 @@ def linear_operations(dtype: Dtype) -> Chain:
     Returns:
         The chain.
     """
-    a, weight = _fixed(dtype, 3, POINTS, WIDTH), _fixed(dtype, 3, WIDTH, WIDTH)
-    bias, column = _fixed(dtype, 3, 1, WIDTH), _fixed(dtype, POINTS, 1)
+    a, weight = fixed(DTYPES[dtype], 3, POINTS, WIDTH), fixed(DTYPES[dtype], 3, WIDTH, WIDTH)
+    bias, column = fixed(DTYPES[dtype], 3, 1, WIDTH), fixed(DTYPES[dtype], POINTS, 1)
     output = (2 * column).requires_grad_()
     loss = nn.functional.mse_loss(output, column)
     (derivative,) = torch.autograd.grad(loss, output)

@@ -11,7 +11,7 @@ from actbench import activations, initializers, targets
 from actbench.networks import Architecture, linear_layers, seeded_network
 from actbench.records import Chain, Dtype, Step
 from actbench.records.fingerprints._settings import LEARNING_RATE, POINTS
-from actbench.records.fingerprints.steps import step
+from actbench.records.steps import step
 from actbench.seeds import FIRST_SEED
 from actbench.stacks import Stack
 from actbench.training import DTYPES, Member, Schedule, train_stack

@@ -1,14 +1,17 @@
-"""Numbers of any length reduced to a digest and a few of them."""
+"""Numbers of any length reduced to a digest and a few of them. Loads no torch."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from actbench.records import Step
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _KEPT = 4
 
@@ -27,7 +30,7 @@ def step(name: str, numbers: Tensor | Numbers, epoch: int | None = None, keep: i
     Returns:
         The step.
     """
-    array = numbers.detach().cpu().numpy() if isinstance(numbers, Tensor) else numbers
+    array = numbers if isinstance(numbers, np.ndarray) else numbers.detach().cpu().numpy()
     flat = np.ascontiguousarray(array).ravel()
     little = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
     places = range(0, len(flat), max(1, len(flat) // keep))
