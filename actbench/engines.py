@@ -30,6 +30,14 @@ class Engine(Protocol):
     def train(self, epochs: int) -> Tensor:
         """Update every network so often; return each one's loss before its last update."""
 
+    def differentiate(self) -> tuple[Tensor, list[Tensor]]:
+        """Return each network's loss, and per layer the gradient, weights before the bias.
+
+        Returns:
+            Shapes ``(member,)`` and, of each layer, ``(member, parameters)``; overwritten by the
+            next call. Nothing is updated.
+        """
+
 
 def flop_per_epoch(architecture: Architecture) -> int:
     """Count the operations of the matrix products of one member's epoch.
@@ -106,15 +114,27 @@ class _Autograd:
 
     def __init__(self, parameters: Iterable[Tensor], loss: Callable[[], Tensor]) -> None:
         self._loss = loss
-        self._optimizer = torch.optim.Adam(parameters, lr=_LEARNING_RATE)
+        self._parameters = list(parameters)
+        self._optimizer = torch.optim.Adam(self._parameters, lr=_LEARNING_RATE)
 
     def train(self, epochs: int) -> Tensor:
         """Update the network so often; return its loss before the last update, shape ``(1,)``."""
         for _ in range(epochs):
-            self._optimizer.zero_grad()
-            loss = self._loss()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = self._backward()
             self._optimizer.step()
+        return loss
+
+    def differentiate(self) -> tuple[Tensor, list[Tensor]]:
+        """Return its loss and gradients, as of an ``Engine``."""
+        loss = self._backward()
+        gradients = [torch.empty(0) if p.grad is None else p.grad.ravel() for p in self._parameters]
+        pairs = zip(gradients[::2], gradients[1::2], strict=True)
+        return loss, [torch.cat(pair)[None] for pair in pairs]
+
+    def _backward(self) -> Tensor:
+        self._optimizer.zero_grad()
+        loss = self._loss()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()[None]
 
 
@@ -152,11 +172,14 @@ class CompiledLoop(_Autograd):
         activation: Key of the activation.
         device: Where to train.
         dtype: ``"float32"`` or ``"float64"``.
+        seed: Of the initial weights.
     """
 
-    def __init__(self, activation: str, device: torch.device, dtype: str = "float32") -> None:
+    def __init__(
+        self, activation: str, device: torch.device, dtype: str = "float32", seed: int = FIRST_SEED
+    ) -> None:
         initializer = initializers.get("torch_default")
-        network = seeded_network(study_architecture(activation), initializer, FIRST_SEED)
+        network = seeded_network(study_architecture(activation), initializer, seed)
         parameters = list(network.to(device, DTYPES[dtype]).parameters())
         loss = _compiled_loss(activation, device, dtype)
         super().__init__(parameters, lambda: loss(*parameters))
@@ -197,13 +220,48 @@ class StackOf:
         """
         return torch.cat([self._train_one(*each, epochs) for each in self._stacks])
 
+    def differentiate(self) -> tuple[Tensor, list[Tensor]]:
+        """Return losses and gradients, as of an ``Engine``."""
+        losses = torch.cat([self._backward(stack) for stack, _ in self._stacks])
+        layers = range(len(self._stacks[0][0].weights))
+        return losses, [torch.cat([_gradient(s, n) for s, _ in self._stacks]) for n in layers]
+
     def _train_one(self, stack: Stack, optimizer: torch.optim.Adam, epochs: int) -> Tensor:
         for _ in range(epochs):
-            residual = stack.forward(self._inputs).sub_(self._targets)
-            loss = residual.square().mean((1, 2))
-            stack.backward(self._inputs, residual.mul_(2 / POINTS))
+            loss = self._backward(stack)
             optimizer.step()
         return loss
+
+    def _backward(self, stack: Stack) -> Tensor:
+        residual = stack.forward(self._inputs).sub_(self._targets)
+        loss = residual.square().mean((1, 2))
+        stack.backward(self._inputs, residual.mul_(2 / POINTS))
+        return loss
+
+
+class CompiledStackOf(StackOf):
+    """The same under ``torch.compile``; Adam stays as it is.
+
+    Args:
+        members: How many networks in all.
+        activation: Key of the activation.
+        device: Where to train.
+        dtype: ``"float32"`` or ``"float64"``.
+    """
+
+    def __init__(
+        self, members: int, activation: str, device: torch.device, dtype: str = "float32"
+    ) -> None:
+        super().__init__(members, activation, device, dtype)
+        self._compiled: Callable[[Stack], Tensor] = torch.compile(super()._backward)
+
+    def _backward(self, stack: Stack) -> Tensor:
+        return self._compiled(stack)
+
+
+def _gradient(stack: Stack, layer: int) -> Tensor:
+    pair = stack.weight_gradients[layer], stack.bias_gradients[layer]
+    return torch.cat([gradient.flatten(1) for gradient in pair], 1)
 
 
 def product(device: torch.device) -> Callable[[], object]:

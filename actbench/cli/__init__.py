@@ -14,6 +14,7 @@ import typer
 from actbench import __version__, terminal
 from actbench.cli import (
     drifting,
+    examining,
     history,
     installing,
     judging,
@@ -109,7 +110,7 @@ _add(installing.track, _RELEASES)
 _add(installing.bisect, _RELEASES)
 _add(history.history, _RELEASES)
 _add(reading.list_, _HERE, "list")
-_add(reading.doctor, _HERE)
+_add(examining.doctor, _HERE)
 
 
 def main() -> None:

@@ -1,8 +1,7 @@
-"""Commands that show what is there: list, doctor, claims, report."""
+"""Commands that show what is there: list, claims, report."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated
@@ -73,21 +72,6 @@ def _listed() -> dict[str, object]:
         "activations_installed": offered("activation"),
         "initializers": list(INITIALIZER_KEYS),
     }
-
-
-def doctor(out: Out = Path("results"), form: Short = "table") -> None:
-    """Say what this machine has, what would be slow or missing, and how to get it."""
-    from actbench.doctor import examine
-
-    require_form(form, _SHORT)
-    with interruptible():
-        findings = examine(out)
-    if form == "json":
-        terminal.say(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
-    for finding in findings if form == "table" else ():
-        terminal.say(f"{'ok  ' if finding.good else 'look'} {finding.text}")
-    if not all(finding.good for finding in findings):
-        raise typer.Exit(1)
 
 
 claims_app = typer.Typer(
