@@ -209,7 +209,7 @@ BAD = [
     ("claim.1.protocol", "main", r"claim 'second': .*not_testable has no protocol"),
     ("claim", None, r"toml: field 'claim' is missing; add it$"),
     ("study", None, r"toml: field 'study' is missing; add it$"),
-    ("colour", "red", r"toml: unknown field 'colour'; known: study, alpha, protocol, claim, fingerprint.$"),
+    ("colour", "red", r"field 'colour'; known: study, alpha, protocol, claim, fingerprint.$"),
     (
         "protocol.main.experiment",
         "sine",

@@ -43,6 +43,12 @@ def model() -> nn.Sequential:
 X = torch.linspace(-1, 1, 15).view(5, 3)
 
 
+def legacy_state() -> str:
+    """Return all of the state of NumPy's one stream."""
+    kind = np.random.get_state(legacy=False)  # noqa: NPY002
+    return f"{kind['state']['key'].tolist()} {kind['state']['pos']}"
+
+
 def difference(one: Fingerprint, other: Fingerprint) -> str:
     """Return the first difference in words."""
     return str(one.first_difference(other))
@@ -120,7 +126,8 @@ def test_nothing_of_the_caller_s_changes(model: nn.Sequential, training: bool) -
     x, threads = X.clone(), torch.get_num_threads()
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     gradients = [(p.grad, p.grad.clone()) for p in model.parameters() if p.grad is not None]
-    streams = torch.get_rng_state(), random.getstate(), str(np.random.get_state())  # noqa: NPY002
+    drawn = [torch.rand(1).item(), np.random.rand(), random.random()]  # noqa: NPY002, S311
+    streams = [torch.get_rng_state().tolist(), str(random.getstate()), legacy_state()]
     with torch.no_grad():
         one = fingerprint(model, x)
         assert not torch.is_grad_enabled()
@@ -131,8 +138,8 @@ def test_nothing_of_the_caller_s_changes(model: nn.Sequential, training: bool) -
     assert [p.grad for p in model.parameters()] == [g for g, _ in gradients]
     assert not any(part._forward_hooks for part in model.modules())
     assert torch.equal(x, X)
-    assert torch.equal(torch.get_rng_state(), streams[0])
-    assert (random.getstate(), str(np.random.get_state())) == streams[1:]  # noqa: NPY002
+    assert [torch.get_rng_state().tolist(), str(random.getstate()), legacy_state()] == streams
+    assert [torch.rand(1).item(), np.random.rand(), random.random()] != drawn  # noqa: NPY002, S311
     assert torch.get_num_threads() == threads
 
 
