@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from actbench.claims.claim import Claim, ClaimsFile
+    from actbench.claims.claim import Claim
+    from actbench.claims.claims_file import ClaimsFile
     from actbench.claims.verdicts import Judgment
     from actbench.parallel import Progress
     from actbench.runs.sources import Sources

@@ -36,7 +36,15 @@ LAYERS: Sequence[Sequence[str]] = (
     ),
     ("aggregates", "comparisons", "kernels", "datasets", "sweeps.grids", "own"),
     ("claims.published_mean",),
-    ("claims.claim", "networks", "metrics", "checkpoints", "sweeps.grid_files", "sweeps.stores"),
+    ("claims.claim",),
+    (
+        "claims.claims_file",
+        "networks",
+        "metrics",
+        "checkpoints",
+        "sweeps.grid_files",
+        "sweeps.stores",
+    ),
     (
         *("claims.references", "claims.published_run", "claims.coordinates", "looks"),
         *("stacks", "runs"),

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import pytest
 
-from actbench.claims.claim import Protocol
+from actbench.claims.claims_file import Protocol
 from actbench.errors import ActbenchError
 from actbench.runs import digests
 from actbench.runs.programs import Run, fulfil, kept
@@ -457,7 +457,7 @@ def test_an_interruption_loses_no_run_that_had_ended(
         "parent.py",
         f"""
         from pathlib import Path
-        from actbench.claims.claim import Protocol
+        from actbench.claims.claims_file import Protocol
         from actbench.runs.programs import fulfil
         place = Path({str(study.base)!r})
         fulfil(Protocol(**{source!r}), [1, 2, 3, 4], base=place,

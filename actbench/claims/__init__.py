@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from actbench.claims.claim import Claim, ClaimsFile, Protocol, Relation, Verdict
+from actbench.claims.claim import Claim, Relation, Verdict
+from actbench.claims.claims_file import ClaimsFile, Protocol
 from actbench.claims.shape import first_problem
 from actbench.errors import ActbenchError
 from actbench.files import baselines_folder, read_toml

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from actbench import datasets, metrics
 from actbench.claims import coordinates, measured
-from actbench.claims.claim import Claim, ClaimsFile, Protocol, Verdict
+from actbench.claims.claim import Claim, Verdict
+from actbench.claims.claims_file import ClaimsFile, Protocol
 from actbench.claims.comparing import judge_taken
 from actbench.claims.verdicts import Judgment, judge, judge_values, seeds_needed
 from actbench.errors import ActbenchError

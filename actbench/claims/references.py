@@ -15,7 +15,8 @@ from actbench import activations, experiments, initializers, metrics
 from actbench.errors import ActbenchError
 
 if TYPE_CHECKING:
-    from actbench.claims.claim import Claim, ClaimsFile, Protocol
+    from actbench.claims.claim import Claim
+    from actbench.claims.claims_file import ClaimsFile, Protocol
 
 _KINDS = {"str": (str, "a text"), "int": (int, "a whole number"), "float": (float, "a number")}
 _ACTIVATION_ARGUMENTS = ("activation", "over")

@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 from actbench import experiments, metrics
-from actbench.claims.claim import Claim, ClaimsFile, OwnModel, Protocol, Relation
+from actbench.claims.claim import Claim, Relation
+from actbench.claims.claims_file import ClaimsFile, OwnModel, Protocol
 from actbench.claims.published_mean import PublishedMean
 from actbench.docstrings import docstring
 from actbench.files import strict_json

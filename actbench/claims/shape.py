@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from actbench import slips
-from actbench.claims.claim import Claim, ClaimsFile, Protocol, Relation
+from actbench.claims.claim import Claim, Relation
+from actbench.claims.claims_file import ClaimsFile, Protocol
 
 _MODELS: Mapping[str, type[BaseModel]] = {
     "claim": Claim,

@@ -11,7 +11,7 @@ from actbench.claims.claim import Verdict
 from actbench.terminal import plural
 
 if TYPE_CHECKING:
-    from actbench.claims.claim import ClaimsFile
+    from actbench.claims.claims_file import ClaimsFile
     from actbench.claims.verdicts import Judgment
 
 

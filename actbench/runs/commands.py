@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actbench.claims.claim import Protocol
+from actbench.claims.claims_file import Protocol
 from actbench.errors import ActbenchError
 from actbench.runs.children import Children, StoppedError, ending, limit, too_late
 from actbench.runs.kept import Run, run_of

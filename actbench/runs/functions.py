@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from actbench.claims.claim import Protocol
+from actbench.claims.claims_file import Protocol
 from actbench.errors import ActbenchError
 from actbench.runs import worker
 from actbench.runs.children import Children, StoppedError, ending, limit, too_late

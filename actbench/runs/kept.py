@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from actbench import environment
-from actbench.claims.claim import Protocol
+from actbench.claims.claims_file import Protocol
 from actbench.errors import ActbenchError
 from actbench.files import prepare_folder, read_json, write_json
 from actbench.runs import digests

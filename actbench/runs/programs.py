@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actbench.claims.claim import Protocol
+from actbench.claims.claims_file import Protocol
 from actbench.errors import require_positive_int
 from actbench.runs import commands, functions
 from actbench.runs.children import Children, StoppedError

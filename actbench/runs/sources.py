@@ -16,7 +16,8 @@ from actbench.runs import columns, tables, taking
 from actbench.seeds import FIRST_SEED
 
 if TYPE_CHECKING:
-    from actbench.claims.claim import Claim, ClaimsFile, Protocol
+    from actbench.claims.claim import Claim
+    from actbench.claims.claims_file import ClaimsFile, Protocol
     from actbench.parallel import Progress
     from actbench.runs.kept import Run
 

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from actbench.claims import measured
-from actbench.claims.claim import ClaimsFile
+from actbench.claims.claims_file import ClaimsFile
 from actbench.claims.ledger.judging import seeds_to_settle
 from actbench.claims.ledger.wording import elsewhere, margin, measures, redraw
 from actbench.terminal import plural
@@ -14,7 +14,8 @@ from actbench.terminal import plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from actbench.claims.claim import Claim, Protocol, Relation
+    from actbench.claims.claim import Claim, Relation
+    from actbench.claims.claims_file import Protocol
     from actbench.claims.verdicts import Judgment
 
 

@@ -11,7 +11,7 @@ from actbench.claims.ledger.wording import redraw, rule
 from actbench.files import strict_json
 
 if TYPE_CHECKING:
-    from actbench.claims.claim import ClaimsFile
+    from actbench.claims.claims_file import ClaimsFile
     from actbench.claims.verdicts import Judgment
 
 EXPORTS = ("table", "markdown", "json", "csv", "latex")

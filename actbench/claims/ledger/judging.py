@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from actbench import datasets
 from actbench.claims import measured
-from actbench.claims.claim import ClaimsFile, Verdict
+from actbench.claims.claim import Verdict
+from actbench.claims.claims_file import ClaimsFile
 from actbench.claims.evidence import file_name, judge_all, other_settings, stored_dataset
 from actbench.claims.statements import counted
 from actbench.terminal import plural
@@ -17,7 +18,8 @@ from actbench.terminal import plural
 if TYPE_CHECKING:
     import xarray as xr
 
-    from actbench.claims.claim import Claim, Protocol
+    from actbench.claims.claim import Claim
+    from actbench.claims.claims_file import Protocol
     from actbench.claims.verdicts import Judgment
     from actbench.runs.sources import Sources
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from actbench import metrics
 from actbench.claims import robustness
-from actbench.claims.claim import ClaimsFile, Relation
+from actbench.claims.claim import Relation
+from actbench.claims.claims_file import ClaimsFile
 from actbench.claims.robustness_sentence import sentence
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from actbench import datasets, metrics
 from actbench.activations import ACTIVATIONS
-from actbench.claims.claim import ClaimsFile
+from actbench.claims.claims_file import ClaimsFile
 from actbench.claims.measured.storing import SCHEMA_VERSION, Entry, Measured
 
 if TYPE_CHECKING:

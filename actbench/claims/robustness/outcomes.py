@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench.claims.claim import Claim, ClaimsFile
+from actbench.claims.claim import Claim
+from actbench.claims.claims_file import ClaimsFile
 from actbench.claims.verdicts import judge_values
 
 PROTOCOL = "stated"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from actbench import metrics
-from actbench.claims.claim import ClaimsFile
+from actbench.claims.claims_file import ClaimsFile
 from actbench.claims.robustness.outcomes import mapped_claims, metric_key
 from actbench.claims.robustness.settings import Grid, Setting
 from actbench.claims.robustness.storing import COMMAND, SCHEMA_VERSION, Cell, Robustness, load
