@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from actbench import aggregates, claims, comparisons
-from actbench.claims import Verdict, evidence
+from actbench.claims import Verdict, evidence, mean_comparison
 from actbench.claims.verdicts import Judgment
 from actbench.cli import main
 from actbench.errors import ActbenchError
@@ -320,6 +320,15 @@ def test_the_mean_rank_among_methods(tmp_path: Path) -> None:
     assert judged(tmp_path, lines, RANK, below).measured == pytest.approx(32 / 30)
     with pytest.raises(ActbenchError, match="has no run of method poor for game g29, so its rank"):
         judged(tmp_path, lines[:-3], RANK, below)
+
+
+def test_a_published_mean_of_runs_is_not_compared_with_ranks(tmp_path: Path) -> None:
+    """Nor with wins or tasks: those are no runs of the kind whose mean was published."""
+    exactly = "{ kind = 'equals', value = 2, tolerance = 1 }"
+    published = f"{exactly}\npublished = {{ mean = 2.0, std = 0.5, n = 5 }}"
+    found = judged(tmp_path, rows(30, 1), RANK, published)
+    assert found.values is not None
+    assert mean_comparison.compared(found.claim, found.values) is None
 
 
 WRONG = [

@@ -274,9 +274,10 @@ def compared(claim: Claim, values: NDArray[np.float64]) -> MeanComparison | None
 
     Returns:
         The answers; ``None`` where it states no mean, or the values are no runs to be averaged:
-            shares of seeds, or what is pooled over networks.
+            shares of seeds, or what is pooled over networks or tasks.
     """
-    told = claim.quantifier == "median" or (claim.quantifier == "mean" and not claim.of_networks)
+    of_each_run = not (claim.of_networks or claim.pooled)
+    told = claim.quantifier == "median" or (claim.quantifier == "mean" and of_each_run)
     if not isinstance(claim.published, PublishedMean) or not told or claim.ours:
         return None
     relation = claim.relation
