@@ -84,17 +84,7 @@ class Batches:
         return 0 if self._dataset is None else self._dataset.sizes["seed"]
 
     def up_to(self, runs: int) -> xr.Dataset:
-        """Bring the dataset to at least so many seeds, from 42 on; those that are there are kept.
-
-        Args:
-            runs: How many.
-
-        Returns:
-            The dataset.
-
-        Raises:
-            ActbenchError: The folder holds results of other settings, or it can't be written.
-        """
+        """Bring the dataset to at least so many seeds, from 42 on; what is there is kept."""
         if self._dataset is None and not self._overwrite:
             self._dataset = self._there()
         if self._dataset is None or (self.made < runs and self.step is None):
@@ -105,11 +95,7 @@ class Batches:
         return self._dataset
 
     def finish(self) -> list[str]:
-        """Write what belongs beside the dataset, where it is no variant of the experiment.
-
-        Returns:
-            What the user should know of all batches, a sentence each.
-        """
+        """Write what belongs beside the dataset, where it is no variant of the experiment."""
         if self._name is None and self.made:
             config = self._with(range(self.made))
             fulfil(self._experiment, config, self._path.parent)
@@ -167,23 +153,7 @@ def decide(
     seeds: int,
     workers: int = 1,
 ) -> list[Judgment]:
-    """Make runs of a protocol until its claims about a median or about every run are decided.
-
-    Args:
-        claims: The file.
-        name: The protocol, one that ``looked_at`` lists.
-        runs: What makes them: a file's functions and commands, or an experiment's dataset.
-        largest: Most runs of a protocol that states no number of its own; by default what each
-            claim's schedule of looks has last.
-        seeds: Runs for a mean, where a protocol states no number of its own.
-        workers: Runs of functions and commands side by side.
-
-    Returns:
-        The verdicts of all claims about the protocol.
-
-    Raises:
-        ActbenchError: Code may not run, or something can't be run, written or measured.
-    """
+    """Make runs of a protocol until its claims about a median or about every run are decided."""
     about = [claim for claim in claims.claim if claim.protocol == name]
     own = claims.protocol[name].seeds
     values: Callable[[Claim, int], NDArray[np.float64]]
@@ -202,18 +172,7 @@ def decide_all(
     tell: Callable[[str], None],
     **numbers: Any,
 ) -> dict[str, Judgment]:
-    """Decide every protocol of a file that ``looked_at`` lists.
-
-    Args:
-        claims: The file.
-        sources: Its functions and commands.
-        experiments: Its experiments' datasets by protocol.
-        tell: Is told how many runs each took, and what the user should know.
-        numbers: As of ``decide``.
-
-    Returns:
-        Claim id to verdict.
-    """
+    """Decide every protocol of a file that ``looked_at`` lists."""
     sources.require_allowed()
     found: dict[str, Judgment] = {}
     for name in looked_at(claims):

@@ -58,17 +58,7 @@ def gather(
     progress: Progress,
     workers: int,
 ) -> list[xr.Dataset]:
-    """Return parts, of which those that are not there yet are computed side by side.
-
-    Args:
-        checkpoint: Where they are kept.
-        parts: By key, steps of progress and what computes the part, told what to report them to.
-        progress: Told about the steps of what is computed.
-        workers: Parts at a time.
-
-    Returns:
-        The parts, in their order.
-    """
+    """Return parts, of which those that are not there yet are computed side by side."""
     found = {key: checkpoint.find(key, steps) for key, (steps, _) in parts.items()}
     left = [key for key, part in found.items() if part is None]
     jobs = [parts[key][1] for key in left]
@@ -114,19 +104,7 @@ class Folder:
         self.notes: list[str] = []
 
     def __call__(self, key: str, steps: int, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
-        """Read a part, or compute it and keep it.
-
-        Args:
-            key: What distinguishes this part from the others of the run.
-            steps: Steps of progress that it stands for.
-            compute: Computes it.
-
-        Returns:
-            The part.
-
-        Raises:
-            ActbenchError: The folder can't be written.
-        """
+        """Read a part, or compute it and keep it."""
         found = self.find(key, steps)
         return self.keep(key, compute()) if found is None else found
 

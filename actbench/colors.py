@@ -38,14 +38,7 @@ _LAST_LETTER_IN_FONT: Final = 0x52F
 
 
 def style_of(activation: str) -> ActivationStyle:
-    """Give the look of an activation, whether or not it is one of the eight.
-
-    Args:
-        activation: Key of the activation, or the name of a user's own.
-
-    Returns:
-        Its entry in `ACTIVATION_STYLES`, else a look that depends on the name alone.
-    """
+    """Give the look of an activation, whether or not it is one of the eight."""
     known = ACTIVATION_STYLES.get(activation)
     if known is not None:
         return known
@@ -64,13 +57,6 @@ def legible(name: str, longest: int = _LONGEST_NAME) -> str:
 
     Matplotlib warns of letters that its font lacks, and leaves names with a leading underscore out
     of legends; a dollar sign begins a formula.
-
-    Args:
-        name: Any text.
-        longest: How many letters may stay, at least 2; of a longer name the end stays.
-
-    Returns:
-        The name, never empty.
     """
     # Of one's own, such as path/to/file.py:name, the name; the rest is in every protocol.
     short = name.rpartition(":")[2] or name

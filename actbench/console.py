@@ -35,16 +35,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 @contextmanager
 def progress_bar(console: Console, title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar with the time left while the block runs.
-
-    Args:
-        console: Where to draw; a quiet console draws nothing.
-        title: What is going on.
-        total: Steps in all.
-
-    Yields:
-        A function to call with the number of steps done since the last call.
-    """
+    """Show a progress bar with the time left while the block runs."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -70,16 +61,7 @@ def progress_bar(console: Console, title: str, total: int) -> Iterator[Callable[
 
 
 def final_mse_table(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> Table:
-    """Set published final losses beside measured ones.
-
-    Args:
-        dataset: Of ``sine-regression``.
-        claims: By activation, about its ``final_mse``; without any no published value is shown.
-
-    Returns:
-        A table with median, 2.5-97.5 % interval over seeds, and the first seed's value; of one
-        seed there is only its value.
-    """
+    """Set published final losses beside measured ones."""
     seeds = dataset["seed"].to_numpy()
     title = f"Mean squared error on the noisy targets, {plural(len(seeds), 'seed')}"
     table = Table(title=title, box=SIMPLE)
@@ -128,16 +110,7 @@ def _agreement(claim: Claim | None, median: float) -> str:
 
 
 def gradient_bars(dataset: xr.Dataset, width: int) -> list[Table]:
-    """Draw the gradient magnitude of each layer before the first update, on one log scale.
-
-    Args:
-        dataset: Of ``sine-regression``.
-        width: Columns of the terminal, at least 30.
-
-    Returns:
-        Tables with a row per layer, layer 1 (nearest the input) first, and a bar per activation;
-        more than one table where the terminal is too narrow for all activations.
-    """
+    """Draw the gradient magnitude of each layer before the first update, on one log scale."""
     names = [str(name) for name in dataset["activation"].to_numpy()]
     seed = int(dataset["seed"].to_numpy()[0])
     layers = dataset["layer"].to_numpy()
@@ -174,12 +147,5 @@ def _bar(value: float, low: float, high: float) -> str:
 
 
 def written_files(paths: Sequence[Path]) -> str:
-    """List files with their sizes, a line each.
-
-    Args:
-        paths: Files that exist.
-
-    Returns:
-        Lines such as ``results/final_losses.json  (1 kB)``.
-    """
+    """List files with their sizes, a line each."""
     return "\n".join(f"  {path}  ({math.ceil(path.stat().st_size / 1000)} kB)" for path in paths)

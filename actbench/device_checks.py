@@ -133,13 +133,6 @@ def check_all(
 
     Twenty GELU networks of the study go forward and back once, in float32 and float64; under
     ``torch.compile`` in float32 alone, since each dtype is another compilation.
-
-    Args:
-        places: The devices, the CPU first.
-        progress: Told about every check that is done.
-
-    Returns:
-        One entry for each engine, device and dtype.
     """
     found: list[Check] = []
     cpu = torch.device("cpu")
@@ -168,18 +161,7 @@ def seeds() -> range:
 def build(
     engine: str, activation: str, device: torch.device, dtype: str, members: Sequence[int]
 ) -> list[Engine]:
-    """Build an engine: a loop for each member, or one stack.
-
-    Args:
-        engine: One of ``ENGINES``.
-        activation: Key of the activation.
-        device: Where to train.
-        dtype: ``"float32"`` or ``"float64"``.
-        members: Seeds, from the first seed on.
-
-    Returns:
-        What trains them.
-    """
+    """Build an engine: a loop for each member, or one stack."""
     compiled = engine.startswith("compiled")
     if engine.endswith(_LOOP):
         loop = CompiledLoop if compiled else PlainLoop

@@ -62,17 +62,7 @@ def judge_all(
     seeds: int = 16,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Held]:
-    """Train the study's networks by each engine on each device, and judge the claims.
-
-    Args:
-        checks: Of the engines and devices, which tell how long it will take.
-        most_s: What an engine would take longer for, by its time per epoch, is left out.
-        seeds: Per activation.
-        progress: Told about every check that is done.
-
-    Returns:
-        One entry per check in float32.
-    """
+    """Train the study's networks by each engine on each device, and judge the claims."""
     found = []
     for check in checks:
         if check.dtype == "float32":

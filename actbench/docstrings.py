@@ -11,14 +11,7 @@ from typing import Any
 
 
 def docstring(thing: Callable[..., Any]) -> str:
-    """Return what the docstring of a function or class says.
-
-    Args:
-        thing: The function or class.
-
-    Returns:
-        The text without its indentation; empty where there is none.
-    """
+    """Return what the docstring of a function or class says."""
     if sys.flags.optimize < 2:
         return inspect.getdoc(thing) or ""
     (node,) = ast.parse(dedent(inspect.getsource(thing))).body

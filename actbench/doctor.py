@@ -33,14 +33,7 @@ class Finding:
 
 
 def examine(out: Path) -> list[Finding]:
-    """Examine Python, torch, devices, cores, memory and the output folder.
-
-    Args:
-        out: The folder that results would go to; what does not exist is made, and removed again.
-
-    Returns:
-        Findings in the order in which to read them.
-    """
+    """Examine Python, torch, devices, cores, memory and the output folder."""
     return [
         _python(),
         _torch(),

@@ -44,12 +44,6 @@ def flop_per_epoch(architecture: Architecture) -> int:
 
     A product of (m, k) and (k, n) takes 2 m k n. Each layer needs one product forward, one for its
     weights' gradient and, but for the first, one for its inputs' gradient.
-
-    Args:
-        architecture: Shape of the network.
-
-    Returns:
-        Floating-point operations; everything elementwise is left out.
     """
     shapes = architecture.layer_shapes
     products = sum(3 * fan_out * fan_in for fan_out, fan_in in shapes)
@@ -88,16 +82,7 @@ def study_architecture(activation: str) -> Architecture:
 
 
 def network_loss(activation: nn.Module, x: Tensor, y: Tensor) -> Callable[..., Tensor]:
-    """Write the plain network and its loss as a function of the parameters.
-
-    Args:
-        activation: Module that is applied after every hidden layer.
-        x: Inputs, shape ``(points, 1)``.
-        y: Targets, shape ``(points, 1)``.
-
-    Returns:
-        A function of the weight and the bias of each layer in turn, layer 1 first.
-    """
+    """Write the plain network and its loss as a function of the parameters."""
 
     def loss(*parameters: Tensor) -> Tensor:
         a = x
@@ -265,14 +250,7 @@ def _gradient(stack: Stack, layer: int) -> Tensor:
 
 
 def product(device: torch.device) -> Callable[[], object]:
-    """Return the product of two float32 matrices of 2048 x 2048, the first of the controls.
-
-    Args:
-        device: Where to multiply.
-
-    Returns:
-        A function that multiplies them once.
-    """
+    """Return the product of two float32 matrices of 2048 x 2048, the first of the controls."""
     # Any numbers do, but zeros and ones could be faster than numbers.
     a = torch.linspace(-1, 1, PRODUCT_SIZE**2, device=device).view(PRODUCT_SIZE, PRODUCT_SIZE)
     out = torch.empty_like(a)

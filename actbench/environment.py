@@ -39,12 +39,7 @@ def arithmetic() -> str:
 
 
 def pinned_variables() -> dict[str, str]:
-    """Return the environment of a process that must give the same numbers whenever it runs.
-
-    Returns:
-        This process's variables; where the user has not chosen otherwise with exact products, one
-        thread, and one order of Python's sets.
-    """
+    """Return the environment of a process that must give the same numbers whenever it runs."""
     return {"MKL_CBWR": _EXACT, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", **os.environ}
 
 
@@ -56,11 +51,7 @@ def pinned() -> dict[str, str]:
 
 
 def cpu_model() -> str:
-    """Return the processor's name as the operating system tells it.
-
-    Returns:
-        Such as ``"AMD EPYC"``; the architecture where no name is told.
-    """
+    """Return the processor's name as the operating system tells it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -70,14 +61,7 @@ def cpu_model() -> str:
 
 
 def installed_version(distribution: str) -> str:
-    """Return the version of an installed distribution.
-
-    Args:
-        distribution: Its name on the package index.
-
-    Returns:
-        The version, or ``"not installed"``.
-    """
+    """Return the version of an installed distribution."""
     try:
         return version(distribution)
     except PackageNotFoundError:
@@ -85,25 +69,13 @@ def installed_version(distribution: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that numbers depend on. Loads nothing.
-
-    Returns:
-        Version by package, as ``VERSIONS`` names them.
-    """
+    """Return the versions that numbers depend on. Loads nothing."""
     others = {name: installed_version(name) for name in VERSIONS if name != "actbench"}
     return {"actbench": __version__, **others}
 
 
 def describe(device: str, threads: int) -> dict[str, str | int]:
-    """Describe what computes here, for storing beside a result. Loads torch.
-
-    Args:
-        device: The torch device that was used, such as ``"cpu"``.
-        threads: The CPU threads that were used.
-
-    Returns:
-        Flat names and values; equal on two runs of one installation on one machine.
-    """
+    """Describe what computes here, for storing beside a result. Loads torch."""
     import torch
 
     accelerator = torch.device(device)
@@ -129,14 +101,7 @@ def describe(device: str, threads: int) -> dict[str, str | int]:
 
 
 def describe_build(device: str) -> dict[str, str | int]:
-    """Describe what the libraries were built from, and which commit of this package runs.
-
-    Args:
-        device: The torch device that is used.
-
-    Returns:
-        Flat names and values; equal on two runs of one installation.
-    """
+    """Describe what the libraries were built from, and which commit of this package runs."""
     import numpy as np
     import torch
 
@@ -163,11 +128,7 @@ def _found(pattern: str, text: str) -> str:
 
 
 def own_commit() -> str:
-    """Return the commit of the clone that this package runs from.
-
-    Returns:
-        Its hash, marked where files were changed since; ``"unknown"`` outside of a clone.
-    """
+    """Return the commit of the clone that this package runs from."""
     root = Path(__file__).parents[1]
     if not (root / ".git").exists():
         return "unknown"

@@ -20,18 +20,7 @@ class OtherSchemaError(ActbenchError):
 
 
 def require_schema(path: object, found: object, supported: int, remedy: str) -> None:
-    """Refuse a file of another version of its schema.
-
-    Args:
-        path: The file.
-        found: Its version, if it states one.
-        supported: The version that is read here.
-        remedy: What to do, a sentence without its period.
-
-    Raises:
-        OtherSchemaError: The versions differ.
-        ActbenchError: It states none.
-    """
+    """Refuse a file of another version of its schema."""
     if not isinstance(found, int | Integral):
         raise ActbenchError(f"{path} states no schema version. {remedy}")
     if found != supported:
@@ -42,16 +31,7 @@ def require_schema(path: object, found: object, supported: int, remedy: str) -> 
 
 
 def unknown_name(kind: str, given: object, known: Iterable[str]) -> ActbenchError:
-    """Build the error for a name that is not in a registry.
-
-    Args:
-        kind: What was looked up, such as ``"activation"``.
-        given: The name that was asked for.
-        known: All names that exist.
-
-    Returns:
-        An error that lists the known names, unless there are very many, and suggests the nearest.
-    """
+    """Build the error for a name that is not in a registry."""
     names = list(known)
     near = get_close_matches(str(given).lower(), names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -61,30 +41,12 @@ def unknown_name(kind: str, given: object, known: Iterable[str]) -> ActbenchErro
 
 
 def require_positive_int(name: str, value: object) -> int:
-    """Return a whole number of at least 1, or say what is wrong with it.
-
-    Args:
-        name: The setting's name, for the error.
-        value: What was given.
-
-    Returns:
-        The value as ``int``.
-
-    Raises:
-        ActbenchError: The value is not a whole number of at least 1.
-    """
+    """Return a whole number of at least 1, or say what is wrong with it."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ActbenchError(f"{name} is {value!r}, but must be a whole number of at least 1")
     return value
 
 
 def one_line(error: Exception) -> str:
-    """Name an error in one line.
-
-    Args:
-        error: Whatever was raised.
-
-    Returns:
-        Its type and text, cut where it is long.
-    """
+    """Name an error in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]

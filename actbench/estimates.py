@@ -37,16 +37,7 @@ class Estimator:
         self._timed: dict[str, float] = {}
 
     def seconds(self, experiment: Experiment, config: Any) -> float:
-        """Estimate one run. Loads torch.
-
-        Args:
-            experiment: What would run.
-            config: With which settings; at the defaults its measured cost counts, otherwise a short
-                run of it is timed.
-
-        Returns:
-            Seconds, without figures.
-        """
+        """Estimate one run. Loads torch."""
         from actbench import devices
 
         if _is_usual(experiment, config):

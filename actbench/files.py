@@ -24,15 +24,7 @@ _MANY_DIGITS = re.compile(r"[0-9_]{4000,}")
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part.
-
-    Args:
-        path: Where to write; its folder must exist.
-        content: The bytes.
-
-    Raises:
-        ActbenchError: The disk is full or the place can't be written; the old file is untouched.
-    """
+    """Write a file so that a reader sees the old content or the new, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as stream:
@@ -51,27 +43,12 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write strict JSON, with ``null`` for numbers that are not finite.
-
-    Args:
-        path: Where to write; its folder must exist.
-        value: Nested mappings, sequences, strings and numbers.
-
-    Raises:
-        ActbenchError: The file can't be written.
-    """
+    """Write strict JSON, with ``null`` for numbers that are not finite."""
     write_atomic(path, f"{strict_json(value)}\n".encode())
 
 
 def strict_json(value: object) -> str:
-    """Return strict JSON, with ``null`` for numbers that are not finite.
-
-    Args:
-        value: Nested mappings, sequences, strings and numbers.
-
-    Returns:
-        The text, without a line break at its end.
-    """
+    """Return strict JSON, with ``null`` for numbers that are not finite."""
     return json.dumps(_finite(value), indent=1, allow_nan=False)
 
 
@@ -86,38 +63,14 @@ def _finite(value: Any) -> Any:
 
 
 def read_toml(path: Path, what: str, hint: str) -> dict[str, Any]:
-    """Read a TOML file; nothing in it is executed.
-
-    Args:
-        path: The file.
-        what: What it holds, such as ``"the grid"``.
-        hint: What to do where there is no such file, a sentence without its period.
-
-    Returns:
-        Its tables.
-
-    Raises:
-        ActbenchError: It is not there, can't be read or is not TOML.
-    """
+    """Read a TOML file; nothing in it is executed."""
     # Some editors put a byte order mark first.
     tables: dict[str, Any] = _read(path, what, hint, tomllib.loads, encoding="utf-8-sig")
     return tables
 
 
 def read_json(path: Path, what: str, hint: str) -> dict[str, Any]:
-    """Read a file that holds one JSON object; strictly, so NaN is no number.
-
-    Args:
-        path: The file.
-        what: What it holds, such as ``"the record"``.
-        hint: What to do where that can't be read, a sentence without its period.
-
-    Returns:
-        The object.
-
-    Raises:
-        ActbenchError: It is not there, can't be read or is no JSON object.
-    """
+    """Read a file that holds one JSON object; strictly, so NaN is no number."""
     content = _read(path, what, hint, json.loads, encoding="utf-8")
     if not isinstance(content, dict):
         raise ActbenchError(f"can't read {what} in {path}: it is no JSON object. {hint}")
@@ -166,14 +119,7 @@ def _in_range(value: Any, field: str, *, strict: bool) -> Any:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make a folder for results, and find out now whether it can be written.
-
-    Args:
-        folder: Created with its parents where it does not exist.
-
-    Raises:
-        ActbenchError: It can't be created or written.
-    """
+    """Make a folder for results, and find out now whether it can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -186,18 +132,7 @@ def prepare_folder(folder: Path) -> None:
 
 
 def kept_folder(base: Path, name: str) -> Path:
-    """Make a folder for what is kept of a project, which its version control leaves out.
-
-    Args:
-        base: The project's folder.
-        name: Of the part.
-
-    Returns:
-        The folder, in ``.actbench``.
-
-    Raises:
-        ActbenchError: It can't be created or written.
-    """
+    """Make a folder for what is kept of a project, which its version control leaves out."""
     folder = base / ".actbench" / name
     prepare_folder(folder)
     ignore = folder.parent / ".gitignore"
@@ -207,10 +142,6 @@ def kept_folder(base: Path, name: str) -> Path:
 
 
 def baselines_folder() -> Path:
-    """Return the folder of stored baselines, in a wheel or in a clone.
-
-    Returns:
-        ``actbench/baselines`` where it was installed with the package, else the clone's.
-    """
+    """Return the folder of stored baselines, in a wheel or in a clone."""
     installed = Path(str(files("actbench"))) / "baselines"
     return installed if installed.is_dir() else installed.parents[1] / "baselines"

@@ -37,19 +37,6 @@ def side_by_side(
     milliseconds: they know all that it knows (a user's activation, a patched kernel), need nothing
     pickled but results, and do not wait for each other at Python's lock, as threads do. Elsewhere
     they are threads.
-
-    Args:
-        jobs: Each is called with what it must report its progress to.
-        progress: Told about it, one call at a time; whatever it raises ends all jobs.
-        workers: Jobs at a time, at least 1.
-        take: Called here with a job's number and what it returned, as soon as it is done; what
-            this returns is kept instead.
-
-    Returns:
-        What the jobs returned, or what was made of it, in their order.
-
-    Raises:
-        ActbenchError: A worker was ended from outside.
     """
     workers = min(workers, len(jobs))
     results: dict[int, Any] = {}

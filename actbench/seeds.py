@@ -11,17 +11,7 @@ LARGEST_SEED = 2**31 - 1  # NetCDF 3 holds integers of 32 bits
 
 
 def expand(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """List the seeds that a count stands for, or check those that are named.
-
-    Args:
-        seeds: A count of at least 1 (then 42, 43, ...) or the seeds, each from 0 to 2^31 - 1.
-
-    Returns:
-        The seeds.
-
-    Raises:
-        ActbenchError: There is none, one is out of range, or one is named twice.
-    """
+    """List the seeds that a count stands for, or check those that are named."""
     if isinstance(seeds, int):
         return tuple(range(FIRST_SEED, FIRST_SEED + require_positive_int("seeds", seeds)))
     result = tuple(int(seed) for seed in seeds)

@@ -68,18 +68,7 @@ class Job:
 
 
 def study_jobs(seeds: int, device: str, threads: int | None, *, quick: bool = False) -> list[Job]:
-    """List what shows the study: what its claims need, then every other experiment.
-
-    Args:
-        seeds: How many seeds per training of the main experiment.
-        device: Where to train.
-        threads: CPU threads.
-        quick: Whether to leave out the experiments that no fast protocol of a claim needs.
-
-    Returns:
-        One job per protocol of the claims file that is not slow, and one at its defaults per
-        experiment that they do not cover.
-    """
+    """List what shows the study: what its claims need, then every other experiment."""
     jobs = []
     for name, protocol in claims.published().protocol.items():
         if not protocol.slow:
@@ -95,17 +84,7 @@ def study_jobs(seeds: int, device: str, threads: int | None, *, quick: bool = Fa
 
 
 def jobs_of(file: ClaimsFile, seeds: int, device: str, threads: int | None) -> list[Job]:
-    """List what the claims of a file need, slow protocols too.
-
-    Args:
-        file: The claims.
-        seeds: How many seeds, where a protocol does not state its own.
-        device: Where to train.
-        threads: CPU threads.
-
-    Returns:
-        One job per protocol: a file has none that no claim names.
-    """
+    """List what the claims of a file need, slow protocols too."""
     jobs = []
     for name, protocol in evidence.experiments_of(file):
         config = evidence.config_for(protocol, seeds, device, threads)
@@ -115,18 +94,7 @@ def jobs_of(file: ClaimsFile, seeds: int, device: str, threads: int | None) -> l
 
 
 def make_config(experiment: Experiment, settings: dict[str, Any]) -> Any:
-    """Build an experiment's configuration from what was given on the command line.
-
-    Args:
-        experiment: The experiment.
-        settings: Names and values that were given.
-
-    Returns:
-        Its ``Config``.
-
-    Raises:
-        ActbenchError: A setting is not one of the experiment's.
-    """
+    """Build an experiment's configuration from what was given on the command line."""
     factory = experiment.module().Config
     known = factory.__dataclass_fields__
     for name in settings:
@@ -140,20 +108,7 @@ def make_config(experiment: Experiment, settings: dict[str, Any]) -> Any:
 
 
 def job_of_protocol(name: str, experiments: Sequence[Experiment], settings: dict[str, Any]) -> Job:
-    """Prepare what a protocol of the study's claims runs, into the file that they are judged from.
-
-    Args:
-        name: The protocol's name.
-        experiments: What was asked to run: its experiment alone.
-        settings: What else was given: seeds, device and threads alone, as the protocol is the rest.
-
-    Returns:
-        The job.
-
-    Raises:
-        ActbenchError: No protocol has the name, it runs another experiment, or a setting was given
-            that is the protocol's to decide.
-    """
+    """Prepare what a protocol of the study's claims runs, into the file they are judged from."""
     file = claims.published()
     if name not in file.protocol:
         raise unknown_name("protocol", name, file.protocol)
@@ -199,12 +154,7 @@ class Session:
         terminal.tell(text, quiet=self.quiet)
 
     def execute(self, jobs: Sequence[Job], file: ClaimsFile | None = None) -> None:
-        """Run jobs one after another, showing progress and, if verbose, what came out.
-
-        Args:
-            jobs: What to run.
-            file: The claims that it is run for; the study's by default.
-        """
+        """Run jobs one after another, showing progress and, if verbose, what came out."""
         keys = list(dict.fromkeys(job.experiment.key for job in jobs))
         for job in jobs:
             bar = terminal.screen(stderr=True, quiet=self.quiet)
@@ -234,11 +184,7 @@ class Session:
                 self._console.print(console.written_files(outcome.written), soft_wrap=True)
 
     def collect(self, sources: Sources) -> None:
-        """Run the functions and commands of a claims file, showing progress.
-
-        Args:
-            sources: Of that file.
-        """
+        """Run the functions and commands of a claims file, showing progress."""
         bar = terminal.screen(stderr=True, quiet=self.quiet)
         sources.collect(partial(console.progress_bar, bar))
 
@@ -250,18 +196,7 @@ class Session:
         largest: int | None,
         **numbers: int,
     ) -> tuple[dict[str, Judgment], list[Job]]:
-        """Make runs until the claims that can be looked at as they come are decided.
-
-        Args:
-            file: The claims.
-            sources: Their functions and commands.
-            jobs: As ``jobs_of`` lists them.
-            largest: Most runs, as ``batches.decide`` takes it.
-            numbers: ``seeds`` and ``workers``, likewise.
-
-        Returns:
-            Claim id to verdict, of those claims; and the jobs of the others.
-        """
+        """Make runs until the claims that can be looked at as they come are decided."""
         from actbench.batches import Batches, decide_all
 
         bar = partial(console.progress_bar, terminal.screen(stderr=True, quiet=self.quiet))
@@ -300,11 +235,7 @@ class Session:
             self._tell(f"Note: {sentence}")
 
     def say_left_out(self, jobs: Sequence[Job]) -> None:
-        """Say which experiments some jobs leave out, and what becomes of their claims.
-
-        Args:
-            jobs: What will run.
-        """
+        """Say which experiments some jobs leave out, and what becomes of their claims."""
         left = [key for key in EXPERIMENTS if key not in {job.experiment.key for job in jobs}]
         self._tell(
             f"Left out by --quick: {', '.join(left)}. Their claims are judged from stored "
@@ -312,12 +243,7 @@ class Session:
         )
 
     def estimate(self, jobs: Sequence[Job], sources: Sources | None = None) -> None:
-        """Say what jobs would run and about how long they take.
-
-        Args:
-            jobs: What would run.
-            sources: Of a claims file's functions and commands, whose number is told.
-        """
+        """Say what jobs would run and about how long they take."""
         total, estimator = 0.0, Estimator()
         for job in jobs:
             name = job.name or job.experiment.key
@@ -334,12 +260,7 @@ class Session:
             self._tell(f"In all about {duration(total)}, and seconds for figures.")
 
     def show_ledger(self, judgments: Sequence[Judgment], file: ClaimsFile | None = None) -> None:
-        """Print the ledger.
-
-        Args:
-            judgments: Every claim's verdict.
-            file: The claims; the study's by default.
-        """
+        """Print the ledger."""
         screen = self._console
         screen.print(ledger.table(judgments, screen.width))
         for line in published_table.sentences(judgments):
@@ -352,15 +273,7 @@ class Session:
         self._tell(ledger.counts(judgments, file or claims.published()))
 
     def write_ledger(self, judgments: Sequence[Judgment], file: ClaimsFile | None = None) -> None:
-        """Write the ledger beside the results.
-
-        Args:
-            judgments: Every claim's verdict.
-            file: The claims; the study's by default.
-
-        Raises:
-            ActbenchError: The folder can't be written.
-        """
+        """Write the ledger beside the results."""
         about = file or claims.published()
         sentences = ledger.elsewhere(about, judgments)
         legend = (*ledger.LEGEND, *(ledger.STUDY_LEGEND if about.of_the_study else ()))
@@ -372,15 +285,7 @@ class Session:
     def write_report(
         self, judgments: Sequence[Judgment], results: ledger.Results | None = None
     ) -> None:
-        """Write the report beside the results and, if verbose, print where it is.
-
-        Args:
-            judgments: Every claim's verdict.
-            results: What was read of the folder to judge them.
-
-        Raises:
-            ActbenchError: The folder holds no results, or can't be written.
-        """
+        """Write the report beside the results and, if verbose, print where it is."""
         from actbench import report  # loads matplotlib
 
         written = report.write(self.out, claims.published(), judgments, results)
@@ -388,12 +293,7 @@ class Session:
             self._console.print(console.written_files(written), soft_wrap=True)
 
     def conclude(self, judgments: Sequence[Judgment], command: str) -> None:
-        """Print what the study came to, on a few lines.
-
-        Args:
-            judgments: Every claim's verdict.
-            command: What to type next.
-        """
+        """Print what the study came to, on a few lines."""
         flipped = ledger.surprises(judgments)
         shown = ", ".join(flipped[:_SURPRISES])
         if len(flipped) > _SURPRISES:

@@ -14,19 +14,7 @@ _T = TypeVar("_T")
 def names(
     setting: str, given: str | Sequence[str], lookup: Callable[[str], object]
 ) -> tuple[str, ...]:
-    """Check a list of names of a registry.
-
-    Args:
-        setting: The setting's name, for the error.
-        given: One name, or several, each once.
-        lookup: Raises for a name that is not known.
-
-    Returns:
-        The names.
-
-    Raises:
-        ActbenchError: There is none, one is named twice, or one is not known.
-    """
+    """Check a list of names of a registry."""
     listed = each_once(setting, (given,) if isinstance(given, str) else given)
     for name in listed:
         lookup(name)
@@ -34,18 +22,7 @@ def names(
 
 
 def each_once(setting: str, given: Sequence[_T]) -> tuple[_T, ...]:
-    """Check a list of values that are coordinates of a dataset.
-
-    Args:
-        setting: The setting's name, for the error.
-        given: At least one value, each once.
-
-    Returns:
-        The values.
-
-    Raises:
-        ActbenchError: There is none, or one is named twice.
-    """
+    """Check a list of values that are coordinates of a dataset."""
     listed = tuple(given)
     if not listed or len(set(listed)) < len(listed):
         raise ActbenchError(
@@ -55,72 +32,28 @@ def each_once(setting: str, given: Sequence[_T]) -> tuple[_T, ...]:
 
 
 def positive(setting: str, value: float) -> float:
-    """Check a number that must be finite and above 0.
-
-    Args:
-        setting: The setting's name, for the error.
-        value: The number.
-
-    Returns:
-        The number.
-
-    Raises:
-        ActbenchError: It is not.
-    """
+    """Check a number that must be finite and above 0."""
     if not (math.isfinite(value) and value > 0):
         raise ActbenchError(f"{setting} is {value!r}, but must be a finite number above 0")
     return value
 
 
 def at_least_zero(setting: str, value: float) -> float:
-    """Check a number that must be finite and not below 0.
-
-    Args:
-        setting: The setting's name, for the error.
-        value: The number.
-
-    Returns:
-        The number.
-
-    Raises:
-        ActbenchError: It is not.
-    """
+    """Check a number that must be finite and not below 0."""
     if not (math.isfinite(value) and value >= 0):
         raise ActbenchError(f"{setting} is {value!r}, but must be a finite number, at least 0")
     return value
 
 
 def finite(setting: str, value: float) -> float:
-    """Check a number that must be finite.
-
-    Args:
-        setting: The setting's name, for the error.
-        value: The number.
-
-    Returns:
-        The number.
-
-    Raises:
-        ActbenchError: It is not.
-    """
+    """Check a number that must be finite."""
     if not math.isfinite(value):
         raise ActbenchError(f"{setting} is {value!r}, but must be a finite number")
     return value
 
 
 def ordered_pair(setting: str, given: Sequence[float]) -> tuple[float, float]:
-    """Check the ends of a range.
-
-    Args:
-        setting: The setting's name, for the error.
-        given: Smallest and largest value, which may be equal.
-
-    Returns:
-        Both ends.
-
-    Raises:
-        ActbenchError: They are not two finite numbers in order.
-    """
+    """Check the ends of a range."""
     ends = tuple(given)
     if len(ends) != 2 or not all(math.isfinite(end) for end in ends) or ends[0] > ends[1]:
         raise ActbenchError(

@@ -60,14 +60,7 @@ class Rule:
 
 
 def rules(alpha: float) -> list[Rule]:
-    """List the rules of ``median``, ``every`` and ``mean``, at once and until decided.
-
-    Args:
-        alpha: The level.
-
-    Returns:
-        Each with its numbers of runs.
-    """
+    """List the rules of ``median``, ``every`` and ``mean``, at once and until decided."""
     return [
         _median(16, alpha),
         _sequential("median", 0.5, alpha),
@@ -132,17 +125,7 @@ def _mean(runs: int, alpha: float) -> Rule:
 
 
 def false_share(rule: Rule, distribution: str, repetitions: int, seed: int) -> float | None:
-    """Simulate how often a rule decides what is on its bound.
-
-    Args:
-        rule: Of ``rules``.
-        distribution: One of ``DISTRIBUTIONS``.
-        repetitions: How many times.
-        seed: Of the random numbers.
-
-    Returns:
-        The share of false verdicts; ``None`` for a mean of what has none.
-    """
+    """Simulate how often a rule decides what is on its bound."""
     if rule.exact is None and distribution not in MEANS:
         return None
     rng, decided = np.random.default_rng(seed), 0
@@ -154,14 +137,7 @@ def false_share(rule: Rule, distribution: str, repetitions: int, seed: int) -> f
 
 
 def table(repetitions: int = 100_000) -> str:
-    """Return the share of false verdicts of each rule, as a table in Markdown.
-
-    Args:
-        repetitions: How often each is simulated.
-
-    Returns:
-        A row per rule and level: the share by calculation, and that found for each distribution.
-    """
+    """Return the share of false verdicts of each rule, as a table in Markdown."""
     head = ["rule", "level", "calculated", *DISTRIBUTIONS]
     rows = [head, ["---"] * len(head)]
     seed = 0

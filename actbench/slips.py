@@ -33,12 +33,6 @@ def first(error: ValidationError) -> ErrorDetails:
 
     A name that is not known comes first: it may be the wanted one with a slip of the pen, which is
     then missing too.
-
-    Args:
-        error: What pydantic found.
-
-    Returns:
-        One of its errors.
     """
     found = error.errors()
     unknown = (each for each in found if each["type"] == "extra_forbidden")
@@ -52,18 +46,7 @@ def in_words(
     known: Iterable[str],
     wanted: Mapping[str, str],
 ) -> str:
-    """Say what is wrong in one sentence.
-
-    Args:
-        slip: The error.
-        place: The table it is in, such as ``"claim 'a', "``; empty for the file itself.
-        loc: The way from there to the field.
-        known: Fields of that table.
-        wanted: Kind of error to what should have been there, beside what goes without saying.
-
-    Returns:
-        Place, field, what was given and what is expected.
-    """
+    """Say what is wrong in one sentence."""
     field = ".".join(str(part) for part in loc)
     if slip["type"] == "extra_forbidden":
         return f"{place}{unknown_name('field', field, known)}"

@@ -12,14 +12,7 @@ if TYPE_CHECKING:
 
 
 def duration(seconds: float) -> str:
-    """Say a duration as a person would.
-
-    Args:
-        seconds: The duration.
-
-    Returns:
-        Such as ``"12 s"`` or, from an hour on, ``"1.5 hours"``.
-    """
+    """Say a duration as a person would."""
     hours = seconds / 3600
     return f"{hours:,.1f} hours" if hours >= 1 else f"{seconds:,.0f} s"
 
@@ -29,14 +22,7 @@ def _nothing_to_wait_for() -> None:
 
 
 def synchronizer(device: torch.device) -> Callable[[], None]:
-    """Return what waits until a device has finished everything that it was given.
-
-    Args:
-        device: Any torch device; the CPU computes at once, so there is nothing to wait for.
-
-    Returns:
-        A function without arguments.
-    """
+    """Return what waits until a device has finished everything that it was given."""
     import torch
 
     if device.type == "cpu":
@@ -76,14 +62,7 @@ class Stopwatch:
         return self._clock() / self.units
 
     def time(self, work: Callable[[], object]) -> float:
-        """Return the seconds per unit that ``work`` takes, all that it started included.
-
-        Args:
-            work: What to time.
-
-        Returns:
-            Seconds per unit.
-        """
+        """Return the seconds per unit that ``work`` takes, all that it started included."""
         start = self()
         work()
         return self() - start

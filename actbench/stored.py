@@ -57,21 +57,7 @@ Value = Annotated[
 
 
 def load(model: type[_Model], path: Path, version: int, what: str, remedy: str) -> _Model:
-    """Read a file, and check all of it.
-
-    Args:
-        model: What it holds.
-        path: The file.
-        version: Of the schema that is read here.
-        what: What it is, such as ``"the robustness map"``.
-        remedy: What to do where it can't be used, a sentence without its period.
-
-    Returns:
-        Its content.
-
-    Raises:
-        ActbenchError: It is missing, damaged or of another schema; names file and field.
-    """
+    """Read a file, and check all of it."""
     content = read_json(path, what, remedy)
     require_schema(path, content.get("schema_version"), version, remedy)
     return validated(model, content, path, what, remedy)
@@ -80,21 +66,7 @@ def load(model: type[_Model], path: Path, version: int, what: str, remedy: str) 
 def validated(
     model: type[_Model], content: Mapping[str, Any], path: Path, what: str, remedy: str
 ) -> _Model:
-    """Check what was read.
-
-    Args:
-        model: What it must be.
-        content: As it was read.
-        path: The file, for the error, as the others.
-        what: What it is.
-        remedy: What to do.
-
-    Returns:
-        The content.
-
-    Raises:
-        ActbenchError: Something in it is wrong; names file and field.
-    """
+    """Check what was read."""
     try:
         return model.model_validate(content)
     except ValidationError as error:

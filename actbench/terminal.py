@@ -58,16 +58,7 @@ def prepare() -> None:
 
 
 def screen(*, quiet: bool = False, stderr: bool = False, whole: bool = False) -> Console:
-    """Return where to draw: brackets and colons of what is printed mean nothing there.
-
-    Args:
-        quiet: Whether it draws nothing.
-        stderr: Whether it is standard error.
-        whole: Whether lines stay whole in a file or a pipe; COLUMNS, where it is set, decides.
-
-    Returns:
-        The console; a style is given with a ``Text``.
-    """
+    """Return where to draw: brackets and colons of what is printed mean nothing there."""
     console = Console(quiet=quiet, stderr=stderr, markup=False, emoji=False, highlight=False)
     if whole and not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _WHOLE
@@ -75,49 +66,23 @@ def screen(*, quiet: bool = False, stderr: bool = False, whole: bool = False) ->
 
 
 def tell(text: str, *, quiet: bool = False) -> None:
-    """Print sentences: wrapped between words on a terminal, whole lines in a file or a pipe.
-
-    Args:
-        text: What to print.
-        quiet: Whether to print nothing.
-    """
+    """Print sentences: wrapped between words on a terminal, whole lines in a file or a pipe."""
     console = screen(quiet=quiet)
     console.print(text, soft_wrap=not console.is_terminal)
 
 
 def say(text: str, *, err: bool = False, end: str = "\n") -> None:
-    """Print a text as it is.
-
-    Args:
-        text: What to print.
-        err: Whether to standard error.
-        end: What follows it.
-    """
+    """Print a text as it is."""
     print(text, file=sys.stderr if err else sys.stdout, end=end, flush=True)
 
 
 def plural(count: int, one: str) -> str:
-    """Write a count with its noun.
-
-    Args:
-        count: How many.
-        one: The noun for one of them; more take an ``s``.
-
-    Returns:
-        Such as ``"1 seed"`` or ``"16 seeds"``.
-    """
+    """Write a count with its noun."""
     return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
 def printable(text: str) -> str:
-    """Replace control characters, which a terminal would obey, by spaces.
-
-    Args:
-        text: Such as a name that comes from a file.
-
-    Returns:
-        The text in one line.
-    """
+    """Replace control characters, which a terminal would obey, by spaces."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 

@@ -73,11 +73,7 @@ class Card:
         return sum(r.count(outcome) for group in self.groups for r in group.rows)
 
     def against(self) -> dict[str, dict[str, list[str]]]:
-        """Say where it wins and loses against each other activation.
-
-        Returns:
-            By activation, ``wins`` and ``loses`` as labels of measures, and ``ties`` likewise.
-        """
+        """Say where it wins and loses against each other activation."""
         said: dict[str, dict[str, list[str]]] = {}
         for group in self.groups:
             for one in group.rows:
@@ -124,20 +120,7 @@ def assemble(
     cost: tuple[str, dict[str, Values]],
     environment: tuple[tuple[str, str], ...],
 ) -> Card:
-    """Put a card together.
-
-    Args:
-        activation: The one that was tried.
-        parameters: Its own, in words.
-        found: What was found out about it alone.
-        measured: By part's name, the part, its protocol in words, and per measure one value per
-            seed by activation.
-        cost: Its protocol in words, and the costs of every round by activation.
-        environment: What all of it was measured with.
-
-    Returns:
-        The card; its level is ``LEVEL`` over the number of comparisons.
-    """
+    """Put a card together."""
     rows = sum(len(part.measures) for part, _, _ in measured.values()) + 1
     alpha = LEVEL / (rows * len(ACTIVATIONS.keys() - {activation.key}))
     groups = [

@@ -90,20 +90,7 @@ def row(
     *,
     paired: bool = False,
 ) -> Row:
-    """Compare one activation with all others.
-
-    Args:
-        label: What is measured.
-        better: Which values are better.
-        values: By activation, one value per seed; NaN counts as infinite.
-        own: The activation that is tried.
-        alpha: Level of one comparison.
-        paired: Whether values of one place belong together and only ratios beyond ``COST_MARGIN``
-            count, as of costs.
-
-    Returns:
-        Estimates and outcomes.
-    """
+    """Compare one activation with all others."""
     found = {key: np.where(np.isnan(v), np.inf, v) for key, v in values.items()}
     estimates = {key: _estimate(v) for key, v in found.items()}
     sign = 1 if better == "low" else -1

@@ -43,15 +43,7 @@ class Fact:
 
 
 def of_function(formula: theory.Formula, derivatives: xr.Dataset) -> list[Fact]:
-    """Find out what the function and its derivative do.
-
-    Args:
-        formula: The activation.
-        derivatives: Of ``activation-derivatives``, with this activation alone.
-
-    Returns:
-        Derivative against finite differences, jumps, kinks, range, bounds of the derivative.
-    """
+    """Find out what the function and its derivative do."""
     one = {str(name): row.isel(activation=0).to_numpy() for name, row in derivatives.items()}
     z = derivatives["z"].to_numpy()
     with np.errstate(all="ignore"):
@@ -151,15 +143,7 @@ def _kinks(slope: NDArray[np.float64], z: NDArray[np.float64], error: float) -> 
 
 
 def quadrature_error(formula: theory.Formula) -> float:
-    """Return how far the integrals of mean-field theory are off, which kinks away from 0 cause.
-
-    Args:
-        formula: The activation.
-
-    Returns:
-        The largest relative error of E[phi^2] and E[phi'^2] for q of 0.1, 1 and 10, against a sum
-        over equal steps; 0 where the functions are 0.
-    """
+    """Return how far the integrals of mean-field theory are off, which kinks away from 0 cause."""
     z, step = np.linspace(-_NORMAL_REACH, _NORMAL_REACH, _SUMMED, retstep=True)
     weight = step * normal_density(z)
     errors = [0.0]

@@ -73,16 +73,7 @@ class Field:
 def fields(
     formula: theory.Formula, keys: Sequence[str], measured: Callable[[str], float | None]
 ) -> list[Field]:
-    """Find where mean-field theory settles under each initialization.
-
-    Args:
-        formula: The activation.
-        keys: Initializers.
-        measured: Returns the pooled decades per layer of networks from an initializer.
-
-    Returns:
-        One field per initializer, for hidden layers of 64 units.
-    """
+    """Find where mean-field theory settles under each initialization."""
     found = []
     for key in keys:
         initializer = initializers.get(key)
@@ -125,16 +116,7 @@ def _fixed_point(formula: theory.Formula, w2: float, b2: float) -> theory.FixedP
 
 
 def critical(formula: theory.Formula) -> theory.Critical | None:
-    """Find a critical initialization: chi = 1 at the fixed point of q.
-
-    Args:
-        formula: The activation.
-
-    Returns:
-        One to which q settles from 1: without biases where there is one, else with q nearest to 1.
-        Where q leaves every critical point, one without biases, or with q nearest to 1; ``None``
-        where none was found, without biases or with q from 0.001 to 1,000.
-    """
+    """Find a critical initialization: chi = 1 at the fixed point of q."""
     with np.errstate(all="ignore"):
         without = _found(lambda: theory.critical(formula)) or ()
         nearest_1 = sorted(np.geomspace(*SEARCHED_Q, 121).tolist(), key=lambda q: abs(math.log(q)))
@@ -152,15 +134,7 @@ def _found(find: Callable[[], _T]) -> _T | None:
 
 
 def settles(formula: theory.Formula, point: theory.Critical) -> bool:
-    """Say whether a deep network comes to a critical point, and not away from it.
-
-    Args:
-        formula: The activation.
-        point: Of this activation.
-
-    Returns:
-        Whether chi is 1 at the fixed point that q reaches from 1.
-    """
+    """Say whether a deep network comes to a critical point, and not away from it."""
     if point.q is None:
         return True
     if point.q_slope > 1 + _SETTLED:
@@ -175,12 +149,5 @@ def _usable(point: theory.Critical) -> bool:
 
 
 def initializer_of(point: theory.Critical) -> str:
-    """Return the key of the initializer that starts at a critical point.
-
-    Args:
-        point: The point.
-
-    Returns:
-        Such as ``"mean_field(2,0)"``.
-    """
+    """Return the key of the initializer that starts at a critical point."""
     return f"mean_field({point.sigma_w2:.6g},{point.sigma_b2:.6g})"

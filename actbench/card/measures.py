@@ -33,14 +33,7 @@ class Measure:
     better: Literal["low", "high"]
 
     def of(self, activation: str) -> dict[str, Any]:
-        """Return the metric of one activation.
-
-        Args:
-            activation: Its key.
-
-        Returns:
-            What ``metrics.measure`` takes.
-        """
+        """Return the metric of one activation."""
         return {**self.metric, "activation": activation}
 
 
@@ -70,15 +63,7 @@ class Part:
 
 
 def parts(initializer: str = TRAINED_BY, own_targets: Sequence[TargetFunction] = ()) -> list[Part]:
-    """List what is run for a card.
-
-    Args:
-        initializer: Of all networks that are trained.
-        own_targets: Functions to learn beside the six, in a run of their own.
-
-    Returns:
-        Gradient flow, stability and capacity, and capacity on the user's targets.
-    """
+    """List what is run for a card."""
     flow = dict.fromkeys((*_FLOW_INITIALIZERS, initializer))
     trained = {} if initializer == TRAINED_BY else {"initializer": initializer}
     listed = [
@@ -134,14 +119,7 @@ def _flow(initializers: tuple[str, ...]) -> dict[str, Any]:
 
 
 def critical_part(initializer: str) -> Part:
-    """Return the run that shows the critical initialization at work.
-
-    Args:
-        initializer: Such as ``"mean_field(2,0)"``.
-
-    Returns:
-        Gradient flow from it; nothing is compared, as each activation has its own.
-    """
+    """Return the run that shows the critical initialization at work."""
     return Part("critical", "", "gradient-flow", _flow((initializer,)), (), _FLOW_SEEDS)
 
 

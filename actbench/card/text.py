@@ -27,15 +27,7 @@ PLACES = (
 
 
 def show(card: Card, width: int) -> list[RenderableType]:
-    """Lay the card out for a terminal.
-
-    Args:
-        card: What it says.
-        width: Columns, at least 40.
-
-    Returns:
-        What to print, in order.
-    """
+    """Lay the card out for a terminal."""
     parts: list[RenderableType] = [_heading(card), _facts(card), Text(), _fields(card)]
     parts += [Text(note) for note in notes(card)]
     parts += [Text(f"Critical initialization: {critical_in_words(card)}")]
@@ -87,14 +79,7 @@ def _fields(card: Card) -> Table:
 
 
 def field_values(field: Field) -> tuple[str, ...]:
-    """Write the numbers of one initialization.
-
-    Args:
-        field: Its mean-field theory.
-
-    Returns:
-        q*, c*, chi, predicted and measured decades per layer.
-    """
+    """Write the numbers of one initialization."""
     values = (field.q, field.c, _chi_shown(field), field.predicted, field.measured)
     # Rounding of the quadrature is no drift.
     q, c, chi, *decades = (
@@ -110,14 +95,7 @@ def _chi_shown(field: Field) -> float | None:
 
 
 def notes(card: Card) -> list[str]:
-    """Say where the numbers of mean-field theory do not follow from one another, and why.
-
-    Args:
-        card: The card.
-
-    Returns:
-        Sentences, of the marked initializations first; none where every row speaks for itself.
-    """
+    """Say where the numbers of mean-field theory do not follow from one another, and why."""
     away = [_away_in_words(field) for field in card.fields if field.away]
     said = [
         f"{_MARK} chi belongs to q*; the prediction follows q from layer to layer, and differs by "
@@ -149,14 +127,7 @@ def _away_in_words(field: Field) -> str:
 
 
 def critical_in_words(card: Card) -> str:
-    """Say where error signals neither vanish nor explode.
-
-    Args:
-        card: The card.
-
-    Returns:
-        A sentence.
-    """
+    """Say where error signals neither vanish nor explode."""
     point = card.critical
     if point is None:
         low, high = SEARCHED_Q
@@ -199,41 +170,19 @@ def _comparisons(group: Group, width: int) -> Table:
 
 
 def direction(group: Group) -> str:
-    """Say which values of a group are better.
-
-    Args:
-        group: Its rows are better in the same direction.
-
-    Returns:
-        A sentence.
-    """
+    """Say which values of a group are better."""
     return f"The {'smaller' if group.rows[0].better == 'low' else 'larger'}, the better."
 
 
 def estimate_in_words(estimate: Estimate) -> str:
-    """Write a median with its interval.
-
-    Args:
-        estimate: The median.
-
-    Returns:
-        Such as ``"0.012 (0.01 to 0.02)"``.
-    """
+    """Write a median with its interval."""
     if estimate.low is None or estimate.high is None:
         return number(estimate.median)
     return f"{number(estimate.median)} ({number(estimate.low)} to {number(estimate.high)})"
 
 
 def others(row: Row, outcome: str) -> str:
-    """List the activations against which a measure ended in one way.
-
-    Args:
-        row: The measure.
-        outcome: ``"wins"``, ``"ties"`` or ``"loses"``.
-
-    Returns:
-        Their names; ``"all eight"`` where it is all of them, a dash where it is none.
-    """
+    """List the activations against which a measure ended in one way."""
     found = [key for key, how in row.outcomes.items() if how == outcome]
     if len(found) == len(ACTIVATION_STYLES):
         return "all eight"
@@ -241,14 +190,7 @@ def others(row: Row, outcome: str) -> str:
 
 
 def summary(card: Card) -> str:
-    """Say in a sentence or two how the activation did.
-
-    Args:
-        card: The card.
-
-    Returns:
-        Counts, and against whom it never loses or never wins.
-    """
+    """Say in a sentence or two how the activation did."""
     text = (
         f"Of {card.comparisons} comparisons with the eight it wins {card.count('wins')}, ties "
         f"{card.count('ties')} and loses {card.count('loses')} (level "

@@ -26,15 +26,7 @@ __all__ = [
 
 
 def final_loss_claims(claims: ClaimsFile, protocol: str = "stated") -> dict[str, Claim]:
-    """Pick the claims about final losses that the study states first, by activation.
-
-    Args:
-        claims: The study's claims.
-        protocol: Name of the protocol that they are judged under.
-
-    Returns:
-        Activation key to the first claim in the file about its ``final_mse``.
-    """
+    """Pick the claims about final losses that the study states first, by activation."""
     chosen: dict[str, Claim] = {}
     for claim in claims.claim:
         about = claim.protocol == protocol and claim.metric.get("name") == "final_mse"
@@ -44,18 +36,7 @@ def final_loss_claims(claims: ClaimsFile, protocol: str = "stated") -> dict[str,
 
 
 def load(path: Path) -> ClaimsFile:
-    """Read and validate a file of claims.
-
-    Args:
-        path: A TOML file with ``study``, tables ``[protocol.NAME]`` and tables ``[[claim]]``.
-
-    Returns:
-        Its content.
-
-    Raises:
-        ActbenchError: The file can't be read, or something in it is wrong; names file, claim and
-            field.
-    """
+    """Read and validate a file of claims."""
     content = read_toml(path, "the claims", "docs/own_study.md shows how to write one")
     try:
         loaded = ClaimsFile.model_validate(content)
@@ -70,18 +51,10 @@ def load(path: Path) -> ClaimsFile:
 
 
 def published() -> ClaimsFile:
-    """Return the study's claims, as shipped with the package.
-
-    Returns:
-        The content of ``baselines/published.toml``.
-    """
+    """Return the study's claims, as shipped with the package."""
     return load(baselines_folder() / "published.toml")
 
 
 def further_studies() -> tuple[Path, ...]:
-    """Return the claims files of other studies that are shipped with the package.
-
-    Returns:
-        Their paths, sorted by name.
-    """
+    """Return the claims files of other studies that are shipped with the package."""
     return tuple(sorted((baselines_folder() / "studies").glob("*.toml")))

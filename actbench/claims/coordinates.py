@@ -56,16 +56,7 @@ class Coordinate:
 
 
 def problems(metric: Mapping[str, Any], experiment: str, config: Any) -> Iterator[str]:
-    """Look for arguments that name what the protocol's dataset will not have.
-
-    Args:
-        metric: Name and arguments, which are the metric's and of its types.
-        experiment: Key of the experiment that the metric is computed from.
-        config: The protocol's ``Config``.
-
-    Yields:
-        One sentence per argument: what was given, what there is, what to do.
-    """
+    """Look for arguments that name what the protocol's dataset will not have."""
     name = str(metric["name"])
     if _DEEP.get(name, 0) > getattr(config, "deep_depth", 0):
         yield (
@@ -89,16 +80,7 @@ def problems(metric: Mapping[str, Any], experiment: str, config: Any) -> Iterato
 
 
 def of(metric: Mapping[str, Any], experiment: str, config: Any) -> dict[str, Coordinate]:
-    """List the values of each of a metric's arguments that a protocol decides.
-
-    Args:
-        metric: Name and arguments.
-        experiment: Key of the experiment that the metric is computed from.
-        config: The protocol's ``Config``.
-
-    Returns:
-        Argument to its values; without arguments that no setting decides.
-    """
+    """List the values of each of a metric's arguments that a protocol decides."""
     found = {
         argument: Coordinate(tuple(getattr(config, setting)), setting)
         for argument, setting in _LISTED.items()

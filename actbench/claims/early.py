@@ -25,18 +25,7 @@ def looks_of(
     largest: int | None = None,
     step: int | None = 1,
 ) -> dict[str, tuple[int, ...]]:
-    """Return the numbers of runs at which claims about the same runs are looked at.
-
-    Args:
-        claims: The claims.
-        level: A claim's error level.
-        largest: Runs at the last look; by default what ``looks.schedule`` allows each claim.
-        step: Runs from look to look, such as those carried out side by side; ``None`` doubles them.
-
-    Returns:
-        Claim id to increasing numbers, for claims about a median or every run. Where several runs
-        are made at once, all claims are looked at together: none before each could be decided.
-    """
+    """Return the numbers of runs at which claims about the same runs are looked at."""
     asked = {c.id: (share_asked(c), level(c), largest, step) for c in claims if grows(c)}
     first = 1
     if step != 1:
@@ -47,19 +36,7 @@ def looks_of(
 def judge_early(
     claim: Claim, values: NDArray[np.float64], alpha: float, looks: tuple[int, ...]
 ) -> Judgment:
-    """Judge a claim by the runs that there are so far.
-
-    Args:
-        claim: The claim.
-        values: One per run, in the order in which they were made.
-        alpha: Its error level, which all looks share.
-        looks: Its own, of ``looks_of``.
-
-    Returns:
-        The verdict at the first look that decides, whatever later runs gave; ``inconclusive`` where
-        none did yet. It has no interval, as one of a number of runs that chance decides would be
-        too narrow; the sentence says what decided.
-    """
+    """Judge a claim by the runs that there are so far."""
     if claim.pooled:
         return judge_won(claim, values, alpha)
     if claim.relation is None or not grows(claim):
@@ -112,19 +89,7 @@ def until_decided(
     looks: Mapping[str, tuple[int, ...]],
     fixed: int,
 ) -> list[Judgment]:
-    """Make runs until every claim about them is decided, or there are no more.
-
-    Args:
-        claims: About the same runs.
-        level: A claim's error level.
-        values: Makes the first so many runs and returns a claim's numbers.
-        looks: Of ``looks_of``.
-        fixed: Runs for a mean, whose number may not hang on what they gave; also for a value that
-            no seed changes, where nothing else makes any.
-
-    Returns:
-        A verdict for each claim.
-    """
+    """Make runs until every claim about them is decided, or there are no more."""
     found: dict[str, Judgment] = {}
     made = 0
     for claim in claims:

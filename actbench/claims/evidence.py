@@ -31,20 +31,7 @@ _NOT_SETTINGS = ("seeds", "device", "threads")
 def config_for(
     protocol: Protocol, seeds: int, device: str = "auto", threads: int | None = None
 ) -> Any:
-    """Build the configuration of a protocol. Loads torch.
-
-    Args:
-        protocol: Experiment and settings.
-        seeds: How many seeds were asked for; a protocol that states its own keeps them.
-        device: Where to run.
-        threads: CPU threads.
-
-    Returns:
-        A ``Config`` of the protocol's experiment.
-
-    Raises:
-        ActbenchError: A setting is not one of the experiment's, or out of range.
-    """
+    """Build the configuration of a protocol. Loads torch."""
     factory = get_experiment(protocol.experiment).module().Config
     known = [name for name in factory.__dataclass_fields__ if name not in _NOT_SETTINGS]
     unknown = set(protocol.settings) - set(known)
@@ -73,14 +60,6 @@ def check_settings(claims: ClaimsFile) -> None:
     """Build every protocol's configuration, so that a mistake is told before anything runs.
 
     Loads torch where a protocol names an experiment.
-
-    Args:
-        claims: The file.
-
-    Raises:
-        ActbenchError: A setting is not one of its experiment's, of another kind or out of range,
-            or a claim asks for what its protocol's settings leave out; names file and protocol or
-            claim.
     """
     configs = _checked_configs(claims)
     for claim in claims.claim:
@@ -128,15 +107,7 @@ def _checked_configs(claims: ClaimsFile) -> dict[str, Any]:
 
 
 def file_name(name: str, protocol: Protocol) -> str:
-    """Return the dataset file of a protocol in an output folder.
-
-    Args:
-        name: The protocol's name in its claims file.
-        protocol: The protocol.
-
-    Returns:
-        The experiment's file for its default settings, else one that carries the protocol's name.
-    """
+    """Return the dataset file of a protocol in an output folder."""
     stem = protocol.experiment.replace("-", "_")
     return f"{stem}.nc" if not protocol.settings else f"{stem}-{name}.nc"
 
@@ -147,21 +118,7 @@ def judge_all(
     chosen: Iterable[Claim] | None = None,
     sources: Sources | None = None,
 ) -> list[Judgment]:
-    """Judge claims, each from its protocol's numbers or, where there are none, what is stored.
-
-    Args:
-        claims: The file, which fixes the error level.
-        dataset_of: Returns an experiment's dataset by its protocol's name; ``None`` sends its
-            claims to the values stored in ``baselines/measured``.
-        chosen: Claims to judge; all by default.
-        sources: Numbers of the protocols that are no experiment's; by default what tables hold.
-
-    Returns:
-        One judgment per claim, in order.
-
-    Raises:
-        ActbenchError: A claim has neither numbers nor stored values.
-    """
+    """Judge claims, each from its protocol's numbers or, where there are none, what is stored."""
     sources = sources or Sources(claims)
     return [
         judge_one(claims, claim, dataset_of, sources)
@@ -208,19 +165,7 @@ def _judged(
 
 
 def values_in(claims: ClaimsFile, claim: Claim, dataset: xr.Dataset) -> NDArray[np.float64]:
-    """Return a testable claim's numbers in a dataset of its protocol.
-
-    Args:
-        claims: The file.
-        claim: One of its claims.
-        dataset: Of the claim's protocol.
-
-    Returns:
-        One value per run.
-
-    Raises:
-        ActbenchError: The dataset does not have what the metric asks for; names file and claim.
-    """
+    """Return a testable claim's numbers in a dataset of its protocol."""
     try:
         return metrics.measure(claim.metric, dataset)
     except ActbenchError as error:
@@ -233,19 +178,7 @@ def _of_metric(claims: ClaimsFile, claim: Claim, error: ActbenchError) -> Actben
 
 
 def stored_dataset(folder: Path, name: str, protocol: Protocol) -> xr.Dataset:
-    """Read the dataset of a protocol from a folder of results. Loads torch.
-
-    Args:
-        folder: Where ``actbench reproduce`` or ``run`` wrote.
-        name: The protocol's name.
-        protocol: The protocol.
-
-    Returns:
-        The dataset.
-
-    Raises:
-        ActbenchError: It is not there, damaged, or was made with other settings.
-    """
+    """Read the dataset of a protocol from a folder of results. Loads torch."""
     path = folder / file_name(name, protocol)
     dataset = datasets.load(path)
     differing = other_settings(dataset, name, protocol)
@@ -255,16 +188,7 @@ def stored_dataset(folder: Path, name: str, protocol: Protocol) -> xr.Dataset:
 
 
 def other_settings(dataset: xr.Dataset, name: str, protocol: Protocol) -> str | None:
-    """Say by which setting a dataset differs from a protocol. Loads torch.
-
-    Args:
-        dataset: Of the protocol's experiment.
-        name: The protocol's name.
-        protocol: The protocol.
-
-    Returns:
-        Such as ``"was made with depth=3, but protocol 'stated' states 10"``, or ``None``.
-    """
+    """Say by which setting a dataset differs from a protocol. Loads torch."""
     stored = datasets.protocol_of(dataset)
     for key, value in config_for(protocol, 1).protocol().items():
         if key not in _NOT_SETTINGS and stored.get(key) != value:

@@ -46,19 +46,7 @@ SHAPES: Mapping[str, Callable[[np.random.Generator, tuple[int, int]], _Array]] =
 def rates(
     shape: str, published: int, ours: int, repetitions: int = 20_000
 ) -> dict[str, tuple[float, ...]]:
-    """Count the wrong answers where what is asked about is true, or just not.
-
-    Args:
-        shape: One of ``SHAPES``, of which both sides are drawn.
-        published: Number of published runs.
-        ours: Number of our runs.
-        repetitions: How often to draw both.
-
-    Returns:
-        By one of ``RULES``, the share of repetitions in which it is wrong, at each of ``LEVELS``:
-        equal means or spreads are refuted, or means that differ by the tolerance (the worse of
-        either side) called equivalent.
-    """
+    """Count the wrong answers where what is asked about is true, or just not."""
     random = np.random.default_rng([_SEED, list(SHAPES).index(shape), published, ours])
     drawn = SHAPES[shape](random, (repetitions, ours + published))
     scale = np.subtract(*np.quantile(drawn, (0.75, 0.25))) / 1.349

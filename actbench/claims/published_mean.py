@@ -82,18 +82,7 @@ Published: TypeAlias = Annotated[float | PublishedMean, WrapValidator(_read)]
 
 
 def from_text(text: str) -> float | dict[str, float | int]:
-    """Read what a publication prints, as ``Published`` takes it.
-
-    Args:
-        text: Such as ``"0.91"``, ``"0.91 ± 0.02 (5)"``, ``"0.91 +- 0.02 (n = 5)"`` or
-            ``"0.91 (5)"``.
-
-    Returns:
-        A number, or the parts of a ``PublishedMean``.
-
-    Raises:
-        ActbenchError: It is none of these.
-    """
+    """Read what a publication prints, as ``Published`` takes it."""
     found = _TEXT.fullmatch(text)
     if found is None or (found["std"] and not found["n"]):
         raise ActbenchError(

@@ -59,14 +59,6 @@ def together(
 
     Numbers are of one table where their claims share protocol and source, and their metrics differ
     in nothing but the activation or the column. A metric that is asked about twice counts once.
-
-    Args:
-        judgments: Those to tell of.
-        among: All that were judged, where these are some: numbers that are chosen by their
-            verdicts are no run's.
-
-    Returns:
-        One answer for each table of which two numbers or more are of one run.
     """
     tables: dict[Hashable, dict[str, Judgment]] = {}
     for judgment in among or judgments:

@@ -23,15 +23,7 @@ _ACTIVATION_ARGUMENTS = ("activation", "over")
 
 
 def problems(file: ClaimsFile) -> Iterator[str]:
-    """Look for names that do not exist, and for metrics that their experiment can't give.
-
-    Args:
-        file: A claims file of the right shape.
-
-    Yields:
-        One sentence per problem, with claim or protocol and field, what was given and what to
-        write instead; the protocols first, those that no claim uses last.
-    """
+    """Look for names that do not exist, and for metrics that their experiment can't give."""
     for name, protocol in file.protocol.items():
         for problem in _of_protocol(protocol):
             yield f"protocol {name!r}, {problem}"

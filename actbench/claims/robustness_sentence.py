@@ -12,20 +12,7 @@ _PARTS = 5  # of a sentence; what is left is counted
 
 
 def sentence(robustness: Robustness, claim: Claim) -> str:
-    """Say in one sentence where a claim holds, and where not.
-
-    Args:
-        robustness: The map.
-        claim: One of ``mapped_claims``.
-
-    Returns:
-        Such as ``"holds in 38 of 40 settings; fails for normal(<= 0.05)"``, beginning with what
-        is expected at the stated protocol. Of a claim expected to hold in its direction only,
-        the weaker statement follows.
-
-    Raises:
-        ActbenchError: The map lacks the claim's metric.
-    """
+    """Say in one sentence where a claim holds, and where not."""
     outcomes = robustness.outcomes(claim)
     clauses = _clauses(robustness.grid, outcomes, claim.expected is Verdict.REPRODUCED)
     disagreeing = sum(0 < outcome.share < 1 for outcome in outcomes.values())

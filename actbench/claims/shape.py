@@ -26,15 +26,7 @@ _WANTED = {
 
 
 def first_problem(error: ValidationError, content: Mapping[str, Any]) -> str:
-    """Name what is wrong in a claims file in plain words.
-
-    Args:
-        error: What pydantic found.
-        content: The file, as TOML reads it.
-
-    Returns:
-        One sentence with claim or protocol, field, what was given and what is expected.
-    """
+    """Name what is wrong in a claims file in plain words."""
     first = slips.first(error)
     place, loc, model = _place(list(first["loc"]), content)
     if first["type"] == "extra_forbidden":

@@ -46,15 +46,7 @@ class Statement:
 
 
 def statements(claims: ClaimsFile | None, judgments: Sequence[Judgment]) -> list[Statement]:
-    """Gather what was judged into statements; claims that are ours are none.
-
-    Args:
-        claims: Where they stand, which says what protocol was run where another is documented.
-        judgments: What was judged.
-
-    Returns:
-        One per statement, in the order of its first claim.
-    """
+    """Gather what was judged into statements; claims that are ours are none."""
     families: dict[str, list[Judgment]] = {}
     for judgment in judgments:
         if not judgment.claim.ours:
@@ -87,16 +79,7 @@ def _statement(claims: ClaimsFile | None, family: Sequence[Judgment]) -> Stateme
 
 
 def counted(claims: ClaimsFile | None, judgments: Sequence[Judgment]) -> list[str]:
-    """Count what was judged: statements by where they hold, and claims of ours by verdict.
-
-    Args:
-        claims: As for ``statements``.
-        judgments: What was judged.
-
-    Returns:
-        Such as ``["74 statements: 31 as documented, 8 only as run, …", "44 claims of ours: …"]``;
-        verdicts alone where no claim is ours and none is another's variant.
-    """
+    """Count what was judged: statements by where they hold, and claims of ours by verdict."""
     ours = [j for j in judgments if j.claim.ours]
     if not ours and not any(j.claim.variant_of for j in judgments):
         return [f"{plural(len(judgments), 'claim')}: {_by_verdict(judgments)}"]

@@ -82,12 +82,6 @@ def end(judgments: Sequence[Judgment]) -> None:
 
     A claim that lacks seeds is not counted: fewer were asked for than its wording needs, which the
     ledger tells.
-
-    Args:
-        judgments: What was judged.
-
-    Raises:
-        typer.Exit: A verdict changed.
     """
     from actbench.claims import ledger
 
@@ -114,32 +108,14 @@ def interruptible() -> Iterator[None]:
 
 
 def offered(kind: str) -> tuple[str, ...]:
-    """Name what installed packages offer, without loading any of it.
-
-    Args:
-        kind: ``"activation"``, ``"target"`` or ``"initializer"``.
-
-    Returns:
-        Names of entry points.
-    """
+    """Name what installed packages offer, without loading any of it."""
     from importlib.metadata import entry_points
 
     return tuple(sorted(entry_points(group=f"actbench.{kind}s").names))
 
 
 def load_own(kind: str, given: str) -> str:
-    """Load what the user names as code of their own; a built-in name is left to its registry.
-
-    Args:
-        kind: ``"activation"``, ``"target"`` or ``"initializer"``.
-        given: What was given on the command line.
-
-    Returns:
-        The name, under which the registry has it now.
-
-    Raises:
-        ActbenchError: It can't be loaded, or is not fit to be measured.
-    """
+    """Load what the user names as code of their own; a built-in name is left to its registry."""
     if ":" in given or given in offered(kind):
         from actbench import own
 

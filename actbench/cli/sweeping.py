@@ -184,16 +184,7 @@ class _Run:
             ) from None
 
     def execute(self, *, yes: bool, retry: bool, overwrite: bool) -> bool:
-        """Train what the store lacks.
-
-        Args:
-            yes: Whether to start a large sweep unasked.
-            retry: Whether to train chunks with failed members again.
-            overwrite: Whether a store of something else is replaced.
-
-        Returns:
-            Whether every member was trained.
-        """
+        """Train what the store lacks."""
         from actbench import console
         from actbench.sweeps import running as sweeps
 

@@ -137,15 +137,7 @@ class ChainsDrift:
 
 
 def compare_chains(old: Record, new: Record) -> ChainsDrift:
-    """Compare fingerprints of one machine, step by step.
-
-    Args:
-        old: One record.
-        new: Another.
-
-    Returns:
-        One entry per chain in both, and the names of the others.
-    """
+    """Compare fingerprints of one machine, step by step."""
     before, now = ({chain.name: chain for chain in r.chains} for r in (old, new))
     found = [compare_chain(before[name], now[name]) for name in before if name in now]
     found.sort(key=lambda chain: ENGINES.index(chain.engine))
@@ -222,15 +214,7 @@ def _inside(value: Number, spread: tuple[float, float]) -> bool:
 
 
 def first_parting(drift: ChainsDrift) -> str:
-    """Say in one sentence at which operation two releases part first.
-
-    Args:
-        drift: Of all chains.
-
-    Returns:
-        Such as ``"operations/gelu/float64: derivative, up to 2 units in the last place (...)"``,
-        the simplest kind of chain first and in it the earliest step; empty where all is identical.
-    """
+    """Say in one sentence at which operation two releases part first."""
     parted = [(chain, chain.first) for chain in drift.chains if chain.first is not None]
     if not parted:
         return ""

@@ -82,26 +82,12 @@ class Drift:
         return bool(self.claims.flips) or self.numbers_differ or self.speed_differs
 
     def levels(self) -> Counter[Level]:
-        """Count the metrics of each level.
-
-        Returns:
-            Level to how many metrics.
-        """
+        """Count the metrics of each level."""
         return Counter(m.level for m in self.metrics.metrics)
 
 
 def compare(old: Record, new: Record, protocols: Mapping[str, str | None]) -> Drift:
-    """Compare what two releases of torch did.
-
-    Args:
-        old: The record to compare with.
-        new: The record that is asked about.
-        protocols: Each claim's protocol, by the claim's id. Where settings differ, a claim that
-            is not among them is left out.
-
-    Returns:
-        Flips, numbers and speed, apart. Comparing a record with itself gives an empty drift.
-    """
+    """Compare what two releases of torch did."""
     scope = scope_of(old, new)
 
     def comparable(claim: str) -> bool:
@@ -122,22 +108,7 @@ def compare(old: Record, new: Record, protocols: Mapping[str, str | None]) -> Dr
 
 
 def failures(drift: Drift, *, strict: bool, max_slowdown: float | None) -> list[str]:
-    """Say what makes a job fail.
-
-    Args:
-        drift: What changed.
-        strict: Whether numbers that moved beyond what seeds and rounding make fail it too: a metric
-            or a loss, or a metric by more than the last digit where too few seeds can tell.
-        max_slowdown: The largest factor by which a workload may be slower, beyond its
-            uncertainty; at least 1; ``None`` lets every speed pass.
-
-    Returns:
-        One sentence for each reason; empty where the job passes.
-
-    Raises:
-        ActbenchError: Nothing was compared that could fail, or the factor is out of range: what
-            looked at nothing must not pass.
-    """
+    """Say what makes a job fail."""
     _require_something(drift, strict, max_slowdown)
     found = []
     if drift.claims.flips:

@@ -91,17 +91,7 @@ class MetricsDrift:
 def compare_distributions(
     old: Record, new: Record, other: Collection[str], changed: Collection[str] = ()
 ) -> MetricsDrift:
-    """Compare metrics, seed by seed where the seeds are the same, and else as distributions.
-
-    Args:
-        old: One record.
-        new: Another.
-        other: Protocols whose settings differ; their metrics are left out.
-        changed: Claims that ask something else now; their values are left out.
-
-    Returns:
-        One entry per metric in both, and what was not compared.
-    """
+    """Compare metrics, seed by seed where the seeds are the same, and else as distributions."""
     before, now = _by_name(old.distributions), _by_name(new.distributions)
     both = [name for name in before if name in now]
     names = [

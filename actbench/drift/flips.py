@@ -81,16 +81,7 @@ class ClaimsDrift:
 def compare_verdicts(
     old: Sequence[Verdict], new: Sequence[Verdict], comparable: Callable[[str], bool]
 ) -> ClaimsDrift:
-    """Compare verdicts, claim by claim.
-
-    Args:
-        old: Of one record.
-        new: Of another, by the same claims file.
-        comparable: Tells of a claim whether both records ran it at the same settings.
-
-    Returns:
-        What flipped, and what was not compared.
-    """
+    """Compare verdicts, claim by claim."""
     before, now = {v.id: v for v in old}, {v.id: v for v in new}
     shared = [(v, now[v.id]) for v in before.values() if v.id in now]
     both = [pair for pair in shared if any(v.verdict != _NOT_TESTABLE for v in pair)]

@@ -63,17 +63,7 @@ _WORDS: Final = {
 
 
 def units_apart(old: Number, new: Number, dtype: Dtype) -> float:
-    """Return the distance of two numbers in units in the last place.
-
-    Args:
-        old: A number; ``None`` stands for one that is not finite and not known.
-        new: As ``old``.
-        dtype: The type in which they were computed.
-
-    Returns:
-        Their difference over the spacing of numbers at the larger of both; infinite where one of
-        them is not finite, unless both are the same.
-    """
+    """Return the distance of two numbers in units in the last place."""
     old, new = _plain(old), _plain(new)
     if not (math.isfinite(old) and math.isfinite(new)):
         return 0.0 if same_bits([old], [new]) else math.inf
@@ -85,15 +75,7 @@ def units_apart(old: Number, new: Number, dtype: Dtype) -> float:
 
 
 def relative_difference(old: Number, new: Number) -> float:
-    """Return the distance of two numbers as a share of the larger.
-
-    Args:
-        old: As in ``units_apart``.
-        new: As ``old``.
-
-    Returns:
-        From 0 to 2; infinite where one of them is not finite, unless both are the same.
-    """
+    """Return the distance of two numbers as a share of the larger."""
     old, new = _plain(old), _plain(new)
     if not (math.isfinite(old) and math.isfinite(new)):
         return 0.0 if same_bits([old], [new]) else math.inf
@@ -105,16 +87,7 @@ def _plain(value: Number) -> float:
 
 
 def worst(old: Sequence[Number], new: Sequence[Number], dtype: Dtype | None = None) -> float:
-    """Return the largest distance between two lists, value by value.
-
-    Args:
-        old: Numbers.
-        new: As many.
-        dtype: In units in the last place of this type; relative by default.
-
-    Returns:
-        At least 0; 0 for empty lists.
-    """
+    """Return the largest distance between two lists, value by value."""
     pairs = zip(old, new, strict=True)
     if dtype is None:
         return max((relative_difference(a, b) for a, b in pairs), default=0.0)
@@ -122,15 +95,7 @@ def worst(old: Sequence[Number], new: Sequence[Number], dtype: Dtype | None = No
 
 
 def same_bits(old: Sequence[Number], new: Sequence[Number]) -> bool:
-    """Tell whether two lists are equal to the last bit; 0 and -0 are not.
-
-    Args:
-        old: Numbers.
-        new: Numbers.
-
-    Returns:
-        Whether they are.
-    """
+    """Tell whether two lists are equal to the last bit; 0 and -0 are not."""
 
     def bits(values: Sequence[Number]) -> list[str | None]:
         return [None if value is None else value.hex() for value in values]

@@ -17,14 +17,7 @@ Settings = Mapping[str, Any] | None
 
 
 def dtype_of(settings: Settings) -> Dtype:
-    """Return the dtype whose last digit counts for a protocol.
-
-    Args:
-        settings: Every setting of the protocol; ``None`` where they are not known.
-
-    Returns:
-        Its ``dtype``; without one, float32 where a setting says that a part is computed so.
-    """
+    """Return the dtype whose last digit counts for a protocol."""
     if settings is None:
         return "float32"
     dtype = settings.get("dtype")
@@ -41,13 +34,6 @@ def margin_of(metric: Mapping[str, Any], settings: Settings) -> Margin:
     in an ensemble of roundings (``tests/rounding_ensemble.py``). The margin is the same bound as of
     the last digit, in single precision wherever a protocol does not say that all of it is double.
     A metric that is rounding and nothing else has its ceiling instead.
-
-    Args:
-        metric: Its name under ``name``, and its arguments.
-        settings: Of its protocol.
-
-    Returns:
-        The margin.
     """
     double = settings is not None and settings.get("dtype") == "float64"
     relative = LAST_DIGIT_UNITS * float(np.finfo(np.float64 if double else np.float32).eps)

@@ -52,26 +52,12 @@ class Part:
 
 
 def parts(drift: Drift) -> list[Part]:
-    """Put a drift into words.
-
-    Args:
-        drift: What changed between two records.
-
-    Returns:
-        Claims that flipped, numbers, speed.
-    """
+    """Put a drift into words."""
     return [_claims(drift), _numbers(drift), _speed(drift)]
 
 
 def origins(drift: Drift) -> list[str]:
-    """Say which two records are compared.
-
-    Args:
-        drift: What changed between them.
-
-    Returns:
-        A line for each: release, processor, threads, time.
-    """
+    """Say which two records are compared."""
     lines = []
     for which, origin in (("old", drift.old), ("new", drift.new)):
         told = origin.environment

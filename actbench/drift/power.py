@@ -34,16 +34,7 @@ _KINDS: Final[Mapping[str, Draw]] = {
 
 
 def table(seeds: Sequence[int] = (16, 100), metrics: Sequence[int] = (1, 10, 100)) -> str:
-    """Return what is seen with a probability of 80 %, of normal values, as a table in Markdown.
-
-    Args:
-        seeds: Of both records, a row for each.
-        metrics: How many differ and share the level, a row for each.
-
-    Returns:
-        Shifts in standard deviations and ratios of standard deviations, for pairs of seeds whose
-        values in the two records correlate by so much, and for other seeds.
-    """
+    """Return what is seen with a probability of 80 %, of normal values, as a table in Markdown."""
     among = [*(f"pairs, {c:g}" for c in _CORRELATIONS), "other seeds"]
     columns = [f"{what}: {which}" for what in _SEARCHED for which in among]
     rows = [["seeds", "metrics", *columns], ["---"] * (2 + len(columns))]
@@ -83,16 +74,7 @@ def _smallest(what: str, seeds: int, alpha: float, correlation: float | None) ->
 
 
 def errors(draws: int = 10_000, kinds: Sequence[str] = tuple(_KINDS)) -> str:
-    """Return how often each test finds a drift where there is none, as a table in Markdown.
-
-    Args:
-        draws: How many comparisons are simulated for each number, at least 1.
-        kinds: Distributions, a row for each.
-
-    Returns:
-        Shares at the levels 0.05 and 0.01, on 16 seeds: without any change, and where all values
-        move by the margin.
-    """
+    """Return how often each test finds a drift where there is none, as a table in Markdown."""
     tests = {f"{t.__name__}, {w}": (t, w) for t in (location, spread) for w in ("pairs", "others")}
     rows = [["values", *tests, "location, pairs, moved by the margin"]]
     rows.append(["---"] * len(rows[0]))

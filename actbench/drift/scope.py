@@ -37,15 +37,7 @@ class Scope:
     notes: tuple[str, ...]
 
     def same_claim(self, claim: str, protocols: Mapping[str, str | None]) -> bool:
-        """Tell whether a claim asks the same in both records, of runs at the same settings.
-
-        Args:
-            claim: Its id.
-            protocols: Each claim's protocol; one that is not known may rest on any.
-
-        Returns:
-            Whether its verdicts can be compared.
-        """
+        """Tell whether a claim asks the same in both records, of runs at the same settings."""
         if claim in self.changed:
             return False
         if claim not in protocols:
@@ -54,17 +46,7 @@ class Scope:
 
 
 def scope_of(old: Record, new: Record) -> Scope:
-    """Decide what two records allow to be compared.
-
-    Args:
-        old: One record.
-        new: Another.
-
-    Returns:
-        Bits and speed need one machine and device (each takes one thread whatever number the
-        claims were measured on); claims must ask the same, metrics need the same settings of
-        their protocol.
-    """
+    """Decide what two records allow to be compared."""
     claims = [*_empty("claims", bool(old.verdicts), bool(new.verdicts)), *_claims_file(old, new)]
     place = list(_elsewhere(old, new))
     bits = list(_empty("fingerprints", bool(old.chains), bool(new.chains)))

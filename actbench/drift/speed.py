@@ -51,14 +51,7 @@ class Ratio:
         return "faster" if self.ratio * self.least < 1 else "as before"
 
     def beyond(self, max_slowdown: float) -> bool:
-        """Tell whether it is slower, and by more than a factor beyond its uncertainty.
-
-        Args:
-            max_slowdown: The largest factor that is accepted, at least 1.
-
-        Returns:
-            Whether it is.
-        """
+        """Tell whether it is slower, and by more than a factor beyond its uncertainty."""
         return self.change == "slower" and self.ratio > max_slowdown * (1 + self.uncertainty)
 
 
@@ -87,15 +80,7 @@ class Speed:
 
 
 def compare_timings(old: Timings, new: Timings) -> Speed:
-    """Compare durations of one machine with the same control.
-
-    Args:
-        old: Of one record.
-        new: Of another.
-
-    Returns:
-        A ratio per workload in both, their geometric mean, and the control's own change.
-    """
+    """Compare durations of one machine with the same control."""
     before, now = ({w.name: w.relative for w in timings.workloads} for timings in (old, new))
     control = _ratio("control", old.control_durations_s, new.control_durations_s)
     moved = max(control.ratio, 1 / control.ratio) if control.change != "as before" else 1.0

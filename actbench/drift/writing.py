@@ -25,13 +25,7 @@ _BESIDE = 3  # columns that a border and its padding take
 
 
 def show(drift: Drift, reasons: Sequence[str], screen: Console) -> None:
-    """Print a drift.
-
-    Args:
-        drift: What changed.
-        reasons: Why the job fails; empty where it passes.
-        screen: Where to print.
-    """
+    """Print a drift."""
     screen.print(Text(_title(drift), style="bold"))
     for line in origins(drift):
         screen.print(_text(line, "dim"))
@@ -85,15 +79,7 @@ def _text(sentence: str, style: str = "") -> Text:
 
 
 def markdown(drift: Drift, reasons: Sequence[str]) -> str:
-    """Write a drift as Markdown.
-
-    Args:
-        drift: What changed.
-        reasons: Why the job fails; empty where it passes.
-
-    Returns:
-        A page for a job's summary, the result on top.
-    """
+    """Write a drift as Markdown."""
     lines = [f"# {_escaped(_title(drift))}", "", f"**{_escaped(_result(reasons))}**", ""]
     lines += [f"- {_escaped(line)}" for line in origins(drift)]
     for number, part in enumerate(parts(drift), 1):
@@ -132,15 +118,7 @@ def _escaped(text: str) -> str:
 
 
 def as_json(drift: Drift, reasons: Sequence[str]) -> str:
-    """Write a drift as one JSON object.
-
-    Args:
-        drift: What changed.
-        reasons: Why the job fails; empty where it passes.
-
-    Returns:
-        Strict JSON with everything; ``null`` for what is infinite or not there.
-    """
+    """Write a drift as one JSON object."""
     content: dict[str, Any] = {
         "kind": "actbench drift",
         "schema_version": SCHEMA_VERSION,

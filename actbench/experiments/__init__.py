@@ -25,11 +25,7 @@ class Experiment:
     resumable: bool = False
 
     def module(self) -> ModuleType:
-        """Import the module that runs it; this loads torch.
-
-        Returns:
-            A module with ``Config``, ``run``, ``study_files`` and ``FIGURES``.
-        """
+        """Import the module that runs it; this loads torch."""
         return import_module(f"actbench.experiments.{self.key.replace('-', '_')}")
 
 
@@ -93,17 +89,7 @@ FURTHER: Mapping[str, Experiment] = MappingProxyType(
 
 
 def get(key: str) -> Experiment:
-    """Look up an experiment by its key.
-
-    Args:
-        key: One of the keys of ``EXPERIMENTS`` or ``FURTHER``.
-
-    Returns:
-        The experiment.
-
-    Raises:
-        ActbenchError: The key is not known; the text lists the known and the nearest.
-    """
+    """Look up an experiment by its key."""
     known = {**EXPERIMENTS, **FURTHER}
     if key not in known:
         raise unknown_name("experiment", key, known)

@@ -104,11 +104,7 @@ class Config:
         return len(self.activations) * (looks + self.epochs * len(self.trained_members))
 
     def protocol(self) -> dict[str, Any]:
-        """List every setting, with those that no argument changes.
-
-        Returns:
-            Names and values that JSON can hold.
-        """
+        """List every setting, with those that no argument changes."""
         fixed = {
             "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch",
             "objective": "mean squared error on the noisy targets",

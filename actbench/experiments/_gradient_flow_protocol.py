@@ -97,11 +97,7 @@ class Config:
         )
 
     def protocol(self) -> dict[str, Any]:
-        """List every setting that a number depends on, with those that no argument changes.
-
-        Returns:
-            Names and values that JSON can hold.
-        """
+        """List every setting that a number depends on, with those that no argument changes."""
         fixed = {
             "objective": "mean of the outputs, one backward pass, no update",
             "recovered": "one reset of the random state; per depth and activation: all linear "

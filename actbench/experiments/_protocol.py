@@ -20,13 +20,6 @@ def own_code(config: object) -> dict[str, dict[str, str]]:
     """State the code of one's own that a configuration names.
 
     Results of a file that was edited since are then results of another protocol.
-
-    Args:
-        config: An experiment's configuration.
-
-    Returns:
-        ``own_code``: key to digest of its source; empty where only built-in ones are named, whose
-        protocol stays what it was.
     """
     digests: dict[str, str] = {}
     for name, lookup in _LOOKUPS.items():
@@ -41,16 +34,7 @@ def own_code(config: object) -> dict[str, dict[str, str]]:
 def protocol_of(
     config: Any, fixed: Mapping[str, Any], leave_out: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """List every setting of a configuration, with those that no argument changes.
-
-    Args:
-        config: A data class.
-        fixed: What no argument changes.
-        leave_out: Fields on which no number depends.
-
-    Returns:
-        Names and values that JSON can hold; then the digests of the user's own code, if any.
-    """
+    """List every setting of a configuration, with those that no argument changes."""
     given = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in leave_out}
     listed = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
     return {**listed, **fixed, **own_code(config)}

@@ -38,14 +38,6 @@ FINDINGS: Mapping[str, Callable[[xr.Dataset], list[str]]] = MappingProxyType(
 
 
 def of(experiment: str, ds: xr.Dataset) -> list[str]:
-    """Say what was found in an experiment.
-
-    Args:
-        experiment: Key of the experiment.
-        ds: Its dataset.
-
-    Returns:
-        A sentence or two per finding; empty for an experiment that nobody wrote findings for.
-    """
+    """Say what was found in an experiment."""
     found = FINDINGS.get(experiment)
     return [] if found is None else found(ds)

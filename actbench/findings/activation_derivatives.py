@@ -15,14 +15,7 @@ _ROUNDING = 1e-6
 
 
 def findings(ds: xr.Dataset) -> list[str]:
-    """Say between which bounds each derivative lies, and which leave [0, 1].
-
-    Args:
-        ds: Dataset of `activation-derivatives`.
-
-    Returns:
-        One or two findings.
-    """
+    """Say between which bounds each derivative lies, and which leave [0, 1]."""
     extremes = {
         str(key): (float(row.min()), float(row.max()))
         for key in ds["activation"].to_numpy()

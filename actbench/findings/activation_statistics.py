@@ -17,14 +17,7 @@ _WORTH_NAMING = 0.001  # of all outputs; now and then a sum happens to be exactl
 
 
 def findings(ds: xr.Dataset) -> list[str]:
-    """Say how activations spread with depth, which are sparse, and which units are dead.
-
-    Args:
-        ds: Dataset of `activation-statistics`.
-
-    Returns:
-        Up to six findings.
-    """
+    """Say how activations spread with depth, which are sparse, and which units are dead."""
     return [*_spreads(ds), *_zeros(ds), *_dead(ds), *_saturation(ds)]
 
 

@@ -20,14 +20,7 @@ _SMOOTHERS = ("smoothing_spline", "kernel_ridge")
 
 
 def findings(ds: xr.Dataset) -> list[str]:
-    """Say which networks learned which targets, what depth changes, and what classical fits reach.
-
-    Args:
-        ds: Dataset of `capacity`.
-
-    Returns:
-        Up to six findings.
-    """
+    """Say which networks learned which targets, what depth changes, what classical fits reach."""
     return [*_learned(ds), *_depths(ds), *_classical(ds), *_lines(ds), *_nothing(ds)]
 
 

@@ -78,12 +78,5 @@ CAPTIONS: Mapping[str, str] = MappingProxyType(
 
 
 def caption(figure: str) -> str:
-    """Say what is seen in a figure.
-
-    Args:
-        figure: Its name, which is that of its file without the suffix.
-
-    Returns:
-        Its caption; of a figure that has none, its name in words.
-    """
+    """Say what is seen in a figure."""
     return CAPTIONS.get(figure, f"{figure.replace('_', ' ').replace('-', ' ').capitalize()}.")

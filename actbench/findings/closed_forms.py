@@ -11,14 +11,7 @@ if TYPE_CHECKING:
 
 
 def findings(ds: xr.Dataset) -> list[str]:
-    """Say what the best constant and line reach on each target, and how the two tables differ.
-
-    Args:
-        ds: Dataset of `closed-forms`.
-
-    Returns:
-        A finding per target, and one about the study's two loss tables.
-    """
+    """Say what the best constant and line reach on each target, and how the two tables differ."""
     sentences = []
     for target in ds["target"].to_numpy():
         floors = ds.sel(target=target)

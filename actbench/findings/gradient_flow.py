@@ -17,14 +17,7 @@ _VANISHED = 1e-6  # of a gradient's mean size, where the loss is of order 1
 
 
 def findings(ds: xr.Dataset) -> list[str]:
-    """Say what the published ratio gives, what it hides, and how much signal reaches layer 1.
-
-    Args:
-        ds: Dataset of `gradient-flow`.
-
-    Returns:
-        Up to six findings.
-    """
+    """Say what the published ratio gives, what it hides, and how much signal reaches layer 1."""
     return [*_ratios(ds), *level_but_vanished(ds), *_signals(ds)]
 
 
@@ -51,14 +44,7 @@ def _ratios(ds: xr.Dataset) -> list[str]:
 
 
 def level_but_vanished(ds: xr.Dataset) -> list[str]:
-    """Name the networks whose gradient ratio is near 1 although their gradients have vanished.
-
-    Args:
-        ds: Dataset of `gradient-flow`.
-
-    Returns:
-        A sentence about the deepest networks; empty where there are none of that kind.
-    """
+    """Name the networks whose gradient ratio is near 1 although their gradients have vanished."""
     depths = _held_depths(ds, "gradient_magnitude")
     if not depths:
         return []

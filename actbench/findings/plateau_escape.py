@@ -14,14 +14,7 @@ if TYPE_CHECKING:
 
 
 def findings(ds: xr.Dataset) -> list[str]:
-    """Say at which depths networks stay on the plateau, and how small their gradients are there.
-
-    Args:
-        ds: Dataset of `plateau-escape`.
-
-    Returns:
-        Two sentences per activation and eps of Adam.
-    """
+    """Say at which depths networks stay on the plateau, and how small their gradients are there."""
     return [
         sentence
         for key in ds["activation"].to_numpy().tolist()

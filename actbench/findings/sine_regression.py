@@ -39,14 +39,7 @@ _LONG_PLATEAU = 50  # epochs; the networks that fit the sine leave it within abo
 
 
 def findings(ds: xr.Dataset) -> list[str]:
-    """Say which networks fit the sine, which do not, and what their gradients did.
-
-    Args:
-        ds: Dataset of `sine-regression`.
-
-    Returns:
-        Up to seven findings; those about a published value come last.
-    """
+    """Say which networks fit the sine, which do not, and what their gradients did."""
     return [
         *_fits(ds),
         *_misfits(ds),
@@ -143,15 +136,7 @@ def _moves(moved: dict[str, float], keys: list[str]) -> str:
 
 
 def against_published(dataset: xr.Dataset, claims: Mapping[str, Claim] | None) -> list[str]:
-    """Say in words what does not reproduce and which members diverged.
-
-    Args:
-        dataset: Of ``sine-regression``.
-        claims: By activation, about its ``final_mse``; ``None`` of other networks than the study's.
-
-    Returns:
-        One sentence for each finding; empty where all is as published.
-    """
+    """Say in words what does not reproduce and which members diverged."""
     known = claims or {}
     sentences = []
     if (other := other_than_stated(dataset)) and claims is not None:
@@ -178,29 +163,14 @@ def against_published(dataset: xr.Dataset, claims: Mapping[str, Claim] | None) -
 
 
 def protocol_of_run(dataset: xr.Dataset) -> str:
-    """Name the protocol that a run's losses are compared under.
-
-    Args:
-        dataset: Of ``sine-regression``.
-
-    Returns:
-        ``"as-run"`` for the depth and the running random state of the study's own run, else
-        ``"stated"``.
-    """
+    """Name the protocol that a run's losses are compared under."""
     protocol = protocol_of(dataset)
     same = all(protocol.get(name) == value for name, value in _AS_RUN.items())
     return "as-run" if same else "stated"
 
 
 def other_than_stated(dataset: xr.Dataset) -> str:
-    """List the settings in which a run differs from what the study states, and from what it ran.
-
-    Args:
-        dataset: Of ``sine-regression``.
-
-    Returns:
-        Such as ``"epochs 20 instead of 500"``; empty where there are none.
-    """
+    """List the settings in which a run differs from what the study states, and from what it ran."""
     protocol = protocol_of(dataset)
     study = {**_STATED, **(_AS_RUN if protocol_of_run(dataset) == "as-run" else {})}
     return listed(

@@ -18,14 +18,7 @@ _HOW = {0: "without skip connections", 1: "with skip connections"}
 
 
 def findings(ds: xr.Dataset) -> list[str]:
-    """Say how training ends over the grid, where it still converges, and what skips change.
-
-    Args:
-        ds: Dataset of `stability`.
-
-    Returns:
-        Up to seven findings.
-    """
+    """Say how training ends over the grid, where it still converges, and what skips change."""
     return [*_ends(ds), *_borders(ds), *_skips(ds), *_study_rate(ds), *_rises(ds)]
 
 

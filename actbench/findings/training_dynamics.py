@@ -17,14 +17,7 @@ _LEVEL = 10.0  # error signals within this factor of each other arrive evenly
 
 
 def findings(ds: xr.Dataset) -> list[str]:
-    """Say when networks learn, and how error signals and activations change on the way.
-
-    Args:
-        ds: Dataset of `training-dynamics`.
-
-    Returns:
-        Up to five findings.
-    """
+    """Say when networks learn, and how error signals and activations change on the way."""
     return [*_learned(ds), *_signals(ds), *_activations(ds), *_sparsity(ds)]
 
 

@@ -12,15 +12,7 @@ from actbench.terminal import plural as plural  # noqa: PLC0414 - part of how a 
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Write a number as the study does, such as ``2.6e7`` or ``0.00804``.
-
-    Args:
-        value: Any number.
-        digits: Significant digits, at least 1.
-
-    Returns:
-        The number in words where it is not finite.
-    """
+    """Write a number as the study does, such as ``2.6e7`` or ``0.00804``."""
     if math.isnan(value):
         return "not a number"
     if math.isinf(value):
@@ -29,77 +21,34 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def listed(words: Iterable[str]) -> str:
-    """Join words as in a sentence.
-
-    Args:
-        words: What to join.
-
-    Returns:
-        Such as ``"a, b and c"``; empty without any words.
-    """
+    """Join words as in a sentence."""
     *most, last = list(words) or [""]
     return f"{', '.join(most)} and {last}" if most else last
 
 
 def name(activation: object) -> str:
-    """Write an activation as figures do.
-
-    Args:
-        activation: Its key, such as ``"leaky_relu"``.
-
-    Returns:
-        Such as ``"Leaky ReLU"``.
-    """
+    """Write an activation as figures do."""
     return style_of(str(activation)).name
 
 
 def by_activation(values: Mapping[str, float], digits: int = 3) -> str:
-    """List a number per activation.
-
-    Args:
-        values: By activation key.
-        digits: Significant digits, at least 1.
-
-    Returns:
-        Such as ``"ReLU 1.93 and GELU 0.828"``.
-    """
+    """List a number per activation."""
     return listed(f"{name(key)} {number(value, digits)}" for key, value in values.items())
 
 
 def words(key: str) -> str:
-    """Write a verdict or a setting as words.
-
-    Args:
-        key: Such as ``"not_reproduced"``.
-
-    Returns:
-        Such as ``"not reproduced"``.
-    """
+    """Write a verdict or a setting as words."""
     return key.replace("_", " ")
 
 
 def settings(chosen: dict[str, Any]) -> str:
-    """Write settings as a list.
-
-    Args:
-        chosen: Names and values.
-
-    Returns:
-        Such as ``"depth 50, skip yes"``; of none, that they are the defaults.
-    """
+    """Write settings as a list."""
     parts = [f"{words(name)} {value_in_words(value)}" for name, value in chosen.items()]
     return ", ".join(parts) or "at its defaults"
 
 
 def value_in_words(value: object) -> str:
-    """Write one setting's value.
-
-    Args:
-        value: What JSON can hold.
-
-    Returns:
-        Numbers without needless digits, lists with commas, whole runs of seeds by their ends.
-    """
+    """Write one setting's value."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):

@@ -67,17 +67,7 @@ class History:
 def of(
     found: Sequence[tuple[Path, Record]], claims: ClaimsFile, refused: Sequence[str] = ()
 ) -> History:
-    """Lay the records of one machine out over their releases.
-
-    Args:
-        found: Path and record of each, at least one, oldest release first, as
-            ``records.load_folder`` gives them.
-        claims: The claims file, for what a claim is about.
-        refused: Why other files could not be read, a sentence each.
-
-    Returns:
-        The history of the machine with most records; of each release the newest record counts.
-    """
+    """Lay the records of one machine out over their releases."""
     ours, of_others = _one_machine(found)
     kept, superseded = _newest(ours)
     records = [record for _, record in kept]

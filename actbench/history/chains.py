@@ -42,14 +42,7 @@ class ChainRow:
 
 
 def chain_rows(pairs: Pairs) -> tuple[ChainRow, ...]:
-    """Lay out how much each chain changed.
-
-    Args:
-        pairs: Of the records.
-
-    Returns:
-        A row per chain of any record, the simplest engine first.
-    """
+    """Lay out how much each chain changed."""
     engines = {chain.name: chain.engine for r in pairs.records for chain in r.chains}
     held = [{chain.name for chain in record.chains} for record in pairs.records]
     return tuple(

@@ -54,15 +54,7 @@ class ClaimRow:
 
 
 def claim_rows(pairs: Pairs, claims: ClaimsFile) -> tuple[ClaimRow, ...]:
-    """Lay out what was judged for the records themselves, not from stored values.
-
-    Args:
-        pairs: Of the records.
-        claims: The claims file, for what a claim is about.
-
-    Returns:
-        A row per claim, those of one experiment together, in the order of the claims file.
-    """
+    """Lay out what was judged for the records themselves, not from stored values."""
     fresh = [{v.id: v for v in record.verdicts if v.fresh} for record in pairs.records]
     known = {claim.id: claim for claim in claims.claim}
     ids = dict.fromkeys([*known, *(name for said in fresh for name in said)])

@@ -46,18 +46,7 @@ class Section:
 
 
 def write(history: History, out: Path) -> list[Path]:
-    """Write the four figures, ``history.html`` and ``history.md``.
-
-    Args:
-        history: What the records say.
-        out: Folder, made if it is missing; the report's, so that it shows the figures too.
-
-    Returns:
-        Every path that was written, the page first.
-
-    Raises:
-        ActbenchError: The folder can't be made or written to.
-    """
+    """Write the four figures, ``history.html`` and ``history.md``."""
     drawn = {name: save(draw(history), out, name) for name, draw in FIGURES.items()}
     sections = [
         Section(key, title, tuple(say(history)), _drawing(drawn[name]))

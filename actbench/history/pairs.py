@@ -28,29 +28,13 @@ class Pairs:
     _made: dict[tuple[int, int], Drift] = field(default_factory=dict, repr=False)
 
     def drift(self, old: int, new: int) -> Drift:
-        """Compare two releases.
-
-        Args:
-            old: Number of the one, from 0.
-            new: Number of the other.
-
-        Returns:
-            What changed.
-        """
+        """Compare two releases."""
         if (old, new) not in self._made:
             self._made[old, new] = compare(self.records[old], self.records[new], self.protocols)
         return self._made[old, new]
 
     def comparable(self, drift: Drift, claim: str) -> bool:
-        """Tell whether a comparison looked at a claim that both records measured.
-
-        Args:
-            drift: The comparison.
-            claim: The claim's id.
-
-        Returns:
-            Whether it asked the same of both, at the same settings.
-        """
+        """Tell whether a comparison looked at a claim that both records measured."""
         return drift.scope.claims and drift.scope.same_claim(claim, self.protocols)
 
     def over(
@@ -60,18 +44,7 @@ class Pairs:
         partner: Partner,
         pick: Callable[[Drift, str], _T | None],
     ) -> tuple[_T | None, ...]:
-        """Compare one thing over all releases.
-
-        Args:
-            name: Of a claim, a chain or a workload.
-            held: Per release, the names of what it has.
-            partner: What each release is compared with: the last one before that has it, or the
-                first that has it.
-            pick: Finds the thing in a comparison.
-
-        Returns:
-            Per release what was found; ``None`` where there is nothing to compare.
-        """
+        """Compare one thing over all releases."""
         there = [number for number, names in enumerate(held) if name in names]
         found: list[_T | None] = [None] * len(held)
         for place, number in enumerate(there[1:]):
@@ -80,11 +53,7 @@ class Pairs:
         return tuple(found)
 
     def remarks(self) -> Iterator[str]:
-        """Say what neighboring releases do not allow to be compared.
-
-        Yields:
-            A sentence each, with the releases that it is about.
-        """
+        """Say what neighboring releases do not allow to be compared."""
         about: dict[str, list[str]] = {}
         for number in range(1, len(self.records)):
             found = self.drift(number - 1, number)

@@ -21,14 +21,7 @@ before; duration: relative to the first release, on average."""
 
 
 def lines(history: History) -> list[tuple[str, ...]]:
-    """Sum each release up in one line.
-
-    Args:
-        history: What the records say.
-
-    Returns:
-        Per release, oldest first, a cell per entry of ``HEADING``.
-    """
+    """Sum each release up in one line."""
     return [_line(history, place) for place in range(len(history.releases))]
 
 
@@ -48,14 +41,7 @@ def _line(history: History, place: int) -> tuple[str, ...]:
 
 
 def verdicts(history: History) -> list[str]:
-    """Say which claims flipped, and at which release.
-
-    Args:
-        history: What the records say.
-
-    Returns:
-        Sentences.
-    """
+    """Say which claims flipped, and at which release."""
     newest = history.releases[-1]
     if not history.claims:
         return ["No claim was measured for these records.", *_stored(history)]
@@ -98,14 +84,7 @@ def _stored(history: History) -> Iterator[str]:
 
 
 def margins(history: History) -> list[str]:
-    """Say which verdict comes nearest to flipping.
-
-    Args:
-        history: What the records say.
-
-    Returns:
-        Sentences, one per kind of margin.
-    """
+    """Say which verdict comes nearest to flipping."""
     said = []
     for unit, text in (
         ("tolerances", "{} tolerances from the nearest edge"),
@@ -123,14 +102,7 @@ def margins(history: History) -> list[str]:
 
 
 def numbers(history: History) -> list[str]:
-    """Say at which release and operation numbers drifted.
-
-    Args:
-        history: What the records say.
-
-    Returns:
-        Sentences.
-    """
+    """Say at which release and operation numbers drifted."""
     if not history.chains:
         return ["The records hold no fingerprints."]
     said = []
@@ -159,14 +131,7 @@ PARTINGS: Final = ("chain", "first other bits at", "where they part", "how far",
 
 
 def partings(history: History) -> list[tuple[str, ...]]:
-    """Say of each chain at which release its bits changed first, and at which step.
-
-    Args:
-        history: What the records say.
-
-    Returns:
-        Per chain whose bits changed, a cell per entry of ``PARTINGS``.
-    """
+    """Say of each chain at which release its bits changed first, and at which step."""
     told: list[tuple[str, ...]] = []
     for row in history.chains:
         if not row.changed_at:
@@ -190,14 +155,7 @@ def _counted(levels: Counter[Level]) -> str:
 
 
 def speed(history: History) -> list[str]:
-    """Say at which release which work became slower or faster.
-
-    Args:
-        history: What the records say.
-
-    Returns:
-        Sentences.
-    """
+    """Say at which release which work became slower or faster."""
     if not history.speeds:
         return ["The records hold no timings."]
     said = []

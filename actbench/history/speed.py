@@ -30,29 +30,14 @@ class SpeedRow:
 
 
 def interval(ratio: Ratio) -> tuple[float, float] | None:
-    """Return the interval of a ratio, so that one that begins above 1 is slower.
-
-    Args:
-        ratio: Of two durations.
-
-    Returns:
-        Low and high end; ``None`` where the noise is not known.
-    """
+    """Return the interval of a ratio, so that one that begins above 1 is slower."""
     if math.isinf(ratio.uncertainty):
         return None
     return ratio.ratio / (1 + ratio.uncertainty), ratio.ratio * (1 + ratio.uncertainty)
 
 
 def mean_since_first(rows: Sequence[SpeedRow], number: int) -> float | None:
-    """Average over workloads how long they take at a release, relative to the first timed one.
-
-    Args:
-        rows: Of all workloads; those that the first timed release lacks are left out.
-        number: Of the release, from 0.
-
-    Returns:
-        The geometric mean, 1 for the first timed release; ``None`` where nothing was timed.
-    """
+    """Average over workloads how long they take at a release, relative to the first timed one."""
     first = min((row.first for row in rows), default=None)
     if number == first:
         return 1.0
@@ -62,14 +47,7 @@ def mean_since_first(rows: Sequence[SpeedRow], number: int) -> float | None:
 
 
 def speed_rows(pairs: Pairs) -> tuple[SpeedRow, ...]:
-    """Lay out how long each workload takes, relative to the control.
-
-    Args:
-        pairs: Of the records.
-
-    Returns:
-        A row per workload of any record.
-    """
+    """Lay out how long each workload takes, relative to the control."""
     timed = [record.timings.workloads if record.timings else [] for record in pairs.records]
     held = [[workload.name for workload in workloads] for workloads in timed]
     return tuple(

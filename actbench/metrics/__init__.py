@@ -58,14 +58,7 @@ EXPERIMENTS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def definition(name: str) -> str:
-    """Return what a metric is, in one sentence.
-
-    Args:
-        name: A key of ``METRICS``.
-
-    Returns:
-        The sentence.
-    """
+    """Return what a metric is, in one sentence."""
     return docstring(METRICS[name]).partition("\n")[0]
 
 
@@ -74,13 +67,6 @@ def rounding_ceiling(metric: Mapping[str, Any], settings: Mapping[str, Any]) -> 
 
     Such a metric is rounding and nothing else: another order of summation gives another
     distribution, so its values are compared with this ceiling and never with each other.
-
-    Args:
-        metric: Its name under ``name``, and its arguments.
-        settings: The protocol of the run.
-
-    Returns:
-        The ceiling; ``None`` for a metric that is more than rounding.
     """
     if metric.items() >= sine_regression.LINE_OF_LINEAR.items():
         return sine_regression.line_rounding(settings)

@@ -37,21 +37,7 @@ class _Function(nn.Module):
 
 @pinned_state()
 def activation(given: str, base: Path = Path()) -> Activation:
-    """Return a built-in activation, or load, check and register one of the user's.
-
-    Args:
-        given: A built-in key (of the eight, or ``"selu"``), ``path/to/file.py:name``,
-            ``module:name``, or the name of an entry point in the group ``actbench.activations``.
-            What is named is a function of a tensor, a class or function that makes an
-            ``nn.Module`` without arguments, or a module.
-        base: The folder from which a path is seen.
-
-    Returns:
-        The activation, which ``activations.get`` finds from now on.
-
-    Raises:
-        ActbenchError: It can't be loaded, or fails one of ``CHECKS``.
-    """
+    """Return a built-in activation, or load, check and register one of the user's."""
     if given in _BUILT_IN:
         return activations.get(given)
     loaded = load("activation", given, _BUILT_IN, base)
@@ -75,17 +61,7 @@ def activation(given: str, base: Path = Path()) -> Activation:
 
 
 def candidate(given: str) -> Candidate:
-    """Load an activation of the user's without any of the checks.
-
-    Args:
-        given: As of ``activation``.
-
-    Returns:
-        What ``CHECKS`` take.
-
-    Raises:
-        ActbenchError: It can't be loaded.
-    """
+    """Load an activation of the user's without any of the checks."""
     if given in _BUILT_IN:
         return Candidate(given, activations.get(given).module)
     return _candidate(load("activation", given, _BUILT_IN))

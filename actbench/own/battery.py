@@ -65,14 +65,7 @@ class Battery:
         return self.out / f"try-{name}-{_digest([self.activation.key, self.activation.source])}"
 
     def run(self) -> tuple[card.Card, xr.Dataset, dict[str, xr.Dataset]]:
-        """Measure what is not measured yet, and put the card together.
-
-        Returns:
-            The card, the function with its derivative, and the datasets of gradient flow by part.
-
-        Raises:
-            ActbenchError: The folder holds results of other settings, or can't be written.
-        """
+        """Measure what is not measured yet, and put the card together."""
         prepare_folder(self.folder)
         theory = formula(self.activation.module)
         derivatives = self._own_run(Part("function", "", "activation-derivatives", {}))
@@ -184,17 +177,7 @@ class Battery:
 
 
 def measure_eight(bar: Bar, device: str, threads: int | None, out: Path) -> list[Path]:
-    """Measure the eight by the card's protocols and store what a card compares with.
-
-    Args:
-        bar: Shows progress.
-        device: Where to train.
-        threads: CPU threads.
-        out: Folder for the datasets, where an interrupted run goes on.
-
-    Returns:
-        The files that were written.
-    """
+    """Measure the eight by the card's protocols and store what a card compares with."""
     battery = Battery(next(iter(ACTIVATIONS.values())), out, bar, device=device, threads=threads)
     written = []
     prepare_folder(stored_folder())

@@ -9,19 +9,7 @@ from actbench.own.loading import RAISED, Loaded, in_one_line, listening
 
 
 def called(loaded: Loaded, *given: object, when: str = "") -> Any:
-    """Call a function of the user's.
-
-    Args:
-        loaded: The function.
-        given: Its arguments.
-        when: What for, as in ``" when its module is made"``, for the error.
-
-    Returns:
-        What it returns.
-
-    Raises:
-        ActbenchError: It raises or prints.
-    """
+    """Call a function of the user's."""
     try:
         with listening() as printed:
             result = loaded.thing(*given)

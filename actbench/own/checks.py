@@ -34,18 +34,7 @@ class Candidate:
     build: Callable[[], nn.Module]
 
     def __call__(self, module: nn.Module, z: Tensor) -> Tensor:
-        """Evaluate a module of it.
-
-        Args:
-            module: As ``build`` makes it.
-            z: Inputs, any shape; not changed.
-
-        Returns:
-            What the user's code returned.
-
-        Raises:
-            ActbenchError: It raised or printed, or returned no tensor.
-        """
+        """Evaluate a module of it."""
         try:
             with listening() as printed:
                 # A copy, so that one that works in place does no harm.

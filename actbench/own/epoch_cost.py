@@ -42,11 +42,7 @@ class Config:
         return len(self.activations) * (self.rounds + 1)
 
     def protocol(self) -> dict[str, Any]:
-        """List every setting.
-
-        Returns:
-            Names and values that JSON can hold.
-        """
+        """List every setting."""
         return {
             "activations": list(self.activations),
             "rounds": self.rounds,

@@ -13,14 +13,7 @@ from actbench.theory import Formula
 
 
 def formula(build: Callable[[], nn.Module]) -> Formula:
-    """Return an activation as theory takes it, computed by torch in float64.
-
-    Args:
-        build: Makes its module; parameters of its own keep their initial values.
-
-    Returns:
-        The function and its derivative on NumPy arrays. Not a number becomes infinite.
-    """
+    """Return an activation as theory takes it, computed by torch in float64."""
     module = build().double()
 
     def value(z: NDArray[np.float64]) -> NDArray[np.float64]:

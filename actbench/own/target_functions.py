@@ -13,18 +13,7 @@ from actbench.targets import TargetFunction
 
 
 def target(given: str) -> TargetFunction:
-    """Return a built-in target, or load, check and register one of the user's.
-
-    Args:
-        given: As of ``activation``, in the group ``actbench.targets``. What is named is a function
-            from a float64 NumPy array of inputs on [-pi, pi] to one of the same shape.
-
-    Returns:
-        The target, which ``targets.get`` finds from now on.
-
-    Raises:
-        ActbenchError: It can't be loaded, or fails a check.
-    """
+    """Return a built-in target, or load, check and register one of the user's."""
     if given in targets.TARGETS:
         return targets.get(given)
     loaded = load("target", given, targets.TARGETS)

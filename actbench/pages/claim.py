@@ -15,16 +15,7 @@ if TYPE_CHECKING:
 def shown(
     judgment: Judgment, margin: str = "", facts: Sequence[tuple[str, str]] = ()
 ) -> dict[str, object]:
-    """Gather what the templates name of a verdict.
-
-    Args:
-        judgment: The verdict.
-        margin: How far it is from flipping, in words.
-        facts: What else is known, label and text.
-
-    Returns:
-        Names and values; facts without a text are left out.
-    """
+    """Gather what the templates name of a verdict."""
     claim = judgment.claim
     known = [
         *facts,
@@ -60,12 +51,5 @@ def _measured(judgment: Judgment) -> str:
 
 
 def cell(judgments: Sequence[Judgment]) -> str:
-    """Write verdicts as a notebook shows them.
-
-    Args:
-        judgments: One or several.
-
-    Returns:
-        HTML without a page around it.
-    """
+    """Write verdicts as a notebook shows them."""
     return rendering.html("claims_cell.html.j2", {"claims": [shown(j) for j in judgments]})

@@ -20,16 +20,7 @@ _LEFT_WIDTH = 48
 
 
 def page(judgments: Sequence[Judgment], claims: ClaimsFile, notes: Sequence[str] = ()) -> str:
-    """Write a ledger as one page that needs no other file and no network.
-
-    Args:
-        judgments: Every claim's verdict.
-        claims: The file.
-        notes: On runs that gave no number, a sentence each.
-
-    Returns:
-        HTML.
-    """
+    """Write a ledger as one page that needs no other file and no network."""
     return rendering.html(
         "claims.html.j2",
         {
@@ -71,14 +62,7 @@ def _source(claims: ClaimsFile, name: str | None) -> str:
 
 
 def badge(judgments: Sequence[Judgment]) -> str:
-    """Write the counts as a small picture for a README.
-
-    Args:
-        judgments: Every claim's verdict.
-
-    Returns:
-        SVG.
-    """
+    """Write the counts as a small picture for a README."""
     held = sum(judgment.verdict is Verdict.REPRODUCED for judgment in judgments)
     text = f"{held} of {len(judgments)} hold"
     fine = not ledger.changed(judgments)

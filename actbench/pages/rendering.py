@@ -20,30 +20,14 @@ _SPECIAL = re.compile(r"([\\`*\[\]|~$])")
 
 
 def html(template: str, variables: Mapping[str, object]) -> str:
-    """Fill a template of a page; everything that it is told is text, not markup.
-
-    Args:
-        template: Its file name.
-        variables: What it names.
-
-    Returns:
-        HTML.
-    """
+    """Fill a template of a page; everything that it is told is text, not markup."""
     environment = _environment()
     environment.filters["embed"] = _embed
     return environment.get_template(template).render(variables)
 
 
 def markdown(template: str, variables: Mapping[str, object]) -> str:
-    """Fill a template of GitHub's Markdown; everything that it is told is text, not markup.
-
-    Args:
-        template: Its file name.
-        variables: What it names.
-
-    Returns:
-        Markdown.
-    """
+    """Fill a template of GitHub's Markdown; everything that it is told is text, not markup."""
     environment = _environment()
     environment.finalize = _markdown_text
     environment.filters.update(code=_markdown_code, file=_markdown_file)
@@ -51,15 +35,7 @@ def markdown(template: str, variables: Mapping[str, object]) -> str:
 
 
 def plain(template: str, variables: Mapping[str, object]) -> str:
-    """Fill a template of a TOML file; its filter ``toml`` quotes a text.
-
-    Args:
-        template: Its file name.
-        variables: What it names.
-
-    Returns:
-        The text.
-    """
+    """Fill a template of a TOML file; its filter ``toml`` quotes a text."""
     environment = _environment()
     environment.autoescape = False
     environment.filters["toml"] = json.dumps

@@ -56,14 +56,7 @@ class Strip:
 
 
 def strip(judgment: Judgment) -> Strip | None:
-    """Place what a judgment rests on.
-
-    Args:
-        judgment: The verdict on a claim.
-
-    Returns:
-        The places; ``None`` where no value is finite.
-    """
+    """Place what a judgment rests on."""
     relation = judgment.claim.relation
     if relation is None or judgment.values is None or not np.isfinite(judgment.values).any():
         return None
@@ -121,16 +114,7 @@ def _ticks(low: float, high: float, *, spread: bool) -> list[float]:
 
 
 def as_text(judgment: Judgment, width: int = 64) -> str:
-    """Draw the values as bars of text, with the bound below them.
-
-    Args:
-        judgment: The verdict on a claim.
-        width: Columns, at least 20.
-
-    Returns:
-        Three lines: how many values lie where, where the claim holds, and the axis' ends; empty
-        where no value is finite.
-    """
+    """Draw the values as bars of text, with the bound below them."""
     placed = strip(judgment)
     if placed is None:
         return ""

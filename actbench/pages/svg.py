@@ -25,20 +25,7 @@ _NAME: Final = re.compile(r"\{[^}]*\}")
 
 
 def embed(svg: bytes, name: str, label: str) -> Markup:
-    """Turn an SVG file into an element of an HTML page.
-
-    Args:
-        svg: The file's content.
-        name: Of the figure, in letters that an id may have; begins every id inside, so that two
-            figures can't clash.
-        label: What a screen reader says instead.
-
-    Returns:
-        An ``<svg role="img">`` that loads and runs nothing.
-
-    Raises:
-        ActbenchError: The content is not SVG.
-    """
+    """Turn an SVG file into an element of an HTML page."""
     try:
         root = ET.fromstring(svg)  # noqa: S314 - expat loads nothing and limits expansion itself
     except ET.ParseError as error:

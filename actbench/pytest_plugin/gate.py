@@ -83,11 +83,7 @@ class Gate:
         return {name: bench for run in runs for name, bench in run.items()}
 
     def forget(self, bench: object) -> None:
-        """Drop a result that another timing replaces.
-
-        Args:
-            bench: The result.
-        """
+        """Drop a result that another timing replaces."""
         self._session.benchmarks.remove(bench)
 
     @pytest.fixture
@@ -135,15 +131,7 @@ class Gate:
         compared_benchmark["machine_info"] = dict(machine_info)
 
     def judge(self, fullname: str, now: Mapping[str, Any]) -> Verdict:
-        """Compare a benchmark with its stored self, and remember the outcome.
-
-        Args:
-            fullname: The benchmark's id.
-            now: What pytest-benchmark would write of it.
-
-        Returns:
-            The verdict, which says nothing where nothing is stored under that id.
-        """
+        """Compare a benchmark with its stored self, and remember the outcome."""
         then = self.stored.get(fullname)
         if then is None:
             return Verdict()

@@ -45,16 +45,7 @@ class NotReproduced(AssertionError):  # noqa: N818 - the name of a finding, not 
 def check_expected(
     judgment: Judgment, file: ClaimsFile | None = None, *, strict: bool = False
 ) -> None:
-    """End a claim's test as its verdict says.
-
-    Args:
-        judgment: The verdict with its evidence.
-        file: Where the claim stands; the study's claims by default.
-        strict: Whether a claim that lacks seeds fails rather than being skipped.
-
-    Raises:
-        NotReproduced: The verdict is the expected one, and the claim does not hold as stated.
-    """
+    """End a claim's test as its verdict says."""
     from actbench.claims import Verdict
 
     claim = judgment.claim

@@ -24,16 +24,7 @@ _SENT = "actbench_folder"
 
 
 def shared_path(folder: Path, protocol: str, device: str) -> Path:
-    """Return where a session keeps what a protocol trained.
-
-    Args:
-        folder: Of the session.
-        protocol: Its name.
-        device: Where it was trained.
-
-    Returns:
-        The file.
-    """
+    """Return where a session keeps what a protocol trained."""
     return folder / f"actbench-{protocol}-{device.replace(':', '-')}.nc"
 
 

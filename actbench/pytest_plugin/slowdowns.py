@@ -39,15 +39,7 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({"python": _loop, "hash": _ha
 
 
 def fastest(seconds: Sequence[float]) -> tuple[float, float]:
-    """Find the least time, which other programs on the machine change least.
-
-    Args:
-        seconds: One per round, two at least.
-
-    Returns:
-        The least, and its noise as a share of it: how far the next come short of it, a tenth of
-        all (or one).
-    """
+    """Find the least time, which other programs on the machine change least."""
     ordered = sorted(seconds)
     return ordered[0], ordered[max(1, len(ordered) // 10)] / ordered[0] - 1
 
@@ -55,18 +47,7 @@ def fastest(seconds: Sequence[float]) -> tuple[float, float]:
 def numbers(
     seconds: Sequence[float], times: Mapping[str, Sequence[float]], paired: bool
 ) -> dict[str, float]:
-    """Say how a benchmark relates to its controls, for its ``extra_info``.
-
-    Args:
-        seconds: One per round, two at least.
-        times: Of each control.
-        paired: Whether each round timed the controls too. Then the median of the ratios counts,
-            otherwise the ratio of the fastest.
-
-    Returns:
-        Per control the ratio, its noise as a share of it, and the control's own seconds. A control
-        is left out where the clock is too coarse to see it or the benchmark.
-    """
+    """Say how a benchmark relates to its controls, for its ``extra_info``."""
     found: dict[str, float] = {}
     for name, control in times.items():
         if not min(*seconds, *control) > 0:
@@ -82,14 +63,7 @@ def numbers(
 
 
 def least_noise(info: Mapping[str, Any]) -> float:
-    """Return the noise relative to the quietest control.
-
-    Args:
-        info: A benchmark's ``extra_info``.
-
-    Returns:
-        A share; 0 where no control was timed.
-    """
+    """Return the noise relative to the quietest control."""
     return min((v for name, v in info.items() if name.startswith("noise_to_")), default=0.0)
 
 
@@ -120,15 +94,6 @@ def slowdown(
 
     Controls disagree where something else held up one of them; only what is slower than *every*
     control allows is the benchmark's own fault, so the control that excuses most decides.
-
-    Args:
-        now: Its ``extra_info``.
-        then: The stored ``extra_info``.
-        max_slowdown: The largest factor that passes, unless twice the noise of both runs, as
-            independent errors, is more.
-
-    Returns:
-        The comparison that decides; none where no control is in both.
     """
     found = []
     for name in now:
@@ -143,17 +108,7 @@ def slowdown(
 
 
 def slowdown_in_seconds(now: float, then: float, noise: float, max_slowdown: float) -> Slowdown:
-    """Compare seconds, where the stored run has no controls.
-
-    Args:
-        now: The fastest round.
-        then: The fastest round of the stored run.
-        noise: Of a run relative to the controls; the stored one's is taken to be as large.
-        max_slowdown: As in ``slowdown``.
-
-    Returns:
-        The comparison.
-    """
+    """Compare seconds, where the stored run has no controls."""
     return Slowdown(None, now / then, _limit(max_slowdown, noise, noise))
 
 

@@ -30,11 +30,7 @@ _HERE = "actbench.records.models:write_chain"
 
 
 def require_allowed(file: ClaimsFile, *, allow_code: bool) -> None:
-    """Refuse to run the models that a file names, unless that was allowed.
-
-    Raises:
-        ActbenchError: It was not; names the first.
-    """
+    """Refuse to run the models that a file names, unless that was allowed."""
     for name, asked in file.fingerprint.items():
         if not allow_code:
             raise ActbenchError(
@@ -44,18 +40,7 @@ def require_allowed(file: ClaimsFile, *, allow_code: bool) -> None:
 
 
 def take(file: ClaimsFile, progress: Any = lambda done: None) -> tuple[list[Chain], list[str]]:
-    """Take the fingerprints that a claims file names, each in a process of its own.
-
-    Args:
-        file: The claims. This runs code that it names.
-        progress: Told about every one that is done.
-
-    Returns:
-        The chains, and a sentence for each that there is none of.
-
-    Raises:
-        ActbenchError: A function's name is none, or no process can be started.
-    """
+    """Take the fingerprints that a claims file names, each in a process of its own."""
     chains, notes, children = [], [], Children()
     base = Path() if file.path is None else file.path.parent.resolve()
     with tempfile.TemporaryDirectory() as folder:
@@ -84,22 +69,7 @@ def take(file: ClaimsFile, progress: Any = lambda done: None) -> tuple[list[Chai
 def write_chain(
     seed: int, function: str, settings: Mapping[str, Any], name: str, out: str
 ) -> dict[str, int]:
-    """Call a user's function, and write the fingerprint of the model that it returns.
-
-    Args:
-        seed: Given to it.
-        function: ``path/to/file.py:name`` or ``module:name``, which returns a model or a function,
-            and its inputs. This runs it.
-        settings: Given to it besides.
-        name: What the model is called.
-        out: File for the chain.
-
-    Returns:
-        How many steps it has.
-
-    Raises:
-        ActbenchError: It returns something else, or the model gives no numbers.
-    """
+    """Call a user's function, and write the fingerprint of the model that it returns."""
     place = Path(function.rpartition(":")[0])
     if place.suffix == ".py":
         sys.path.insert(0, str(place.resolve().parent))
@@ -118,21 +88,7 @@ def write_chain(
 
 
 def chain_of(thing: Any, inputs: Any, name: str) -> Chain:
-    """Run a module or a function, and reduce all that it gives to digests and a few values.
-
-    Args:
-        thing: A ``torch.nn.Module``, or anything that can be called.
-        inputs: What it is given: a tuple by place, a mapping by name, anything else as the only
-            one.
-        name: What it is called.
-
-    Returns:
-        The chain; its dtype is the narrowest of all floating-point numbers in it, float32 for
-        narrower ones.
-
-    Raises:
-        ActbenchError: It can't be called, or gives something that holds no numbers.
-    """
+    """Run a module or a function, and reduce all that it gives to digests and a few values."""
     if not callable(thing):
         raise ActbenchError(
             f"a fingerprint is of a torch.nn.Module or a function, but {_kind(thing)} was given"

@@ -32,17 +32,7 @@ _NOT_ASKED = {"seeds", "slow", "as_run", "timeout_s"}
 
 
 def require_installed(package: str) -> str:
-    """Return the release of a package that is installed here, without its build.
-
-    Args:
-        package: A distribution's name.
-
-    Returns:
-        Such as ``"1.5.0"``.
-
-    Raises:
-        ActbenchError: It is not installed.
-    """
+    """Return the release of a package that is installed here, without its build."""
     version = environment.installed_version(package)
     if version == "not installed":
         raise ActbenchError(
@@ -59,21 +49,7 @@ def make(
     trained: Mapping[str, xr.Dataset],
     chains: Sequence[Chain] = (),
 ) -> Record:
-    """Judge every claim of a file, and write down what came out and on what.
-
-    Args:
-        file: The claims.
-        sources: Numbers of its tables, functions and commands.
-        package: The installed distribution whose releases are compared.
-        trained: Datasets of its experiments, by the protocols' names.
-        chains: Fingerprints of its models.
-
-    Returns:
-        The record. Each claim's values are a distribution that is named as the claim.
-
-    Raises:
-        ActbenchError: As of ``evidence.judge_all``.
-    """
+    """Judge every claim of a file, and write down what came out and on what."""
     judged = evidence.judge_all(file, trained.get, sources=sources)
     return Record(
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -148,19 +124,7 @@ def _environment(package: str) -> dict[str, str | int]:
 
 
 def code_of(file: ClaimsFile) -> dict[str, str]:
-    """Name the code that the functions and commands of a file are written in.
-
-    Args:
-        file: The claims.
-
-    Returns:
-        For each such protocol ``"code of NAME"``, for each model ``"code of fingerprint NAME"``,
-        and 16 hexadecimal digits. Only files below the
-        claims file count: others lie elsewhere in the environment of another release.
-
-    Raises:
-        ActbenchError: A file that it names is not there.
-    """
+    """Name the code that the functions and commands of a file are written in."""
     found = {}
     models = {f"fingerprint {name}": m.as_protocol() for name, m in file.fingerprint.items()}
     for name, protocol in (file.protocol | models).items():

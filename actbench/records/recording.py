@@ -36,18 +36,7 @@ def run_protocols(
     bar: Bar = _no_bar,
     file: claims.ClaimsFile | None = None,
 ) -> dict[str, xr.Dataset]:
-    """Run every experiment of a file of claims; of the study's those that take no minutes.
-
-    Args:
-        seeds: Per training.
-        device: Where to train.
-        threads: CPU threads.
-        bar: Shows progress.
-        file: Of claims; the study's by default.
-
-    Returns:
-        Datasets by the protocols' names.
-    """
+    """Run every experiment of a file of claims; of the study's those that take no minutes."""
     found = {}
     for name, protocol in evidence.experiments_of(file or claims.published()):
         if file is not None or not protocol.slow:
@@ -65,22 +54,7 @@ def make(
     bar: Bar = _no_bar,
     already: Mapping[str, xr.Dataset] | None = None,
 ) -> records.Record:
-    """Make a record of this release of torch on this machine.
-
-    Args:
-        seeds: Per training of the verdicts.
-        device: Where to train; fingerprints are taken on the CPU.
-        threads: CPU threads; fingerprints and timings take one each.
-        only: Which of ``PARTS``.
-        bar: Shows progress.
-        already: Datasets of protocols that were run before, by name; all are run if none are given.
-
-    Returns:
-        The record.
-
-    Raises:
-        ActbenchError: A part is not known, or the device is not there.
-    """
+    """Make a record of this release of torch on this machine."""
     for part in only:
         if part not in PARTS:
             raise unknown_name("part of a record", part, PARTS)

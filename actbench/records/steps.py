@@ -19,17 +19,7 @@ Numbers = NDArray[np.floating] | NDArray[np.integer]
 
 
 def step(name: str, numbers: Tensor | Numbers, epoch: int | None = None, keep: int = _KEPT) -> Step:
-    """Reduce numbers to a digest and a few of them.
-
-    Args:
-        name: What they are.
-        numbers: Of any shape.
-        epoch: Updates made before, in a training.
-        keep: How many of them to keep, at least 1.
-
-    Returns:
-        The step.
-    """
+    """Reduce numbers to a digest and a few of them."""
     array = numbers if isinstance(numbers, np.ndarray) else numbers.detach().cpu().numpy()
     flat = np.ascontiguousarray(array).ravel()
     little = flat.astype(flat.dtype.newbyteorder("<"), copy=False)

@@ -17,14 +17,7 @@ from actbench.records.schema import KIND, SCHEMA_VERSION, Record
 
 
 def release_order(release: str) -> Version:
-    """Return what sorts releases as they appeared, ``"2.9.1"`` before ``"2.13.0"``.
-
-    Args:
-        release: Such as ``"2.13.0"``, or ``"2.16.0.dev20261101"``, which comes before ``"2.16.0"``.
-
-    Returns:
-        The version; what is none comes before all.
-    """
+    """Return what sorts releases as they appeared, ``"2.9.1"`` before ``"2.13.0"``."""
     try:
         return Version(release)
     except InvalidVersion:
@@ -37,15 +30,7 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 def save(record: Record, path: Path) -> None:
-    """Write a record with its checksum, whole or not at all.
-
-    Args:
-        record: What to write.
-        path: Where; its folder must exist.
-
-    Raises:
-        ActbenchError: The file can't be written; what was there is untouched.
-    """
+    """Write a record with its checksum, whole or not at all."""
     content = json.loads(strict_json(record.model_dump(mode="json")))
     content["sha256"] = _checksum(content)
     lines = [f"{json.dumps(key)}: {_compact(value)}" for key, value in content.items()]
@@ -61,17 +46,7 @@ def _compact(value: object) -> str:
 
 
 def load(path: Path) -> Record:
-    """Read a record and check all of it.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The record.
-
-    Raises:
-        ActbenchError: The file is missing, not a record, damaged, edited, or of another schema.
-    """
+    """Read a record and check all of it."""
     again = "Make one with: actbench record --out FILE"
     content = read_json(path, "the record", again)
     if content.get("kind") != KIND:
@@ -84,17 +59,7 @@ def load(path: Path) -> Record:
 
 
 def load_folder(folder: Path) -> tuple[list[tuple[Path, Record]], list[str]]:
-    """Read every record of a folder, oldest release first.
-
-    Args:
-        folder: With ``*.json`` files.
-
-    Returns:
-        Path and record of each that is whole, and a sentence for each that is not.
-
-    Raises:
-        ActbenchError: The folder does not exist or has no record at all.
-    """
+    """Read every record of a folder, oldest release first."""
     found, refused = [], []
     for path in sorted(folder.glob("*.json")):
         try:

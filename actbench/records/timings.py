@@ -58,14 +58,7 @@ class _Series:
 
 
 def works(device: torch.device) -> list[Work]:
-    """List what a record times.
-
-    Args:
-        device: Where to compute.
-
-    Returns:
-        The product of torch, and an epoch of the plain loop and of a stack for every activation.
-    """
+    """List what a record times."""
     found = [Work("torch product/float32", "product", 1, PRODUCT_FLOP, lambda: product(device))]
     for engine in _EPOCHS:
         found += [_epochs(engine, key, "float32", device) for key in ACTIVATIONS]
@@ -107,15 +100,6 @@ def measure(
 
     The control is timed right before each workload, which is compared with the mean of that and
     the next one: a processor that changes its clock changes both.
-
-    Args:
-        device: Where to compute.
-        rounds: At least 1.
-        progress: Told about every workload of every round.
-        stopwatch: Another clock than the machine's.
-
-    Returns:
-        Seconds per unit on one thread, and the same relative to the control.
     """
     watch = stopwatch or Stopwatch(synchronizer(device))
     chosen = works(device)

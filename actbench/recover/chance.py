@@ -31,13 +31,6 @@ def share_matching(values: NDArray[np.float64], printed: Printed) -> float:
     of the k-th nearest of n values (Loftsgaarden and Quesenberry 1965, with k - 1 for an estimate
     without bias); k is the root of n, and a cluster of fewer values is not seen. The estimate
     stays above zero where no value matches.
-
-    Args:
-        values: Of protocols chosen at random, any shape; what is not finite never matches.
-        printed: The number.
-
-    Returns:
-        From 0 to 1.
     """
     flat = values.ravel()
     hits = printed.matches(flat)
@@ -62,13 +55,6 @@ def joint_share(values: NDArray[np.float64], printed: Sequence[Printed]) -> floa
     One number as ``share_matching`` has it. Several are not independent: the logarithms of a
     network's gradients move together. So the density at the numbers is that of a normal
     distribution fitted to them, times the printed intervals.
-
-    Args:
-        values: Of networks chosen at random, shape ``(network, number)``.
-        printed: The numbers.
-
-    Returns:
-        From 0 to 1; 1 where too few networks gave all numbers to tell.
     """
     if len(printed) == 1:
         return share_matching(values, printed[0])
@@ -84,15 +70,7 @@ def joint_share(values: NDArray[np.float64], printed: Sequence[Printed]) -> floa
 
 
 def at_most(misses: int, shares: Sequence[float]) -> float:
-    """Return the probability that independent numbers match, all but a few.
-
-    Args:
-        misses: How many may fail.
-        shares: Probability that each matches.
-
-    Returns:
-        The sum of the first terms of a Poisson binomial distribution.
-    """
+    """Return the probability that independent numbers match, all but a few."""
     missing = [1.0] + [0.0] * misses
     for share in shares:
         missing = [
@@ -132,15 +110,7 @@ class Spread:
 
 
 def spread(values: NDArray[np.float64], printed: Printed) -> Spread:
-    """Count a sample's values around a published number.
-
-    Args:
-        values: Any shape.
-        printed: The number; the histogram reaches to it in any case.
-
-    Returns:
-        The histogram; the outermost thousandths of the values may lie beyond it.
-    """
+    """Count a sample's values around a published number."""
     flat = values.ravel()
     sizes = np.abs(flat[np.isfinite(flat) & (flat * printed.value > 0)])
     ends = np.quantile(sizes, (0.001, 0.999)) if len(sizes) else np.array([])
@@ -178,15 +148,6 @@ def estimate(
     Numbers of one protocol share its settings, so that they are far from independent over the
     space: where one is nearly right, so are the others. Within a setting they are different random
     networks, and independent but for streams that are reset before each.
-
-    Args:
-        groups: What was sampled, by setting.
-        printed: The numbers.
-        readings: How many readings each drawing has.
-        misses: How many numbers may fail.
-
-    Returns:
-        The estimate.
     """
     everything = [
         np.concatenate([g.values[i].ravel() for g in groups]) for i in range(len(printed))

@@ -25,14 +25,7 @@ _FOUND: Final = "#D55E00"
 
 
 def draw_search(result: Result) -> Figure:
-    """Draw each number among the values of the sample, with what the search found.
-
-    Args:
-        result: Of a search.
-
-    Returns:
-        The figure, one panel per number.
-    """
+    """Draw each number among the values of the sample, with what the search found."""
     numbers = result.search["number"]
     down = len(numbers)
     figure = Figure(figsize=(8, 1.35 * down + 0.9), layout="constrained")

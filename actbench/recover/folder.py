@@ -37,22 +37,7 @@ def fulfil(
     *,
     overwrite: bool = False,
 ) -> Kept:
-    """Bring a folder to hold the result of a search.
-
-    Args:
-        plan: What to search.
-        out: The folder; created where it does not exist.
-        progress: Told about drawings.
-        threads: CPU threads.
-        overwrite: Whether the result of another search may be replaced.
-
-    Returns:
-        The result, and what was written.
-
-    Raises:
-        ActbenchError: The folder holds the result of another search and ``overwrite`` is false,
-            or can't be written.
-    """
+    """Bring a folder to hold the result of a search."""
     here = environment.describe("cpu", 1)  # each part on one thread, however many there are
     prepare_folder(out)
     path = out / report.RESULT
@@ -74,15 +59,7 @@ def fulfil(
 
 
 def estimate(plan: Plan, threads: int | None) -> str:
-    """Say how large a space is and how long a search of it takes.
-
-    Args:
-        plan: The space.
-        threads: CPU threads.
-
-    Returns:
-        Two sentences.
-    """
+    """Say how large a space is and how long a search of it takes."""
     with devices.using_threads(threads) as count:
         pass
     with devices.using_threads(1):

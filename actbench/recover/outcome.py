@@ -157,15 +157,7 @@ class Result(BaseModel):
 
 
 def summarize(searched: Searched, environment: Mapping[str, str | int]) -> Result:
-    """Turn the outcome of a search into what is stored of it.
-
-    Args:
-        searched: The outcome.
-        environment: What computed it.
-
-    Returns:
-        The result.
-    """
+    """Turn the outcome of a search into what is stored of it."""
     plan, sifted = searched.plan, searched.sifted
     printed = printed_numbers(plan.search)
     result = Result(
@@ -273,16 +265,6 @@ def _found(
 
 
 def load(path: Path) -> Result:
-    """Read a stored result.
-
-    Args:
-        path: The file ``search.json`` of an output folder.
-
-    Returns:
-        The result.
-
-    Raises:
-        ActbenchError: It can't be read, is damaged or of another schema.
-    """
+    """Read a stored result."""
     remedy = "Search again with --overwrite, or choose another folder with --out"
     return stored.load(Result, path, SCHEMA_VERSION, "the result of a search", remedy)

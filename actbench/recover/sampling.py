@@ -25,15 +25,7 @@ class Sample:
 
 
 def choose_sample(plan: Plan) -> Sample:
-    """Choose the protocols that say how the space's values are spread.
-
-    Args:
-        plan: The plan.
-
-    Returns:
-        Some drawings of each setting with all their readings where these come together; else
-        some protocols of the whole space.
-    """
+    """Choose the protocols that say how the space's values are spread."""
     generator = np.random.default_rng(_SAMPLING_SEED)
     wanted = plan.search.sample
     if isinstance(plan.search, GradientSearch):
@@ -60,17 +52,7 @@ def _by_settings(plan: Plan) -> dict[str, list[int]]:
 def best_order(
     plan: Plan, values: NDArray[np.float64], printed: Sequence[Printed]
 ) -> tuple[int, ...]:
-    """Order the numbers by the work that it takes to rule out one protocol.
-
-    Args:
-        plan: The plan.
-        values: Of the sample, shape ``(number, drawing, reading)``.
-        printed: The numbers.
-
-    Returns:
-        Places of the numbers, the cheapest first. A gradient costs the layers that its stream
-        draws to get there, a number of a training its updates.
-    """
+    """Order the numbers by the work that it takes to rule out one protocol."""
 
     def price(number: int) -> float:
         seen = values[number][~np.isnan(values[number])]
@@ -90,17 +72,7 @@ def _work(plan: Plan, number: int) -> float:
 def chance_matches(
     plan: Plan, sample: Sample, values: NDArray[np.float64], printed: Sequence[Printed]
 ) -> Chance:
-    """Estimate from a sample how many protocols of a plan match by chance.
-
-    Args:
-        plan: The plan.
-        sample: Which of its protocols were evaluated.
-        values: Theirs, shape ``(number, drawing, reading)``.
-        printed: The numbers.
-
-    Returns:
-        The estimate.
-    """
+    """Estimate from a sample how many protocols of a plan match by chance."""
     rows = {outer: row for row, outer in enumerate(sample.outers)}
     groups = []
     for places in _by_settings(plan).values():

@@ -206,30 +206,13 @@ _KINDS: dict[str, type[GradientSearch | TrainingSearch]] = {
 
 
 def find(name: str) -> Path:
-    """Return the path of a search file, which may be the name of a shipped one.
-
-    Args:
-        name: A path, or a name such as ``gradient_ratios``.
-
-    Returns:
-        The path as given where there is such a file, else that of the shipped file.
-    """
+    """Return the path of a search file, which may be the name of a shipped one."""
     shipped = baselines_folder() / "recover" / f"{name}.toml"
     return shipped if not Path(name).is_file() and shipped.is_file() else Path(name)
 
 
 def load(path: Path) -> Search:
-    """Read and validate a search file; nothing in it is executed.
-
-    Args:
-        path: A TOML file with ``quantity``, ``[space]`` and tables ``[[number]]``.
-
-    Returns:
-        Its content.
-
-    Raises:
-        ActbenchError: The file can't be read, or something in it is wrong; names file and field.
-    """
+    """Read and validate a search file; nothing in it is executed."""
     content = read_toml(path, "the search", f"Shipped searches are named {', '.join(shipped())}")
     quantity = content.get("quantity")
     if not isinstance(quantity, str) or quantity not in _KINDS:
@@ -241,11 +224,7 @@ def load(path: Path) -> Search:
 
 
 def shipped() -> list[str]:
-    """List the searches that come with the package.
-
-    Returns:
-        Names that ``find`` knows.
-    """
+    """List the searches that come with the package."""
     return sorted(path.stem for path in (baselines_folder() / "recover").glob("*.toml"))
 
 

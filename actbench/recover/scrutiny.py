@@ -56,17 +56,7 @@ def parts_of(search: Search) -> list[list[int]]:
 def scrutinize(
     plan: Plan, protocol: dict[str, Any], progress: Progress, workers: int
 ) -> list[Part]:
-    """Ask of a protocol of a training how easily it gives its numbers.
-
-    Args:
-        plan: The space in which it was found.
-        protocol: Axis to choice.
-        progress: Told about every part.
-        workers: How many are computed side by side.
-
-    Returns:
-        The gradients of each activation together, and each loss.
-    """
+    """Ask of a protocol of a training how easily it gives its numbers."""
     axes: dict[str, tuple[object, ...]] = {axis: (choice,) for axis, choice in protocol.items()}
     here = _narrowed(plan, axes)
     seeds = tuple(range(_FIRST_OTHER, _FIRST_OTHER + _OTHERS))

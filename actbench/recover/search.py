@@ -57,14 +57,7 @@ def chunks(plan: Plan, count: int) -> list[range]:
 
 
 def steps(plan: Plan) -> int:
-    """Return how many steps of progress ``run`` reports: drawings.
-
-    Args:
-        plan: The plan.
-
-    Returns:
-        Those of the sample and those of the space, and what the best protocol is asked.
-    """
+    """Return how many steps of progress ``run`` reports: drawings."""
     asked = len(parts_of(plan.search)) if isinstance(plan.search, TrainingSearch) else 0
     return len(choose_sample(plan).outers) + len(plan.outers) + asked
 
@@ -78,22 +71,7 @@ def run(
     *,
     prune: bool = True,
 ) -> Searched:
-    """Search a whole space.
-
-    Args:
-        plan: The space.
-        progress: Called with the number of drawings done since the last call.
-        threads: Parts that are searched side by side; ``None`` takes the physical cores.
-        parts_beside: A file beside which finished parts are kept, so that an interrupted search
-            goes on; ``None`` keeps none.
-        prune: As for ``sift``.
-
-    Returns:
-        What was found.
-
-    Raises:
-        ActbenchError: The folder of the parts can't be written.
-    """
+    """Search a whole space."""
     keep: Checkpoint = compute_now
     if parts_beside is not None:
         protocol = plan.search.model_dump(mode="json")
@@ -181,14 +159,7 @@ _DIMS: dict[str, tuple[str, ...]] = {
 
 
 def estimated_seconds(plan: Plan) -> float:
-    """Estimate how long one thread would search, from a small part of the space.
-
-    Args:
-        plan: The space.
-
-    Returns:
-        Seconds; what is pruned is guessed from the part.
-    """
+    """Estimate how long one thread would search, from a small part of the space."""
     needed = np.zeros((1, len(plan.readings)), dtype=bool)
     needed[0, 0] = True
     table(plan, evaluator(plan), 0, [0], needed)  # the first use of torch loads modules for seconds

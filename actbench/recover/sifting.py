@@ -51,15 +51,7 @@ class Sifted:
 
 
 def evaluator(plan: Plan, report: Callable[[int], None] = lambda done: None) -> Evaluator:
-    """Return what computes a plan's numbers.
-
-    Args:
-        plan: The plan.
-        report: Called now and then with 0, so that an interruption is noticed.
-
-    Returns:
-        The evaluator; it remembers the streams that it walked.
-    """
+    """Return what computes a plan's numbers."""
     gradients = isinstance(plan.search, GradientSearch)
     return Gradients(plan, report) if gradients else Trainings(plan, report)
 
@@ -106,19 +98,7 @@ def sift(
     *,
     prune: bool = True,
 ) -> Sifted:
-    """Evaluate some drawings number by number, dropping protocols that miss too many.
-
-    Args:
-        plan: The plan.
-        outers: Places of the drawings.
-        order: Places of the numbers, the first to be evaluated first.
-        which: Computes them.
-        prune: Whether a protocol is dropped as soon as it can't be reported any more; the result
-            is the same without.
-
-    Returns:
-        What is left.
-    """
+    """Evaluate some drawings number by number, dropping protocols that miss too many."""
     printed = printed_numbers(plan.search)
     shape = (len(outers), len(plan.readings))
     misses = np.zeros(shape, dtype=np.int16)
@@ -159,13 +139,6 @@ def ranking(values: NDArray[np.float64], printed: Sequence[Printed]) -> NDArray[
 
     Only digits that are asked count, and only the distance of numbers that do not match: what
     rounding decides must not choose between protocols.
-
-    Args:
-        values: Shape ``(protocol, number)``.
-        printed: The numbers.
-
-    Returns:
-        Places, the best first; what is alike keeps its order.
     """
     columns = [(v, p) for v, p in zip(values.T, printed, strict=True) if p.required]
     matching = sum((p.matches(v).astype(int) for v, p in columns), np.zeros(len(values), dtype=int))
@@ -182,15 +155,7 @@ def ranking(values: NDArray[np.float64], printed: Sequence[Printed]) -> NDArray[
 
 
 def merge(parts: Sequence[Sifted], printed: Sequence[Printed]) -> Sifted:
-    """Put together what is left of several parts of a space.
-
-    Args:
-        parts: At least one.
-        printed: The numbers.
-
-    Returns:
-        The whole, best first.
-    """
+    """Put together what is left of several parts of a space."""
     values = np.concatenate([part.values for part in parts])
     best = ranking(values, printed)
     nearest = np.stack([part.nearest for part in parts])  # (part, number, 3)

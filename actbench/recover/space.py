@@ -107,28 +107,13 @@ class Plan:
         return len(self.outers) * len(self.readings)
 
     def protocol(self, outer: int, reading: int) -> dict[str, Any]:
-        """Return one protocol.
-
-        Args:
-            outer: Place among the drawings.
-            reading: Place among the readings.
-
-        Returns:
-            Axis to choice, in the order of the file's axes.
-        """
+        """Return one protocol."""
         chosen = {**self.outers[outer].choices, **self.readings[reading]}
         return {name: chosen[name] for name in self.search.axes}
 
 
 def lay_out(search: Search) -> Plan:
-    """List the protocols of a space, each different drawing once.
-
-    Args:
-        search: The search.
-
-    Returns:
-        Its plan.
-    """
+    """List the protocols of a space, each different drawing once."""
     reading_axes = GRADIENT_READINGS if isinstance(search, GradientSearch) else TRAINING_READINGS
     outer_axes = [name for name in search.axes if name not in reading_axes]
     # The axes of chance change fastest, so that what shares a stream lies side by side.
@@ -142,15 +127,7 @@ def lay_out(search: Search) -> Plan:
 
 
 def same_drawings(plan: Plan, outers: Set[int]) -> dict[int, list[Choices]]:
-    """Find all choices that draw the very networks of some drawings.
-
-    Args:
-        plan: A plan.
-        outers: Places among its drawings.
-
-    Returns:
-        Place to the choices, the drawing's own first.
-    """
+    """Find all choices that draw the very networks of some drawings."""
     wanted = {plan.outers[place].draws: place for place in outers}
     found: dict[int, list[Choices]] = {place: [] for place in outers}
     for choices in _product(plan.search, list(plan.outers[0].choices)):

@@ -45,14 +45,7 @@ class Beginning:
     bias: str
 
     def network(self, architecture: Architecture) -> nn.Sequential:
-        """Put the parameters into a network.
-
-        Args:
-            architecture: Its shape and activation.
-
-        Returns:
-            The network before training.
-        """
+        """Put the parameters into a network."""
         with random_stream():
             network = reference_network(architecture, initializers.get("torch_default"))
         parameters = zip(linear_layers(network), self.drawn.weights, self.drawn.biases, strict=True)
@@ -73,14 +66,7 @@ class Streams:
         self._layers: dict[int, list[nn.Linear]] = {}
 
     def network(self, draw: Draw) -> Drawn:
-        """Draw one network; torch's own stream is left as it was.
-
-        Args:
-            draw: Which.
-
-        Returns:
-            The network with its inputs.
-        """
+        """Draw one network; torch's own stream is left as it was."""
         with random_stream():
             for hidden in {hidden for hidden, _ in draw.models} - self._layers.keys():
                 shapes = Architecture(_ANY, hidden, draw.width).layer_shapes

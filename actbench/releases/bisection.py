@@ -56,17 +56,7 @@ def search(
     known: Mapping[str, Hashable],
     measure: Callable[[str], Hashable | None],
 ) -> Found:
-    """Find the first release whose value differs from the oldest one's.
-
-    Args:
-        releases: Oldest first, each once.
-        known: Values that cost nothing; those of the oldest and the newest release among them.
-        measure: Returns a release's value, or ``None`` where it can't be measured.
-
-    Returns:
-        All that is known at the end. The two releases of its first change have nothing but
-        skipped releases between them; nothing is measured where the two ends agree.
-    """
+    """Find the first release whose value differs from the oldest one's."""
     place = {release: number for number, release in enumerate(releases)}
     values = dict(known)
     skipped: set[str] = set()

@@ -34,17 +34,7 @@ class Target:
     package: str = "torch"
 
     def value(self, record: Record) -> tuple[str, ...]:
-        """Return what is compared between releases.
-
-        Args:
-            record: Of any release.
-
-        Returns:
-            The verdict, or the steps' digests.
-
-        Raises:
-            ActbenchError: The record does not have it.
-        """
+        """Return what is compared between releases."""
         if not self.places:
             return (verdict_of(self.text, record).verdict,)
         steps = steps_of(record)
@@ -58,14 +48,7 @@ class Target:
 
 
 def steps_of(record: Record) -> dict[Place, tuple[Chain, Step]]:
-    """Return the steps of all fingerprints of a record.
-
-    Args:
-        record: The record.
-
-    Returns:
-        Each step with its chain, in the order in which they were computed.
-    """
+    """Return the steps of all fingerprints of a record."""
     return {
         (chain.name, step.name, step.epoch): (chain, step)
         for chain in record.chains
@@ -74,18 +57,7 @@ def steps_of(record: Record) -> dict[Place, tuple[Chain, Step]]:
 
 
 def verdict_of(claim: str, record: Record) -> Verdict:
-    """Return the verdict on a claim that was measured for a record.
-
-    Args:
-        claim: Its id.
-        record: The record.
-
-    Returns:
-        The verdict.
-
-    Raises:
-        ActbenchError: The record has none that says anything about its release.
-    """
+    """Return the verdict on a claim that was measured for a record."""
     found = next((v for v in record.verdicts if v.id == claim), None)
     if found is None:
         raise ActbenchError(f"its record has no verdict on {claim}")
@@ -98,31 +70,12 @@ def verdict_of(claim: str, record: Record) -> Verdict:
 
 
 def part_of(text: str) -> str:
-    """Return which part of a record a target is in.
-
-    Args:
-        text: A claim's id, or names of fingerprints.
-
-    Returns:
-        ``"verdicts"`` or ``"fingerprints"``.
-    """
+    """Return which part of a record a target is in."""
     return "verdicts" if text in {claim.id for claim in published().claim} else "fingerprints"
 
 
 def resolve(text: str, record: Record) -> Target:
-    """Find what a text names.
-
-    Args:
-        text: A claim's id, a chain such as ``"operations/gelu/float64"``, a step of one after a
-            colon (``"reference/gelu/float64:loss"``), either with ``*`` and ``?``.
-        record: With all fingerprints that can be named.
-
-    Returns:
-        The claim, or the steps that fit.
-
-    Raises:
-        ActbenchError: Nothing fits.
-    """
+    """Find what a text names."""
     if part_of(text) == "verdicts":
         return Target(text)
     chain, _, step = text.partition(":")
@@ -149,15 +102,7 @@ def _unknown_target(text: str, chains: Sequence[str]) -> ActbenchError:
 
 
 def require_code(claim: str, file: ClaimsFile) -> None:
-    """Refuse a claim of somebody's own that is the same whatever is installed.
-
-    Args:
-        claim: Its id.
-        file: Its file.
-
-    Raises:
-        ActbenchError: No claim has that id, or its numbers are there already.
-    """
+    """Refuse a claim of somebody's own that is the same whatever is installed."""
     protocol = file.get(claim).protocol
     if protocol is None or file.protocol[protocol].table:
         raise ActbenchError(
@@ -174,22 +119,7 @@ def ask(
     offered: Callable[[], Iterable[str]],
     subject: Subject = STUDY,
 ) -> tuple[Target, bisection.Found]:
-    """Search for the first release that changed what a text names.
-
-    Args:
-        text: A claim's id or a name of fingerprints, as ``resolve`` takes it.
-        ends: The oldest and the newest release.
-        shelf: Where records come from.
-        examples: Any records: a mistake in the text shows in them before one is made.
-        offered: Returns releases that can be installed; called only if the ends differ.
-        subject: Whose releases, and whose claims.
-
-    Returns:
-        What was asked after, and all that is known of it at the end.
-
-    Raises:
-        ActbenchError: Nothing has that name, or an end can't be measured.
-    """
+    """Search for the first release that changed what a text names."""
     if subject.file is not None:
         target = Target(text, package=subject.package)
     else:
@@ -212,16 +142,7 @@ def ask(
 
 
 def between(releases: Iterable[str], good: str, bad: str) -> list[str]:
-    """Return the final releases from one to another, with both of these, oldest first.
-
-    Args:
-        releases: Any, in any order.
-        good: The oldest.
-        bad: The newest.
-
-    Returns:
-        Their names.
-    """
+    """Return the final releases from one to another, with both of these, oldest first."""
     low, high = parse_release(good), parse_release(bad)
     versions = {parse_release(release) for release in releases}
     inner = sorted(v for v in versions if low < v < high and not v.is_prerelease)

@@ -31,15 +31,7 @@ _PIP_SOURCES: Final = frozenset(
 
 
 def own_source() -> str:
-    """Return what pip is asked for to get the actbench that runs here.
-
-    Returns:
-        The folder of a clone; a pinned address where PEP 610 metadata tells one; else the version
-        on the package index.
-
-    Raises:
-        ActbenchError: The folder that it was installed from is gone.
-    """
+    """Return what pip is asked for to get the actbench that runs here."""
     clone = Path(__file__).resolve().parents[2]
     if (clone / "pyproject.toml").is_file():
         return str(clone)
@@ -70,12 +62,6 @@ def installed_pins(apart: Collection[str] = ("torch",)) -> dict[str, str]:
     """Return the versions of what actbench needs here, apart from some and what they alone need.
 
     torch pins some packages to other versions from release to release (``sympy``, for one).
-
-    Args:
-        apart: Names of distributions. What needs them is free, too, to suit another version.
-
-    Returns:
-        Versions by name.
     """
     pins: dict[str, str] = {}
     seen = {*apart}
@@ -103,14 +89,7 @@ def required_by(package: Distribution) -> list[Requirement]:
 
 
 def own_distribution() -> Distribution:
-    """Return the metadata of the installed actbench.
-
-    Returns:
-        Its metadata.
-
-    Raises:
-        ActbenchError: It runs without being installed.
-    """
+    """Return the metadata of the installed actbench."""
     try:
         return distribution("actbench")
     except PackageNotFoundError as error:
@@ -121,15 +100,7 @@ def own_distribution() -> Distribution:
 
 
 def write_pins(path: Path, apart: Collection[str]) -> Path:
-    """Write ``installed_pins`` as constraints.
-
-    Args:
-        path: Where.
-        apart: Of ``installed_pins``.
-
-    Returns:
-        The same path.
-    """
+    """Write ``installed_pins`` as constraints."""
     lines = (f"{name}=={version}\n" for name, version in installed_pins(apart).items())
     path.write_text("".join(lines), encoding="utf-8")
     return path

@@ -26,15 +26,7 @@ _YOUNG_S = 60.0
 
 
 def require_space(needed_bytes: int, purpose: str) -> None:
-    """Refuse to begin what the disk of temporary files has no room for.
-
-    Args:
-        needed_bytes: How much is needed.
-        purpose: What for, such as ``"torch 2.9.1"``.
-
-    Raises:
-        ActbenchError: There is less.
-    """
+    """Refuse to begin what the disk of temporary files has no room for."""
     place = tempfile.gettempdir()
     free = shutil.disk_usage(place).free
     if free < needed_bytes:
@@ -50,16 +42,6 @@ def vanishing_folder(prefix: str) -> Iterator[Path]:
     """Make a temporary folder that is deleted at the end, after an error or interruption too.
 
     A process that is killed outright deletes nothing; its folder goes when the next one is made.
-
-    Args:
-        prefix: How its name begins, and those of the folders that were abandoned.
-
-    Yields:
-        The folder, empty.
-
-    Raises:
-        ActbenchError: It can't be made, or something in it can't be deleted.
-        KeyboardInterrupt: The process was told to end, by Ctrl-C or by a signal.
     """
     with ends_as_interruption():
         _delete_abandoned(prefix)
@@ -122,14 +104,6 @@ def run_logged(command: Sequence[str], environment: Mapping[str, str], log: Path
     """Run a command to its end, with everything that it prints in a file.
 
     The command and all that it starts are ended when the work is interrupted.
-
-    Args:
-        command: Program and arguments.
-        environment: Its environment variables, complete.
-        log: Where its output is appended.
-
-    Returns:
-        Its exit code.
     """
     with log.open("ab") as stream:
         process = subprocess.Popen(  # noqa: S603 - our own commands, no shell

@@ -47,19 +47,7 @@ def track(
     progress_of: Callable[[str], Progress] = lambda release: lambda phase: None,
     subject: Subject = STUDY,
 ) -> Iterator[Outcome]:
-    """Make the record of each release that has none, and go on with the others when one fails.
-
-    Args:
-        releases: Such as ``["2.6.0", "2.13.0"]``.
-        folder: Where ``torch-2.6.0.json`` and its like are, or will be.
-        only: Parts of a record; all by default.
-        overwrite: Make those anew that are there.
-        progress_of: Gives, for a release, what is called with each phase.
-        subject: Of which package they are, and what is recorded.
-
-    Yields:
-        What became of each release, in the order in which they were named.
-    """
+    """Make the record of each release that has none, and go on with the others when one fails."""
     for release in dict.fromkeys(releases):
         path = folder / f"{subject.package}-{release}.json"
         try:

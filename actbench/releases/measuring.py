@@ -57,18 +57,7 @@ class Offered:
 
 
 def parse_release(text: str, package: str = "torch") -> Version:
-    """Read the name of a release.
-
-    Args:
-        text: Such as ``"2.13.0"`` or ``"2.16.0.dev20261101"``.
-        package: Of which it is one.
-
-    Returns:
-        The version, which sorts as releases appeared.
-
-    Raises:
-        ActbenchError: It is none.
-    """
+    """Read the name of a release."""
     try:
         return Version(text)
     except InvalidVersion as error:
@@ -78,18 +67,7 @@ def parse_release(text: str, package: str = "torch") -> Version:
 
 
 def release_name(text: str, package: str = "torch") -> str:
-    """Return the usual name of a release.
-
-    Args:
-        text: Such as ``"2.6"`` or ``"v2.6.0"``.
-        package: Of which it is one.
-
-    Returns:
-        With at least three numbers, ``"2.6.0"``.
-
-    Raises:
-        ActbenchError: It is none.
-    """
+    """Return the usual name of a release."""
     version = parse_release(text, package)
     given = version.release
     numbers = ".".join(map(str, (*given, *(0,) * (3 - len(given)))))
@@ -100,19 +78,7 @@ def release_name(text: str, package: str = "torch") -> str:
 def available_releases(
     python: str | None = None, *, pre: bool = False, package: str = "torch"
 ) -> Offered:
-    """Ask pip which releases of a package have a wheel.
-
-    Args:
-        python: For another Python than this one, such as ``"3.14"``.
-        pre: Development releases too.
-        package: Its name.
-
-    Returns:
-        The releases; none where no index could be reached.
-
-    Raises:
-        ActbenchError: This environment has no pip.
-    """
+    """Ask pip which releases of a package have a wheel."""
     command = [
         sys.executable,
         "-m",
@@ -143,16 +109,7 @@ def available_releases(
 
 
 def require_release(release: str, package: str = "torch") -> None:
-    """Refuse a release that can't be installed here, before anything is downloaded.
-
-    Args:
-        release: Such as ``"2.13.0"``.
-        package: Of which it is one.
-
-    Raises:
-        ActbenchError: It is no version, too old for actbench, does not exist, has no wheel for
-            this Python, or the index can't be reached.
-    """
+    """Refuse a release that can't be installed here, before anything is downloaded."""
     version = Version(parse_release(release, package).public)
     named = f"{package} {release}"
     supported = _requirement_of(package)
@@ -195,21 +152,6 @@ def record_release(
     The environment has this Python and this actbench, and every package that actbench needs in
     the version that is installed here, so that only the release (with what it alone needs) differs.
     Where actbench trains nothing, it comes without torch.
-
-    Args:
-        release: Such as ``"2.13.0"``.
-        out: The record's file; replaced when the new record is whole, and not before.
-        only: Parts of the record, as ``actbench record --only`` takes them; all by default.
-        progress: Called with the name of each phase as it begins.
-        subject: Of which package it is a release, and what is recorded of it.
-
-    Returns:
-        The record.
-
-    Raises:
-        ActbenchError: The release can't be installed or can't be recorded. What the failing
-            command printed is kept beside ``out``, with the suffix ``.log``.
-        KeyboardInterrupt: It was interrupted; nothing is left.
     """
     prepare_folder(out.parent)
     source = own_source()
@@ -275,17 +217,7 @@ def _completed(record: Record, release: str, subject: Subject) -> Record:
 def record_command(
     python: Path, out: Path, only: Sequence[str], subject: Subject = STUDY
 ) -> list[str]:
-    """Return the command that makes a record, for an environment's Python.
-
-    Args:
-        python: The interpreter.
-        out: The record's file.
-        only: Parts of the record; all where it is empty.
-        subject: What is recorded.
-
-    Returns:
-        Program and arguments; isolated, so that no package of another environment is seen.
-    """
+    """Return the command that makes a record, for an environment's Python."""
     parts = [*(word for part in only for word in ("--only", part)), *subject.options()]
     return [str(python), "-I", "-m", "actbench", "record", "--out", str(out), "--quiet", *parts]
 

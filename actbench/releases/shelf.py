@@ -36,17 +36,7 @@ class Shelf:
     refused: dict[str, str] = field(default_factory=dict)
 
     def get(self, release: str) -> Record:
-        """Return a release's record, made if need be.
-
-        Args:
-            release: Such as ``"2.13.0"``.
-
-        Returns:
-            The record.
-
-        Raises:
-            ActbenchError: There is none, and none can be made.
-        """
+        """Return a release's record, made if need be."""
         if release not in self.records:
             if self.make is None:
                 raise ActbenchError("it has no record, and the others are of another machine")
@@ -55,15 +45,7 @@ class Shelf:
         return self.records[release][1]
 
     def value(self, of: Callable[[Record], _Value], release: str) -> _Value | None:
-        """Return a release's value, or ``None`` (and keep the reason) where it has none.
-
-        Args:
-            of: Reads the value from a record, or raises ``ActbenchError``.
-            release: Such as ``"2.13.0"``.
-
-        Returns:
-            The value.
-        """
+        """Return a release's value, or ``None`` (and keep the reason) where it has none."""
         try:
             return of(self.get(release))
         except ActbenchError as error:
@@ -72,18 +54,7 @@ class Shelf:
 
 
 def stored_records(folder: Path | None, made: Path) -> tuple[Stored, list[str]]:
-    """Read the records that are there.
-
-    Args:
-        folder: Of records, which must have some unless it is empty; by default the shipped ones.
-        made: Folder of records that were made before; need not exist.
-
-    Returns:
-        Paths and records, and a sentence for each file that is none.
-
-    Raises:
-        ActbenchError: The folder that was named does not exist.
-    """
+    """Read the records that are there."""
     if folder is not None and not folder.is_dir():
         raise ActbenchError(f"{folder} is no folder. Name one with records, or an empty one")
     found: Stored = []
@@ -102,18 +73,7 @@ def choose(
     ends: Sequence[str],
     subject: Subject = STUDY,
 ) -> tuple[dict[str, tuple[Path, Record]], bool]:
-    """Choose the records of one machine: bits are compared on one machine only.
-
-    Args:
-        found: Records of any machine; of two of one release and machine the later made is taken.
-        part: What they must have, ``"verdicts"`` or ``"fingerprints"``.
-        ends: The oldest and the newest release.
-        subject: What they must be about.
-
-    Returns:
-        By release: those of a machine that has both ends, this one before others, else this one's;
-        and whether they are this machine's.
-    """
+    """Choose the records of one machine: bits are compared on one machine only."""
     machines: dict[tuple[str, ...], dict[str, tuple[Path, Record]]] = {}
     for path, record in sorted(found, key=lambda item: item[1].made_at):
         if part in record.parts and subject.fits(record):

@@ -59,20 +59,7 @@ class Subject:
         )
 
     def record(self, device: str, threads: int | None, bar: Bar) -> tuple[Record, list[str]]:
-        """Measure its own claims here.
-
-        Args:
-            device: Where experiments train.
-            threads: CPU threads of these.
-            bar: Shows progress.
-
-        Returns:
-            The record, and a sentence for each run and fingerprint that gave no number.
-
-        Raises:
-            ActbenchError: Something can't be run or judged.
-            KeyboardInterrupt: It was told to end; nothing that it started goes on.
-        """
+        """Measure its own claims here."""
         assert self.file is not None  # noqa: S101 - asked for with claims of one's own only
         trained: Mapping[str, xr.Dataset] = {}
         sources = self.sources
@@ -137,24 +124,7 @@ def subject_of(
     workers: int = 1,
     allow_code: bool = False,
 ) -> Subject:
-    """Read what the options of a command ask for.
-
-    Args:
-        path: A file of claims; ``None`` for the study's.
-        package: A distribution's name.
-        only: Parts of a record of the study.
-        needs: Requirements for pip.
-        requirements: A file of such.
-        seeds: Runs of functions and commands.
-        workers: How many of them side by side.
-        allow_code: Whether they may run.
-
-    Returns:
-        The subject.
-
-    Raises:
-        ActbenchError: Options do not go together, the file is wrong, or its code is not allowed.
-    """
+    """Read what the options of a command ask for."""
     if path is None:
         if package != "torch" or needs or requirements or allow_code:
             raise ActbenchError(

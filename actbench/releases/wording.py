@@ -16,16 +16,7 @@ _SHOWN_VALUES = 3
 
 
 def sentences(target: Target, found: Found, shelf: Shelf) -> list[str]:
-    """Say which release changed a target, what changed in it, and what this rests on.
-
-    Args:
-        target: What was asked after.
-        found: What the search knows.
-        shelf: The records that it used.
-
-    Returns:
-        Lines, the answer first.
-    """
+    """Say which release changed a target, what changed in it, and what this rests on."""
     return [
         *_answer(target, found),
         *_evidence(target, found, shelf),

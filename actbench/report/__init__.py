@@ -36,21 +36,7 @@ def write(
     judgments: Sequence[Judgment],
     results: Results | None = None,
 ) -> list[Path]:
-    """Write the report into a folder of results, as HTML and as Markdown.
-
-    Args:
-        out: Folder that ``actbench reproduce`` or ``actbench run`` wrote.
-        claims: The study's claims.
-        judgments: Their verdicts, from the same folder.
-        results: What was read of the folder to judge them; it is read again if none is given.
-
-    Returns:
-        The two paths, HTML first.
-
-    Raises:
-        ActbenchError: The folder holds no results, something in it is damaged, or it can't be
-            written.
-    """
+    """Write the report into a folder of results, as HTML and as Markdown."""
     gathered = content.gather(out, claims, judgments, results)
     pages = {"report.html": html(gathered), "report.md": markdown(gathered)}
     for name, page in pages.items():
@@ -59,26 +45,12 @@ def write(
 
 
 def html(gathered: parts.Content) -> str:
-    """Render the report as a page that needs no other file and no network.
-
-    Args:
-        gathered: What it says.
-
-    Returns:
-        HTML.
-    """
+    """Render the report as a page that needs no other file and no network."""
     return rendering.html("report.html.j2", _variables(gathered))
 
 
 def markdown(gathered: parts.Content) -> str:
-    """Render the report as GitHub's Markdown, with figures as files beside it.
-
-    Args:
-        gathered: What it says.
-
-    Returns:
-        Markdown.
-    """
+    """Render the report as GitHub's Markdown, with figures as files beside it."""
     return rendering.markdown("report.md.j2", _variables(gathered))
 
 

@@ -40,20 +40,7 @@ _CAPTIONS = {
 def write(
     folder: Path, card: Card, derivatives: xr.Dataset, flows: Mapping[str, xr.Dataset]
 ) -> list[Path]:
-    """Write a card as a page, as data, and as figures.
-
-    Args:
-        folder: Where; it must exist.
-        card: What it says.
-        derivatives: The function with its derivative.
-        flows: Datasets of gradient flow.
-
-    Returns:
-        The paths, the page first.
-
-    Raises:
-        ActbenchError: The folder can't be written.
-    """
+    """Write a card as a page, as data, and as figures."""
     rows = [(group.title.partition(":")[0], one) for group in card.groups for one in group.rows]
     drawn = {
         "function": figures.draw_function(derivatives, flows.values()),
@@ -71,15 +58,7 @@ def write(
 
 
 def html(card: Card, drawings: list[Drawing]) -> str:
-    """Render a card as a page that needs no other file and no network.
-
-    Args:
-        card: What it says.
-        drawings: Its figures.
-
-    Returns:
-        HTML.
-    """
+    """Render a card as a page that needs no other file and no network."""
     variables = {
         "card": card,
         "drawings": drawings,

@@ -42,20 +42,7 @@ def gather(
     judgments: Sequence[Judgment],
     results: ledger.Results | None = None,
 ) -> Content:
-    """Read a folder of results.
-
-    Args:
-        out: Folder that ``actbench reproduce`` or ``actbench run`` wrote.
-        claims: The study's claims.
-        judgments: Their verdicts, from the same folder.
-        results: What was read of the folder to judge them; it is read again if none is given.
-
-    Returns:
-        What a report says about it.
-
-    Raises:
-        ActbenchError: The folder holds no results, or a dataset in it is damaged.
-    """
+    """Read a folder of results."""
     found = _datasets(out, claims)
     if not found:
         raise ActbenchError(_nothing(out))

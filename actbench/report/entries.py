@@ -138,15 +138,7 @@ class Group:
 def group(
     entries: Sequence[Entry], variants: Mapping[str, Sequence[Entry]] | None = None
 ) -> list[Group]:
-    """Gather claims that are alike, so that a list of them can be read at a glance.
-
-    Args:
-        entries: Some of the ledger.
-        variants: By id, the same statement's claims under other protocols.
-
-    Returns:
-        Groups in the order of their first claims.
-    """
+    """Gather claims that are alike, so that a list of them can be read at a glance."""
     found: dict[tuple[str, object, str], list[Entry]] = {}
     for entry in entries:
         claim = entry.judgment.claim
@@ -162,18 +154,7 @@ def group(
 def entry_of(
     judgment: Judgment, claims: ClaimsFile, stored: bool, elsewhere: str | None, table: str = ""
 ) -> Entry:
-    """Prepare one claim for a page.
-
-    Args:
-        judgment: Its verdict.
-        claims: The file it stands in.
-        stored: Whether it was judged from stored measurements, for want of results.
-        elsewhere: In which other settings it holds, where that is known.
-        table: Whether one run could have given its published number and others together.
-
-    Returns:
-        Its line of the ledger.
-    """
+    """Prepare one claim for a page."""
     claim = judgment.claim
     if claim.protocol is None or claim.relation is None:
         return Entry(judgment, None, (Fact("Stated in", claim.source),))

@@ -38,12 +38,7 @@ class Children:
         stdout: int | IO[Any],
         stderr: IO[Any],
     ) -> subprocess.Popen[bytes]:
-        """Start a process in a folder, without a shell.
-
-        Raises:
-            StoppedError: All were ended.
-            OSError: The program can't be run.
-        """
+        """Start a process in a folder, without a shell."""
         with self._lock:
             if self.stopped:
                 raise StoppedError
@@ -89,15 +84,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def limit(process: subprocess.Popen[bytes], seconds: float | None) -> Iterator[threading.Event]:
-    """End a process and what it started when the block takes too long.
-
-    Args:
-        process: The process.
-        seconds: The most that the block may take; ``None`` for as long as it wants.
-
-    Yields:
-        What is set when it took too long.
-    """
+    """End a process and what it started when the block takes too long."""
     late = threading.Event()
     if seconds is None:
         yield late

@@ -158,11 +158,7 @@ def listed(wanted: object) -> str:
 
 
 def parse(metric: Mapping[str, Any]) -> Column:
-    """Read the metric of a claim.
-
-    Raises:
-        ActbenchError: A field is not known, or not of its kind.
-    """
+    """Read the metric of a claim."""
     try:
         return Column.model_validate(metric)
     except ValidationError as error:

@@ -36,19 +36,7 @@ _PRINTED = "output:"
 
 
 def split(protocol: Protocol, base: Path) -> tuple[str, ...]:
-    """Split a command into words, with everything in place that is the same for each seed.
-
-    Args:
-        protocol: Names the command.
-        base: Folder that it runs in.
-
-    Returns:
-        Its words, the program first.
-
-    Raises:
-        ActbenchError: It can't be split, has an unknown placeholder, none for the seed or none for
-            a setting, or its program or the place of its result can't be.
-    """
+    """Split a command into words, with everything in place that is the same for each seed."""
     command = protocol.command
     try:
         words = shlex.split(command)
@@ -150,15 +138,7 @@ class CommandRunner:
         self._children = children
 
     def run(self, seed: int) -> tuple[Run, Path | None]:
-        """Run it with a seed.
-
-        Returns:
-            What came of it, and its folder: what it printed, and ``out``.
-
-        Raises:
-            ActbenchError: The program can't be started.
-            StoppedError: All processes were ended.
-        """
+        """Run it with a seed."""
         folder = Path(tempfile.mkdtemp(prefix=f"{seed}.", dir=self._folder))
         out = folder / "out"
         out.mkdir()
@@ -219,11 +199,7 @@ def _state(file: Path) -> tuple[int, int, int] | None:
 def _numbers(
     result: Path | None, before: tuple[int, int, int] | None, folder: Path
 ) -> dict[str, float]:
-    """Return the numbers that a run wrote to its result, or printed last.
-
-    Raises:
-        NoNumberError: There are none.
-    """
+    """Return the numbers that a run wrote to its result, or printed last."""
     if result is None:
         line = _last_line(folder / "stdout.log")
         try:
@@ -245,11 +221,7 @@ def _numbers(
 
 
 def _said(pattern: re.Pattern[str], file: Path) -> dict[str, float]:
-    """Return the numbers of the last place at which an output matches.
-
-    Raises:
-        NoNumberError: It matches nowhere, or what matches is no number.
-    """
+    """Return the numbers of the last place at which an output matches."""
     found = None
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         found = pattern.search(line) or found

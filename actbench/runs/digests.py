@@ -26,18 +26,7 @@ def of_code(function: str, words: Sequence[str], base: Path) -> dict[str, str]:
 
 
 def of_function(function: str, base: Path) -> dict[str, str]:
-    """Digest a function's file and the local modules that it imports.
-
-    Args:
-        function: ``path/to/file.py:name`` or ``module:name``.
-        base: Folder that the path is seen from.
-
-    Returns:
-        SHA-256 by file.
-
-    Raises:
-        ActbenchError: There is no such file.
-    """
+    """Digest a function's file and the local modules that it imports."""
     place = function.rpartition(":")[0]
     if not place.endswith(".py"):
         return _with_imported(_located(place.split("."), [base]), [base], base)
@@ -51,15 +40,7 @@ def of_function(function: str, base: Path) -> dict[str, str]:
 
 
 def of_command(words: Sequence[str], base: Path) -> dict[str, str]:
-    """Digest the files that a command names, and the local modules that these import.
-
-    Args:
-        words: The command, split; ``--config=FILE`` and ``-m MODULE`` name files too.
-        base: Folder that it runs in.
-
-    Returns:
-        SHA-256 by file.
-    """
+    """Digest the files that a command names, and the local modules that these import."""
     named = []
     for before, word in zip(("", *words), words, strict=False):
         if before == "-m":
@@ -75,18 +56,7 @@ def of_command(words: Sequence[str], base: Path) -> dict[str, str]:
 
 
 def of_inputs(inputs: Iterable[str], base: Path) -> dict[str, str]:
-    """Digest the files that a protocol declares.
-
-    Args:
-        inputs: Files, patterns, or folders, which stand for what is in them and not hidden.
-        base: Folder that they are seen from.
-
-    Returns:
-        SHA-256 by file.
-
-    Raises:
-        ActbenchError: One names nothing that is there.
-    """
+    """Digest the files that a protocol declares."""
     found: list[Path] = []
     for given in inputs:
         exact = base / given

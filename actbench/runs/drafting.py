@@ -52,11 +52,7 @@ class Guess:
 
 
 def guess(frame: pd.DataFrame, seed: str) -> Guess:
-    """Look at the columns of a table.
-
-    Raises:
-        ActbenchError: None of them holds numbers that could be judged.
-    """
+    """Look at the columns of a table."""
     import pandas as pd
 
     names = [str(name) for name in frame.columns if name != tables.SEED]
@@ -103,19 +99,7 @@ def _is_number(cells: pd.Series[Any]) -> bool:
 
 
 def draft(path: Path, target: Path, seed: str = "") -> str:
-    """Write a claims file about a table, with what only its author knows left as questions.
-
-    Args:
-        path: The table.
-        target: Where the file will lie; the table is named as seen from there.
-        seed: What names a run, where that is known.
-
-    Returns:
-        TOML, which is valid as it stands: every claim is exploratory.
-
-    Raises:
-        ActbenchError: The table can't be read, or holds no numbers.
-    """
+    """Write a claims file about a table, with what only its author knows left as questions."""
     from actbench.pages import rendering
 
     table = tables.read([path.name], path.parent, seed or "row")

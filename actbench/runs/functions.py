@@ -23,11 +23,7 @@ _LOADING_S = 60.0
 
 
 def check(protocol: Protocol) -> None:
-    """Refuse what can't name a function, before anything starts.
-
-    Raises:
-        ActbenchError: It does not.
-    """
+    """Refuse what can't name a function, before anything starts."""
     place, _, name = protocol.function.rpartition(":")
     if not place or not all(part.isidentifier() for part in name.split(".")):
         raise ActbenchError(
@@ -59,15 +55,7 @@ class FunctionRunner:
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, seed: int) -> tuple[Run, Path | None]:
-        """Call it with a seed.
-
-        Returns:
-            What came of it, and no folder: it is given none.
-
-        Raises:
-            ActbenchError: It can't be called, whatever the seed.
-            StoppedError: All processes were ended.
-        """
+        """Call it with a seed."""
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = self._started()

@@ -50,19 +50,7 @@ def run_of(seed: int, told: Mapping[str, Any], duration_s: float) -> Run:
 
 
 def ingredients(protocol: Protocol, base: Path, words: tuple[str, ...]) -> dict[str, Any]:
-    """List what the numbers of a protocol depend on.
-
-    Args:
-        protocol: Names a function or a command.
-        base: Folder that its paths are seen from.
-        words: The command's words, with the settings in place; none for a function.
-
-    Returns:
-        Names and values, as JSON holds them.
-
-    Raises:
-        ActbenchError: A file that it names is not there.
-    """
+    """List what the numbers of a protocol depend on."""
     return {
         "schema_version": _SCHEMA,
         protocol.source: getattr(protocol, protocol.source),
@@ -96,11 +84,7 @@ class Store:
         self._timeout_s = timeout_s
 
     def prepare(self) -> None:
-        """Make the folder, with a file that says what its name stands for.
-
-        Raises:
-            ActbenchError: It can't be written.
-        """
+        """Make the folder, with a file that says what its name stands for."""
         prepare_folder(self.folder)
         told = self.folder / "protocol.json"
         if not told.exists():
@@ -128,15 +112,7 @@ class Store:
         return None if run.outcome == "timed out" and allowed > ended_at else run
 
     def keep(self, run: Run, folder: Path | None) -> None:
-        """Write a run in place of what is kept of its seed.
-
-        Args:
-            run: The run.
-            folder: That it wrote to, in this one; that of the run before goes.
-
-        Raises:
-            ActbenchError: It can't be written, or a file that it depends on has changed meanwhile.
-        """
+        """Write a run in place of what is kept of its seed."""
         self._require_unchanged()
         before = self._content(run.seed).get("folder")
         # JSON has no number that is not finite: such a one is a text, exact as the others.

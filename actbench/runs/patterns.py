@@ -8,21 +8,7 @@ from actbench.errors import ActbenchError
 
 
 def grouped(field: str, given: str, prefix: str, wanted: str, example: str) -> re.Pattern[str]:
-    """Read the expression behind a prefix.
-
-    Args:
-        field: Where it stands, for an error.
-        given: Prefix and expression.
-        prefix: What goes before.
-        wanted: What its group is for.
-        example: An expression that has one.
-
-    Returns:
-        The expression.
-
-    Raises:
-        ActbenchError: It is none, or has no group.
-    """
+    """Read the expression behind a prefix."""
     try:
         pattern = re.compile(given.removeprefix(prefix).strip())
     except re.error as error:

@@ -38,21 +38,6 @@ def fulfil(
 
     Runs the user's code, in processes of its own. Each run is kept as soon as it ends, what failed
     too; Ctrl-C loses none that had ended.
-
-    Args:
-        protocol: Names a function or a command.
-        seeds: One run each.
-        base: The claims file's folder: paths are seen from it, and code runs in it.
-        folder: Where runs are kept.
-        workers: Runs side by side, each on one thread unless ``OMP_NUM_THREADS`` says otherwise.
-        fresh: Whether to run anew what is kept.
-        progress: Told about every run, once any has to be made.
-
-    Returns:
-        The runs, in the order of the seeds. One that gave no number says why.
-
-    Raises:
-        ActbenchError: The protocol can't be run, whatever the seed.
     """
     require_positive_int("workers", workers)
     seeds = [int(seed) for seed in seeds]
@@ -72,20 +57,7 @@ def fulfil(
 
 
 def kept(protocol: Protocol, seeds: Iterable[int], *, base: Path, folder: Path) -> list[Run]:
-    """Return the runs that ``fulfil`` would take instead of making them.
-
-    Args:
-        protocol: Names a function or a command.
-        seeds: Of which runs.
-        base: The claims file's folder.
-        folder: Where runs are kept.
-
-    Returns:
-        The runs of those seeds of which one is kept.
-
-    Raises:
-        ActbenchError: The protocol can't be run, whatever the seed.
-    """
+    """Return the runs that ``fulfil`` would take instead of making them."""
     store, _ = _opened(protocol, base, folder)
     return [run for seed in seeds if (run := store.read(seed)) is not None]
 

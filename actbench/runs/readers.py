@@ -44,19 +44,7 @@ def comma_hint(cell: str) -> str:
 
 
 def read_file(path: Path, name: str, choose: Choose) -> pd.DataFrame:
-    """Read one file of a table.
-
-    Args:
-        path: The file; its suffix says of which kind it is.
-        name: What it is called in an error.
-        choose: Returns which of its columns to read, of their names.
-
-    Returns:
-        Its rows, of which cells without a value are missing; ``nan`` is a text among numbers.
-
-    Raises:
-        ActbenchError: It is of an unknown kind, empty, damaged, or not as its header says.
-    """
+    """Read one file of a table."""
     import pandas as pd
 
     kind = next((s for s in reversed(path.suffixes) if s not in {*_OPENERS, ".zip"}), "").lower()

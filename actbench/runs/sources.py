@@ -57,11 +57,7 @@ class Sources:
         self.base = Path() if claims.path is None else claims.path.parent
 
     def load_own(self) -> None:
-        """Load the activations of one's own that the protocols of experiments name.
-
-        Raises:
-            ActbenchError: That is not allowed, or one can't be loaded or is not fit.
-        """
+        """Load the activations of one's own that the protocols of experiments name."""
         for name, protocol in self._claims.protocol.items():
             if protocol.own_activations:
                 self._require_allowed(name, protocol)
@@ -76,23 +72,12 @@ class Sources:
         return [(name, p) for name, p in self._claims.protocol.items() if p.runs_code]
 
     def require_allowed(self) -> None:
-        """Refuse to run code that the file names, unless that was allowed.
-
-        Raises:
-            ActbenchError: It was not; names the first function or command.
-        """
+        """Refuse to run code that the file names, unless that was allowed."""
         for name, protocol in self.code:
             self._require_allowed(name, protocol)
 
     def collect(self, progress: Callable[[str, int], AbstractContextManager[Progress]]) -> None:
-        """Run every function and command, the refused ones first.
-
-        Args:
-            progress: Makes a bar of a title and a number of runs.
-
-        Raises:
-            ActbenchError: As of ``table``.
-        """
+        """Run every function and command, the refused ones first."""
         self.require_allowed()
         for name, protocol in self.code:
             with progress(name, len(self.seeds_of(protocol))) as self._progress:
@@ -104,32 +89,14 @@ class Sources:
         return float(np.median(took)) if took else None
 
     def grow(self, claim: Claim, runs: int) -> NDArray[np.float64]:
-        """Make so many runs of a claim's protocol, those that are kept among them.
-
-        Args:
-            claim: About a function or a command.
-            runs: How many.
-
-        Returns:
-            The claim's numbers.
-
-        Raises:
-            ActbenchError: As of ``values``.
-        """
+        """Make so many runs of a claim's protocol, those that are kept among them."""
         name = str(claim.protocol)
         if len(self._runs.get(name, [])) < runs:
             self._tables[name] = self._run(name, self._claims.protocol[name], runs)
         return self.values(claim)[:runs]
 
     def outstanding(self) -> Iterator[str]:
-        """Say of each function and command how many runs are kept, and what the others will take.
-
-        Yields:
-            Such as ``"train: 12 of 16 runs to make, about 3 s each"``.
-
-        Raises:
-            ActbenchError: A protocol can't be run, whatever the seed.
-        """
+        """Say of each function and command how many runs are kept, and what others will take."""
         from actbench.runs import programs
 
         for name, protocol in self.code:
@@ -146,12 +113,7 @@ class Sources:
         return self.take(claim).values
 
     def take(self, claim: Claim) -> taking.Taken:
-        """Return a claim's numbers, with what was compared, and the tasks.
-
-        Raises:
-            ActbenchError: As of ``table``, ``columns.parse`` and ``taking.take``; names the claim
-                where its metric is wrong.
-        """
+        """Return a claim's numbers, with what was compared, and the tasks."""
         table = self.table(str(claim.protocol))
         try:
             return taking.take(table, columns.parse(claim.metric))
@@ -164,11 +126,7 @@ class Sources:
         return ActbenchError(f"{file}{place}{error}")
 
     def table(self, name: str) -> tables.Table:
-        """Return the rows of a protocol: what its files hold, or a row per run.
-
-        Raises:
-            ActbenchError: It runs code and that is not allowed, a file is wrong, or nothing ran.
-        """
+        """Return the rows of a protocol: what its files hold, or a row per run."""
         if name not in self._tables:
             protocol = self._claims.protocol[name]
             if protocol.runs_code:

@@ -82,11 +82,7 @@ class Table:
         return named[~named.index.duplicated()].loc[runs]
 
     def numbers(self, column: str) -> NDArray[np.float64]:
-        """Return a column's numbers, NaN where a cell is empty.
-
-        Raises:
-            ActbenchError: There is no such column, or a cell holds a text.
-        """
+        """Return a column's numbers, NaN where a cell is empty."""
         import pandas as pd
 
         self.require(column)
@@ -106,11 +102,7 @@ class Table:
         return self._numbers[column]
 
     def rows_where(self, column: str, wanted: object) -> NDArray[np.bool_]:
-        """Tell which rows hold a value, or one of several, in a column.
-
-        Raises:
-            ActbenchError: There is no such column, or no row holds it; names the nearest.
-        """
+        """Tell which rows hold a value, or one of several, in a column."""
         self.require(column)
         key = (column, repr(wanted))
         if key not in self._masks:
@@ -162,22 +154,7 @@ def from_rows(name: str, seeds: Sequence[object], rows: Sequence[Mapping[str, fl
 def read(
     patterns: Sequence[str], base: Path, seed: str = "", columns: Iterable[str] | None = None
 ) -> Table:
-    """Read the files of a table.
-
-    Args:
-        patterns: Files or globs, seen from ``base``.
-        base: A folder.
-        seed: What names a run: a column, ``row``, ``path: REGEX`` or ``columns: REGEX``; a column
-            ``seed`` where nothing is said.
-        columns: Those that will be asked for; all by default.
-
-    Returns:
-        Their rows.
-
-    Raises:
-        ActbenchError: A file is not there, too large, empty, damaged or of an unknown kind, or has
-            not the columns.
-    """
+    """Read the files of a table."""
     import pandas as pd
 
     files = _files(patterns, base)

@@ -44,20 +44,7 @@ def values(table: Table, metric: Column) -> tuple[list[str], NDArray[np.float64]
 
 
 def take(table: Table, metric: Column) -> Taken:
-    """Take a metric from a table.
-
-    Args:
-        table: The rows.
-        metric: What to take.
-
-    Returns:
-        One number for each run; for runs that are compared unpaired, the share of the others that
-        each exceeds.
-
-    Raises:
-        ActbenchError: A column or value is not there, a cell is no number, a run has several rows
-            where one is meant, two metrics have not the same runs, or tasks have not as many.
-    """
+    """Take a metric from a table."""
     if metric.ranks:
         return _ranks(table, metric)
     own, pair = _one(table, metric, metric.per), None

@@ -42,18 +42,7 @@ class SetupError(Exception):
 
 
 def numbers_in(value: Any) -> dict[str, float]:
-    """Return the numbers of what a run returned or wrote.
-
-    Args:
-        value: A number, numbers by name, of which those of a nested mapping are named ``a.b`` and
-            what is no number is left out, or a table of one row.
-
-    Returns:
-        Numbers by name; ``{"value": x}`` for a plain one.
-
-    Raises:
-        NoNumberError: There are none.
-    """
+    """Return the numbers of what a run returned or wrote."""
     plain = _number(value)
     if plain is not None:
         return {"value": plain}
@@ -105,15 +94,7 @@ def _shown(value: Any) -> str:
 
 
 def told(error: BaseException, base: Path) -> str:
-    """Say in one line where a user's code raised what.
-
-    Args:
-        error: The exception.
-        base: Folder that file names are seen from.
-
-    Returns:
-        Such as ``"train.py, line 4: ZeroDivisionError: division by zero"``.
-    """
+    """Say in one line where a user's code raised what."""
     frames = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename:
         frames.append((error.filename, error.lineno))
@@ -129,19 +110,7 @@ def told(error: BaseException, base: Path) -> str:
 
 
 def load(function: str, settings: Mapping[str, Any], base: Path) -> Callable[..., Any]:
-    """Find a function, and whether it takes a seed and the settings. This runs the user's code.
-
-    Args:
-        function: ``path/to/file.py:name`` or ``module:name``.
-        settings: What it will be given beside ``seed``.
-        base: Folder that the path is seen from.
-
-    Returns:
-        The function.
-
-    Raises:
-        SetupError: It is not there, its file fails, or it takes other arguments.
-    """
+    """Find a function, and whether it takes a seed and the settings. This runs the user's code."""
     place, _, name = function.rpartition(":")
     try:
         found: Any = _module(place, base)

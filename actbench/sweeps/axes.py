@@ -132,17 +132,7 @@ INSIDE_A_STACK = ("initializer", "seed")
 
 
 def axis(name: str) -> Axis:
-    """Look up an axis by its name.
-
-    Args:
-        name: One of the keys of ``AXES``.
-
-    Returns:
-        The axis.
-
-    Raises:
-        ActbenchError: The name is not known; the text lists the known and the nearest.
-    """
+    """Look up an axis by its name."""
     if name not in AXES:
         raise unknown_name("axis", name, AXES)
     return AXES[name]

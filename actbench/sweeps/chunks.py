@@ -34,15 +34,7 @@ def _no_progress(done: int) -> None:
 
 
 def flop_per_member(grid: Grid) -> float:
-    """Estimate the work of a grid's typical member.
-
-    Args:
-        grid: The members.
-
-    Returns:
-        Floating-point operations of the matrix products, forward (2 per weight and input) and
-        backward (4), and what drawing the network costs; the mean over a sample.
-    """
+    """Estimate the work of a grid's typical member."""
     count = min(_SAMPLE, grid.size)
     members = [_member_at(grid, grid.size * n // count) for n in range(count)]
     work = [architecture_of(member).parameter_count for member in members]
@@ -55,15 +47,7 @@ def _member_at(grid: Grid, number: int) -> dict[str, Value]:
 
 
 def default_chunk(grid: Grid) -> int:
-    """Choose the members per chunk, from the grid alone.
-
-    Args:
-        grid: The members.
-
-    Returns:
-        As many as give about 64 chunks, unless a chunk is then so short that scheduling it costs
-        more than a few percent, or so long that losing one hurts.
-    """
+    """Choose the members per chunk, from the grid alone."""
     flop = flop_per_member(grid)
     least, most = (math.ceil(limit / flop) for limit in (_LEAST_FLOP, _MOST_FLOP))
     wanted = min(max(math.ceil(grid.size / _FEW_CHUNKS), least), most)
@@ -91,15 +75,6 @@ def train_chunk(
 
     Members that differ in seed and initializer alone are trained as one stack. What can't be
     trained is a failure of its own and keeps no other from being trained.
-
-    Args:
-        grid: The members.
-        start: The first member's number.
-        stop: One more than the last one's.
-        progress: Told about every few epochs, in epochs x members.
-
-    Returns:
-        Every variable of the store, members along the first axis.
     """
     members = list(grid.members(start, stop))
     values = _empty(grid, len(members))

@@ -46,19 +46,7 @@ _LARGEST_DRAW_SEED = 2**63 - 1  # what TOML promises to hold
 
 
 def load(path: Path, *, allow_code: bool = False) -> Grid:
-    """Read a grid. Nothing in the file is executed or imported, unless that is allowed.
-
-    Args:
-        path: A TOML file.
-        allow_code: Whether to load activations of one's own, seen from the file's folder.
-
-    Returns:
-        The grid.
-
-    Raises:
-        ActbenchError: The file can't be read, or something in it is wrong; names file, table and
-            axis.
-    """
+    """Read a grid. Nothing in the file is executed or imported, unless that is allowed."""
     tables = read_toml(path, "the grid", "docs/sweeps.md shows how to write a grid")
     try:
         code = _loaded(tables, path.parent.resolve()) if allow_code else ()
@@ -85,17 +73,7 @@ def _each(given: Any) -> list[Any]:
 
 
 def build(tables: Mapping[str, Any]) -> Grid:
-    """Make a grid of what stands in its file.
-
-    Args:
-        tables: As ``tomllib`` returns them.
-
-    Returns:
-        The grid.
-
-    Raises:
-        ActbenchError: Something in them is wrong; names table and axis.
-    """
+    """Make a grid of what stands in its file."""
     for name in tables:
         if name not in _TABLES:
             raise unknown_name("table", name, _TABLES)

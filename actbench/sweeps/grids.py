@@ -239,15 +239,7 @@ class Grid:
         return {name: found[name] for name in self.axes}
 
     def members(self, start: int, stop: int) -> Iterator[dict[str, Value]]:
-        """Describe some members by all axes, those that do not vary too.
-
-        Args:
-            start: The first member's number.
-            stop: One more than the last one's.
-
-        Yields:
-            Value by axis, in the order of ``AXES``.
-        """
+        """Describe some members by all axes, those that do not vary too."""
         columns = {name: column.tolist() for name, column in self.columns(start, stop).items()}
         for number in range(stop - start):
             at = {name: column[number] for name, column in columns.items()}

@@ -19,20 +19,7 @@ _LOADING = Lock()
 def train_remotely(
     grid: Grid, start: int, stop: int, expected: Mapping[str, str]
 ) -> dict[str, Column]:
-    """Train some members on a worker, if it has the versions that the sweep was begun with.
-
-    Args:
-        grid: The members.
-        start: The first member's number.
-        stop: One more than the last one's.
-        expected: As ``environment.versions`` gave it where the sweep was begun.
-
-    Returns:
-        As ``chunks.train_chunk``.
-
-    Raises:
-        ActbenchError: The worker has other versions, or can't train at all.
-    """
+    """Train some members on a worker, if it has the versions that the sweep was begun with."""
     require_versions("a worker", environment.versions(), expected)
     environment.require_exact_arithmetic()
     try:
@@ -63,16 +50,7 @@ def _load(grid: Grid) -> None:
 
 
 def require_versions(where: str, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
-    """Refuse other versions than expected.
-
-    Args:
-        where: Who has them.
-        found: Version by package.
-        expected: The same, of this process.
-
-    Raises:
-        ActbenchError: They differ.
-    """
+    """Refuse other versions than expected."""
     differ = [
         f"{name} {found.get(name)} (here {version})"
         for name, version in expected.items()

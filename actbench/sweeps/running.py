@@ -41,13 +41,7 @@ class Failures:
     chunks: list[int] = field(default_factory=list)
 
     def note(self, store: Store, number: int, values: Mapping[str, Column]) -> None:
-        """Count the failed members of a chunk and name the first of all.
-
-        Args:
-            store: Of the sweep.
-            number: The chunk.
-            values: As ``train_chunk`` returned them.
-        """
+        """Count the failed members of a chunk and name the first of all."""
         start, _ = store.bounds(number)
         for place in (values["status"] == FAILED).nonzero()[0].tolist():
             self.members += 1
@@ -58,13 +52,7 @@ class Failures:
                 self.say("further failures stand in the store's variable 'failure'")
 
     def lose(self, store: Store, number: int, reason: str) -> None:
-        """Note a chunk that no worker finished.
-
-        Args:
-            store: Of the sweep.
-            number: The chunk.
-            reason: Why.
-        """
+        """Note a chunk that no worker finished."""
         self.chunks.append(number)
         start, stop = store.bounds(number)
         first, last = (coordinates(store.grid, n) for n in (start, stop - 1))
@@ -72,15 +60,7 @@ class Failures:
 
 
 def coordinates(grid: Grid, number: int) -> str:
-    """Describe a member by the axes that vary.
-
-    Args:
-        grid: The members.
-        number: The member's.
-
-    Returns:
-        Such as ``"activation=relu, seed=42"``.
-    """
+    """Describe a member by the axes that vary."""
     (member,) = grid.members(number, number + 1)
     return ", ".join(f"{name}={_plain(member[name])}" for name in grid.axes)
 
@@ -90,15 +70,7 @@ def _plain(value: Value) -> str:
 
 
 def missing(store: Store, *, retry: bool = False) -> tuple[list[int], int]:
-    """List the chunks that a store lacks.
-
-    Args:
-        store: Of the sweep.
-        retry: Whether chunks with failed members are to be trained again.
-
-    Returns:
-        Their numbers, and how many members have failed in the others.
-    """
+    """List the chunks that a store lacks."""
     numbers, failed = [], 0
     for number in range(store.chunks):
         status = store.status(number)
@@ -111,15 +83,7 @@ def missing(store: Store, *, retry: bool = False) -> tuple[list[int], int]:
 
 
 def steps(store: Store, numbers: Sequence[int]) -> int:
-    """Return how many steps of progress some chunks are.
-
-    Args:
-        store: Of the sweep.
-        numbers: The chunks.
-
-    Returns:
-        Epochs x members.
-    """
+    """Return how many steps of progress some chunks are."""
     return sum(_steps(store, number) for number in numbers)
 
 
@@ -134,14 +98,7 @@ def finish(
     values: Mapping[str, Column],
     failures: Failures,
 ) -> None:
-    """Keep a chunk and note its failures.
-
-    Args:
-        store: Of the sweep.
-        number: The chunk.
-        values: As ``train_chunk`` returned them.
-        failures: Told about failed members.
-    """
+    """Keep a chunk and note its failures."""
     store.write(number, values)
     failures.note(store, number, values)
 
@@ -153,15 +110,7 @@ def run_here(
     progress: Progress,
     failures: Failures,
 ) -> None:
-    """Train chunks on this machine, as many side by side as there are threads.
-
-    Args:
-        store: Where each is kept as soon as it is done.
-        numbers: The chunks.
-        threads: Chunks at a time, each on one thread.
-        progress: Told the epochs x members done since the last call.
-        failures: Told about failed members.
-    """
+    """Train chunks on this machine, as many side by side as there are threads."""
 
     def train(number: int, report: Progress) -> dict[str, Column]:
         left = _steps(store, number)
@@ -217,14 +166,7 @@ class Plan:
         return self.members * self.seconds_per_member / 3600
 
     def sentence(self, cores: int) -> str:
-        """Say it in one line.
-
-        Args:
-            cores: How many will work.
-
-        Returns:
-            Members, chunks, bytes and hours.
-        """
+        """Say it in one line."""
         hours = self.core_hours / cores
         chunks = "1 chunk" if self.chunks == 1 else f"{self.chunks:,} chunks"
         return (
@@ -238,16 +180,7 @@ class Plan:
 
 
 def plan(grid: Grid, chunk: int, clock: Callable[[], float]) -> Plan:
-    """Time a few members to say what a whole sweep would take.
-
-    Args:
-        grid: The members.
-        chunk: Members per chunk.
-        clock: Seconds since some moment.
-
-    Returns:
-        The plan.
-    """
+    """Time a few members to say what a whole sweep would take."""
     few, more = (min(epochs, grid.common.epochs) for epochs in _TIMED_EPOCHS)
     _seconds(grid, chunk, few, clock)  # the first use of torch loads modules for seconds
     short, long = (_seconds(grid, chunk, epochs, clock) for epochs in (few, more))

@@ -42,15 +42,7 @@ class Cell:
 
 
 def cells(path: Path, grid: Grid) -> list[Cell]:
-    """Read the cells of a sweep from its store.
-
-    Args:
-        path: The store.
-        grid: Its members.
-
-    Returns:
-        In the order of the grid.
-    """
+    """Read the cells of a sweep from its store."""
     import xarray as xr
 
     store = xr.open_zarr(path, chunks=None)
@@ -68,14 +60,7 @@ def cells(path: Path, grid: Grid) -> list[Cell]:
 
 
 def as_csv(found: Sequence[Cell]) -> str:
-    """Write cells as a table for a spreadsheet.
-
-    Args:
-        found: At least one.
-
-    Returns:
-        A row per cell, in their order: axes, trained seeds, quantiles, share that diverged.
-    """
+    """Write cells as a table for a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*found[0].at, "seeds", "median", "2.5%", "97.5%", "diverged"])
@@ -86,14 +71,7 @@ def as_csv(found: Sequence[Cell]) -> str:
 
 
 def table(found: Sequence[Cell]) -> Table:
-    """Show the best cells.
-
-    Args:
-        found: At least one.
-
-    Returns:
-        At most 20 rows, the smallest median first.
-    """
+    """Show the best cells."""
     best = sorted(found, key=lambda cell: np.nan_to_num(cell.quantiles[1], nan=np.inf))[:_ROWS]
     count = f"the best {len(best)} of {len(found):,} points" if len(found) > _ROWS else "best first"
     shown = Table(title=f"Final loss over the seeds, {count}", box=SIMPLE)

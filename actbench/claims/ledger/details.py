@@ -22,17 +22,7 @@ if TYPE_CHECKING:
 def in_full(
     judgment: Judgment, claims: ClaimsFile, *, stored: bool, others: Sequence[Judgment] = ()
 ) -> str:
-    """Write everything about one claim.
-
-    Args:
-        judgment: Its verdict.
-        claims: The file it stands in.
-        stored: Whether it was judged from stored measurements.
-        others: Of the claims that judge the same statement under other protocols.
-
-    Returns:
-        Lines of text: source, protocol, metric, relation, evidence, and how to rerun just it.
-    """
+    """Write everything about one claim."""
     claim = judgment.claim
     lines = [
         claim.id,

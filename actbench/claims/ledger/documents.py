@@ -47,18 +47,7 @@ def markdown(
     claims: ClaimsFile | None = None,
     among: Sequence[Judgment] | None = None,
 ) -> str:
-    """Write the ledger as a Markdown table.
-
-    Args:
-        judgments: What was judged.
-        sentences: As ``elsewhere`` gives them.
-        legend: Sentences that explain it.
-        claims: Where they stand.
-        among: All that were judged, where these are some.
-
-    Returns:
-        Markdown with a row per claim and the counts below.
-    """
+    """Write the ledger as a Markdown table."""
     told = published_table.sentences(judgments, among)
     ours = sum(j.claim.ours for j in judgments)
     lines = ["# Ledger of claims", "", counts(judgments, claims), ""]
@@ -101,16 +90,7 @@ def _cell(text: str) -> str:
 
 
 def export(judgments: Sequence[Judgment], form: str, claims: ClaimsFile) -> str:
-    """Write the ledger for another program.
-
-    Args:
-        judgments: What was judged.
-        form: One of ``EXPORTS``, without the table of the terminal.
-        claims: Where they stand.
-
-    Returns:
-        The text, with a line break at its end.
-    """
+    """Write the ledger for another program."""
     if form == "markdown":
         return markdown(judgments, {}, LEGEND, claims)
     if form == "json":
@@ -134,16 +114,7 @@ def as_json(
     sentences: Mapping[str, str],
     among: Sequence[Judgment] | None = None,
 ) -> str:
-    """Write the ledger as a JSON list of objects.
-
-    Args:
-        judgments: What was judged.
-        sentences: As ``elsewhere`` gives them.
-        among: All that were judged, where these are some.
-
-    Returns:
-        Strict JSON: id, verdict, expected, published, measured, interval, margin and more.
-    """
+    """Write the ledger as a JSON list of objects."""
     told = published_table.together(judgments, among)
     tables = {name: one.row() for one in told for name in one.claims}
     beside = [(sentences.get(j.claim.id), tables.get(j.claim.id)) for j in judgments]

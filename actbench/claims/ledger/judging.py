@@ -42,18 +42,7 @@ class Results:
         self.others: list[str] = []
 
     def judge(self, chosen: Iterable[Claim] | None = None) -> list[Judgment]:
-        """Judge claims, from stored measurements where the folder does not decide.
-
-        Args:
-            chosen: Claims to judge; all by default.
-
-        Returns:
-            One judgment per claim, in order.
-
-        Raises:
-            ActbenchError: A dataset in the folder is damaged, or of other settings where no
-                measurements are stored.
-        """
+        """Judge claims, from stored measurements where the folder does not decide."""
         return judge_all(self._claims, self.dataset, chosen)
 
     def holds(self, protocol: str | None) -> bool:
@@ -104,39 +93,17 @@ def from_results(
 
 
 def changed(judgments: Sequence[Judgment]) -> list[Judgment]:
-    """Pick the judgments whose verdict is another than the expected one.
-
-    Args:
-        judgments: What was judged.
-
-    Returns:
-        Those; without claims that are undecided because fewer seeds were run than they need.
-    """
+    """Pick the judgments whose verdict is another than the expected one."""
     return [j for j in judgments if not j.as_expected and not j.lacks_runs]
 
 
 def lacking_seeds(judgments: Sequence[Judgment]) -> list[Judgment]:
-    """Pick the judgments that are undecided because fewer seeds were run than they need.
-
-    Args:
-        judgments: What was judged.
-
-    Returns:
-        Those; without claims that are expected to be undecided.
-    """
+    """Pick the judgments that are undecided because fewer seeds were run than they need."""
     return [j for j in judgments if not j.as_expected and j.lacks_runs]
 
 
 def counts(judgments: Sequence[Judgment], claims: ClaimsFile | None = None) -> str:
-    """Say how many statements hold where, how many claims had which verdict, and what changed.
-
-    Args:
-        judgments: What was judged.
-        claims: Where they stand.
-
-    Returns:
-        Such as ``"72 claims: 40 reproduced, 8 direction_only, …; all as expected"``.
-    """
+    """Say how many statements hold where, how many claims had which verdict, and what changed."""
     flipped = surprises(judgments)
     pinned = sum(j.claim.expected is not None for j in judgments)
     fine = "all as expected" if pinned == len(judgments) else f"{pinned} pinned, all as expected"
@@ -154,14 +121,7 @@ def surprises(judgments: Sequence[Judgment]) -> list[str]:
 
 
 def more_seeds(judgments: Sequence[Judgment]) -> str:
-    """Say how many claims lack seeds, and with which option they have enough.
-
-    Args:
-        judgments: What was judged.
-
-    Returns:
-        Such as ``"24 claims need more seeds: --seeds 16"``; empty where none lacks any.
-    """
+    """Say how many claims lack seeds, and with which option they have enough."""
     short = lacking_seeds(judgments)
     if not short:
         return ""
@@ -171,16 +131,7 @@ def more_seeds(judgments: Sequence[Judgment]) -> str:
 
 
 def seeds_to_settle(judgment: Judgment) -> int | None:
-    """Tell how many seeds would decide what is inconclusive.
-
-    Args:
-        judgment: What was judged.
-
-    Returns:
-        As many as the wording needs where there are fewer; else about how many make the interval
-        end short of the bound, if the value stays: it narrows with the root of their number.
-        ``None`` where that says nothing, and of what is decided.
-    """
+    """Tell how many seeds would decide what is inconclusive."""
     if judgment.verdict is not Verdict.INCONCLUSIVE or judgment.claim.relation is None:
         return None
     if judgment.seeds < judgment.seeds_needed:
@@ -204,16 +155,7 @@ def seeds_to_settle(judgment: Judgment) -> int | None:
 
 
 def origins(judgments: Sequence[Judgment], results: Results, out: Path) -> str:
-    """Say how many claims were judged from a folder, and why the others were not.
-
-    Args:
-        judgments: What was judged.
-        results: What the folder has.
-        out: The folder.
-
-    Returns:
-        One sentence and one per dataset of other settings, each on a line.
-    """
+    """Say how many claims were judged from a folder, and why the others were not."""
     held = sum(results.holds(judgment.claim.protocol) for judgment in judgments)
     if held == len(judgments):
         first = f"All are judged from {out}."

@@ -19,15 +19,7 @@ _SENTENCE = "where"
 
 
 def map_rows(found: Robustness, claims: Sequence[Claim]) -> list[dict[str, Any]]:
-    """Sum the map up.
-
-    Args:
-        found: The map.
-        claims: Of ``mapped_claims``.
-
-    Returns:
-        A row per claim: in how many settings it holds, in how many seeds disagree, and where.
-    """
+    """Sum the map up."""
     rows = []
     for claim in claims:
         outcomes = found.outcomes(claim).values()
@@ -44,15 +36,7 @@ def map_rows(found: Robustness, claims: Sequence[Claim]) -> list[dict[str, Any]]
 
 
 def setting_rows(found: Robustness, claim: Claim) -> list[dict[str, Any]]:
-    """Tell one claim's map setting by setting.
-
-    Args:
-        found: The map.
-        claim: One of ``mapped_claims``.
-
-    Returns:
-        A row per setting: whether the claim holds, the share of seeds inside, and the median.
-    """
+    """Tell one claim's map setting by setting."""
     return [
         {
             **setting.model_dump(),
@@ -65,15 +49,7 @@ def setting_rows(found: Robustness, claim: Claim) -> list[dict[str, Any]]:
 
 
 def require_mapped(claim: Claim, mapped: Sequence[Claim]) -> None:
-    """Refuse a claim that no map is about.
-
-    Args:
-        claim: What was asked for.
-        mapped: Of ``mapped_claims``.
-
-    Raises:
-        ActbenchError: It is none of them.
-    """
+    """Refuse a claim that no map is about."""
     if claim not in mapped:
         raise ActbenchError(
             f"claim {claim.id!r} is not on the map, which has the claims about trained networks "
@@ -82,14 +58,7 @@ def require_mapped(claim: Claim, mapped: Sequence[Claim]) -> None:
 
 
 def rows_as_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Lay rows out for the terminal.
-
-    Args:
-        rows: At least one, all with the same names.
-
-    Returns:
-        A table; where a claim holds stands below it, no other cell is wrapped.
-    """
+    """Lay rows out for the terminal."""
     table = Table(box=SIMPLE, padding=(0, 1), collapse_padding=True, pad_edge=False)
     cells = [{name: _cell(value) for name, value in row.items()} for row in rows]
     first, *others = (name for name in rows[0] if name != _SENTENCE)

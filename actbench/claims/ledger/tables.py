@@ -31,15 +31,7 @@ _STYLES = {
 
 
 def table(judgments: Sequence[Judgment], width: int) -> Table:
-    """Lay the ledger out for the terminal.
-
-    Args:
-        judgments: What was judged.
-        width: Columns of the terminal; a narrow one gets two lines per claim.
-
-    Returns:
-        A table with id, published and measured value, verdict and margin.
-    """
+    """Lay the ledger out for the terminal."""
     wide = width >= _WIDE
     result = Table(box=SIMPLE, padding=(0, 1))
     result.add_column("claim", overflow="fold")

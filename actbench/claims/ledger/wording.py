@@ -24,14 +24,7 @@ def number(value: float | PublishedMean | None) -> str:
 
 
 def margin(judgment: Judgment) -> str:
-    """Say how far a verdict is from flipping.
-
-    Args:
-        judgment: What was judged.
-
-    Returns:
-        A factor, or tolerances of the relation that decides; empty where there is no margin.
-    """
+    """Say how far a verdict is from flipping."""
     decisive = judgment.claim.decisive(judgment.verdict)
     if judgment.margin is None or decisive is None:
         return ""
@@ -57,15 +50,7 @@ def measures(claim: Claim) -> str:
 
 
 def rule(claim: Claim) -> str:
-    """Say what is measured for a claim, and where it must lie.
-
-    Args:
-        claim: The claim.
-
-    Returns:
-        One sentence, such as ``"Mean squared error ..., per seed: median from 0.0068 to 0.0092"``;
-        empty for a claim that is not testable.
-    """
+    """Say what is measured for a claim, and where it must lie."""
     if claim.relation is None:
         return ""
     every = f"{claim.share:.0%} of all seeds "
@@ -85,15 +70,7 @@ def _where(relation: Relation) -> str:
 
 
 def elsewhere(claims: ClaimsFile, judgments: Sequence[Judgment]) -> dict[str, str]:
-    """Say of each mapped claim in how many other settings it holds.
-
-    Args:
-        claims: The study's claims.
-        judgments: Of the claims that are asked about.
-
-    Returns:
-        Claim id to one sentence from the stored robustness map; empty where none is stored.
-    """
+    """Say of each mapped claim in how many other settings it holds."""
     if not (claims.of_the_study and robustness.path_of().exists()):
         return {}
     found, asked = robustness.load(), {judgment.claim.id for judgment in judgments}

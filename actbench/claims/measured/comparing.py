@@ -45,30 +45,13 @@ class Difference:
 
 
 def metric_title(metric: Mapping[str, Any]) -> str:
-    """Write a metric as a call.
-
-    Args:
-        metric: Name and arguments.
-
-    Returns:
-        Such as ``"final_mse(activation=relu)"``.
-    """
+    """Write a metric as a call."""
     arguments = ", ".join(f"{k}={v}" for k, v in metric.items() if k != "name")
     return f"{metric['name']}({arguments})"
 
 
 def compare(stored: Measured, fresh: Measured) -> list[Difference]:
-    """Compare a fresh run with what is stored.
-
-    Args:
-        stored: The baseline.
-        fresh: The new run; its seeds must begin as the baseline's do where values are exact.
-
-    Returns:
-        The metrics that differ: by more than rounding where values are exact, by exceeding what
-        rounding can make where they are nothing else, and elsewhere by a two-sample test that
-        raises a false alarm in one of 1000 clean comparisons of all.
-    """
+    """Compare a fresh run with what is stored."""
     both = [entry for entry in stored.entries if fresh.has(entry.metric)]
     tested = max(1, sum(not entry.exact for entry in both))
     differences = [

@@ -19,16 +19,7 @@ _KINKED = ("relu", "leaky_relu")
 
 
 def from_dataset(protocol: str, claims: ClaimsFile, dataset: xr.Dataset) -> Measured:
-    """Compute every metric that is stored for a protocol.
-
-    Args:
-        protocol: Its name.
-        claims: The file whose claims' metrics are stored.
-        dataset: Of that protocol.
-
-    Returns:
-        The measurements.
-    """
+    """Compute every metric that is stored for a protocol."""
     wanted: list[tuple[dict[str, Any], bool]] = [
         (dict(claim.metric), claim.quantifier == "exact")
         for claim in claims.claim
@@ -70,16 +61,7 @@ def _early_metrics(dataset: xr.Dataset) -> list[dict[str, Any]]:
 
 
 def entry_of(metric: Mapping[str, Any], exact: bool, dataset: xr.Dataset) -> Entry:
-    """Compute a metric as it is stored.
-
-    Args:
-        metric: Name and arguments.
-        exact: Whether a fresh run must give the same values up to rounding.
-        dataset: To compute it from.
-
-    Returns:
-        The entry.
-    """
+    """Compute a metric as it is stored."""
     return Entry(
         metric=dict(metric),
         definition=metrics.definition(str(metric["name"])),

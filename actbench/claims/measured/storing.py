@@ -60,17 +60,7 @@ class Measured(BaseModel):
         return any(entry.metric == dict(metric) for entry in self.entries)
 
     def values(self, metric: Mapping[str, Any]) -> NDArray[np.float64]:
-        """Return a metric's stored values, as they were measured.
-
-        Args:
-            metric: Name and arguments.
-
-        Returns:
-            One value per seed.
-
-        Raises:
-            ActbenchError: The metric is not stored.
-        """
+        """Return a metric's stored values, as they were measured."""
         for entry in self.entries:
             if entry.metric == dict(metric):
                 return np.array(entry.values)
@@ -81,31 +71,12 @@ class Measured(BaseModel):
 
 
 def path_of(protocol: str, folder: Path | None = None) -> Path:
-    """Return where a protocol's measurements are stored.
-
-    Args:
-        protocol: Its name.
-        folder: Another folder than the shipped ``baselines/measured``.
-
-    Returns:
-        The path.
-    """
+    """Return where a protocol's measurements are stored."""
     return (folder or baselines_folder() / "measured") / f"{protocol}.json"
 
 
 def load(protocol: str, folder: Path | None = None) -> Measured:
-    """Read a protocol's stored measurements.
-
-    Args:
-        protocol: Its name.
-        folder: Another folder than the shipped one.
-
-    Returns:
-        The measurements.
-
-    Raises:
-        ActbenchError: They are missing, damaged or of another schema.
-    """
+    """Read a protocol's stored measurements."""
     path = path_of(protocol, folder)
     return _read(path, path.stat().st_mtime_ns if path.exists() else 0)
 
@@ -118,15 +89,7 @@ def _read(path: Path, changed: int) -> Measured:  # noqa: ARG001 - a file that c
 
 
 def save(measured: Measured, folder: Path | None = None) -> Path:
-    """Write measurements, whole or not at all.
-
-    Args:
-        measured: What to write.
-        folder: Another folder than the shipped one.
-
-    Returns:
-        Where they were written.
-    """
+    """Write measurements, whole or not at all."""
     path = path_of(measured.protocol, folder)
     write_json(path, measured.model_dump())
     return path

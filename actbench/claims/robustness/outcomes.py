@@ -32,31 +32,13 @@ class Outcome:
 
 
 def metric_key(metric: Mapping[str, Any]) -> str:
-    """Write a metric as one word.
-
-    Args:
-        metric: Name and arguments.
-
-    Returns:
-        Such as ``"final_mse(activation=relu)"``.
-    """
+    """Write a metric as one word."""
     arguments = ", ".join(f"{key}={metric[key]}" for key in sorted(metric) if key != "name")
     return f"{metric['name']}({arguments})"
 
 
 def outcome_of(claim: Claim, values: NDArray[np.float64]) -> Outcome:
-    """Say whether a claim holds for the seeds of one setting.
-
-    Args:
-        claim: With a relation.
-        values: Of its metric, one per seed.
-
-    Returns:
-        What came out.
-
-    Raises:
-        ValueError: The claim is not testable, or there are no values.
-    """
+    """Say whether a claim holds for the seeds of one setting."""
     if claim.relation is None:
         raise ValueError(f"claim {claim.id!r} is not testable")
     share = float(np.mean([claim.relation.contains(float(value)) for value in values]))
@@ -70,12 +52,5 @@ def outcome_of(claim: Claim, values: NDArray[np.float64]) -> Outcome:
 
 
 def mapped_claims(claims: ClaimsFile) -> list[Claim]:
-    """Pick the claims that the map is about.
-
-    Args:
-        claims: A claims file.
-
-    Returns:
-        The claims of the stated protocol that speak of seeds.
-    """
+    """Pick the claims that the map is about."""
     return [c for c in claims.claim if c.protocol == PROTOCOL and c.quantifier != "exact"]

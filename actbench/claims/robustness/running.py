@@ -19,14 +19,7 @@ _DIGITS = 6  # of a stored value; two processors part earlier
 
 
 def steps(grid: Grid) -> int:
-    """Return how many steps of progress ``run`` reports for a whole grid.
-
-    Args:
-        grid: The settings.
-
-    Returns:
-        Epochs x members of all trainings.
-    """
+    """Return how many steps of progress ``run`` reports for a whole grid."""
     from actbench.experiments.sine_regression import STUDY_ACTIVATIONS
 
     trained = sum(s.epochs for s in grid.settings) * grid.seeds * len(STUDY_ACTIVATIONS)
@@ -42,23 +35,7 @@ def run(
     threads: int | None = 1,
     overwrite: bool = False,
 ) -> Robustness:
-    """Run what a stored map lacks of a grid, and store after every setting. Loads torch.
-
-    Args:
-        grid: The settings.
-        claims: Whose metrics are kept.
-        path: Where the map is stored; a part of the same grid that is there already is kept.
-        progress: Called now and then with the epochs x members done since the last call.
-        threads: CPU threads.
-        overwrite: Whether a stored map is replaced.
-
-    Returns:
-        The whole map.
-
-    Raises:
-        ActbenchError: A map of another grid or environment is stored there, or a setting is out
-            of range.
-    """
+    """Run what a stored map lacks of a grid, and store after every setting. Loads torch."""
     from actbench import devices, environment
 
     with devices.using_threads(threads) as count:
@@ -114,21 +91,7 @@ def measure(
     progress: Callable[[int], None] = lambda done: None,
     threads: int | None = 1,
 ) -> Cell:
-    """Train the networks of one setting and compute its metrics. Loads torch.
-
-    Args:
-        setting: The setting.
-        seeds: How many seeds, from 42 on.
-        wanted: Metrics by the name under which to keep them.
-        progress: Told about every few epochs.
-        threads: CPU threads.
-
-    Returns:
-        The setting's cell.
-
-    Raises:
-        ActbenchError: The setting is out of range, or a metric can't be computed.
-    """
+    """Train the networks of one setting and compute its metrics. Loads torch."""
     from actbench.experiments import sine_regression
 
     used = {str(m[k]) for m in wanted.values() for k in ("activation", "over") if k in m}

@@ -29,14 +29,7 @@ class Setting(BaseModel):
     depth: int = 10
 
     def but(self, **changes: str | float) -> Setting:
-        """Return the same setting but for some changes.
-
-        Args:
-            changes: Field names and values.
-
-        Returns:
-            The other setting.
-        """
+        """Return the same setting but for some changes."""
         return self.model_copy(update=changes)
 
 

@@ -56,18 +56,7 @@ class Robustness(BaseModel):
     escape_epochs: dict[str, list[stored.Value]]
 
     def outcomes(self, claim: Claim, relation: Relation | None = None) -> dict[Setting, Outcome]:
-        """Say for every setting whether a claim holds there.
-
-        Args:
-            claim: One of ``mapped_claims``.
-            relation: What must hold instead of the claim's own relation.
-
-        Returns:
-            Setting to outcome.
-
-        Raises:
-            ActbenchError: The map lacks the claim's metric.
-        """
+        """Say for every setting whether a claim holds there."""
         key = metric_key(claim.metric)
         if any(key not in cell.values for cell in self.cells):
             raise ActbenchError(
@@ -78,29 +67,12 @@ class Robustness(BaseModel):
 
 
 def path_of(folder: Path | None = None) -> Path:
-    """Return where the map is stored.
-
-    Args:
-        folder: Another folder than the shipped ``baselines``.
-
-    Returns:
-        The path.
-    """
+    """Return where the map is stored."""
     return (folder or baselines_folder()) / "robustness.json"
 
 
 def load(path: Path | None = None) -> Robustness:
-    """Read a stored map.
-
-    Args:
-        path: Another file than the shipped one.
-
-    Returns:
-        The map.
-
-    Raises:
-        ActbenchError: It is missing, damaged or of another schema.
-    """
+    """Read a stored map."""
     path = path or path_of()
     remedy = f"Run: {COMMAND} --overwrite"
     return stored.load(Robustness, path, SCHEMA_VERSION, "the robustness map", remedy)

@@ -27,14 +27,7 @@ def epoch_axis(axes: Axes, epochs: Array) -> None:
 
 
 def protocol_note(ds: xr.Dataset) -> str:
-    """Say in a line what was trained and how.
-
-    Args:
-        ds: Dataset of `training-dynamics`.
-
-    Returns:
-        Shape, initializer, optimizer and epochs.
-    """
+    """Say in a line what was trained and how."""
     protocol = protocol_of(ds)
     return (
         f"{protocol['depth']}x{protocol['width']} networks, {protocol['initializer']}, "

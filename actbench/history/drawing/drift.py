@@ -35,15 +35,7 @@ _LEVELS: Final[dict[Level, Look]] = {
 
 
 def history_drift(history: History) -> Figure:
-    """Draw how much the numbers of every chain changed from release to release.
-
-    Args:
-        history: What the records say.
-
-    Returns:
-        The figure: a row per chain, under its engine; on the left each release against the one
-        before, on the right against the first.
-    """
+    """Draw how much the numbers of every chain changed from release to release."""
     rows: list[ChainRow | None] = []
     names: list[str] = []
     for engine, members in itertools.groupby(history.chains, key=lambda row: row.engine):

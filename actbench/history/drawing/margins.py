@@ -33,17 +33,7 @@ _FACTOR_SHOWN_AS_FAR: Final = 10.0
 
 
 def history_margins(history: History) -> Figure:
-    """Draw how far each verdict is from flipping, over the releases.
-
-    Args:
-        history: What the records say.
-
-    Returns:
-        The figure: above claims of a value, whose margin is the distance to the nearest edge in
-        tolerances; below claims of a bound, whose margin is a factor. Those whose margin changes,
-        the nearest to flipping first, then the nearest of the others, which stands for them all;
-        a number where it is not the one before.
-    """
+    """Draw how far each verdict is from flipping, over the releases."""
     panels: list[tuple[str, list[ClaimRow]]] = []
     for unit, title in (
         ("tolerances", "distance to the nearest edge, in tolerances (0: at the edge)"),

@@ -29,15 +29,7 @@ _ENGINES: Final = {
 
 
 def history_speed(history: History) -> Figure:
-    """Draw how long each workload takes, relative to the first release.
-
-    Args:
-        history: What the records say.
-
-    Returns:
-        The figure: a panel per activation, one for other workloads; durations relative to the
-        control, over those of the first release, with their intervals.
-    """
+    """Draw how long each workload takes, relative to the first release."""
     panels: dict[str, list[SpeedRow]] = {}
     for row in history.speeds:
         panels.setdefault(_subject(row.workload), []).append(row)

@@ -37,16 +37,7 @@ _OTHER: Final = Look("another word", "#59636E", "|||")
 
 
 def history_verdicts(history: History) -> Figure:
-    """Draw the verdict of every claim that was measured for a record, over the releases.
-
-    Args:
-        history: What the records say.
-
-    Returns:
-        The figure: under each experiment a row per claim that it decides and whose verdict changed
-        or is not expected, and one for the others of each verdict; a release per column. A frame
-        marks a verdict that is not the one measured before, "!" one that is not expected.
-    """
+    """Draw the verdict of every claim that was measured for a record, over the releases."""
     rows: list[ClaimRow | None] = []
     names: list[str] = []
     for group, members in itertools.groupby(history.claims, key=lambda row: row.group):

@@ -19,11 +19,7 @@ _INITIALIZERS = ("torch_default", "xavier_uniform", "xavier_normal", "he_uniform
 
 
 def streams() -> Chain:
-    """Draw from every random stream that a protocol uses, each from seed 42.
-
-    Returns:
-        The chain, one step per way of drawing.
-    """
+    """Draw from every random stream that a protocol uses, each from seed 42."""
     draws: Mapping[str, Callable[[], Tensor | Numbers]] = {
         "rand": lambda: torch.rand(1000),
         # Up to 15 numbers and from 16 on are drawn by different algorithms.
@@ -43,11 +39,7 @@ def streams() -> Chain:
 
 
 def initial_weights() -> Chain:
-    """Draw the study's network by each initializer from seed 42.
-
-    Returns:
-        The chain, one step per initializer, over all weights and biases.
-    """
+    """Draw the study's network by each initializer from seed 42."""
     architecture = Architecture(activations.get("relu"))
     steps = []
     for key in _INITIALIZERS:

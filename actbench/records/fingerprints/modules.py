@@ -27,12 +27,6 @@ def look(
     Each submodule's output, in the order in which they end, but for plain ``nn.Sequential``, which
     hands on its last part's; then the output; then for each parameter, the last first, the gradient
     of the sum of all outputs, each times a fixed number.
-
-    Args:
-        module: In the mode that it is in; as it was afterwards, buffers too.
-        arguments: Its inputs by place. Arrays become tensors of the parameters' dtype and device.
-        named: Its inputs by name.
-        note: Is told.
     """
     like = next(module.parameters(), None)
     with _as_it_was(module, like), ExitStack() as hooks:
@@ -119,11 +113,7 @@ def _as_it_was(module: nn.Module, like: Tensor | None) -> Iterator[None]:
 
 @contextmanager
 def seeded(like: Tensor | None = None) -> Iterator[None]:
-    """Draw from the first seed, on one thread; the caller's streams go on where they were.
-
-    Args:
-        like: On the device whose streams are meant, besides the CPU's.
-    """
+    """Draw from the first seed, on one thread; the caller's streams go on where they were."""
     with devices.using_threads(1), ExitStack() as stack:
         stack.callback(torch.set_rng_state, torch.get_rng_state())
         torch.default_generator.manual_seed(FIRST_SEED)  # torch.manual_seed seeds every device

@@ -23,15 +23,7 @@ def fixed(dtype: torch.dtype, *shape: int) -> Tensor:
 
 
 def activation_operations(key: str, dtype: Dtype) -> Chain:
-    """Apply an activation and its derivative to fixed inputs from -8 to 8.
-
-    Args:
-        key: The activation.
-        dtype: ``"float32"`` or ``"float64"``.
-
-    Returns:
-        The chain.
-    """
+    """Apply an activation and its derivative to fixed inputs from -8 to 8."""
     z = (16 * fixed(DTYPES[dtype], 4096)).requires_grad_()
     a = activations.get(key).module()(z)
     (derivative,) = torch.autograd.grad(a.sum(), z)
@@ -47,14 +39,7 @@ def activation_operations(key: str, dtype: Dtype) -> Chain:
 
 
 def linear_operations(dtype: Dtype) -> Chain:
-    """Do everything else that a training consists of, each on fixed inputs.
-
-    Args:
-        dtype: ``"float32"`` or ``"float64"``.
-
-    Returns:
-        The chain.
-    """
+    """Do everything else that a training consists of, each on fixed inputs."""
     a, weight = fixed(DTYPES[dtype], 3, POINTS, WIDTH), fixed(DTYPES[dtype], 3, WIDTH, WIDTH)
     bias, column = fixed(DTYPES[dtype], 3, 1, WIDTH), fixed(DTYPES[dtype], POINTS, 1)
     output = (2 * column).requires_grad_()

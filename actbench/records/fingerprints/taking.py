@@ -15,14 +15,7 @@ from actbench.torch_state import pinned_state
 
 
 def jobs(keys: Sequence[str] = tuple(ACTIVATIONS)) -> list[Callable[[], Chain]]:
-    """List what makes each chain but the streams, those that others rest on first.
-
-    Args:
-        keys: Activations.
-
-    Returns:
-        Functions without arguments, to be called on one thread each; they may run side by side.
-    """
+    """List what makes each chain but the streams, those that others rest on first."""
     dtypes: tuple[Dtype, ...] = ("float32", "float64")
     cases = [(key, dtype) for dtype in dtypes for key in keys]
     return [
@@ -40,16 +33,7 @@ def take(
     threads: int = 1,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Chain]:
-    """Take every fingerprint, each on one thread.
-
-    Args:
-        keys: Activations.
-        threads: Chains computed side by side; does not change a bit.
-        progress: Told about every chain that is done.
-
-    Returns:
-        The chains.
-    """
+    """Take every fingerprint, each on one thread."""
 
     def job(make: Callable[[], Chain], report: Callable[[int], None]) -> Chain:
         chain = make()

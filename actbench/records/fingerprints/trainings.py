@@ -24,16 +24,7 @@ STACK_EPOCHS = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 300, 400, 499)
 
 
 def reference_training(key: str, dtype: Dtype, recorded: Sequence[int] = REFERENCE_EPOCHS) -> Chain:
-    """Train the study's network of seed 42 as anyone would write it, and look at every step.
-
-    Args:
-        key: The activation.
-        dtype: ``"float32"`` or ``"float64"``.
-        recorded: Epochs whose losses are kept, 0 first; the last is the end.
-
-    Returns:
-        Epoch 0 operation by operation, then losses.
-    """
+    """Train the study's network of seed 42 as anyone would write it, and look at every step."""
     network = seeded_network(
         Architecture(activations.get(key)), initializers.get("torch_default"), FIRST_SEED
     ).to(DTYPES[dtype])
@@ -81,16 +72,7 @@ def _grad(parameter: Tensor) -> Tensor:
 
 
 def stack_training(key: str, dtype: Dtype, recorded: Sequence[int] = STACK_EPOCHS) -> Chain:
-    """Train one member of seed 42 by the engine that measures the claims.
-
-    Args:
-        key: The activation.
-        dtype: ``"float32"`` or ``"float64"``.
-        recorded: Epochs whose losses are kept, 0 first; the last is the end.
-
-    Returns:
-        The first gradients, then losses.
-    """
+    """Train one member of seed 42 by the engine that measures the claims."""
     target = targets.noisy_sine(POINTS)
     training = train_stack(
         Architecture(activations.get(key)),

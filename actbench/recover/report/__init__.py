@@ -38,18 +38,7 @@ PROTOCOL = "protocol.toml"
 
 
 def write(result: Result, folder: Path) -> list[Path]:
-    """Write a result into a folder: figure, page, everything as JSON, the protocol if there is one.
-
-    Args:
-        result: What was found.
-        folder: Where to; it must exist. A protocol of an earlier search goes if none was found.
-
-    Returns:
-        The files, in the order in which they were written.
-
-    Raises:
-        ActbenchError: The folder can't be written.
-    """
+    """Write a result into a folder: figure, page, JSON, and the protocol if there is one."""
     written = [*save(draw_search(result), folder, FIGURE), folder / PAGE]
     write_atomic(written[-1], markdown(result).encode())
     protocol = folder / PROTOCOL

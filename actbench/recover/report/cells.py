@@ -18,15 +18,7 @@ NEAREST = ("number", "published", "nearest", "digits", "looked at", "by chance")
 
 
 def numbers_rows(result: Result, found: Found) -> Iterator[tuple[str, ...]]:
-    """List what a protocol gives for every number.
-
-    Args:
-        result: Where it was found.
-        found: The protocol.
-
-    Returns:
-        Rows under ``NUMBERS``; the last cell is ``"yes"``, ``"NO"`` or ``"not asked"``.
-    """
+    """List what a protocol gives for every number."""
     values = zip(result.search["number"], found.values, found.digits, found.matches, strict=True)
     for number, value, digits, matches in values:
         yield (
@@ -39,14 +31,7 @@ def numbers_rows(result: Result, found: Found) -> Iterator[tuple[str, ...]]:
 
 
 def nearest_rows(result: Result) -> Iterator[tuple[str, ...]]:
-    """List how near any protocol comes to each number by itself.
-
-    Args:
-        result: The result.
-
-    Returns:
-        Rows under ``NEAREST``.
-    """
+    """List how near any protocol comes to each number by itself."""
     columns = zip(
         result.search["number"], result.nearest, result.evaluated, result.chance.shares, strict=True
     )
@@ -62,14 +47,7 @@ def nearest_rows(result: Result) -> Iterator[tuple[str, ...]]:
 
 
 def parts_rows(result: Result) -> Iterator[tuple[str, ...]]:
-    """List how much each part of the numbers says of the best protocol.
-
-    Args:
-        result: The result.
-
-    Returns:
-        Rows under ``PARTS``.
-    """
+    """List how much each part of the numbers says of the best protocol."""
     for part in result.parts:
         numbers = [result.search["number"][place] for place in part.numbers]
         first = numbers[0]
@@ -111,16 +89,7 @@ def within(result: Result, part: Part, read: str) -> bool:
 
 
 def setting_in_words(result: Result, axis: str, choice: Any) -> str:
-    """Write one choice of a setting, with the hidden layers that a way to count depth makes.
-
-    Args:
-        result: Where it was found.
-        axis: The setting.
-        choice: As the search file has it.
-
-    Returns:
-        One line.
-    """
+    """Write one choice of a setting, with the hidden layers that a way to count depth makes."""
     depths = {number["depth"] for number in result.search["number"]}
     if axis != "depth_counts" or len(depths) > 1:
         return choice_in_words(choice)
@@ -128,14 +97,7 @@ def setting_in_words(result: Result, axis: str, choice: Any) -> str:
 
 
 def number_in_words(number: Mapping[str, Any]) -> str:
-    """Name a number of a search.
-
-    Args:
-        number: As the search file has it.
-
-    Returns:
-        Its activation, and which gradient it is if it is one.
-    """
+    """Name a number of a search."""
     if "layer" not in number:
         return str(number["activation"])
     return f"{number['activation']}, layer {number['layer']} after {number['updates']}"
@@ -146,26 +108,12 @@ def _digits(number: Mapping[str, Any]) -> int:
 
 
 def value_in_words(value: float | None) -> str:
-    """Write a value that a protocol gives.
-
-    Args:
-        value: ``None`` where it is not finite.
-
-    Returns:
-        Nine digits.
-    """
+    """Write a value that a protocol gives."""
     return "not finite" if value is None else f"{value:.9g}"
 
 
 def choice_in_words(choice: Any) -> str:
-    """Write one choice of a setting.
-
-    Args:
-        choice: As the search file has it: text, a number, a list or a table.
-
-    Returns:
-        One line.
-    """
+    """Write one choice of a setting."""
     if isinstance(choice, Mapping):
         return "; ".join(f"{key}: {choice_in_words(value)}" for key, value in choice.items())
     if isinstance(choice, list | tuple):

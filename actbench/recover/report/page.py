@@ -23,14 +23,7 @@ FIGURE = "search"
 
 
 def markdown(result: Result) -> str:
-    """Write a result as a Markdown page.
-
-    Args:
-        result: What was found.
-
-    Returns:
-        The page.
-    """
+    """Write a result as a Markdown page."""
     lines = [f"# {result.search['title']}", "", f"Source: {result.search['source']}.", ""]
     lines += [
         headline(result),

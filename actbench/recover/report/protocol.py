@@ -11,15 +11,7 @@ from actbench.recover.report.cells import value_in_words
 
 
 def protocol_file(result: Result, found: Found) -> str:
-    """Write a protocol as a search file whose space is that protocol alone.
-
-    Args:
-        result: Where it was found.
-        found: The protocol.
-
-    Returns:
-        TOML; ``actbench recover`` computes its numbers again.
-    """
+    """Write a protocol as a search file whose space is that protocol alone."""
     search = result.search
     lines = ["# A protocol that was found; compute its numbers again with actbench recover."]
     for axis, choices in found.undecided.items():

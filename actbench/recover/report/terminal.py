@@ -23,14 +23,7 @@ from actbench.recover.report.wording import chance_sentence, headline, parts_sen
 
 
 def terminal(result: Result) -> Group:
-    """Draw a result for the terminal.
-
-    Args:
-        result: What was found.
-
-    Returns:
-        Tables and sentences.
-    """
+    """Draw a result for the terminal."""
     parts: list[Any] = [Text(result.search["title"], style="bold"), headline(result), ""]
     for place, found in enumerate(result.classes[:3], start=1):
         title = "Best protocol" if place == 1 else f"Next best, number {place}"

@@ -13,18 +13,7 @@ _ACCIDENT = 0.05  # matches by chance alone, from which a match may be one of th
 
 
 def plan_sentence(listed: int, drawings: int, different: int, seconds: float, threads: int) -> str:
-    """Say how large a space is and how long a search takes.
-
-    Args:
-        listed: Protocols, as the product of the axes.
-        drawings: Different drawings of networks.
-        different: Different protocols.
-        seconds: On one thread.
-        threads: How many there are.
-
-    Returns:
-        Two sentences.
-    """
+    """Say how large a space is and how long a search takes."""
     return (
         f"{listed:,} protocols, of which {different:,} differ ({drawings:,} different drawings of "
         f"networks). About {duration(seconds)} of computing, shared by "
@@ -33,14 +22,7 @@ def plan_sentence(listed: int, drawings: int, different: int, seconds: float, th
 
 
 def headline(result: Result) -> str:
-    """Say in one or two sentences what was found.
-
-    Args:
-        result: The result.
-
-    Returns:
-        The sentences.
-    """
+    """Say in one or two sentences what was found."""
     asked = [place for place, n in enumerate(result.search["number"]) if n["digits"] != 0]
     count = len(asked)
     space = f"{result.different:,} different protocols" if result.different > 1 else "1 protocol"
@@ -65,14 +47,7 @@ def headline(result: Result) -> str:
 
 
 def parts_sentence(result: Result) -> str:
-    """Say what the table of parts rests on.
-
-    Args:
-        result: A result with parts.
-
-    Returns:
-        A few sentences.
-    """
+    """Say what the table of parts rests on."""
     reads = {read: None for part in result.parts for read in part.rounding}
     excluded = [
         f" If {read} was read, rounding leaves out what is published of {', '.join(outside)}."
@@ -100,14 +75,7 @@ def _left_out(result: Result, read: str) -> list[str]:
 
 
 def chance_sentence(result: Result) -> str:
-    """Say how many matches chance alone would give, and what that rests on.
-
-    Args:
-        result: The result.
-
-    Returns:
-        A few sentences.
-    """
+    """Say how many matches chance alone would give, and what that rests on."""
     expected = result.chance
     if expected.sampled < _FEWEST_SAMPLED:
         return f"A sample of {expected.sampled} is too small to say what chance alone would give."

@@ -25,15 +25,7 @@ class LostSchedulerError(Exception):
 
 
 def require_reachable(address: str, timeout_s: float | None = None) -> None:
-    """Find out whether a scheduler answers.
-
-    Args:
-        address: Such as ``"tcp://10.0.0.5:8786"``.
-        timeout_s: How long to wait for it; ``REACH_S`` by default.
-
-    Raises:
-        ActbenchError: It does not.
-    """
+    """Find out whether a scheduler answers."""
     try:
         asyncio.run(_knock(address, REACH_S if timeout_s is None else timeout_s))
     except (OSError, ValueError, TimeoutError) as error:

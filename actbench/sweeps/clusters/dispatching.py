@@ -43,16 +43,6 @@ def run(
 
     A worker that dies, joins or leaves changes nothing but the time it takes. When the scheduler
     dies, this waits for it to come back at the same address.
-
-    Args:
-        store: Where each is kept as soon as it is done.
-        numbers: The chunks.
-        address: Of the scheduler, such as ``"tcp://10.0.0.5:8786"``.
-        progress: Told the epochs x members done since the last call.
-        failures: Told about failed members, and about all else that the user should know.
-
-    Raises:
-        ActbenchError: The scheduler can't be reached, or something there has other versions.
     """
     left = dict.fromkeys(numbers)
     patience = REACH_S

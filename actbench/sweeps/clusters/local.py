@@ -12,14 +12,7 @@ from actbench.sweeps.clusters._silence import silence
 
 @contextmanager
 def local_workers(count: int) -> Iterator[str]:
-    """Start a scheduler in this process and worker processes beside it, for a while.
-
-    Args:
-        count: Worker processes, each with one thread.
-
-    Yields:
-        The scheduler's address, on this machine only.
-    """
+    """Start a scheduler in this process and worker processes beside it, for a while."""
     from distributed import LocalCluster
 
     with silence():

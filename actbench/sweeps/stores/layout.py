@@ -47,14 +47,7 @@ def variables(grid: Grid) -> dict[str, Variable]:
 
 
 def bytes_per_member(grid: Grid) -> int:
-    """Say what a member takes in the store, before compression.
-
-    Args:
-        grid: The members.
-
-    Returns:
-        Bytes of its results and coordinates.
-    """
+    """Say what a member takes in the store, before compression."""
     recorded = len(grid.common.recorded_epochs or ())
     results = 8 + 8 + 4 + recorded * np.dtype(grid.common.dtype).itemsize + 1
     return results + sum(8 if column.dtype.kind != "b" else 1 for column in _first(grid))

@@ -28,22 +28,7 @@ from actbench.sweeps.stores.store import Store
 def open_or_create(
     path: Path, grid: Grid, chunk: int, environment: Mapping[str, Any], *, exact_chunk: bool = False
 ) -> Store:
-    """Open the store of a grid, or make it where there is none.
-
-    Args:
-        path: Its folder.
-        grid: The members.
-        chunk: Members per chunk; a store that is there keeps its own.
-        environment: As ``environment.describe`` gives it.
-        exact_chunk: Whether a store that is there must have chunks of this size.
-
-    Returns:
-        The store.
-
-    Raises:
-        ActbenchError: What is there is of another grid, version or kind, or is damaged, or the
-            place can't be written.
-    """
+    """Open the store of a grid, or make it where there is none."""
     import zarr
 
     if not path.exists():
@@ -98,15 +83,7 @@ def _create(path: Path, grid: Grid, chunk: int, environment: Mapping[str, Any]) 
 
 
 def remove_other(path: Path, grid: Grid) -> None:
-    """Remove the store of another grid or version; what is no store of a sweep is left alone.
-
-    Args:
-        path: Its folder, which need not exist.
-        grid: Whose store stays.
-
-    Raises:
-        ActbenchError: What is there is something else, or can't be removed.
-    """
+    """Remove the store of another grid or version; what is no store of a sweep is left alone."""
     if not path.exists():
         return
     attributes = read_attributes(path)

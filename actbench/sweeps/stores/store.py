@@ -38,27 +38,11 @@ class Store:
         self._arrays: dict[str, Any] = {name: group[name] for name in self._names}
 
     def bounds(self, number: int) -> tuple[int, int]:
-        """Return which members a chunk has.
-
-        Args:
-            number: Of the chunk, from 0 on.
-
-        Returns:
-            The first member's number, and one more than the last one's.
-        """
+        """Return which members a chunk has."""
         return number * self.chunk, min((number + 1) * self.chunk, self.grid.size)
 
     def write(self, number: int, values: Mapping[str, Column]) -> None:
-        """Keep a chunk.
-
-        Args:
-            number: Of the chunk.
-            values: By variable, all members of the chunk along the first axis.
-
-        Raises:
-            ActbenchError: The disk is full or the place can't be written; the chunk then counts as
-                not there.
-        """
+        """Keep a chunk."""
         start, stop = self.bounds(number)
         with writing(self.path):
             for name in self._names:  # status comes last
