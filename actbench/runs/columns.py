@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import (
@@ -100,13 +101,13 @@ class Column(BaseModel):
         given = {"minus": self.minus, "over": self.over, "exceeds": self.exceeds}
         return {word: other for word, other in given.items() if other is not None}
 
-    @property
+    @cached_property
     def other(self) -> Column | None:
         """The metric that this one is compared with, on the same run."""
         if not self._comparison:
             return None
         (given,) = self._comparison.values()
-        own = self.model_dump(include=_ALONE, exclude_defaults=True)
+        own = self.model_dump(include=ALONE, exclude_defaults=True)
         if {"last", "best"} & given.keys():
             own = {key: value for key, value in own.items() if key not in ("last", "best", "mode")}
         return parse({**own, **given, "where": {**self.where, **given.get("where", {})}})
@@ -148,7 +149,7 @@ class Column(BaseModel):
         return text
 
 
-_ALONE = {"column", "where", "last", "best", "mode"}
+ALONE = {"column", "where", "last", "best", "mode"}
 """Fields of a metric that is not compared."""
 
 

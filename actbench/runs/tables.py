@@ -32,6 +32,9 @@ class Table:
     Args:
         frame: The rows, with a column ``SEED``.
         files: Each file with how many of the rows are its, in order.
+
+    Attributes:
+        taken: What was taken already, by metric and task column: many claims compare with one.
     """
 
     def __init__(self, frame: pd.DataFrame, files: Sequence[tuple[str, int]]) -> None:
@@ -39,6 +42,7 @@ class Table:
         self._files = files
         self._numbers: dict[str, NDArray[np.float64]] = {}
         self._masks: dict[tuple[str, str], NDArray[np.bool_]] = {}
+        self.taken: dict[tuple[str, str], pd.Series[float]] = {}
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from actbench.comparisons import wins
 from actbench.errors import ActbenchError
-from actbench.runs.columns import Column, listed
+from actbench.runs.columns import ALONE, Column, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,6 +124,13 @@ def _ranks(table: Table, metric: Column) -> Taken:
 
 
 def _one(table: Table, metric: Column, per: str = "") -> pd.Series[float]:
+    asked = metric.model_dump_json(include=ALONE), per
+    if asked not in table.taken:
+        table.taken[asked] = _taken(table, metric, per)
+    return table.taken[asked]
+
+
+def _taken(table: Table, metric: Column, per: str) -> pd.Series[float]:
     import pandas as pd
 
     column = metric.column or _only_column(table)
