@@ -87,6 +87,7 @@ LAYERS: Sequence[Sequence[str]] = (
         "fingerprinting",
         "results",
         "report",
+        "rules",
         "recover",
         "device_checks",
         "doctor",

@@ -52,17 +52,9 @@ def table(seeds: Sequence[int] = (16, 100), metrics: Sequence[int] = (1, 10, 100
 
 def _smallest(what: str, seeds: int, alpha: float, correlation: float | None) -> str:
     """The least change that is seen, by bisection; without a correlation, on other seeds."""
-    paired = correlation is not None and by_pairs(seeds, alpha)
-    rng = np.random.default_rng(0)
-    old, own = rng.normal(size=(2, _DRAWS, seeds))
-    share = correlation or 0.0
-    new = share * old + np.sqrt(1 - share**2) * own
 
     def seen(change: float) -> bool:
-        test, moved = (location, new + change) if what == "shift" else (spread, new * change)
-        pairs = zip(old, moved, strict=True)
-        found = [test(a, b, Margin(), paired=paired) <= alpha / 2 for a, b in pairs]
-        return float(np.mean(found)) >= _POWER
+        return share_seen(what, change, seeds, alpha, correlation) >= _POWER
 
     low, high = _SEARCHED[what]
     if not seen(high):
@@ -71,6 +63,20 @@ def _smallest(what: str, seeds: int, alpha: float, correlation: float | None) ->
         middle = float(np.sqrt(low * high))
         low, high = (low, middle) if seen(middle) else (middle, high)
     return f"{high:.2f}" if high < 10 else f"{high:.0f}"
+
+
+def share_seen(
+    what: str, change: float, seeds: int, alpha: float, correlation: float | None
+) -> float:
+    """How often a shift, or a ratio of standard deviations, is found."""
+    paired = correlation is not None and by_pairs(seeds, alpha)
+    rng = np.random.default_rng(0)
+    old, own = rng.normal(size=(2, _DRAWS, seeds))
+    share = correlation or 0.0
+    new = share * old + np.sqrt(1 - share**2) * own
+    test, moved = (location, new + change) if what == "shift" else (spread, new * change)
+    pairs = zip(old, moved, strict=True)
+    return float(np.mean([test(a, b, Margin(), paired=paired) <= alpha / 2 for a, b in pairs]))
 
 
 def errors(draws: int = 10_000, kinds: Sequence[str] = tuple(_KINDS)) -> str:
