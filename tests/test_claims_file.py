@@ -438,3 +438,11 @@ def test_the_gradient_ratios_come_out_with_the_printed_digits() -> None:
             printed = ".2e" if judgment.measured > 1e6 else ".2f"
             found[claim.activation] = format(judgment.measured, printed)
     assert found == PUBLISHED_RATIOS
+
+
+def test_the_study_is_known_by_any_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path names the same claims, with the same stored measurements."""
+    shipped = claims.published().path
+    assert shipped is not None
+    monkeypatch.chdir(shipped.parent)
+    assert claims.load(Path(shipped.name)).of_the_study

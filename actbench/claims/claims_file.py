@@ -168,10 +168,11 @@ class ClaimsFile(BaseModel):
         """Where the file was read from; none for claims that were not read from a file."""
         return self._path
 
-    @property
+    @functools.cached_property
     def of_the_study(self) -> bool:
         """Whether these are the claims that the package is about, and not another file's."""
-        return self._path is None or self._path == baselines_folder() / "published.toml"
+        path = self._path
+        return path is None or path.resolve() == (baselines_folder() / "published.toml").resolve()
 
     @property
     def measured_folder(self) -> Path | None:
