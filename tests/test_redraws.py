@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from actbench import looks, redraws
+from actbench import claims, looks, redraws
+from actbench.claims import evidence
 from actbench.claims.claim import Claim, Verdict
 from actbench.claims.verdicts import judge_values
 from actbench.redraws import (
@@ -248,3 +249,16 @@ def test_the_page_shows_the_tables_that_its_lines_print() -> None:
     for alpha in (0.05, 0.01, 0.001, 0.0001):
         median, every = seeds_for_median(alpha), seeds_for_proportion(0.95, alpha)
         assert f"| {alpha:g} | {median} | {every} |" in page
+
+
+@pytest.mark.parametrize("path", [None, *claims.further_studies()], ids=str)
+def test_no_shipped_claim_is_likely_to_flip(path: Path | None) -> None:
+    """Each rests on as many stored runs as leave a redraw 1 % at most, or is pinned undecided."""
+    file = claims.load(path) if path else claims.published()
+    unstable = {
+        judgment.claim.id: judgment.flip_probability
+        for judgment in evidence.judge_all(file, lambda protocol: None)
+        if judgment.claim.expected is not Verdict.INCONCLUSIVE
+        and (judgment.flip_probability or 0) > 0.01
+    }
+    assert not unstable
