@@ -28,8 +28,9 @@ LAYERS: Sequence[Sequence[str]] = (
         "slips",
         "stopwatch",
         "sweeps",
+        "studies",
     ),
-    ("stored",),
+    ("stored", "study"),
     (
         *("sweeps.axes", "devices", "environment", "experiments", "parallel", "records"),
         *("statistics", "theory", "torch_state", "twosample"),

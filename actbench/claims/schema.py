@@ -6,7 +6,7 @@ import inspect
 import re
 from typing import Any
 
-from actbench import experiments, metrics
+from actbench import metrics, studies
 from actbench.claims.claim import Claim, Relation
 from actbench.claims.claims_file import ClaimsFile, OwnModel, Protocol
 from actbench.claims.published_mean import PublishedMean
@@ -27,9 +27,9 @@ def schema() -> dict[str, Any]:
     """
     built = ClaimsFile.model_json_schema()
     parts = built["$defs"]
-    known = {**experiments.EXPERIMENTS, **experiments.FURTHER}
     parts["Protocol"]["properties"]["experiment"]["oneOf"] = [
-        {"const": key, "description": experiment.summary} for key, experiment in known.items()
+        {"const": key, "description": experiment.summary}
+        for key, experiment in studies.experiments().items()
     ]
     column = Column.model_json_schema()
     _describe(column, Column)

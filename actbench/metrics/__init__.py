@@ -6,53 +6,38 @@ Each function's first sentence is the metric's definition; ``METRICS`` finds it 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from actbench import studies
 from actbench.docstrings import docstring
 from actbench.errors import ActbenchError, one_line
-from actbench.metrics import (
-    activation_statistics,
-    capacity,
-    gradient_flow,
-    mean_field,
-    moment_map,
-    plateau_escape,
-    properties,
-    signal_propagation,
-    sine_regression,
-    stability,
-    training_dynamics,
-)
 from actbench.metrics._values import Metric, Values
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_MODULES = {
-    sine_regression: ("sine-regression",),
-    gradient_flow: ("gradient-flow",),
-    mean_field: ("gradient-flow",),
-    activation_statistics: ("activation-statistics",),
-    stability: ("stability",),
-    capacity: ("capacity",),
-    training_dynamics: ("training-dynamics",),
-    plateau_escape: ("plateau-escape",),
-    properties: ("activation-derivatives", "closed-forms"),
-    signal_propagation: ("signal-propagation",),
-    moment_map: ("moment-map",),
-}
-"""Module to the experiments from whose datasets its metrics are computed."""
 
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    {function.__name__: function for module in _MODULES for function in module.METRICS}
+def _registered() -> dict[str, tuple[Metric, tuple[str, ...]]]:
+    return studies.by_name(
+        "metric",
+        (
+            (function.__name__, (function, keys), owner)
+            for owner in studies.registered()
+            for function, keys in owner.metrics()
+        ),
+    )
+
+
+METRICS: Mapping[str, Metric] = studies.Lookup(
+    lambda: {name: function for name, (function, _) in _registered().items()}
 )
-"""The registry: metric name to the function that computes it."""
+"""The registry: metric name to the function that computes it, of every study that is installed."""
 
-EXPERIMENTS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {function.__name__: keys for module, keys in _MODULES.items() for function in module.METRICS}
+EXPERIMENTS_OF: Mapping[str, tuple[str, ...]] = studies.Lookup(
+    lambda: {name: keys for name, (_, keys) in _registered().items()}
 )
 """Metric name to the experiments from whose datasets it is computed."""
 
@@ -68,9 +53,10 @@ def rounding_ceiling(metric: Mapping[str, Any], settings: Mapping[str, Any]) -> 
     Such a metric is rounding and nothing else: another order of summation gives another
     distribution, so its values are compared with this ceiling and never with each other.
     """
-    if metric.items() >= sine_regression.LINE_OF_LINEAR.items():
-        return sine_regression.line_rounding(settings)
-    return None
+    function = METRICS.get(str(metric.get("name")))
+    ask = getattr(modules[function.__module__], "rounding_ceiling", None) if function else None
+    ceiling: float | None = ask(metric, settings) if ask else None
+    return ceiling
 
 
 def measure(metric: Mapping[str, Any], dataset: xr.Dataset) -> Values:

@@ -54,16 +54,14 @@ def deviation_from_line(dataset: xr.Dataset, activation: str) -> Values:
     return distance
 
 
-LINE_OF_LINEAR = {"name": "deviation_from_line", "activation": "linear"}
-"""A linear network is a line, so that only rounding is left of its deviation from one."""
-
-
-def line_rounding(settings: Mapping[str, Any]) -> float:
-    """Bound that deviation: depth + 1 products, each within its terms times eps of its scale.
+def rounding_ceiling(metric: Mapping[str, Any], settings: Mapping[str, Any]) -> float | None:
+    """Bound a linear network's deviation from a line: depth + 1 products, each within its rounding.
 
     A sum of n terms is off by at most n eps / 2 times the sum of their magnitudes, in any order
     (Higham 2002, section 4.2).
     """
+    if (metric["name"], metric.get("activation")) != ("deviation_from_line", "linear"):
+        return None
     terms: int = (settings["depth"] + 1) * settings["width"]
     return terms * float(np.finfo(settings["dtype"]).eps)
 
