@@ -39,7 +39,8 @@ def finish(
         The same dataset, with definition and unit on each variable, and with the schema's
         version, the experiment, the protocol and the environment as attributes.
     """
-    for name, (definition, unit) in studies.definitions(experiment).items():
+    owner = studies.owner(experiment)
+    for name, (definition, unit) in owner.study.definitions.items() if owner else ():
         if name in dataset.variables:
             dataset[name].attrs.update(definition=definition, units=unit)
     dataset.attrs.update(

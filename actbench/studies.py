@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from actbench.errors import ActbenchError, one_line, unknown_name
 
@@ -47,7 +47,10 @@ class Experiment:
         metrics: Full names of modules that compute numbers from its dataset: each has ``METRICS``,
             functions of a dataset and arguments of type ``str``, ``int`` or ``float`` that return
             one number per seed, shape ``(seed,)``. A metric is called as its function is, and is
-            defined by the first sentence of the docstring.
+            defined by the first sentence of the docstring. A module may have
+            ``exact_metrics(dataset)``, metrics that nothing but rounding changes from run to run
+            and that are stored beside those of the claims, and ``rounding_ceiling(metric,
+            settings)``: what a metric that is rounding and nothing else stays below, or None.
         whole: Whether it computes more than a sum of its seeds, so that further seeds mean to
             compute all of it anew.
     """
@@ -125,16 +128,16 @@ class Installed:
         """Whether it comes with actbench."""
         return _is_own(self.entry)
 
-    def metrics(self) -> Iterator[tuple[Callable[..., Any], tuple[str, ...]]]:
-        """Give the functions in its modules of metrics, with the keys of their experiments."""
+    def metrics(self) -> Iterator[tuple[ModuleType, tuple[str, ...]]]:
+        """Import its modules of metrics, each with the keys of the experiments that it is for."""
         for place in dict.fromkeys(m for e in self.study.experiments for m in e.metrics):
             try:
-                functions = tuple(import_module(place).METRICS)
+                module = import_module(place)
+                tuple(function.__name__ for function in module.METRICS)
             except Exception as error:  # a stranger's code raises whatever it meets
                 _note(self.entry, f"the module {place!r}", error)
             else:
-                keys = tuple(e.key for e in self.study.experiments if place in e.metrics)
-                yield from ((function, keys) for function in functions)
+                yield module, tuple(e.key for e in self.study.experiments if place in e.metrics)
 
 
 class Lookup(Mapping[str, T]):
@@ -227,9 +230,7 @@ def by_name(kind: str, found: Iterable[tuple[str, T, Installed]]) -> dict[str, T
 def experiments() -> Mapping[str, Experiment]:
     """Return the experiments of all studies that are installed, by key."""
     return MappingProxyType(
-        by_name(
-            "experiment", ((e.key, e, own) for own in registered() for e in own.study.experiments)
-        )
+        by_name("experiment", ((e.key, e, of) for of in registered() for e in of.study.experiments))
     )
 
 
@@ -241,11 +242,10 @@ def experiment(key: str) -> Experiment:
     return known[key]
 
 
-def definitions(key: str) -> Mapping[str, tuple[str, str]]:
-    """Return definition and unit of the variables that an experiment's study defines."""
+def owner(key: str) -> Installed | None:
+    """Return the study that an experiment is of; None where no study has it."""
     known = experiments().get(key)
-    of = (own.study.definitions for own in registered() if known in own.study.experiments)
-    return next(of, {})
+    return next((found for found in registered() if known in found.study.experiments), None)
 
 
 def _imported(place: str, what: str) -> ModuleType:

@@ -5,7 +5,7 @@ Each function's first sentence is the metric's definition; ``METRICS`` finds it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from sys import modules
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,8 @@ def _registered() -> dict[str, tuple[Metric, tuple[str, ...]]]:
         (
             (function.__name__, (function, keys), owner)
             for owner in studies.registered()
-            for function, keys in owner.metrics()
+            for module, keys in owner.metrics()
+            for function in module.METRICS
         ),
     )
 
@@ -57,6 +58,14 @@ def rounding_ceiling(metric: Mapping[str, Any], settings: Mapping[str, Any]) -> 
     ask = getattr(modules[function.__module__], "rounding_ceiling", None) if function else None
     ceiling: float | None = ask(metric, settings) if ask else None
     return ceiling
+
+
+def exact(dataset: xr.Dataset) -> Iterator[dict[str, Any]]:
+    """List what is deterministic up to rounding in a dataset, as the study that made it says."""
+    owner = studies.owner(dataset.attrs["experiment"])
+    for module, _ in owner.metrics() if owner else ():
+        ask = getattr(module, "exact_metrics", None)
+        yield from ask(dataset) if ask else ()
 
 
 def measure(metric: Mapping[str, Any], dataset: xr.Dataset) -> Values:

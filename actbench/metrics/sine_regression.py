@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actbench.metrics._values import Metric, Values, values
+from actbench.metrics._values import Metric, Values, catalogued, values
 
 if TYPE_CHECKING:
     import xarray as xr
 
 # A sigmoid network that has left the plateau of the best constant, 0.518, is below this.
 _ESCAPED_LOSS = 0.5
+# After some ten epochs rounding, and so the processor, decides on which side of the kink a unit is.
+_KINKED = ("relu", "leaky_relu")
 
 
 def final_mse(dataset: xr.Dataset, activation: str) -> Values:
@@ -118,6 +120,19 @@ def gradient_of_seed(
     """Mean |d loss / d W| of one layer before the update of an epoch, from one seed alone."""
     at = {"activation": activation, "recorded_epoch": recorded_epoch, "layer": layer, "seed": seed}
     return values(dataset["gradient_magnitude"].sel(at))
+
+
+def exact_metrics(dataset: xr.Dataset) -> list[dict[str, Any]]:
+    """List the first gradients and early losses of a training."""
+    found: list[dict[str, Any]] = []
+    trained = "loss" in dataset and "gradient_magnitude" in dataset
+    for name in catalogued(dataset) if trained else ():
+        last = 10 if name in _KINKED else 30
+        epochs = [e for e in (0, 1, 10, 30) if e <= last and e < dataset.sizes["epoch"]]
+        layers = dataset["layer"].to_numpy().tolist()
+        found += [{"name": "early_loss", "activation": name, "epoch": e} for e in epochs]
+        found += [{"name": "first_gradient", "activation": name, "layer": n} for n in layers]
+    return found
 
 
 METRICS: tuple[Metric, ...] = (
