@@ -6,6 +6,7 @@ activation functions, which comes with actbench, does so too, and is found in no
 
 from __future__ import annotations
 
+import inspect
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,9 +17,11 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import TypeVar
 
+from actbench import __version__
 from actbench.errors import ActbenchError, one_line, unknown_name
 
 GROUP = "actbench.studies"
+_KINDS = ("str", "int", "float")
 
 T = TypeVar("T")
 
@@ -133,11 +136,25 @@ class Installed:
         for place in dict.fromkeys(m for e in self.study.experiments for m in e.metrics):
             try:
                 module = import_module(place)
-                tuple(function.__name__ for function in module.METRICS)
+                for function in module.METRICS:
+                    arguments(function)
             except Exception as error:  # a stranger's code raises whatever it meets
                 _note(self.entry, f"the module {place!r}", error)
             else:
                 yield module, tuple(e.key for e in self.study.experiments if place in e.metrics)
+
+
+def arguments(metric: Callable[..., object]) -> dict[str, str]:
+    """Return the types, by name, that a metric's arguments after the dataset have."""
+    found = {}
+    for p in list(inspect.signature(metric).parameters.values())[1:]:
+        found[p.name] = getattr(p.annotation, "__name__", str(p.annotation))
+        if found[p.name] not in _KINDS:
+            raise TypeError(
+                f"the argument {p.name!r} of the metric {metric.__name__!r} is annotated "
+                f"{found[p.name]!r}, but must be {', '.join(_KINDS)}"
+            )
+    return found
 
 
 class Lookup(Mapping[str, T]):
@@ -182,7 +199,7 @@ def registered() -> tuple[Installed, ...]:
 def _note(entry: EntryPoint, what: str, error: BaseException) -> None:
     """Keep what is wrong with a part of a study, to be told where it is missed."""
     name = one_line(error) if isinstance(error, Exception) else f"it ends with {error!r}"
-    told = f"{what} of {_distribution(entry)} can't be used: {name}. Repair or uninstall it"
+    told = f"{what} of {_distribution(entry)} can't be used: {name}; repair or uninstall it"
     _broken.setdefault(f"{entry.value} {what}", told)
 
 
@@ -197,8 +214,8 @@ def problems() -> tuple[str, ...]:
 
 
 def unusable() -> str:
-    """The same at the end of a sentence about a name that is not known; empty if all is well."""
-    return "".join(f". Note: {told}" for told in problems())
+    """The same, to stand behind a sentence about a name that is not known."""
+    return "".join(f" ({told})" for told in problems())
 
 
 def shipped() -> Study:
@@ -265,7 +282,7 @@ def _is_own(entry: EntryPoint) -> bool:
 
 def _distribution(entry: EntryPoint) -> str:
     if entry.dist is None:
-        return str(__package__)
+        return f"{__package__} {__version__}"
     return f"{entry.dist.name} {entry.dist.version}"
 
 

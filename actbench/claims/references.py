@@ -6,7 +6,6 @@ imported or run. An activation of one's own, ``path/to/file.py:name``, is checke
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -156,8 +155,7 @@ def _of_claim(claim: Claim, protocols: Mapping[str, Protocol]) -> Iterator[str]:
 
 
 def _of_arguments(name: str, metric: Mapping[str, Any]) -> Iterator[str]:
-    signature = inspect.signature(metrics.METRICS[name])
-    wanted = {key: str(p.annotation) for key, p in list(signature.parameters.items())[1:]}
+    wanted = studies.arguments(metrics.METRICS[name])
     form = f"{name} takes {', '.join(wanted) or 'no arguments'}"
     given = {key: value for key, value in metric.items() if key != "name"}
     for key in given.keys() - wanted.keys():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from typing import Any
 
@@ -53,8 +52,8 @@ def _describe(part: dict[str, Any], model: type) -> None:
 
 
 def _metric(name: str) -> dict[str, Any]:
-    parameters = list(inspect.signature(metrics.METRICS[name]).parameters.items())[1:]
-    arguments = {key: {"type": _TYPES[str(p.annotation)]} for key, p in parameters}
+    wanted = studies.arguments(metrics.METRICS[name])
+    arguments = {key: {"type": _TYPES[kind]} for key, kind in wanted.items()}
     return {
         "type": "object",
         "description": metrics.definition(name),

@@ -20,26 +20,25 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def _registered() -> dict[str, tuple[Metric, tuple[str, ...]]]:
-    return studies.by_name(
-        "metric",
-        (
-            (function.__name__, (function, keys), owner)
-            for owner in studies.registered()
-            for module, keys in owner.metrics()
-            for function in module.METRICS
-        ),
-    )
+def _found() -> Iterator[tuple[str, Metric, studies.Installed, tuple[str, ...]]]:
+    for owner in studies.registered():
+        for module, keys in owner.metrics():
+            yield from ((function.__name__, function, owner, keys) for function in module.METRICS)
+
+
+def _experiments() -> dict[str, tuple[str, ...]]:
+    keys_of: dict[str, tuple[str, ...]] = {}
+    for name, _, _, keys in _found():
+        keys_of[name] = (*keys_of.get(name, ()), *keys)
+    return keys_of
 
 
 METRICS: Mapping[str, Metric] = studies.Lookup(
-    lambda: {name: function for name, (function, _) in _registered().items()}
+    lambda: studies.by_name("metric", (found[:3] for found in _found()))
 )
 """The registry: metric name to the function that computes it, of every study that is installed."""
 
-EXPERIMENTS_OF: Mapping[str, tuple[str, ...]] = studies.Lookup(
-    lambda: {name: keys for name, (_, keys) in _registered().items()}
-)
+EXPERIMENTS_OF: Mapping[str, tuple[str, ...]] = studies.Lookup(_experiments)
 """Metric name to the experiments from whose datasets it is computed."""
 
 
@@ -86,8 +85,10 @@ def measure(metric: Mapping[str, Any], dataset: xr.Dataset) -> Values:
     try:
         # Diverged members give infinities and NaN, which the judge counts as such.
         with np.errstate(all="ignore"):
-            return function(dataset, **arguments)
-    except (LookupError, TypeError, ArithmeticError) as error:
+            return np.atleast_1d(np.asarray(function(dataset, **arguments), dtype=np.float64))
+    except ActbenchError:
+        raise
+    except Exception as error:  # a stranger's metric raises whatever it meets
         raise ActbenchError(
             f"metric {dict(metric)!r} can't be computed from the dataset of "
             f"{dataset.attrs.get('experiment', 'an unknown experiment')!r}: "
