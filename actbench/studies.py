@@ -44,8 +44,6 @@ class Experiment:
     Args:
         key: Name on the command line and in claims files, such as ``"sine-regression"``.
         summary: What it does, in one line.
-        resumable: Whether its ``run`` takes a checkpoint as its third argument, because it lasts
-            long.
         place: Full name of its module.
         metrics: Full names of modules that compute numbers from its dataset: each has ``METRICS``,
             functions of a dataset and arguments of type ``str``, ``int`` or ``float`` that return
@@ -54,15 +52,17 @@ class Experiment:
             ``exact_metrics(dataset)``, metrics that nothing but rounding changes from run to run
             and that are stored beside those of the claims, and ``rounding_ceiling(metric,
             settings)``: what a metric that is rounding and nothing else stays below, or None.
+        resumable: Whether its ``run`` takes a checkpoint as its third argument, because it lasts
+            long.
         whole: Whether it computes more than a sum of its seeds, so that further seeds mean to
             compute all of it anew.
     """
 
     key: str
     summary: str
-    resumable: bool = False
-    place: str = ""
+    place: str
     metrics: tuple[str, ...] = ()
+    resumable: bool = False
     whole: bool = False
 
     def module(self) -> ModuleType:

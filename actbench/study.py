@@ -15,9 +15,9 @@ def _experiment(
     return Experiment(
         key,
         summary,
-        resumable,
-        place=f"actbench.experiments.{key.replace('-', '_')}",
-        metrics=tuple(f"actbench.metrics.{name}" for name in metrics),
+        f"actbench.experiments.{key.replace('-', '_')}",
+        tuple(f"actbench.metrics.{name}" for name in metrics),
+        resumable=resumable,
         whole=whole,
     )
 

@@ -84,15 +84,17 @@ def coins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Install) -> 
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     written(tmp_path / "installed", project)
     monkeypatch.syspath_prepend(PACKAGE)
-    monkeypatch.chdir(tmp_path)
     forget()
     assert install is not None
     return tmp_path / "installed"
 
 
 @pytest.fixture
-def actbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Call the command line in this process."""
+def actbench(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Command:
+    """Call the command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
 
     def call(*arguments: object) -> tuple[int, str, str]:
@@ -337,6 +339,7 @@ def test_a_metric_that_fails_is_one_line(coins: Path, monkeypatch: pytest.Monkey
     assert coordinates.of(asked, "coin-tosses", tosses.Config())["coin"].setting == "coins"
 
 
+@pytest.mark.usefixtures("install")
 def test_a_clone_is_found_without_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what was installed before it had one, or not at all, the clone itself is read."""
     monkeypatch.setattr(studies, "entry_points", lambda group: ())
@@ -346,15 +349,21 @@ def test_a_clone_is_found_without_its_entry_point(monkeypatch: pytest.MonkeyPatc
     forget()
     with pytest.raises(ActbenchError, match=r"is not registered: .* Install it again$"):
         studies.shipped()
-    forget()
 
 
-def test_our_study_comes_by_the_entry_point() -> None:
+@pytest.mark.usefixtures("install")
+def test_our_study_comes_by_the_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is declared where any package declares its own, and what is declared is what is found."""
     file = Path(__file__).parents[1] / "pyproject.toml"
     project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
     ((name, value),) = project["entry-points"][studies.GROUP].items()
     study = EntryPoint(name, value, studies.GROUP).load()
+    written(tmp_path / "installed", {**project, "name": "actbench", "version": "9.9"})
+    monkeypatch.setattr(studies, "__file__", "/nowhere/actbench/studies.py")
+    forget()
+    assert str(studies.registered()[0]) == "'activation-functions' (actbench 9.9)"
     assert study is studies.shipped()
     assert isinstance(study, studies.Study)
     assert study.claims is not None
