@@ -13,9 +13,9 @@ from actbench import datasets
 from actbench.claims import evidence
 from actbench.claims.early import grows, looks_of, until_decided
 from actbench.errors import ActbenchError
-from actbench.experiments import Experiment
 from actbench.results import default_name, fulfil
 from actbench.seeds import FIRST_SEED
+from actbench.studies import Experiment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 STEP = 8
 """Seeds of a batch: trained together in about the time of a few. At a level of 0.0001 a median that
 95 % agree with takes 24.5 on average, 26.7 in batches of 16 and 22.5 one by one."""
-
-_WHOLE = ("gradient-flow", "activation-statistics")
-"""What these compute is no sum of seeds: they pool over them, or do more with the first ones."""
 
 
 def _unseen(title: str, steps: int) -> AbstractContextManager[Progress]:  # noqa: ARG001
@@ -76,7 +73,7 @@ class Batches:
     @property
     def step(self) -> int | None:
         """Seeds from look to look; ``None`` where more of them means to compute all anew."""
-        return None if self._experiment.key in _WHOLE else STEP
+        return None if self._experiment.whole else STEP
 
     @property
     def made(self) -> int:

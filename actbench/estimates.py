@@ -52,7 +52,8 @@ class Estimator:
     def _per_step(self, experiment: Experiment, config: Any) -> float:
         """Time a short run on one thread; the whole is shared by all that there are."""
         module = experiment.module()
-        small = dataclasses.replace(module.calibration(config), threads=1)
+        short = getattr(module, "calibration", lambda config: config)
+        small = dataclasses.replace(short(config), threads=1)
         name = f"{experiment.key} {dataclasses.replace(small, device='auto')!r}"
         if name not in self._timed:
             if not self._timed:

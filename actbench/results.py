@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from actbench import checkpoints, datasets, environment
 from actbench.errors import ActbenchError, OtherSchemaError
-from actbench.experiments import Experiment
 from actbench.files import prepare_folder, write_atomic, write_json
+from actbench.studies import Experiment
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -179,7 +179,8 @@ def _write_rest(
         return replace or not path.exists() or path.stat().st_mtime_ns < made
 
     written = []
-    for name, content in experiment.module().study_files(dataset).items():
+    study_files = getattr(experiment.module(), "study_files", None)
+    for name, content in (study_files(dataset) if study_files else {}).items():
         if wanted(out / name):
             write_json(out / name, content)
             written.append(out / name)

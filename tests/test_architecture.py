@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 import actbench
+from actbench import activations
+from actbench.experiments import EXPERIMENTS
+from actbench.experiments import FURTHER as FURTHER_EXPERIMENTS
 
 ROOT = Path(actbench.__file__).parent
 
@@ -28,8 +31,9 @@ LAYERS: Sequence[Sequence[str]] = (
         "slips",
         "stopwatch",
         "sweeps",
+        "studies",
     ),
-    ("stored",),
+    ("stored", "study"),
     (
         *("sweeps.axes", "devices", "environment", "experiments", "parallel", "records"),
         *("statistics", "theory", "torch_state", "twosample"),
@@ -152,6 +156,31 @@ MEETING = {
     "",
 }
 """Where the halves meet; every other module belongs to the paper half."""
+
+CORE = {
+    *("aggregates", "batches", "checkpoints", "claims", "comparisons", "datasets", "drift"),
+    *("judging", "looks", "metrics", "pages", "pytest_plugin", "redraws", "results", "runs"),
+    *("seeds", "simulations", "statistics", "stored", "studies", "twosample", "verification"),
+}
+"""Packages and modules that judge a stranger's study as they judge ours, and so name neither."""
+STUDY_PARTS = {
+    "claims.robustness",  # the map of the settings that the study leaves open
+    "claims.robustness_sentence",  # what that map says of a claim
+    "pytest_plugin.activation",  # --actbench-activation: the suite for an activation of one's own
+    "pytest_plugin.activation_suite",
+    "metrics.*",  # the study's metrics, which it registers
+}
+"""Modules within the core that belong to the study of activation functions."""
+NAMED = {
+    # An activation or an initializer that a claim names is checked against the catalog when the
+    # file is read; experiments can't say yet which of their arguments name such a thing.
+    "claims.references": {"actbench.activations", "actbench.initializers"},
+    # Figures are found by experiment; a study can't register its own yet.
+    "results": {"actbench.figures"},
+}
+"""What the core still names of the study."""
+STUDY_ROOMS = {"actbench.study", "actbench.experiments", "actbench.activations", "actbench.targets"}
+STUDY_ROOMS |= {"actbench.initializers", "actbench.findings", "actbench.figures", "actbench.theory"}
 
 LISTED = {name for layer in LAYERS for name in layer}
 HEAVY = {"torch", "numpy", "xarray", "scipy", "matplotlib", "pandas", "psutil"}
@@ -287,6 +316,62 @@ def command(*arguments: str) -> str:
         "from actbench.cli import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
     )
+
+
+def is_core(module: str) -> bool:
+    """Tell whether a module judges any study."""
+    if module.startswith("metrics.") or any(name in STUDY_PARTS for name in above(module)):
+        return False
+    return any(name in CORE for name in above(module))
+
+
+def study_names(source: str) -> set[str]:
+    """Find what a module names of the study: its keys, its claims file, and its modules."""
+    tree = ast.parse(source)
+    documented = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in documented
+    }
+    keys = {*EXPERIMENTS, *FURTHER_EXPERIMENTS}
+    keys |= {*activations.ACTIVATIONS, *activations.FURTHER, *(k.replace("-", "_") for k in keys)}
+    longer = {key for key in keys if "-" in key} | {"published.toml"}
+    found = {text for text in texts if text in keys or any(key in text for key in longer)}
+    imported = {name for name, _ in imports(tree, "actbench")}
+    rooms = {room for name in imported for room in above(name) if room in STUDY_ROOMS}
+    return found | rooms
+
+
+def test_the_core_names_no_study() -> None:
+    """Neither an activation, nor an experiment, nor the file of claims, but for what is listed."""
+    core = {name: source for name, source in sources().items() if is_core(name)}
+    assert {"claims.verdicts", "claims.evidence", "pytest_plugin.trainings", "metrics"} <= set(core)
+    found = {name: named for name, source in core.items() if (named := study_names(source))}
+    assert found == NAMED
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("x = {'relu': 1}", {"relu"}),
+        ("def f(key):\n    return key == 'gradient-flow'", {"gradient-flow"}),
+        ("x = f'{folder}/sine_regression.nc'\ny = 'sine_regression'", {"sine_regression"}),
+        ("x = folder / 'published.toml'", {"published.toml"}),
+        ("x = 'as in: actbench run sine-regression'", {"as in: actbench run sine-regression"}),
+        ("from actbench.study import STUDY", {"actbench.study"}),
+        ("def f():\n    from actbench.experiments import get", {"actbench.experiments"}),
+        ("from actbench import targets", {"actbench.targets"}),
+        ("import actbench.theory.formulas", {"actbench.theory"}),
+        ("from actbench import studies\nx = 'activation'", set()),
+        ('"""Such as ``"sine-regression"``."""', set()),
+    ],
+)
+def test_a_name_of_the_study_is_found(source: str, named: set[str]) -> None:
+    """The rule can fail: a key, a file or a module of the study is seen, wherever it stands."""
+    assert study_names(source) == named
 
 
 def test_imports_go_one_way() -> None:

@@ -175,6 +175,6 @@ def test_an_error_when_judging_names_the_claim() -> None:
         f"{file.path}: claim 'relu-final-mse', field 'metric': metric {claim.metric} can't be "
         "computed from the dataset of 'sine-regression': its activation is gelu or linear"
     )
-    unread = ClaimsFile.model_validate(file.model_dump())
+    unread = ClaimsFile.model_validate(file.model_dump(exclude_unset=True))
     with pytest.raises(ActbenchError, match=r"^claim 'relu-final-mse', field"):
         evidence.judge_one(unread, claim, lambda name: without)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from actbench.experiments import closed_forms, sine_regression
 from actbench.pytest_plugin.outcomes import NotReproduced, check_expected
 from actbench.pytest_plugin.record import FOLDER, Writer
 from actbench.records import Record
+from actbench.studies import shipped
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.usefixtures("no_other_plugins")
@@ -121,8 +123,10 @@ def suite(
     """A folder with a claims suite, whose baselines are the folder's own."""
     folder = pytester.path
     (folder / "measured").mkdir()
-    for module in ("files", "claims", "claims.claim", "claims.measured.storing"):
-        monkeypatch.setattr(f"actbench.{module}.baselines_folder", lambda: folder)
+    study = dataclasses.replace(shipped(), claims=folder / "published.toml")
+    for module in ("claims", "claims.claims_file"):
+        monkeypatch.setattr(f"actbench.{module}.shipped", lambda: study)
+    monkeypatch.setattr("actbench.claims.measured.storing.baselines_folder", lambda: folder)
     pytester.makeini("[pytest]\nxfail_strict = true\nfilterwarnings = error\n")
     return pytester, folder
 
@@ -244,15 +248,16 @@ def test_workers_share_what_one_of_them_computed(pytester: pytest.Pytester) -> N
     (folder / "published.toml").write_text(study("".join(claims)), encoding="utf-8")
     pytester.makeconftest(
         """
+        import dataclasses
         from pathlib import Path
-        from actbench import claims, files
-        from actbench.claims import claim
-        from actbench.claims.measured import storing
+        from actbench import claims
+        from actbench.claims import claims_file
         from actbench.experiments import closed_forms
 
         HERE = Path(__file__).parent
-        for module in (files, claims, claim, storing):
-            module.baselines_folder = lambda: HERE
+        study = dataclasses.replace(claims.shipped(), claims=HERE / "published.toml")
+        for module in (claims, claims_file):
+            module.shipped = lambda: study
         run = closed_forms.run
 
         def counted(config, progress=lambda done: None):

@@ -10,7 +10,8 @@ from actbench.claims.claim import Claim, Relation, Verdict
 from actbench.claims.claims_file import ClaimsFile, Protocol
 from actbench.claims.shape import first_problem
 from actbench.errors import ActbenchError
-from actbench.files import baselines_folder, read_toml
+from actbench.files import read_toml
+from actbench.studies import shipped
 
 __all__ = [
     "Claim",
@@ -52,9 +53,12 @@ def load(path: Path) -> ClaimsFile:
 
 def published() -> ClaimsFile:
     """Return the study's claims, as shipped with the package."""
-    return load(baselines_folder() / "published.toml")
+    path = shipped().claims
+    if path is None:
+        raise ActbenchError("the study that comes with actbench has no claims. Install it again")
+    return load(path)
 
 
 def further_studies() -> tuple[Path, ...]:
     """Return the claims files of other studies that are shipped with the package."""
-    return tuple(sorted((baselines_folder() / "studies").glob("*.toml")))
+    return shipped().further

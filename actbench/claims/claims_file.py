@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, WithJsonSch
 
 from actbench.claims.claim import FROZEN, Claim, Flag, Name, Number, Whole
 from actbench.errors import ActbenchError
-from actbench.files import baselines_folder
+from actbench.studies import shipped
 
 _Files: TypeAlias = Annotated[
     tuple[str, ...],
@@ -171,8 +171,8 @@ class ClaimsFile(BaseModel):
     @functools.cached_property
     def of_the_study(self) -> bool:
         """Whether these are the claims that the package is about, and not another file's."""
-        path = self._path
-        return path is None or path.resolve() == (baselines_folder() / "published.toml").resolve()
+        path, claims = self._path, shipped().claims
+        return path is None or (claims is not None and path.resolve() == claims.resolve())
 
     @property
     def measured_folder(self) -> Path | None:

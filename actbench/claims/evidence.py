@@ -15,9 +15,9 @@ from actbench.claims.claims_file import ClaimsFile, Protocol
 from actbench.claims.comparing import judge_taken
 from actbench.claims.verdicts import Judgment, judge, judge_values, seeds_needed
 from actbench.errors import ActbenchError
-from actbench.experiments import get as get_experiment
 from actbench.redraws import flip_probability
 from actbench.runs.sources import Sources
+from actbench.studies import experiment as get_experiment
 
 if TYPE_CHECKING:
     import numpy as np

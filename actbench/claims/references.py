@@ -6,12 +6,11 @@ imported or run. An activation of one's own, ``path/to/file.py:name``, is checke
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from actbench import activations, experiments, initializers, metrics
+from actbench import activations, initializers, metrics, studies
 from actbench.errors import ActbenchError
 
 if TYPE_CHECKING:
@@ -63,11 +62,11 @@ def _may_be_activation(key: str) -> bool:
 def _of_protocol(protocol: Protocol) -> Iterator[str]:
     if not protocol.experiment:
         return
-    known = (*experiments.EXPERIMENTS, *experiments.FURTHER)
+    known = studies.experiments()
     if protocol.experiment not in known:
         yield (
             f"field 'experiment': there is no experiment {protocol.experiment!r}. "
-            f"{_instead(protocol.experiment, known)}"
+            f"{_instead(protocol.experiment, known)}{studies.unusable()}"
         )
     for key in protocol.activations:
         if not _may_be_activation(key):
@@ -148,7 +147,7 @@ def _of_claim(claim: Claim, protocols: Mapping[str, Protocol]) -> Iterator[str]:
         hint = f"Did you mean {near[0]!r}? " if near else ""
         yield (
             f"field 'metric': there is no metric {name!r}. {hint}"
-            "'actbench verify --metrics' lists what there is"
+            f"'actbench verify --metrics' lists what there is{studies.unusable()}"
         )
         return
     yield from _of_arguments(name, claim.metric)
@@ -156,8 +155,7 @@ def _of_claim(claim: Claim, protocols: Mapping[str, Protocol]) -> Iterator[str]:
 
 
 def _of_arguments(name: str, metric: Mapping[str, Any]) -> Iterator[str]:
-    signature = inspect.signature(metrics.METRICS[name])
-    wanted = {key: str(p.annotation) for key, p in list(signature.parameters.items())[1:]}
+    wanted = studies.arguments(metrics.METRICS[name])
     form = f"{name} takes {', '.join(wanted) or 'no arguments'}"
     given = {key: value for key, value in metric.items() if key != "name"}
     for key in given.keys() - wanted.keys():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from typing import Any
 
-from actbench import experiments, metrics
+from actbench import metrics, studies
 from actbench.claims.claim import Claim, Relation
 from actbench.claims.claims_file import ClaimsFile, OwnModel, Protocol
 from actbench.claims.published_mean import PublishedMean
@@ -27,9 +26,9 @@ def schema() -> dict[str, Any]:
     """
     built = ClaimsFile.model_json_schema()
     parts = built["$defs"]
-    known = {**experiments.EXPERIMENTS, **experiments.FURTHER}
     parts["Protocol"]["properties"]["experiment"]["oneOf"] = [
-        {"const": key, "description": experiment.summary} for key, experiment in known.items()
+        {"const": key, "description": experiment.summary}
+        for key, experiment in studies.experiments().items()
     ]
     column = Column.model_json_schema()
     _describe(column, Column)
@@ -53,8 +52,8 @@ def _describe(part: dict[str, Any], model: type) -> None:
 
 
 def _metric(name: str) -> dict[str, Any]:
-    parameters = list(inspect.signature(metrics.METRICS[name]).parameters.items())[1:]
-    arguments = {key: {"type": _TYPES[str(p.annotation)]} for key, p in parameters}
+    wanted = studies.arguments(metrics.METRICS[name])
+    arguments = {key: {"type": _TYPES[kind]} for key, kind in wanted.items()}
     return {
         "type": "object",
         "description": metrics.definition(name),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from actbench import terminal
+from actbench import studies, terminal
 from actbench.activations import ACTIVATIONS, FURTHER
 from actbench.cli.options import (
     Command,
@@ -39,7 +39,7 @@ def list_(form: Short = "table") -> None:
     if form == "json":
         terminal.say(json.dumps(_listed(), indent=1))
         return
-    widest = max(len(key) for key in (*EXPERIMENTS, *FURTHER_EXPERIMENTS))
+    widest = max(map(len, studies.experiments()))
     for heading, known in (
         (f"experiments: the {len(EXPERIMENTS)} of the study, which reproduce runs", EXPERIMENTS),
         ("experiments for other studies, which reproduce does not run", FURTHER_EXPERIMENTS),
@@ -47,6 +47,14 @@ def list_(form: Short = "table") -> None:
         terminal.say(heading)
         for experiment in known.values():
             terminal.say(f"  {experiment.key:{widest}}  {experiment.summary}")
+    for other in (o for o in studies.registered() if not o.own):
+        terminal.say(f"experiments of {other}: {other.study.title}")
+        for experiment in other.study.experiments:
+            terminal.say(f"  {experiment.key:{widest}}  {experiment.summary}")
+        if other.study.claims is not None:
+            terminal.say(f"  judge its claims with: actbench verify {other.study.claims}")
+    for problem in studies.problems():
+        terminal.say(f"Note: {problem}", err=True)
     terminal.say("activations")
     for activation in (*ACTIVATIONS.values(), *FURTHER.values()):
         low, high = activation.derivative_bounds
@@ -63,7 +71,16 @@ def _listed() -> dict[str, object]:
     return {
         "experiments": [
             {"key": e.key, "summary": e.summary, "reproduce": e.key in EXPERIMENTS}
-            for e in (*EXPERIMENTS.values(), *FURTHER_EXPERIMENTS.values())
+            for e in studies.experiments().values()
+        ],
+        "studies": [
+            {
+                "name": found.study.name,
+                "title": found.study.title,
+                "experiments": [e.key for e in found.study.experiments],
+                "claims": found.study.claims and str(found.study.claims),
+            }
+            for found in studies.registered()
         ],
         "activations": [
             {"key": a.key, "formula": a.formula, "slope": a.derivative_bounds}

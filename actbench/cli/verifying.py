@@ -163,14 +163,13 @@ def _schema() -> str:
 
 
 def _metrics() -> str:
-    import inspect
-
+    from actbench import studies
     from actbench.metrics import EXPERIMENTS_OF, METRICS, definition
 
     lines = []
     for of in dict.fromkeys(EXPERIMENTS_OF.values()):
         lines.append(", ".join(of))
         for name in (name for name, keys in EXPERIMENTS_OF.items() if keys == of):
-            arguments = list(inspect.signature(METRICS[name]).parameters)[1:]
-            lines += [f"  {name}({', '.join(arguments)})", f"      {definition(name)}"]
+            arguments = ", ".join(studies.arguments(METRICS[name]))
+            lines += [f"  {name}({arguments})", f"      {definition(name)}"]
     return "\n".join(lines)

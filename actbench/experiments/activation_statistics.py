@@ -28,7 +28,7 @@ from actbench.stacks import Stack
 from actbench.torch_state import pinned_state
 from actbench.training import DTYPES, Member, Schedule, Training, train
 
-__all__ = ["STAGES", "Config", "calibration", "run", "study_files"]
+__all__ = ["STAGES", "Config", "calibration", "coordinates", "run", "study_files"]
 
 STAGES = ("initial", "trained")
 _STACK_MEMBERS = 16
@@ -198,3 +198,12 @@ def calibration(config: Config) -> Config:
     """
     few = seeds.expand(config.seeds)[: max(2, config.trained_seeds)]
     return dataclasses.replace(config, seeds=few, epochs=min(config.epochs, 20))
+
+
+def coordinates(metric: Mapping[str, Any], config: Config) -> Mapping[str, tuple[Any, ...]]:
+    """Return the values that metrics' arguments can take, and the settings that decide them."""
+    if metric["name"] not in ("dead_share", "dead_share_ratio", "saturated_share"):
+        return {}
+    if not config.trained_seeds:
+        return {"initializer": ((), "trained_seeds")}
+    return {"initializer": (tuple(config.trained_initializers), "trained_initializers")}

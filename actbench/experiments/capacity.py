@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -287,3 +287,8 @@ def calibration(config: Config) -> Config:
     """
     first = seeds.expand(config.seeds)[:2]
     return dataclasses.replace(config, seeds=first, epochs=min(config.epochs, 14))
+
+
+def coordinates(metric: Mapping[str, Any], config: Config) -> Mapping[str, tuple[Any, ...]]:  # noqa: ARG001 - one signature for all
+    """Return the values that metrics' arguments can take, and the settings that decide them."""
+    return {"reference": (tuple(REFERENCES),)}

@@ -10,7 +10,7 @@ theory predicts, and the *spread* part how networks of one width differ; neither
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -43,11 +43,23 @@ __all__ = [
     "SPREAD_INITIALIZER",
     "Config",
     "calibration",
+    "coordinates",
+    "problems",
     "run",
     "study_files",
 ]
 
 _RECOVERED_BATCH = 32
+_FITTED_DEPTH = 40
+_DEEP = {
+    "theory_gap": _FITTED_DEPTH,
+    "pooled_slope": _FITTED_DEPTH,
+    "deep_slope_size": _FITTED_DEPTH,
+    "deep_error_share": 1,
+    "deep_gradient_ratio": 1,
+    "deep_largest_gradient": 2,
+}
+"""Metric of the deep part to the hidden layers that it needs there."""
 
 
 @pinned_state()
@@ -250,3 +262,28 @@ def calibration(config: Config) -> Config:
         The same networks for a few seeds, without the widest: a few of those would stand for all.
     """
     return dataclasses.replace(config, seeds=seeds_of(config)[:4], spread_widths=())
+
+
+def coordinates(metric: Mapping[str, Any], config: Config) -> Mapping[str, tuple[Any, ...]]:
+    """Return the values that metrics' arguments can take, and the settings that decide them."""
+    if metric["name"] == "spread_over_theory":
+        keys = tuple(key for key in config.activations if key in SPREAD_ACTIVATIONS)
+        return {"activation": (keys, "activations")}
+    if not str(metric["name"]).startswith("recovered_"):
+        return {"depth": (tuple(config.robust_depths), "robust_depths")}
+    # Layers beyond those of its depth are there, but hold nothing.
+    return {"layer": (range(1, metric["depth"] + 2),)}
+
+
+def problems(metric: Mapping[str, Any], config: Config) -> Iterator[str]:
+    """Say which parts a metric needs that a protocol leaves out."""
+    name = str(metric["name"])
+    if _DEEP.get(name, 0) > config.deep_depth:
+        yield (
+            f"{name} needs a deep_depth of at least {_DEEP[name]}, but the claim's protocol has "
+            f"{config.deep_depth}; change that setting"
+        )
+    if name == "spread_over_theory" and not config.spread_widths:
+        yield (
+            f"{name} needs spread_widths, but the claim's protocol has none; change that setting"
+        )

@@ -7,7 +7,7 @@ Adam's eps, a step is in proportion to them and no longer of the size of the lea
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -217,3 +217,8 @@ def calibration(config: Config) -> Config:
         The same members for a few epochs.
     """
     return dataclasses.replace(config, epochs=min(config.epochs, 8))
+
+
+def coordinates(metric: Mapping[str, Any], config: Config) -> Mapping[str, tuple[Any, ...]]:  # noqa: ARG001 - one signature for all
+    """Return the values that metrics' arguments can take, and the settings that decide them."""
+    return dict.fromkeys(("adam_eps", "over_adam_eps"), (config.adam_epsilons, "adam_epsilons"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -277,3 +277,16 @@ def calibration(config: Config) -> Config:
     """
     few = min(config.networks, _TIMED_NETWORKS)
     return dataclasses.replace(config, seeds=seeds.expand(config.seeds)[:1], networks=few)
+
+
+def coordinates(metric: Mapping[str, Any], config: Config) -> Mapping[str, tuple[Any, ...]]:  # noqa: ARG001 - one signature for all
+    """Return the values that metrics' arguments can take, and the settings that decide them."""
+    # What holds at a smaller depth is read off its layer.
+    layers = range(1, config.depth + 1), "depth"
+    return dict.fromkeys(("depth", "layer", "over_layer"), layers)
+
+
+def problems(metric: Mapping[str, Any], config: Config) -> Iterator[str]:  # noqa: ARG001 - one signature for all
+    """Refuse to compare a layer with itself."""
+    if "over_layer" in metric and metric["layer"] == metric["over_layer"]:
+        yield f"layer and over_layer are both {metric['layer']}; name two layers"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -264,3 +264,12 @@ def calibration(config: Config) -> Config:
         The same members for a few epochs.
     """
     return dataclasses.replace(config, epochs=min(config.epochs, 20))
+
+
+def coordinates(metric: Mapping[str, Any], config: Config) -> Mapping[str, tuple[Any, ...]]:  # noqa: ARG001 - one signature for all
+    """Return the values that metrics' arguments can take, and the settings that decide them."""
+    return {
+        "layer": (range(1, config.depth + 2), "depth"),
+        "epoch": (range(config.epochs), "epochs"),
+        "recorded_epoch": (config.recorded_epochs, "epochs"),
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -262,3 +262,8 @@ def calibration(config: Config) -> Config:
     """
     first = seeds.expand(config.seeds)[:1]
     return dataclasses.replace(config, seeds=first, epochs=min(config.epochs, 6))
+
+
+def coordinates(metric: Mapping[str, Any], config: Config) -> Mapping[str, tuple[Any, ...]]:  # noqa: ARG001 - one signature for all
+    """Return the values that metrics' arguments can take, and the settings that decide them."""
+    return {"skip": (tuple(map(int, config.skip)), "skip")}

@@ -5,55 +5,40 @@ Each function's first sentence is the metric's definition; ``METRICS`` finds it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from actbench import studies
 from actbench.docstrings import docstring
 from actbench.errors import ActbenchError, one_line
-from actbench.metrics import (
-    activation_statistics,
-    capacity,
-    gradient_flow,
-    mean_field,
-    moment_map,
-    plateau_escape,
-    properties,
-    signal_propagation,
-    sine_regression,
-    stability,
-    training_dynamics,
-)
 from actbench.metrics._values import Metric, Values
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_MODULES = {
-    sine_regression: ("sine-regression",),
-    gradient_flow: ("gradient-flow",),
-    mean_field: ("gradient-flow",),
-    activation_statistics: ("activation-statistics",),
-    stability: ("stability",),
-    capacity: ("capacity",),
-    training_dynamics: ("training-dynamics",),
-    plateau_escape: ("plateau-escape",),
-    properties: ("activation-derivatives", "closed-forms"),
-    signal_propagation: ("signal-propagation",),
-    moment_map: ("moment-map",),
-}
-"""Module to the experiments from whose datasets its metrics are computed."""
 
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    {function.__name__: function for module in _MODULES for function in module.METRICS}
-)
-"""The registry: metric name to the function that computes it."""
+def _found() -> Iterator[tuple[str, Metric, studies.Installed, tuple[str, ...]]]:
+    for owner in studies.registered():
+        for module, keys in owner.metrics():
+            yield from ((function.__name__, function, owner, keys) for function in module.METRICS)
 
-EXPERIMENTS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {function.__name__: keys for module, keys in _MODULES.items() for function in module.METRICS}
+
+def _experiments() -> dict[str, tuple[str, ...]]:
+    keys_of: dict[str, tuple[str, ...]] = {}
+    for name, _, _, keys in _found():
+        keys_of[name] = (*keys_of.get(name, ()), *keys)
+    return keys_of
+
+
+METRICS: Mapping[str, Metric] = studies.Lookup(
+    lambda: studies.by_name("metric", (found[:3] for found in _found()))
 )
+"""The registry: metric name to the function that computes it, of every study that is installed."""
+
+EXPERIMENTS_OF: Mapping[str, tuple[str, ...]] = studies.Lookup(_experiments)
 """Metric name to the experiments from whose datasets it is computed."""
 
 
@@ -68,9 +53,18 @@ def rounding_ceiling(metric: Mapping[str, Any], settings: Mapping[str, Any]) -> 
     Such a metric is rounding and nothing else: another order of summation gives another
     distribution, so its values are compared with this ceiling and never with each other.
     """
-    if metric.items() >= sine_regression.LINE_OF_LINEAR.items():
-        return sine_regression.line_rounding(settings)
-    return None
+    function = METRICS.get(str(metric.get("name")))
+    ask = getattr(modules[function.__module__], "rounding_ceiling", None) if function else None
+    ceiling: float | None = ask(metric, settings) if ask else None
+    return ceiling
+
+
+def exact(dataset: xr.Dataset) -> Iterator[dict[str, Any]]:
+    """List what is deterministic up to rounding in a dataset, as the study that made it says."""
+    owner = studies.owner(dataset.attrs["experiment"])
+    for module, _ in owner.metrics() if owner else ():
+        ask = getattr(module, "exact_metrics", None)
+        yield from ask(dataset) if ask else ()
 
 
 def measure(metric: Mapping[str, Any], dataset: xr.Dataset) -> Values:
@@ -91,8 +85,10 @@ def measure(metric: Mapping[str, Any], dataset: xr.Dataset) -> Values:
     try:
         # Diverged members give infinities and NaN, which the judge counts as such.
         with np.errstate(all="ignore"):
-            return function(dataset, **arguments)
-    except (LookupError, TypeError, ArithmeticError) as error:
+            return np.atleast_1d(np.asarray(function(dataset, **arguments), dtype=np.float64))
+    except ActbenchError:
+        raise
+    except Exception as error:  # a stranger's metric raises whatever it meets
         raise ActbenchError(
             f"metric {dict(metric)!r} can't be computed from the dataset of "
             f"{dataset.attrs.get('experiment', 'an unknown experiment')!r}: "

@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from actbench.activations import ACTIVATIONS
+
 if TYPE_CHECKING:
     import xarray as xr
 
 Values: TypeAlias = NDArray[np.float64]
 Metric: TypeAlias = Callable[..., Values]
+
+
+def catalogued(dataset: xr.Dataset) -> list[str]:
+    """Return the activations of a dataset that are the study's, and no code of one's own."""
+    return [str(a) for a in dataset["activation"].to_numpy() if str(a) in ACTIVATIONS]
 
 
 def values(

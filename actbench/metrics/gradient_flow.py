@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from actbench.metrics._values import Metric, Values, values
+from actbench.metrics._values import Metric, Values, catalogued, values
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -74,6 +74,21 @@ def _robust_magnitude(
     return dataset["robust_gradient_magnitude"].sel(
         activation=activation, initializer=initializer, depth=depth
     )
+
+
+def exact_metrics(dataset: xr.Dataset) -> list[dict[str, Any]]:
+    """List the gradients of one backward pass, in networks so shallow that few kinks decide."""
+    found: list[dict[str, Any]] = []
+    for name in catalogued(dataset) if "gradient_ratio" in dataset else ():
+        # Rounding decides more kinks in deeper networks.
+        depths = [d for d in dataset["depth"].to_numpy().tolist() if d <= 10]
+        found += [{"name": "recovered_ratio", "activation": name, "depth": d} for d in depths]
+        if 10 in depths and "he_normal" in dataset["initializer"]:
+            # In float64, and He's wider weights reach where an activation bends. (Gradients of odd
+            # activations cancel over the inputs here, and only rounding is left of them.)
+            place = {"initializer": "he_normal", "depth": 10}
+            found.append({"name": "error_share", "activation": name, **place})
+    return found
 
 
 METRICS: tuple[Metric, ...] = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actbench.metrics._values import Metric, Values, values
+from actbench.metrics._values import Metric, Values, catalogued, values
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,6 +47,15 @@ def largest_derivative_step(dataset: xr.Dataset, activation: str) -> Values:
 def closed_form(dataset: xr.Dataset, quantity: str, target: str) -> Values:
     """A closed form of a target that needs no training, such as the error of its best line."""
     return values(dataset[quantity].sel(target=target))
+
+
+def exact_metrics(dataset: xr.Dataset) -> list[dict[str, Any]]:
+    """List the derivatives on both sides of the kink and at it."""
+    return [
+        {"name": "derivative_at", "activation": name, "z": z}
+        for name in (catalogued(dataset) if "derivative" in dataset else ())
+        for z in (-1.0, 0.0, 1.0)
+    ]
 
 
 METRICS: tuple[Metric, ...] = (

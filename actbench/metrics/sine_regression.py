@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actbench.metrics._values import Metric, Values, values
+from actbench.metrics._values import Metric, Values, catalogued, values
 
 if TYPE_CHECKING:
     import xarray as xr
 
 # A sigmoid network that has left the plateau of the best constant, 0.518, is below this.
 _ESCAPED_LOSS = 0.5
+# After some ten epochs rounding, and so the processor, decides on which side of the kink a unit is.
+_KINKED = ("relu", "leaky_relu")
 
 
 def final_mse(dataset: xr.Dataset, activation: str) -> Values:
@@ -54,16 +56,14 @@ def deviation_from_line(dataset: xr.Dataset, activation: str) -> Values:
     return distance
 
 
-LINE_OF_LINEAR = {"name": "deviation_from_line", "activation": "linear"}
-"""A linear network is a line, so that only rounding is left of its deviation from one."""
-
-
-def line_rounding(settings: Mapping[str, Any]) -> float:
-    """Bound that deviation: depth + 1 products, each within its terms times eps of its scale.
+def rounding_ceiling(metric: Mapping[str, Any], settings: Mapping[str, Any]) -> float | None:
+    """Bound a linear network's deviation from a line: depth + 1 products, each within its rounding.
 
     A sum of n terms is off by at most n eps / 2 times the sum of their magnitudes, in any order
     (Higham 2002, section 4.2).
     """
+    if (metric["name"], metric.get("activation")) != ("deviation_from_line", "linear"):
+        return None
     terms: int = (settings["depth"] + 1) * settings["width"]
     return terms * float(np.finfo(settings["dtype"]).eps)
 
@@ -120,6 +120,19 @@ def gradient_of_seed(
     """Mean |d loss / d W| of one layer before the update of an epoch, from one seed alone."""
     at = {"activation": activation, "recorded_epoch": recorded_epoch, "layer": layer, "seed": seed}
     return values(dataset["gradient_magnitude"].sel(at))
+
+
+def exact_metrics(dataset: xr.Dataset) -> list[dict[str, Any]]:
+    """List the first gradients and early losses of a training."""
+    found: list[dict[str, Any]] = []
+    trained = "loss" in dataset and "gradient_magnitude" in dataset
+    for name in catalogued(dataset) if trained else ():
+        last = 10 if name in _KINKED else 30
+        epochs = [e for e in (0, 1, 10, 30) if e <= last and e < dataset.sizes["epoch"]]
+        layers = dataset["layer"].to_numpy().tolist()
+        found += [{"name": "early_loss", "activation": name, "epoch": e} for e in epochs]
+        found += [{"name": "first_gradient", "activation": name, "layer": n} for n in layers]
+    return found
 
 
 METRICS: tuple[Metric, ...] = (

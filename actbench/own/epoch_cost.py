@@ -19,6 +19,8 @@ from actbench.stopwatch import Stopwatch
 from actbench.torch_state import pinned_state
 
 CONTROL = "relu"
+_DURATION = "processor time of one epoch of a plain training loop"
+_COST = "epoch_duration_s over that of ReLU in the same round"
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,13 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
     control = durations[list(config.activations).index(CONTROL)]
     dims = ("activation", "round")
     dataset = xr.Dataset(
-        {"epoch_duration_s": (dims, durations), "epoch_cost": (dims, durations / control)},
+        {
+            name: (dims, values, {"definition": definition, "units": unit})
+            for name, values, definition, unit in (
+                ("epoch_duration_s", durations, _DURATION, "s"),
+                ("epoch_cost", durations / control, _COST, "1"),
+            )
+        },
         coords={"activation": list(config.activations), "round": np.arange(config.rounds)},
     )
     return datasets.finish(

@@ -16,19 +16,17 @@ from actbench.pytest_plugin.trainings import trainings_of
 if TYPE_CHECKING:
     from actbench.claims import Claim, ClaimsFile
 
-_CLAIMS = pytest.StashKey[dict[Path, "ClaimsFile"]]()
+_CLAIMS = pytest.StashKey[dict[Path | None, "ClaimsFile"]]()
 
 
 def claims_of(config: pytest.Config, path: Path | None = None) -> ClaimsFile:
     """Return the claims of a file, the study's by default, read once per session."""
     from actbench import claims
-    from actbench.files import baselines_folder
 
     known = config.stash.setdefault(_CLAIMS, {})
-    wanted = path or baselines_folder() / "published.toml"
-    if wanted not in known:
-        known[wanted] = claims.load(wanted)
-    return known[wanted]
+    if path not in known:
+        known[path] = claims.published() if path is None else claims.load(path)
+    return known[path]
 
 
 def check_file(config: pytest.Config, path: Path) -> None:

@@ -69,7 +69,7 @@ class Trainings:
 
         from actbench import datasets
         from actbench.claims import evidence
-        from actbench.experiments import get as get_experiment
+        from actbench.studies import experiment as get_experiment
 
         protocol = file.protocol[name]
         if self._stored_alone(file, name):
@@ -118,7 +118,7 @@ class Trainings:
 
         from actbench.batches import Batches, decide, looked_at
         from actbench.claims import evidence
-        from actbench.experiments import get as get_experiment
+        from actbench.studies import experiment as get_experiment
 
         name = claim.protocol
         if not value_of(self._config, "until-decided") or name not in looked_at(file):

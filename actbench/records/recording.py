@@ -9,11 +9,9 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from actbench import claims, datasets, devices, environment, records
+from actbench import claims, datasets, devices, environment, records, studies
 from actbench.claims import evidence, measured
 from actbench.errors import unknown_name
-from actbench.experiments import EXPERIMENTS
-from actbench.files import baselines_folder
 from actbench.records import PARTS, fingerprints, own, timings
 
 if TYPE_CHECKING:
@@ -42,7 +40,8 @@ def run_protocols(
         if file is not None or not protocol.slow:
             config = evidence.config_for(protocol, seeds, device, threads)
             with bar(name, config.steps) as progress:
-                found[name] = EXPERIMENTS[protocol.experiment].module().run(config, progress)
+                module = studies.experiment(protocol.experiment).module()
+                found[name] = module.run(config, progress)
     return found
 
 
@@ -59,7 +58,7 @@ def make(
         if part not in PARTS:
             raise unknown_name("part of a record", part, PARTS)
     place = devices.choose(device)
-    file, path = claims.published(), baselines_folder() / "published.toml"
+    file = claims.published()
     data: Mapping[str, xr.Dataset] = {}
     chains: list[records.Chain] = []
     durations = None
@@ -77,7 +76,7 @@ def make(
     return records.Record(
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=here,
-        claims_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        claims_sha256=hashlib.sha256(file.path.read_bytes() if file.path else b"").hexdigest(),
         protocols={name: datasets.protocol_of(d) for name, d in data.items()},
         verdicts=[own.verdict(j, file, data) for j in judged],
         distributions=[d for name, dataset in data.items() for d in _values(name, dataset, file)],

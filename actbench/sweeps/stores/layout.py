@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actbench.datasets import DEFINITIONS
+from actbench.study import DEFINITIONS
 from actbench.sweeps.axes import AXES
 from actbench.sweeps.grids import Column, Grid
 
