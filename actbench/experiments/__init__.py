@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType, ModuleType
 
-from actbench.errors import unknown_name
+from actbench.errors import needing_extras, unknown_name
 
 
 @dataclass(frozen=True)
@@ -99,5 +99,6 @@ def get(key: str) -> Experiment:
 def __getattr__(name: str) -> ModuleType:
     key = name.replace("_", "-")
     if key in EXPERIMENTS or key in FURTHER:
-        return get(key).module()
+        with needing_extras(f"actbench.experiments.{name}"):
+            return get(key).module()
     raise AttributeError(f"module 'actbench.experiments' has no attribute {name!r}")
