@@ -112,7 +112,8 @@ def require_release(release: str, package: str = "torch") -> None:
     named = f"{package} {release}"
     supported = _requirement_of(package)
     if not supported.specifier.contains(version, prereleases=True):
-        raise ActbenchError(f"{named} is not supported: actbench needs {supported}")
+        needed = f"{supported.name}{supported.specifier}"
+        raise ActbenchError(f"{named} is not supported: actbench needs {needed}")
     offered = available_releases(pre=version.is_prerelease, package=package)
     if release_name(str(version)) in offered.releases:
         return
