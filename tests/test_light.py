@@ -22,7 +22,7 @@ import pytest
 from actbench.errors import DISTRIBUTION, EXTRAS
 
 ROOT = Path(__file__).parents[1]
-ABSENT = [name for extra in ("study", "scale") for name in EXTRAS[extra] if name != "threadpoolctl"]
+ABSENT = [name for extra in ("study", "scale") for name in EXTRAS[extra]]
 INSTALL = f'which is not installed. Run: pip install "{DISTRIBUTION}[study]"\n'
 
 HIDE = f"""
