@@ -104,5 +104,5 @@ def track(session: nox.Session) -> None:
     """Make a record for each release of torch that is named, in an environment of its own."""
     if not session.posargs:
         session.error("name releases of torch: nox -s track -- 2.6.0 2.13.0")
-    session.install(*CONSTRAINTS, "-e", ".")
+    session.install(*CONSTRAINTS, "-e", ".[study]")
     session.run("actbench", "track", *session.posargs)

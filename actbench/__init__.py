@@ -8,7 +8,7 @@ works after a plain ``import actbench``.
 from importlib import import_module
 from typing import Any
 
-from actbench.errors import ActbenchError
+from actbench.errors import ActbenchError, needing_extras
 
 __version__ = "0.1.0"
 __all__ = [
@@ -37,5 +37,6 @@ def __getattr__(name: str) -> Any:
     if name in _FUNCTIONS:
         return getattr(import_module(f"actbench.{_FUNCTIONS[name]}"), name)
     if name in __all__:
-        return import_module(f"actbench.{name}")
+        with needing_extras(f"actbench.{name}"):
+            return import_module(f"actbench.{name}")
     raise AttributeError(f"module 'actbench' has no attribute {name!r}")

@@ -7,14 +7,15 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
-
-import xarray as xr
+from typing import TYPE_CHECKING, Any, Protocol
 
 from actbench import datasets
 from actbench.errors import ActbenchError
 from actbench.files import prepare_folder
 from actbench.parallel import Progress, side_by_side
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 class Checkpoint(Protocol):

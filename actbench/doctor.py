@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import psutil
 
 from actbench import __version__
 from actbench.environment import arithmetic, cpu_model
-from actbench.errors import ActbenchError
+from actbench.errors import DISTRIBUTION, ActbenchError, packages_missing
 from actbench.files import prepare_folder
 
 _NEEDED_FREE_BYTES = 500 * 10**6
@@ -34,21 +35,23 @@ class Finding:
 
 def examine(out: Path) -> list[Finding]:
     """Examine Python, torch, devices, cores, memory and the output folder."""
-    return [
-        _python(),
-        _torch(),
-        _arithmetic(),
-        _device(),
-        _threads(),
-        _load(),
-        _memory(),
-        _folder(out),
-    ]
+    missing = packages_missing("study")
+    torch = [] if "torch" in missing else [_torch(), _arithmetic(), _device(), _threads()]
+    study = [_core(missing)] if missing else []
+    return [_python(), *torch, *study, _load(), _memory(), _folder(out)]
 
 
 def _python() -> Finding:
     text = ".".join(map(str, sys.version_info[:3]))
     return Finding(True, f"Python {text}, actbench {__version__}")
+
+
+def _core(missing: Sequence[str]) -> Finding:
+    return Finding(
+        True,
+        f"without {', '.join(missing)}: tables, functions and programs are judged; for the study, "
+        f'pip install "{DISTRIBUTION}[study]"',
+    )
 
 
 def _torch() -> Finding:

@@ -1,8 +1,24 @@
-"""The one exception that a user's mistake raises, and how its text is made."""
+"""The exceptions that a user's mistake raises, and how their texts are made."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from importlib.util import find_spec
 from numbers import Integral
+from types import MappingProxyType
+from typing import Final
+
+DISTRIBUTION: Final = "actbench-claims"
+"""The name under which pip installs this package; on the public index `actbench` is another's."""
+
+EXTRAS: Final = MappingProxyType(
+    {
+        "study": ("torch", "xarray", "matplotlib", "PIL", "threadpoolctl"),
+        "scale": ("zarr", "distributed", "dask"),
+        "parquet": ("pyarrow",),
+    }
+)
+"""What the core does without, as it is imported, by the extra that brings it."""
 
 _LONGEST_REASON = 300
 _MOST_NAMES = 40
@@ -17,6 +33,45 @@ class ActbenchError(ValueError):
 
 class OtherSchemaError(ActbenchError):
     """A file is whole, but of another version of its schema: it is kept, not replaced."""
+
+
+class MissingPackageError(ModuleNotFoundError, ActbenchError):
+    """A package is not installed that only an extra brings: says what needs it and what to do."""
+
+
+def packages_missing(extra: str) -> list[str]:
+    """Name the packages of an extra that are not installed. Loads none of them."""
+    return [name for name in EXTRAS[extra] if find_spec(name) is None]
+
+
+def missing(package: str, what: str) -> MissingPackageError:
+    """Build the error for a package of an extra that something needs."""
+    extra = next(extra for extra, packages in EXTRAS.items() if package in packages)
+    return MissingPackageError(
+        f"{what} needs {package}, which is not installed. Run: pip install "
+        f'"{DISTRIBUTION}[{extra}]"',
+        name=package,
+    )
+
+
+def require_extra(extra: str, what: str) -> None:
+    """Refuse what needs an extra of which a package is not installed."""
+    for package in packages_missing(extra):
+        raise missing(package, what)
+
+
+@contextmanager
+def needing_extras(what: str) -> Iterator[None]:
+    """Say what was done where it turns out that a package of an extra is not installed."""
+    try:
+        yield
+    except MissingPackageError:
+        raise
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if not any(package in packages for packages in EXTRAS.values()):
+            raise
+        raise missing(package, what) from error
 
 
 def require_schema(path: object, found: object, supported: int, remedy: str) -> None:

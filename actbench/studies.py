@@ -18,7 +18,7 @@ from types import MappingProxyType, ModuleType
 from typing import TypeVar
 
 from actbench import __version__
-from actbench.errors import ActbenchError, one_line, unknown_name
+from actbench.errors import ActbenchError, needing_extras, one_line, unknown_name
 
 GROUP = "actbench.studies"
 _KINDS = ("str", "int", "float")
@@ -267,7 +267,8 @@ def owner(key: str) -> Installed | None:
 
 def _imported(place: str, what: str) -> ModuleType:
     try:
-        return import_module(place)
+        with needing_extras(what):
+            return import_module(place)
     except ActbenchError:
         raise
     except Exception as error:  # a stranger's code raises whatever it meets

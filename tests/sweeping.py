@@ -15,8 +15,10 @@ from actbench import environment
 from actbench.sweeps import grid_files
 from actbench.sweeps.grids import Grid
 
-pytest.importorskip("zarr", reason="sweeps need the extra: pip install 'actbench[scale]'")
-pytest.importorskip("distributed", reason="sweeps need the extra: pip install 'actbench[scale]'")
+pytest.importorskip("zarr", reason="sweeps need the extra: pip install 'actbench-claims[scale]'")
+pytest.importorskip(
+    "distributed", reason="sweeps need the extra: pip install 'actbench-claims[scale]'"
+)
 
 from actbench.sweeps import stores
 

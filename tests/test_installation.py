@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from packaging.requirements import Requirement
 
-from actbench.errors import ActbenchError
+from actbench.errors import DISTRIBUTION, EXTRAS, ActbenchError
 from actbench.releases import installation
 from actbench.releases.installation import installed_pins, own_source
 
@@ -25,21 +27,46 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: object) 
 
 
 def test_a_clone_is_installed_from_its_folder() -> None:
-    """What runs here runs there, changed files too."""
+    """What runs here runs there, changed files too, with what the study takes where it is asked."""
     assert Path(own_source()) == Path(__file__).parents[1]
+    assert own_source("study") == f"{own_source()}[study]"
+
+
+def test_there_is_one_name_and_one_list_of_extras() -> None:
+    """What the program tells to install is what pyproject.toml has; its extras ask for it, too."""
+    content = Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(content)["project"]
+    assert project["name"] == DISTRIBUTION
+    extras = {
+        extra: {Requirement(line) for line in lines}
+        for extra, lines in project["optional-dependencies"].items()
+    }
+    named = {"PIL": "pillow", "dask": "distributed"}
+    for extra, modules in EXTRAS.items():
+        others = {r.name for r in extras[extra]} - {DISTRIBUTION}
+        assert others == {named.get(module, module) for module in modules}
+    core = {Requirement(line).name for line in project["dependencies"]}
+    assert not core & {r.name for r in extras["study"]}
+    own = {
+        e: set().union(*(r.extras for r in rs if r.name == DISTRIBUTION))
+        for e, rs in extras.items()
+    }
+    assert "study" in own["scale"] & own["test"]
+    assert "test" in own["dev"]
+    assert not {r.name for rs in extras.values() for r in rs} & {"actbench"}  # another project
 
 
 @pytest.mark.parametrize(
     ("address", "source"),
     [
-        (None, "actbench==0.1.0"),
+        (None, f"{DISTRIBUTION}[study]==0.1.0"),
         (
             {"url": "https://x.example/a.git", "vcs_info": {"vcs": "git", "commit_id": "0a1b"}},
-            "actbench @ git+https://x.example/a.git@0a1b",
+            f"{DISTRIBUTION}[study] @ git+https://x.example/a.git@0a1b",
         ),
         (
             {"url": "https://x.example/a.whl", "archive_info": {}},
-            "actbench @ https://x.example/a.whl",
+            f"{DISTRIBUTION}[study] @ https://x.example/a.whl",
         ),
     ],
     ids=["index", "git", "archive"],
@@ -49,7 +76,8 @@ def test_the_same_actbench_is_found_again(
 ) -> None:
     """From the index, from a commit, from an archive: as it was installed."""
     installed(monkeypatch, tmp_path, address)
-    assert own_source() == source
+    assert own_source("study") == source
+    assert own_source() == source.replace("[study]", "")
 
 
 def test_a_folder_is_found_again_or_said_to_be_gone(
@@ -62,12 +90,16 @@ def test_a_folder_is_found_again_or_said_to_be_gone(
         own_source()
     folder.mkdir()
     assert own_source() == str(folder)
+    assert own_source("study") == f"{folder}[study]"
 
 
 def test_torch_and_what_it_alone_needs_is_not_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     """What actbench needs is pinned, its needs too, without builds, extras and other systems."""
     packages = {
-        "actbench": ("0.1", ["torch>=2.6", "Pretty_Print>1", "pytest; extra == 'test'"]),
+        DISTRIBUTION: (
+            "0.1",
+            ["Pretty_Print>1", "torch>=2.6; extra == 'study'", "pytest; extra == 'test'"],
+        ),
         "torch": ("2.13.0+cpu", ["sympy==1.13.1", "deep"]),
         "pretty-print": ("3.0+local", ["deep>=1", "winonly; sys_platform == 'nowhere'"]),
         "deep": ("1.2", None),
@@ -88,4 +120,4 @@ def test_the_real_pins_hold_numpy_but_not_torch() -> None:
     """Of the packages that are installed here, those that decide numbers are among the pins."""
     pins = installed_pins()
     assert {"numpy", "scipy", "xarray", "pydantic"} <= pins.keys()
-    assert not {"torch", "sympy", "actbench"} & pins.keys()
+    assert not {"torch", "sympy", DISTRIBUTION} & pins.keys()

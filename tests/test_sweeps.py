@@ -421,13 +421,13 @@ def test_without_the_extra_it_is_said(
 ) -> None:
     """What is missing is named, with the command that installs it."""
     monkeypatch.setattr(
-        "actbench.cli.sweeping.find_spec", lambda name: None if name == package else object()
+        "actbench.errors.find_spec", lambda name: None if name == package else object()
     )
     code, _, err = actbench()
     assert (code, err) == (
         2,
-        f"actbench: error: sweeps need {package}, which is not installed. Run: pip install "
-        "'actbench[scale]'\n",
+        f"actbench: error: actbench sweep needs {package}, which is not installed. Run: pip "
+        'install "actbench-claims[scale]"\n',
     )
 
 

@@ -15,6 +15,7 @@ import yaml
 from typer.main import get_command
 
 from actbench.cli import app
+from actbench.errors import DISTRIBUTION
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -124,7 +125,8 @@ def test_every_program_is_one_that_gets_installed() -> None:
 
 def test_installed_extras_and_named_files_exist() -> None:
     """Every `-e .[extra]` names an extra, every `-c` and every path of a tool what is there."""
-    for _, command in commands():
+    called = [job["with"]["package"].split() for job in callers()]
+    for command in (*called, *(command for _, command in commands())):
         for word, following in zip(command, [*command[1:], ""], strict=True):
             if word == "-c":
                 assert (ROOT / following).is_file()
@@ -165,13 +167,13 @@ def test_the_shared_workflow_gets_inputs_that_it_has() -> None:
 
 
 def test_the_shared_workflow_installs_what_it_is_told() -> None:
-    """No call, and no default, asks the public index for a package that has our name by chance."""
+    """No call, and no default, asks the public index: our names there are another's, or free."""
     for name in SHARED:
         inputs = read(ROOT / ".github" / "workflows" / name)["on"]["workflow_call"]["inputs"]
         assert inputs["package"]["required"]
         assert "default" not in inputs["package"]
-    for job in callers():  # pip gets it word by word, so `actbench @ URL` would be three packages
-        assert not {"actbench", "@"} & set(job["with"]["package"].split())
+    for job in callers():  # pip gets it word by word, so `NAME @ URL` would be three packages
+        assert not {"actbench", DISTRIBUTION, "@"} & set(job["with"]["package"].split())
 
 
 def test_inputs_reach_the_shell_as_variables_only() -> None:

@@ -14,7 +14,7 @@ from actbench.claims.claim import Claim, Verdict
 from actbench.claims.claims_file import ClaimsFile, Protocol
 from actbench.claims.comparing import judge_taken
 from actbench.claims.verdicts import Judgment, judge, judge_values, seeds_needed
-from actbench.errors import ActbenchError
+from actbench.errors import ActbenchError, MissingPackageError, needing_extras
 from actbench.redraws import flip_probability
 from actbench.runs.sources import Sources
 from actbench.studies import experiment as get_experiment
@@ -88,7 +88,10 @@ def _checked_configs(claims: ClaimsFile) -> dict[str, Any]:
     configs = {}
     for name, protocol in experiments_of(claims):
         try:
-            configs[name] = config_for(protocol, 1, "cpu")
+            with needing_extras(f"{claims.path}: protocol {name!r} ({protocol.experiment})"):
+                configs[name] = config_for(protocol, 1, "cpu")
+        except MissingPackageError:
+            raise
         except ActbenchError as error:
             raise ActbenchError(
                 f"{claims.path}: protocol {name!r}, field 'settings': {error}"

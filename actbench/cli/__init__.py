@@ -27,7 +27,7 @@ from actbench.cli import (
     trying,
     verifying,
 )
-from actbench.cli.options import EXIT_UNREAD, EXIT_USAGE, Command, Group
+from actbench.cli.options import EXIT_UNREAD, EXIT_USAGE, Command, Group, StudyCommand
 from actbench.docstrings import docstring
 from actbench.environment import require_exact_arithmetic
 from actbench.errors import ActbenchError
@@ -87,23 +87,28 @@ _RELEASES = "Releases of torch"
 _HERE = "This installation"
 
 
-def _add(command: Callable[..., None], panel: str, name: str | None = None) -> None:
+def _add(
+    command: Callable[..., None],
+    panel: str,
+    name: str | None = None,
+    cls: type[Command] = Command,
+) -> None:
     # Typer finds no help where Python was told to strip docstrings.
-    app.command(name, cls=Command, rich_help_panel=panel, help=docstring(command))(command)
+    app.command(name, cls=cls, rich_help_panel=panel, help=docstring(command))(command)
 
 
 _add(judging.judge, _OWN)
 _add(judging.init, _OWN)
 _add(verifying.verify, _OWN)
 _add(planning.plan, _OWN)
-_add(recovering.recover, _OWN)
-_add(trying.try_, _OWN, "try")
-_add(sweeping.sweep, _OWN)
-_add(studying.reproduce, _STUDY)
-_add(studying.run, _STUDY)
+_add(recovering.recover, _OWN, cls=StudyCommand)
+_add(trying.try_, _OWN, "try", StudyCommand)
+_add(sweeping.sweep, _OWN, cls=StudyCommand)
+_add(studying.reproduce, _STUDY, cls=StudyCommand)
+_add(studying.run, _STUDY, cls=StudyCommand)
 _add(studying.robustness, _STUDY)
 app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)
-_add(reading.report, _RESULTS)
+_add(reading.report, _RESULTS, cls=StudyCommand)
 _add(tracking.record, _RELEASES)
 _add(drifting.drift, _RELEASES)
 _add(installing.track, _RELEASES)

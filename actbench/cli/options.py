@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from actbench import terminal
-from actbench.errors import unknown_name
+from actbench.errors import needing_extras, require_extra, unknown_name
 
 if TYPE_CHECKING:
     from actbench.claims.verdicts import Judgment
@@ -51,8 +51,13 @@ Verbose = Annotated[
 ]
 
 
-class _BareFlags:
-    """Shows a flag in help as it is typed, without the type of a value that it does not take."""
+def _called(ctx: Any) -> str:
+    """Name a command as it is installed, also where Python was told to run the package."""
+    return "actbench" + str(ctx.command_path).removeprefix(ctx.find_root().command_path)
+
+
+class _Ours:
+    """What commands and groups share: flags in help as they are typed, and what is missing."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
@@ -61,12 +66,25 @@ class _BareFlags:
                 parameter.metavar = ""
         return found
 
+    def invoke(self, ctx: Any) -> Any:
+        with needing_extras(_called(ctx)):
+            return super().invoke(ctx)  # type: ignore[misc]
 
-class Command(_BareFlags, TyperCommand):
+
+class Command(_Ours, TyperCommand):
     """What the command line is made of."""
 
 
-class Group(_BareFlags, TyperGroup):
+class StudyCommand(Command):
+    """A command of which nothing works without the study's packages."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it, if they are there."""
+        require_extra("study", _called(ctx))
+        return super().invoke(ctx)
+
+
+class Group(_Ours, TyperGroup):
     """Commands below another one, and the whole command line."""
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from shutil import disk_usage
 from typing import TYPE_CHECKING, Annotated
@@ -17,15 +16,13 @@ import typer
 
 from actbench import terminal
 from actbench.cli.options import EXIT_CHANGED, AllowCode, DryRun, Out, Quiet, Threads, interruptible
-from actbench.errors import ActbenchError, require_positive_int
+from actbench.errors import ActbenchError, require_extra, require_positive_int
 
 if TYPE_CHECKING:
     from actbench.parallel import Progress
     from actbench.sweeps.grids import Grid
     from actbench.sweeps.running import Failures, Plan
     from actbench.sweeps.stores import Store
-
-_INSTALL = "pip install 'actbench[scale]'"
 
 
 def sweep(
@@ -89,7 +86,7 @@ def sweep(
         for name, count in (("--workers", workers), ("--chunk", chunk), ("--threads", threads)):
             if count is not None:
                 require_positive_int(name, count)
-        _require_installed()
+        require_extra("scale", "actbench sweep")
         from actbench import devices
         from actbench.sweeps import chunks, grid_files
 
@@ -112,12 +109,6 @@ def sweep(
             whole = run.execute(yes=yes, retry=retry_failed, overwrite=overwrite)
     if not whole:
         raise typer.Exit(EXIT_CHANGED)
-
-
-def _require_installed() -> None:
-    for package in ("zarr", "distributed"):
-        if find_spec(package) is None:
-            raise ActbenchError(f"sweeps need {package}, which is not installed. Run: {_INSTALL}")
 
 
 @dataclass(frozen=True)

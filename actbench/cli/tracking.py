@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,8 +17,11 @@ from actbench.cli.options import (
     Threads,
     interruptible,
 )
-from actbench.errors import ActbenchError, require_positive_int, unknown_name
+from actbench.errors import ActbenchError, require_extra, require_positive_int, unknown_name
 from actbench.terminal import plural
+
+if TYPE_CHECKING:
+    from actbench.releases.subject import Subject
 
 OwnClaims = Annotated[
     Path | None,
@@ -34,6 +37,17 @@ def _complete_part() -> list[str]:
     from actbench.records import PARTS
 
     return list(PARTS)
+
+
+def _release(subject: Subject) -> str:
+    """Tell which release is recorded, if what that takes is installed."""
+    from actbench import environment
+    from actbench.records import own
+
+    if subject.file is not None:
+        return own.require_installed(subject.package)
+    require_extra("study", "actbench record without --claims")
+    return environment.installed_version("torch").partition("+")[0]
 
 
 def record(
@@ -81,9 +95,8 @@ def record(
     """
     with interruptible():
         require_positive_int("--seeds", seeds)
-        from actbench import environment
         from actbench.files import prepare_folder
-        from actbench.records import PARTS, own
+        from actbench.records import PARTS
         from actbench.releases.subject import subject_of
 
         for part in only or ():
@@ -92,9 +105,7 @@ def record(
         subject = subject_of(
             claims, package, only or (), seeds=seeds, workers=workers, allow_code=allow_code
         )
-        release = environment.installed_version("torch").partition("+")[0]
-        if subject.file is not None:
-            release = own.require_installed(subject.package)
+        release = _release(subject)
         path = out or Path(f"{subject.package}-{release}.json")
         if path.exists() and not overwrite:
             raise ActbenchError(

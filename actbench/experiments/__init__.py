@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from actbench.errors import needing_extras
 from actbench.studies import Experiment
 from actbench.studies import experiment as get
 from actbench.study import EXPERIMENTS, FURTHER
@@ -14,5 +15,6 @@ __all__ = ["EXPERIMENTS", "FURTHER", "Experiment", "get"]
 def __getattr__(name: str) -> ModuleType:
     key = name.replace("_", "-")
     if key in EXPERIMENTS or key in FURTHER:
-        return {**EXPERIMENTS, **FURTHER}[key].module()
+        with needing_extras(f"actbench.experiments.{name}"):
+            return {**EXPERIMENTS, **FURTHER}[key].module()
     raise AttributeError(f"module 'actbench.experiments' has no attribute {name!r}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from actbench.errors import ActbenchError, require_extra
 from actbench.pytest_plugin.options import OPTIONS, value_of
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
             f"--actbench-from-results is {str(results)!r}, but there is no such folder; write one "
             f"with: actbench reproduce --out {results}"
         )
+    for name in ("activation", "record"):
+        if value_of(config, name):
+            _require_study(f"pytest --actbench-{name}")
     if value_of(config, "claims") or value_of(config, "activation"):
         from actbench.pytest_plugin import summary
         from actbench.pytest_plugin.asked import Asked
@@ -67,3 +71,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from actbench.pytest_plugin.gate import Gate
 
         config.pluginmanager.register(Gate(config))
+
+
+def _require_study(option: str) -> None:
+    try:
+        require_extra("study", option)
+    except ActbenchError as error:
+        raise pytest.UsageError(str(error)) from error

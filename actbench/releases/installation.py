@@ -1,4 +1,4 @@
-"""What pip is asked for, so that an environment gets this actbench and differs in torch only."""
+"""What pip is asked for, so that an environment gets this actbench and differs in one release."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from actbench.environment import installed_version
-from actbench.errors import ActbenchError
+from actbench.errors import DISTRIBUTION, ActbenchError
 
 _PIP_SOURCES: Final = frozenset(
     f"PIP_{name}"
@@ -30,32 +30,23 @@ _PIP_SOURCES: Final = frozenset(
 `PIP_TARGET`, say what to install and where to, which is decided here."""
 
 
-def own_source() -> str:
-    """Return what pip is asked for to get the actbench that runs here."""
+def own_source(extra: str = "") -> str:
+    """Return what pip is asked for to get the actbench that runs here, perhaps with an extra."""
+    extras = f"[{extra}]" if extra else ""
+    name = f"{DISTRIBUTION}{extras}"
     clone = Path(__file__).resolve().parents[2]
     if (clone / "pyproject.toml").is_file():
-        return str(clone)
+        return f"{clone}{extras}"
     told = json.loads(own_distribution().read_text("direct_url.json") or "{}")
     url = str(told.get("url", ""))
     if "vcs_info" in told:
-        return f"actbench @ {told['vcs_info']['vcs']}+{url}@{told['vcs_info']['commit_id']}"
+        return f"{name} @ {told['vcs_info']['vcs']}+{url}@{told['vcs_info']['commit_id']}"
     if url.startswith("file:"):
         path = Path(url2pathname(urlsplit(url).path))
         if not path.exists():
             raise ActbenchError(f"actbench was installed from {path}, which is gone: install again")
-        return str(path)
-    return f"actbench @ {url}" if url else f"actbench=={installed_version('actbench')}"
-
-
-_FOR_TRAINING: Final = frozenset({"torch", "xarray", "matplotlib", "pillow", "threadpoolctl"})
-"""What judging a table, a function or a command does without."""
-
-
-def light_needs(environment: Path) -> list[str]:
-    """Return the requirements of the actbench in an environment where it trains nothing."""
-    there = next(environment.rglob("actbench-*.dist-info"))
-    needed = required_by(Distribution.at(there))
-    return [str(r) for r in needed if canonicalize_name(r.name) not in _FOR_TRAINING]
+        return f"{path}{extras}"
+    return f"{name} @ {url}" if url else f"{name}=={installed_version(DISTRIBUTION)}"
 
 
 def installed_pins(apart: Collection[str] = ("torch",)) -> dict[str, str]:
@@ -65,7 +56,7 @@ def installed_pins(apart: Collection[str] = ("torch",)) -> dict[str, str]:
     """
     pins: dict[str, str] = {}
     seen = {*apart}
-    waiting = [r.name for r in required_by(own_distribution())]
+    waiting = [r.name for r in own_needs()]
     while waiting:
         name = canonicalize_name(waiting.pop())
         if name in seen:
@@ -82,20 +73,25 @@ def installed_pins(apart: Collection[str] = ("torch",)) -> dict[str, str]:
     return dict(sorted(pins.items()))
 
 
-def required_by(package: Distribution) -> list[Requirement]:
-    """Return what a package needs here, without its extras."""
+def required_by(package: Distribution, extra: str = "") -> list[Requirement]:
+    """Return what a package needs here, with at most one of its extras."""
     required = map(Requirement, package.requires or [])
-    return [r for r in required if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return [r for r in required if r.marker is None or r.marker.evaluate({"extra": extra})]
+
+
+def own_needs() -> list[Requirement]:
+    """Return what actbench needs here, for the study too."""
+    return required_by(own_distribution(), "study")
 
 
 def own_distribution() -> Distribution:
     """Return the metadata of the installed actbench."""
     try:
-        return distribution("actbench")
+        return distribution(DISTRIBUTION)
     except PackageNotFoundError as error:
         raise ActbenchError(
-            "actbench is not installed in this environment. Install it with: python -m pip install "
-            "-e FOLDER"
+            f"{DISTRIBUTION} is not installed in this environment. Install it with: python -m pip "
+            "install -e FOLDER"
         ) from error
 
 

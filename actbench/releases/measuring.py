@@ -10,7 +10,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +23,11 @@ from actbench.errors import ActbenchError
 from actbench.files import prepare_folder, write_atomic
 from actbench.records import Record, load, save
 from actbench.releases.installation import (
-    light_needs,
     make_environment,
-    own_distribution,
+    own_needs,
     own_source,
     pip_variables,
     plain_variables,
-    required_by,
     temporaries_in,
     write_pins,
 )
@@ -114,7 +112,8 @@ def require_release(release: str, package: str = "torch") -> None:
     named = f"{package} {release}"
     supported = _requirement_of(package)
     if not supported.specifier.contains(version, prereleases=True):
-        raise ActbenchError(f"{named} is not supported: actbench needs {supported}")
+        needed = f"{supported.name}{supported.specifier}"
+        raise ActbenchError(f"{named} is not supported: actbench needs {needed}")
     offered = available_releases(pre=version.is_prerelease, package=package)
     if release_name(str(version)) in offered.releases:
         return
@@ -154,7 +153,7 @@ def record_release(
     Where actbench trains nothing, it comes without torch.
     """
     prepare_folder(out.parent)
-    source = own_source()
+    source = own_source("" if subject.light else "study")
     progress("looking for it")
     named = f"{subject.package} {release}"
     require_release(release, subject.package)
@@ -165,9 +164,8 @@ def record_release(
         progress("installing it")
         python = make_environment(folder / "environment")
         variables = _pinned(write_pins(folder / "pins.txt", subject.pinned_apart())) | temporaries
-        for command in _installing(release, source, python, subject):
-            if run_logged(command, variables, log):
-                raise _failed(f"pip can't install {named}", log, out, subject)
+        if run_logged(_installing(release, source, python, subject), variables, log):
+            raise _failed(f"pip can't install {named}", log, out, subject)
         progress("recording it")
         made = folder / "record.json"
         command = record_command(python, made, only, subject)
@@ -179,15 +177,10 @@ def record_release(
     return record
 
 
-def _installing(release: str, source: str, python: Path, subject: Subject) -> Iterator[list[str]]:
+def _installing(release: str, source: str, python: Path, subject: Subject) -> list[str]:
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-compile"]
-    wanted = [*pip, *subject.needs, f"{subject.package}=={release}"]
-    if not subject.light:
-        yield [*wanted, source]
-        return
-    yield [*pip, "--no-deps", source]
-    light = light_needs(python.parents[1])
-    yield [*wanted, f"--only-binary={subject.package}", *light]
+    binary = [f"--only-binary={subject.package}"] if subject.light else []
+    return [*pip, *binary, *subject.needs, f"{subject.package}=={release}", source]
 
 
 def _inside(python: Path) -> dict[str, str]:
@@ -224,8 +217,7 @@ def record_command(
 
 def _requirement_of(package: str) -> Requirement:
     """What actbench needs of a package: any release of one that it does without."""
-    needed = required_by(own_distribution())
-    return next((r for r in needed if r.name == package), Requirement(package))
+    return next((r for r in own_needs() if r.name == package), Requirement(package))
 
 
 def _needed_bytes(subject: Subject) -> int:

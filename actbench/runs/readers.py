@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
-from actbench.errors import ActbenchError
+from actbench.errors import DISTRIBUTION, ActbenchError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,8 +71,9 @@ def read_file(path: Path, name: str, choose: Choose) -> pd.DataFrame:
             f"{name} is not UTF-8 text ({error.reason}); save it as that"
         ) from error
     except ImportError as error:
+        library = "pyarrow" if kind == ".parquet" else f'"{DISTRIBUTION}[study]"'
         raise ActbenchError(
-            f"{name}: {kind} needs a library that is not installed; pip install pyarrow, or give "
+            f"{name}: {kind} needs a library that is not installed; pip install {library}, or give "
             "the table as CSV"
         ) from error
     except (OSError, ValueError, EOFError, lzma.LZMAError) as error:
