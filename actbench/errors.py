@@ -68,10 +68,20 @@ def needing_extras(what: str) -> Iterator[None]:
     except MissingPackageError:
         raise
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if not any(package in packages for packages in EXTRAS.values()):
+        if not of_an_extra(error):
             raise
-        raise missing(package, what) from error
+        raise missing(_package(error), what) from error
+
+
+def of_an_extra(error: BaseException) -> bool:
+    """Tell whether an error is that a package of an extra is not installed."""
+    return isinstance(error, ModuleNotFoundError) and any(
+        _package(error) in packages for packages in EXTRAS.values()
+    )
+
+
+def _package(error: ModuleNotFoundError) -> str:
+    return (error.name or "").partition(".")[0]
 
 
 def require_schema(path: object, found: object, supported: int, remedy: str) -> None:

@@ -18,7 +18,7 @@ from types import MappingProxyType, ModuleType
 from typing import TypeVar
 
 from actbench import __version__
-from actbench.errors import ActbenchError, needing_extras, one_line, unknown_name
+from actbench.errors import ActbenchError, of_an_extra, one_line, unknown_name
 
 GROUP = "actbench.studies"
 _KINDS = ("str", "int", "float")
@@ -267,11 +267,12 @@ def owner(key: str) -> Installed | None:
 
 def _imported(place: str, what: str) -> ModuleType:
     try:
-        with needing_extras(what):
-            return import_module(place)
+        return import_module(place)
     except ActbenchError:
         raise
     except Exception as error:  # a stranger's code raises whatever it meets
+        if of_an_extra(error):  # told by whoever asked, with what for
+            raise
         raise ActbenchError(
             f"{what} can't be used: its module {place!r} can't be imported ({one_line(error)})"
         ) from error

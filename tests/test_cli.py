@@ -360,7 +360,7 @@ def test_quiet_prints_errors_only(actbench: Callable[..., Ended]) -> None:
 
 
 # Recovered, robust and deep networks of eight activations; then five widths of four.
-FLOW_STEPS = 8 * (4 + 5 * 200 + 5 * 64) + 4 * (64 + 64 + 48 + 24 + 12)
+FLOW_STEPS = 8 * (4 + 5 * 400 + 5 * 64) + 4 * (64 + 64 + 48 + 24 + 12)
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ FLOW_STEPS = 8 * (4 + 5 * 200 + 5 * 64) + 4 * (64 + 64 + 48 + 24 + 12)
             ["reproduce", "--quick", "--seeds", "7"],
             {
                 "sine-regression": 5 * 7 * 500,
-                "sine_regression-linear-at-start.nc": 100,
+                "sine_regression-linear-at-start.nc": 400,
                 "gradient-flow": FLOW_STEPS,
                 "gradient_flow-gradients-deep.nc": 8 * (1 + 32),
                 "activation-derivatives": 8,
@@ -661,7 +661,7 @@ def test_reproduce_ends_with_the_ledger(actbench: Callable[..., Ended], tmp_path
     }
     rows = json.loads(written["ledger.json"])
     assert [row["id"] for row in rows] == [claim.id for claim in claims.published().claim]
-    assert [row["seeds"] for row in rows] == [10, 1, 1, 16, 0]
+    assert [row["seeds"] for row in rows] == [10, 1, 1, 32, 0]
     assert TALLY in written["ledger.md"].decode().splitlines()
 
 

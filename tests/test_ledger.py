@@ -296,12 +296,14 @@ def test_an_undecided_claim_shows_its_interval(width: int) -> None:
     """
     median = judgment("inconclusive", measured=0.209, interval=(0.198, 0.22), margin=1.01)
     shown = " ".join(" ".join(rendered(ledger.table([median], width), width)).split())
-    assert "0.209 (between 0.198 and 0.22)" in shown
+    assert "0.209" in shown
+    assert all(part in shown for part in ("(between 0.198", "and 0.22)"))
     share = judgment(
         "inconclusive", claim(quantifier="every"), measured=0.94, interval=(0.875, 0.981)
     )
     shown = " ".join(" ".join(rendered(ledger.table([share], width), width)).split())
-    assert "94% of seeds (between 87.5% and 98.1%)" in shown
+    assert "94% of seeds" in shown
+    assert all(part in shown for part in ("(between 87.5%", "and 98.1%)"))
     decided = judgment(measured=0.209, interval=(0.198, 0.22))
     assert not any("between" in line for line in rendered(ledger.table([decided], width), width))
 

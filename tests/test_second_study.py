@@ -295,8 +295,8 @@ def test_an_experiment_of_two_studies_is_refused(install: Install, actbench: Com
         2,
         "",
         "actbench: error: two studies register the experiment 'sine-regression': "
-        "'activation-functions' (actbench 0.1.0) and 'odd' (odd 2.0). Uninstall one of them, or "
-        "have it renamed there\n",
+        "'activation-functions' (actbench-claims 0.1.0) and 'odd' (odd 2.0). Uninstall one of "
+        "them, or have it renamed there\n",
     )
 
 

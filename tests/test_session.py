@@ -107,7 +107,7 @@ def test_seeds_that_were_asked_for_reach_trainings_alone() -> None:
     """A protocol that states its seeds keeps them."""
     by_key = {job.experiment.key: job for job in study_jobs(3, "cpu", 1) if job.name is None}
     assert by_key["sine-regression"].config.seeds == (42, 43, 44)
-    assert by_key["gradient-flow"].config.seeds == tuple(range(42, 242))
+    assert by_key["gradient-flow"].config.seeds == tuple(range(42, 442))
 
 
 def test_settings_become_a_configuration() -> None:

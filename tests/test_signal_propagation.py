@@ -165,7 +165,7 @@ def test_the_store_holds_a_hundred_thousand_networks() -> None:
     for protocol in file.protocol:
         stored = measured.load(protocol, file.measured_folder)
         assert all(
-            len(entry.values) * stored.settings["networks"] == 100_000 for entry in stored.entries
+            len(entry.values) * stored.settings["networks"] >= 100_000 for entry in stored.entries
         )
 
 

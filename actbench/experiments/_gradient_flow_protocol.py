@@ -48,7 +48,7 @@ class Config:
     activations: Sequence[str] = tuple(activations.ACTIVATIONS)
     depths: Sequence[int] = (5, 10, 20, 50)
     recovered_seed: int = 42
-    seeds: int | Sequence[int] = 200
+    seeds: int | Sequence[int] = 400
     initializers: Sequence[str] = (
         "torch_default",
         "xavier_uniform",

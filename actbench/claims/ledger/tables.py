@@ -44,6 +44,7 @@ def table(judgments: Sequence[Judgment], width: int) -> Table:
         published = number(judgment.claim.published)
         numbers = [published, _measured(judgment), margin(judgment), redraw(judgment)]
         if wide:
+            numbers[1] = numbers[1].replace(" (", "\n(").replace(" and ", "\nand ")
             result.add_row(judgment.claim.id, *numbers, verdict)
         else:
             shown = [f"{a} {b}" for a, b in zip(_NUMBERS, numbers, strict=True) if b]
@@ -66,7 +67,7 @@ def _filled(parts: Sequence[str], room: int) -> str:
 def _verdict(judgment: Judgment) -> Text:
     verdict = Text(judgment.verdict, _STYLES[judgment.verdict])
     if settling := seeds_to_settle(judgment):
-        about = "about " if judgment.seeds >= judgment.seeds_needed else ""
+        about = "about\n" if judgment.seeds >= judgment.seeds_needed else ""
         verdict.append(f"\nneeds {about}{plural(settling, 'seed')}", "bold")
     if changed([judgment]):
         verdict.append(f"\nexpected {judgment.claim.expected}", "bold")
