@@ -699,7 +699,7 @@ def _reference_run() -> xr.Dataset:
             "layer": np.arange(1, magnitude.shape[-1] + 1),
         },
     )
-    return datasets.finish(dataset, "reference", {}, {})
+    return datasets.finish(dataset, "sine-regression", {}, {})
 
 
 @dataclass(frozen=True)
