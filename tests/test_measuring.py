@@ -27,6 +27,7 @@ from actbench.releases.measuring import (
     release_name,
     require_release,
 )
+from actbench.releases.subject import subject_of
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -326,3 +327,12 @@ def test_the_interpreter_of_an_environment_sees_its_own_packages(
     )
     assert done.stdout.split() == ["None", str(tmp_path / "environment")]
     assert sys.prefix != str(tmp_path / "environment")
+
+
+def test_the_seeds_that_are_asked_for_reach_a_record_of_the_study(tmp_path: Path) -> None:
+    """`track --seeds 32` records 32 seeds, whatever is recorded; bad numbers are refused."""
+    asked = subject_of(None, "torch", (), seeds=32)
+    command = measuring.record_command(tmp_path / "python", tmp_path / "r.json", [], asked)
+    assert command[-2:] == ["--seeds", "32"]
+    with pytest.raises(ActbenchError, match="--seeds"):
+        subject_of(None, "torch", (), seeds=0)

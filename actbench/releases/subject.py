@@ -77,7 +77,7 @@ class Subject:
     def options(self) -> list[str]:
         """Return what ``actbench record`` is given in the environment of a release."""
         if self.file is None or self.file.path is None:
-            return []
+            return [] if self.seeds == STUDY.seeds else ["--seeds", str(self.seeds)]
         words = ["--claims", str(self.file.path.resolve()), "--package", self.package]
         words += ["--seeds", str(self.seeds), "--workers", str(self.workers)]
         return [*words, "--allow-code"] if self.allow_code else words
@@ -125,18 +125,18 @@ def subject_of(
     allow_code: bool = False,
 ) -> Subject:
     """Read what the options of a command ask for."""
+    require_positive_int("--seeds", seeds)
     if path is None:
         if package != "torch" or needs or requirements or allow_code:
             raise ActbenchError(
                 "--package, --with, --requirements and --allow-code are for claims of your own: "
                 "name their file with --claims"
             )
-        return STUDY
+        return Subject(seeds=seeds)
     if only:
         raise ActbenchError(
             "--only chooses parts of the study's record; with --claims leave it out"
         )
-    require_positive_int("--seeds", seeds)
     require_positive_int("--workers", workers)
     if requirements is not None and not requirements.is_file():
         raise ActbenchError(f"--requirements: there is no file {requirements}")
