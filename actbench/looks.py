@@ -36,6 +36,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from actbench.claims.claim import Claim, Relation
 from actbench.statistics import seeds_for_proportion
+from actbench.terminal import markdown
 
 
 @dataclass(frozen=True)
@@ -312,4 +313,4 @@ def table(alphas: Sequence[float] = (0.01, 1e-4), share: float = 0.95) -> str:
             ends = [crossing(boundaries(looks, p0, alpha), p) for p in shares]
             cells = [f"{end.runs:.1f} runs, {end.undecided:.1%} undecided" for end in ends]
             rows.append([name, f"{alpha:g}", f"{looks[0]} to {looks[-1]}", *cells])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown(rows)

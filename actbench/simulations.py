@@ -18,6 +18,7 @@ from scipy import special
 
 from actbench.looks import boundaries, crossing, schedule
 from actbench.statistics import mean_interval, median_interval, proportion_interval
+from actbench.terminal import markdown
 
 _Values: TypeAlias = NDArray[np.float64]
 _CHUNK = 10_000
@@ -148,7 +149,7 @@ def table(repetitions: int = 100_000) -> str:
                 seed += 1
                 cells.append(_percent(false_share(rule, name, repetitions, seed)))
             rows.append(cells)
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown(rows)
 
 
 def _percent(share: float | None) -> str:

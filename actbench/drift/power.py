@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench.claims.measured import FALSE_ALARM
+from actbench.terminal import markdown
 from actbench.twosample import Margin, by_pairs, location, spread
 
 Floats = NDArray[np.float64]
@@ -47,7 +48,7 @@ def table(seeds: Sequence[int] = (16, 100), metrics: Sequence[int] = (1, 10, 100
                 for correlation in (*_CORRELATIONS, None)
             ]
             rows.append([str(count), str(shared_by), *cells])
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def _smallest(what: str, seeds: int, alpha: float, correlation: float | None) -> str:
@@ -96,7 +97,7 @@ def errors(draws: int = 10_000, kinds: Sequence[str] = tuple(_KINDS)) -> str:
         margin = Margin(absolute=0.25)
         cells.append(_share(location, base + one, base + two + margin.absolute, margin))
         rows.append([kind, *cells])
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def _share(
@@ -104,7 +105,3 @@ def _share(
 ) -> str:
     found = np.array([test(a, b, margin, paired=paired) for a, b in zip(old, new, strict=True)])
     return ", ".join(f"{(found <= level).mean():.4f}" for level in _LEVELS)
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
