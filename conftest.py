@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
-from actbench.pytest_plugin.claims_files import claims_of, marks_of
+from actbench.pytest_plugin.asked import claims_of, marks_of
 from actbench.pytest_plugin.options import OPTIONS, destination, devices_of, value_of
 from actbench.pytest_plugin.trainings import trainings_of
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from actbench.claims.verdicts import Judgment
 
 # Options, storage and messages of the benchmarks; pytest-benchmark wants its hooks loaded here.
-pytest_plugins = ["benchmarks.session", "actbench.pytest_plugin.summary"]
+pytest_plugins = ["benchmarks.session", "actbench.pytest_plugin.outcomes"]
 
 # The same examples in every run: a test that fails must fail again.
 settings.register_profile("deterministic", derandomize=True, deadline=None)

@@ -1,14 +1,14 @@
 """actbench: every claim of an activation-function study, measured and judged.
 
 The package is light until used: ``import actbench`` loads no numerical library.
-Submodules are imported on first access, so ``actbench.experiments.sine_regression.run``
+Submodules are imported on first access, so ``actbench.study.experiments.sine_regression.run``
 works after a plain ``import actbench``.
 """
 
 from importlib import import_module
 from typing import Any
 
-from actbench.errors import ActbenchError, needing_extras
+from actbench.store.errors import ActbenchError, needing_extras
 
 __version__ = "0.1.0"
 __all__ = [

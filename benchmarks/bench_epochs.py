@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from actbench.engines import (
+from actbench.study.experiments.sine_regression import STUDY_ACTIVATIONS
+from actbench.study.nets.engines import (
     CompiledLoop,
     Engine,
     PlainLoop,
@@ -16,7 +17,6 @@ from actbench.engines import (
     flop_per_epoch,
     study_architecture,
 )
-from actbench.experiments.sine_regression import STUDY_ACTIVATIONS
 from benchmarks.measuring import Job, Meter
 
 _WARM_UP_EPOCHS = 2

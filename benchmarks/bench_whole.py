@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
-from actbench import devices, initializers, targets
-from actbench.engines import POINTS, flop_per_epoch, study_architecture
-from actbench.experiments import gradient_flow
-from actbench.seeds import FIRST_SEED
-from actbench.training import Member, Schedule, Training, train
+from actbench.store.studies import FIRST_SEED
+from actbench.study.catalog import initializers, targets
+from actbench.study.experiments import gradient_flow
+from actbench.study.nets import devices
+from actbench.study.nets.engines import POINTS, flop_per_epoch, study_architecture
+from actbench.study.nets.training import Member, Schedule, Training, train
 from benchmarks.measuring import Job, Meter
 
 _MEMBERS, _EPOCHS = 20, 500

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from actbench.stopwatch import Stopwatch
+from actbench.store.environment import Stopwatch
 from benchmarks.interleaving import Say, first_line
 from benchmarks.work import PEERS, Peer, Work
 

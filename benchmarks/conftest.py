@@ -11,9 +11,9 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from actbench import devices
-from actbench.engines import PRODUCT_FLOP, PlainLoop, product
-from actbench.stopwatch import Stopwatch, synchronizer
+from actbench.store.environment import Stopwatch, synchronizer
+from actbench.study.nets import devices
+from actbench.study.nets.engines import PRODUCT_FLOP, PlainLoop, product
 from benchmarks.measuring import Control, Meter
 
 _LOOP_EPOCHS = 10

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from actbench.stopwatch import Stopwatch
+from actbench.store.environment import Stopwatch
 from benchmarks.work import Peer, Run, Work
 
 Say = Callable[[str], object]

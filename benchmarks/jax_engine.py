@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from actbench import targets
-from actbench.seeds import FIRST_SEED
+from actbench.store.studies import FIRST_SEED
+from actbench.study.catalog import targets
 from benchmarks import processes
 from benchmarks.work import Run, Work
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actbench.stopwatch import Stopwatch
+from actbench.store.environment import Stopwatch
 
 _MOST_LOSS_CHANGE = 0.1
 

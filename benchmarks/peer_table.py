@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from actbench.engines import PRODUCT_FLOP, flop_per_epoch, product, study_architecture
-from actbench.stopwatch import Stopwatch
+from actbench.store.environment import Stopwatch
+from actbench.study.nets.engines import PRODUCT_FLOP, flop_per_epoch, product, study_architecture
 from benchmarks.cold import Cold, store_weights, time_cold
 from benchmarks.interleaving import Say, Timing, disagreement, interleave, settle
 from benchmarks.work import Peer, Work

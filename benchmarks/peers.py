@@ -143,7 +143,7 @@ def main(given: Sequence[str] | None = None) -> int:
         run_one(arguments.one, arguments.variant, works[0], arguments.threads or 1)
         return 0
 
-    from actbench import devices
+    from actbench.study.nets import devices
     from benchmarks.peer_table import Settings, compare
 
     peers = [peer for peer in PEERS if peer.key not in arguments.without]

@@ -11,8 +11,9 @@ from typing import Protocol
 
 import torch
 
-from actbench import devices
-from actbench.engines import (
+from actbench.store.environment import Stopwatch
+from actbench.study.nets import devices
+from actbench.study.nets.engines import (
     POINTS,
     PRODUCT_FLOP,
     StackOf,
@@ -20,8 +21,7 @@ from actbench.engines import (
     product,
     study_architecture,
 )
-from actbench.stopwatch import Stopwatch
-from actbench.training import Schedule, stack_sizes
+from actbench.study.nets.training import Schedule, stack_sizes
 from benchmarks.scaling import products
 
 _CPU = torch.device("cpu")

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from actbench.engines import (
+from actbench.store.environment import Stopwatch
+from actbench.study.nets.engines import (
     PRODUCT_FLOP,
     PRODUCT_SIZE,
     flop_per_epoch,
     product,
     study_architecture,
 )
-from actbench.stopwatch import Stopwatch
 from benchmarks.interleaving import Contestant, Say, first_line, settle
 from benchmarks.work import Peer, Work
 

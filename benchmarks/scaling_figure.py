@@ -9,9 +9,9 @@ from typing import Final
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from actbench.colors import style_of
-from actbench.figures._marks import SMALL
-from actbench.files import prepare_folder, write_atomic
+from actbench.pages.colors import style_of
+from actbench.store.files import prepare_folder, write_atomic
+from actbench.study.figures._marks import SMALL
 from benchmarks.scaling import TRAINING_EPOCHS, Scaling
 
 _LINES: Final = (

@@ -34,7 +34,8 @@ def pytest_benchmark_generate_machine_info() -> dict[str, Any]:
     """Describe what matters for time and does not change from run to run; no host's name."""
     import torch
 
-    from actbench import devices, environment
+    from actbench.store import environment
+    from actbench.study.nets import devices
 
     device = devices.available()[-1]
     return environment.describe(device, torch.get_num_threads())

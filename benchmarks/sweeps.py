@@ -26,10 +26,10 @@ from typing import Any
 
 import torch
 
-from actbench import environment
-from actbench.sweeps import chunks, clusters, grid_files, stores
-from actbench.sweeps import running as sweeps
-from actbench.sweeps.grids import Grid
+from actbench.store import environment
+from actbench.study.sweeps import chunks, clusters, grid_files, stores
+from actbench.study.sweeps import running as sweeps
+from actbench.study.sweeps.grids import Grid
 
 STUDY = """
 [settings]

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actbench import activations, devices, initializers, targets
-from actbench.engines import POINTS, PlainLoop, data, network_loss, study_architecture
-from actbench.networks import linear_layers, seeded_network
-from actbench.training import Member, Schedule, train
+from actbench.study.catalog import activations, initializers, targets
+from actbench.study.nets import devices
+from actbench.study.nets.engines import POINTS, PlainLoop, data, network_loss, study_architecture
+from actbench.study.nets.networks import linear_layers, seeded_network
+from actbench.study.nets.training import Member, Schedule, train
 from benchmarks import processes
 from benchmarks.work import Run, Work
 

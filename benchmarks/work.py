@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
 
-from actbench.seeds import FIRST_SEED
+from actbench.store.studies import FIRST_SEED
 
 ACTIVATIONS = ("relu", "gelu", "sigmoid")
 """Keys of those that every engine knows."""

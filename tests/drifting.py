@@ -8,15 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from actbench.records import (
-    Chain,
-    Distribution,
-    Record,
-    Step,
-    Timings,
-    Verdict,
-    Workload,
-)
+from actbench.tracking.records import Chain, Distribution, Record, Step, Timings, Verdict, Workload
 
 PROTOCOLS = {"first": "stated", "second": "stated", "third": "derivatives"}
 ENVIRONMENT = {

@@ -23,14 +23,18 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from actbench import activations, claims, datasets, devices, initializers
-from actbench.claims import Claim, evidence, measured
+from actbench import claims
+from actbench.claims import Claim, measured
 from actbench.claims.measured import Difference, Measured
 from actbench.claims.verdicts import Judgment
-from actbench.experiments import activation_derivatives, gradient_flow, sine_regression
-from actbench.networks import Architecture
-from actbench.targets import noisy_sine
-from actbench.training import Member, Schedule, train_reference
+from actbench.runs import evidence
+from actbench.store import datasets
+from actbench.study.catalog import activations, initializers
+from actbench.study.catalog.targets import noisy_sine
+from actbench.study.experiments import activation_derivatives, gradient_flow, sine_regression
+from actbench.study.nets import devices
+from actbench.study.nets.networks import Architecture
+from actbench.study.nets.training import Member, Schedule, train_reference
 
 TABLE = Path(__file__).parents[1] / "docs" / "planted_faults.md"
 

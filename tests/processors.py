@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from actbench.environment import cpu_model
+from actbench.store.environment import cpu_model
 
 TESTS = Path(__file__).parent
 JUDGED = ("claims", "baselines", "studies")

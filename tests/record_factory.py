@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from actbench.records import Chain, Distribution, Record, Step, Timings, Verdict, Workload
+from actbench.tracking.records import Chain, Distribution, Record, Step, Timings, Verdict, Workload
 
 
 def a_record(torch: str = "2.13.0+cpu", made_at: str = "2026-01-01T00:00:00+00:00") -> Record:

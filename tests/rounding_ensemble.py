@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 from processors import INTEL, MODES, intel_mode
 
-from actbench import records
 from actbench.claims.measured import FALSE_ALARM
-from actbench.drift import Level, compare
-from actbench.drift.margins import margin_of
-from actbench.records import Distribution, Record
-from actbench.twosample import Margin, location
+from actbench.claims.twosample import Margin, location
+from actbench.tracking import records
+from actbench.tracking.drift import Level, compare
+from actbench.tracking.drift.distributions import margin_of
+from actbench.tracking.records import Distribution, Record
 
 HEADING = ("old", "new", "differ", "moved alike", "by at most", "drifted")
 

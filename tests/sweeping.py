@@ -11,16 +11,16 @@ import pytest
 import rounding
 import xarray as xr
 
-from actbench import environment
-from actbench.sweeps import grid_files
-from actbench.sweeps.grids import Grid
+from actbench.store import environment
+from actbench.study.sweeps import grid_files
+from actbench.study.sweeps.grids import Grid
 
 pytest.importorskip("zarr", reason="sweeps need the extra: pip install 'actbench-claims[scale]'")
 pytest.importorskip(
     "distributed", reason="sweeps need the extra: pip install 'actbench-claims[scale]'"
 )
 
-from actbench.sweeps import stores
+from actbench.study.sweeps import stores
 
 TEXT = """
 [settings]

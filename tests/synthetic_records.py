@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from actbench.activations import ACTIVATIONS
 from actbench.claims import ClaimsFile
-from actbench.records import Chain, Record, Step, Timings, Verdict, Workload
+from actbench.study.catalog.activations import ACTIVATIONS
+from actbench.tracking.records import Chain, Record, Step, Timings, Verdict, Workload
 
 RELEASES = (
     *("2.6.0", "2.7.1", "2.8.0", "2.9.1", "2.10.0"),

@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 from scipy.special import erf
 
-from actbench.activations import ACTIVATIONS
-from actbench.errors import ActbenchError
-from actbench.experiments import activation_derivatives
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog.activations import ACTIVATIONS
+from actbench.study.experiments import activation_derivatives
 
 Array = npt.NDArray[np.float64]
 

@@ -16,14 +16,15 @@ import torch
 import xarray as xr
 from torch import nn
 
-from actbench import activations, checkpoints, datasets
-from actbench.activations import ACTIVATIONS
-from actbench.errors import ActbenchError
-from actbench.experiments import activation_statistics
-from actbench.experiments._layer_statistics import LEVELS, statistics
-from actbench.experiments.activation_statistics import Config, run, study_files
-from actbench.networks import Architecture
-from actbench.stacks import Stack
+from actbench.store import checkpoints, datasets
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog import activations
+from actbench.study.catalog.activations import ACTIVATIONS
+from actbench.study.experiments import activation_statistics
+from actbench.study.experiments.activation_statistics import Config, run, study_files
+from actbench.study.experiments.activation_statistics._layer_statistics import LEVELS, statistics
+from actbench.study.nets.networks import Architecture
+from actbench.study.nets.stacks import Stack
 
 Array = npt.NDArray[np.float64]
 DEPTH, WIDTH, POINTS, EPOCHS = 3, 8, 30, 12

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actbench.activations import ACTIVATIONS, get
-from actbench.errors import ActbenchError
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog.activations import ACTIVATIONS, get
 
 KEYS = ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "swish")
 FIXED = settings(derandomize=True, deadline=None, max_examples=30, database=None)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import actbench
-from actbench import activations
-from actbench.experiments import EXPERIMENTS
-from actbench.experiments import FURTHER as FURTHER_EXPERIMENTS
+from actbench.study.catalog import activations
+from actbench.study.experiments import EXPERIMENTS
+from actbench.study.experiments import FURTHER as FURTHER_EXPERIMENTS
 
 ROOT = Path(actbench.__file__).parent
 
@@ -176,11 +176,21 @@ NAMED = {
     # file is read; experiments can't say yet which of their arguments name such a thing.
     "claims.references": {"actbench.activations", "actbench.initializers"},
     # Figures are found by experiment; a study can't register its own yet.
-    "results": {"actbench.figures"},
+    "results": {"actbench.study.figures"},
 }
 """What the core still names of the study."""
-STUDY_ROOMS = {"actbench.study", "actbench.experiments", "actbench.activations", "actbench.targets"}
-STUDY_ROOMS |= {"actbench.initializers", "actbench.findings", "actbench.figures", "actbench.theory"}
+STUDY_ROOMS = {
+    "actbench.study",
+    "actbench.study.experiments",
+    "actbench.activations",
+    "actbench.targets",
+}
+STUDY_ROOMS |= {
+    "actbench.initializers",
+    "actbench.study.findings",
+    "actbench.study.figures",
+    "actbench.study.theory",
+}
 
 LISTED = {name for layer in LAYERS for name in layer}
 HEAVY = {"torch", "numpy", "xarray", "scipy", "matplotlib", "pandas", "psutil"}
@@ -225,7 +235,7 @@ def imports(tree: ast.AST, package: str, inside: bool = False) -> Iterator[tuple
         inside: Whether the part is a function, which runs later or never.
 
     Yields:
-        Full names such as `actbench.errors.ActbenchError`, and whether it is inside a function.
+        Full names such as `actbench.store.errors.ActbenchError`, and whether it is inside a function.
     """
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
@@ -362,9 +372,12 @@ def test_the_core_names_no_study() -> None:
         ("x = folder / 'published.toml'", {"published.toml"}),
         ("x = 'as in: actbench run sine-regression'", {"as in: actbench run sine-regression"}),
         ("from actbench.study import STUDY", {"actbench.study"}),
-        ("def f():\n    from actbench.experiments import get", {"actbench.experiments"}),
+        (
+            "def f():\n    from actbench.study.experiments import get",
+            {"actbench.study.experiments"},
+        ),
         ("from actbench import targets", {"actbench.targets"}),
-        ("import actbench.theory.formulas", {"actbench.theory"}),
+        ("import actbench.study.theory.formulas", {"actbench.study.theory"}),
         ("from actbench import studies\nx = 'activation'", set()),
         ('"""Such as ``"sine-regression"``."""', set()),
     ],
@@ -385,7 +398,7 @@ def test_the_whole_package_is_looked_at() -> None:
     assert {"", "errors", "cli", "experiments", "experiments.sine_regression"} <= found.keys()
     assert {place(name) for name in found} >= TORCH_HALF
     read = [target for target, _ in imports(ast.parse(found["training.stacked"]), "actbench")]
-    assert "actbench.stacks.Stack" in read
+    assert "actbench.study.nets.stacks.Stack" in read
     assert "torch" in read
 
 
@@ -403,19 +416,27 @@ def test_the_whole_package_is_looked_at() -> None:
         ("claims", "def f():\n    from actbench import training", "but imports actbench.training"),
         ("figures.new", "from ..stacks import Stack", "imports actbench.stacks.Stack"),
         ("figures.new", "from .. import kernels", "imports actbench.kernels"),
-        ("datasets", "import actbench.devices", "but imports actbench.devices"),
+        ("datasets", "import actbench.study.nets.devices", "but imports actbench.devices"),
         (
             "claims.verdicts",
-            "from actbench.experiments.sine_regression import run",
+            "from actbench.study.experiments.sine_regression import run",
             "needs no torch but",
         ),
-        ("errors", "from actbench.files import write_json", "which does not lie below it"),
+        ("errors", "from actbench.store.files import write_json", "which does not lie below it"),
         ("targets", "from actbench import activations", "which does not lie below it"),
-        ("kernels", "from actbench.stacks import Stack", "which does not lie below it"),
+        ("kernels", "from actbench.study.nets.stacks import Stack", "which does not lie below it"),
         ("networks", "from actbench import training", "which does not lie below it"),
-        ("training", "import actbench.experiments.sine_regression", "does not lie below it"),
-        ("experiments.new", "from actbench.experiments import sine_regression", "does not lie"),
-        ("experiments.new", "from actbench.results import fulfil", "which does not lie below it"),
+        ("training", "import actbench.study.experiments.sine_regression", "does not lie below it"),
+        (
+            "experiments.new",
+            "from actbench.study.experiments import sine_regression",
+            "does not lie",
+        ),
+        (
+            "experiments.new",
+            "from actbench.runs.results import fulfil",
+            "which does not lie below it",
+        ),
         ("results", "def f():\n    from actbench.cli import app", "which does not lie below it"),
         ("statistics", "from actbench import metrics", "which does not lie below it"),
         ("metrics", "from actbench.claims import Claim", "which does not lie below it"),
@@ -426,7 +447,7 @@ def test_the_whole_package_is_looked_at() -> None:
         ),
         (
             "claims.measured",
-            "from actbench.claims.evidence import judge_one",
+            "from actbench.runs.evidence import judge_one",
             "which does not lie below it",
         ),
         (
@@ -437,36 +458,52 @@ def test_the_whole_package_is_looked_at() -> None:
         ("claims.evidence", "import torch", "claims.evidence loads torch on import"),
         (
             "claims.evidence",
-            "from actbench.experiments.gradient_flow import run",
+            "from actbench.study.experiments.gradient_flow import run",
             "needs no torch but",
         ),
         (
             "claims.evidence",
-            "def f():\n    from actbench.experiments import closed_forms",
+            "def f():\n    from actbench.study.experiments import closed_forms",
             "needs no torch",
         ),
-        ("claims.ledger", "from actbench.session import Session", "which does not lie below it"),
+        (
+            "claims.ledger",
+            "from actbench.cli.session import Session",
+            "which does not lie below it",
+        ),
         ("pytest_plugin", "def f():\n    from actbench import devices", "needs no torch but"),
         ("session", "import torch", "session loads torch on import"),
         ("session", "from actbench.cli import app", "which does not lie below it"),
-        ("claims.robustness", "from actbench.figures import save", "which does not lie below it"),
-        ("findings.new", "from actbench.report import write", "which does not lie below it"),
-        ("records", "from actbench.drift import Level", "which does not lie below it"),
-        ("drift.new", "from actbench.report import write", "which does not lie below it"),
+        (
+            "claims.robustness",
+            "from actbench.pages.saving import save",
+            "which does not lie below it",
+        ),
+        ("findings.new", "from actbench.study.report import write", "which does not lie below it"),
+        ("records", "from actbench.tracking.drift import Level", "which does not lie below it"),
+        ("drift.new", "from actbench.study.report import write", "which does not lie below it"),
         ("drift.new", "def f():\n    from actbench import training", "needs no torch but imports"),
-        ("report.new", "from actbench.session import Session", "which does not lie below it"),
+        ("report.new", "from actbench.cli.session import Session", "which does not lie below it"),
         ("findings.new", "def f():\n    from actbench import training", "needs no torch but"),
-        ("experiments.gradient_flow", "from actbench.experiments import closed_forms", "not lie"),
-        ("sweeps.grids", "from actbench.sweeps.stores import Store", "which does not lie below it"),
+        (
+            "experiments.gradient_flow",
+            "from actbench.study.experiments import closed_forms",
+            "not lie",
+        ),
+        (
+            "sweeps.grids",
+            "from actbench.study.sweeps.stores import Store",
+            "which does not lie below it",
+        ),
         (
             "sweeps.stores",
-            "def f():\n    from actbench.sweeps import chunks",
+            "def f():\n    from actbench.study.sweeps import chunks",
             "needs no torch but imports",
         ),
         ("sweeps.remote", "import torch", "sweeps.remote loads torch on import"),
         (
             "sweeps.chunks",
-            "from actbench.sweeps.running import run_here",
+            "from actbench.study.sweeps.running import run_here",
             "which does not lie below it",
         ),
         ("surprise", "", "surprise has no place: add it to LAYERS"),
@@ -485,18 +522,24 @@ def test_a_wrong_import_is_found(module: str, source: str, complaint: str) -> No
         ("claims", "import typing\nif typing.TYPE_CHECKING:\n    from actbench import training"),
         ("initializers", "def draw():\n    from torch.nn import init"),
         ("stacks", "import torch\nfrom actbench import kernels, networks"),
-        ("figures", "from actbench.figures import _marks\nfrom . import _marks as other"),
-        ("report.new", "from actbench.pages import svg\nfrom actbench import findings, figures"),
-        ("cli", "from actbench import __version__\nfrom actbench.experiments import get"),
+        ("figures", "from actbench.study.figures import _marks\nfrom . import _marks as other"),
+        (
+            "report.new",
+            "from actbench.pages import rendering as svg\nfrom actbench.study import findings, figures",
+        ),
+        ("cli", "from actbench import __version__\nfrom actbench.study.experiments import get"),
         ("claims.evidence", "def f(key):\n    return EXPERIMENTS[key].module().run"),
         (
             "claims.ledger",
-            "from actbench.claims.evidence import judge_all\nfrom actbench.claims import measured",
+            "from actbench.runs.evidence import judge_all\nfrom actbench.claims import measured",
         ),
-        ("claims.robustness", "def f():\n    from actbench.experiments import sine_regression"),
+        (
+            "claims.robustness",
+            "def f():\n    from actbench.study.experiments import sine_regression",
+        ),
         (
             "session",
-            "from actbench import claims, console, results\nfrom actbench.claims import ledger",
+            "from actbench import claims; from actbench.cli import console; from actbench.runs import results\nfrom actbench import ledger",
         ),
         ("datasets", "import torchlike\nimport json.decoder"),
         ("", "def __getattr__(name):\n    return import_module(f'actbench.{name}')"),
@@ -548,7 +591,7 @@ def test_start_up_loads_nothing_heavy(code: str) -> None:
 
 def test_something_heavy_would_be_seen() -> None:
     """The check of start-up can fail: where the networks are imported, torch is reported."""
-    assert {"torch", "numpy"} <= loaded_after("import actbench.networks") & HEAVY
+    assert {"torch", "numpy"} <= loaded_after("import actbench.study.nets.networks") & HEAVY
 
 
 def test_submodules_come_when_they_are_used() -> None:
@@ -558,7 +601,9 @@ def test_submodules_come_when_they_are_used() -> None:
         assert getattr(actbench, name) is not None
     with pytest.raises(AttributeError, match=r"^module 'actbench' has no attribute 'netwroks'$"):
         _ = actbench.netwroks
-    with pytest.raises(AttributeError, match=r"^module 'actbench.experiments' has no attribute"):
+    with pytest.raises(
+        AttributeError, match=r"^module 'actbench.study.experiments' has no attribute"
+    ):
         _ = actbench.experiments.sine_regresion
 
 

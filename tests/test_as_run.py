@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from actbench import activations, claims, datasets, environment
-from actbench.claims import evidence
-from actbench.errors import ActbenchError
-from actbench.experiments import sine_regression, training_dynamics
-from actbench.experiments._random_state import members
-from actbench.findings.sine_regression import other_than_stated, protocol_of_run
-from actbench.networks import Architecture, linear_layers
+from actbench import claims
+from actbench.runs import evidence
+from actbench.store import datasets, environment
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog import activations
+from actbench.study.experiments import sine_regression, training_dynamics
+from actbench.study.experiments._losses import members
+from actbench.study.experiments.sine_regression.findings import other_than_stated, protocol_of_run
+from actbench.study.nets.networks import Architecture, linear_layers
 
 SCRIPT = Path(as_run_script.__file__)
 PUBLISHED_GRADIENTS = {2: 4.0098e-4, 3: 4.0037e-4, 4: 3.6986e-4}

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actbench import claims
-from actbench.claims import evidence, measured
-from actbench.errors import ActbenchError
+from actbench.claims import measured
+from actbench.runs import evidence
+from actbench.store.errors import ActbenchError
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 import actbench
-from actbench import batches, claims, datasets, results
-from actbench.batches import STEP, Batches
+from actbench import claims
 from actbench.cli import main
-from actbench.errors import ActbenchError
-from actbench.experiments import get
+from actbench.runs import early as batches
+from actbench.runs import results
+from actbench.runs.early import STEP, Batches
+from actbench.store import datasets
+from actbench.store.errors import ActbenchError
+from actbench.study.experiments import get
 
 pytest_plugins = ["pytester"]
 

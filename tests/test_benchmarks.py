@@ -20,11 +20,11 @@ import torch
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
-from actbench import initializers, targets
-from actbench.engines import PlainLoop, StackOf, flop_per_epoch, study_architecture
-from actbench.stacks import Stack
-from actbench.stopwatch import Stopwatch, synchronizer
-from actbench.training import Member, Schedule, stack_sizes, train, train_reference
+from actbench.store.environment import Stopwatch, synchronizer
+from actbench.study.catalog import initializers, targets
+from actbench.study.nets.engines import PlainLoop, StackOf, flop_per_epoch, study_architecture
+from actbench.study.nets.stacks import Stack
+from actbench.study.nets.training import Member, Schedule, stack_sizes, train, train_reference
 from benchmarks import (
     cold,
     interleaving,
@@ -164,7 +164,7 @@ from pathlib import Path
 import pytest
 from benchmarks.measuring import Control, Job, Meter
 from benchmarks.interleaving import Contestant, Timing
-from actbench.stopwatch import Stopwatch
+from actbench.store.environment import Stopwatch
 
 settings = json.loads(Path({settings!r}).read_text())
 now = 0.0

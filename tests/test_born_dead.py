@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from actbench import claims, theory
-from actbench.errors import ActbenchError
+from actbench import claims
+from actbench.store.errors import ActbenchError
+from actbench.study import theory
 
 (STUDY,) = (claims.load(path) for path in claims.further_studies() if path.stem == "dying-relu")
 

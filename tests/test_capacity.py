@@ -16,14 +16,20 @@ import torch
 import xarray as xr
 from scipy.interpolate import RBFInterpolator
 
-from actbench import activations, datasets
-from actbench.checkpoints import Folder
-from actbench.errors import ActbenchError
-from actbench.experiments import capacity, sine_regression
-from actbench.experiments._smoothers import REFERENCES, KernelRidge, fit_all, left_out_errors
-from actbench.experiments.capacity import Config, run
-from actbench.findings.capacity import findings
-from actbench.targets import TARGETS, noisy
+from actbench.store import datasets
+from actbench.store.checkpoints import Folder
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog import activations
+from actbench.study.catalog.targets import TARGETS, noisy
+from actbench.study.experiments import capacity, sine_regression
+from actbench.study.experiments.capacity import Config, run
+from actbench.study.experiments.capacity._smoothers import (
+    REFERENCES,
+    KernelRidge,
+    fit_all,
+    left_out_errors,
+)
+from actbench.study.experiments.capacity.findings import findings
 
 Array = npt.NDArray[np.float64]
 TINY = Config(
@@ -376,7 +382,7 @@ def test_the_fewest_points_are_enough() -> None:
 
 def test_an_absent_device_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that is not there stops the run before the first network is built."""
-    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu",))
+    monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu",))
     monkeypatch.setattr(capacity, "train_all", lambda *_: pytest.fail("trained all the same"))
     with pytest.raises(ActbenchError, match=r"^device 'cuda' is not present"):
         run(dataclasses.replace(TINY, device="cuda"))

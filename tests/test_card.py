@@ -18,16 +18,20 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from scipy.special import ndtr
 
-from actbench import activations, own, theory
-from actbench.activations import ACTIVATIONS, Activation
-from actbench.card import Card, comparing, facts, mean_field, text
-from actbench.card.measures import Part, critical_part, parts
 from actbench.claims import measured
-from actbench.experiments import activation_derivatives
-from actbench.figures import saving
-from actbench.own import battery, epoch_cost
-from actbench.report.card import write
-from actbench.targets import TARGETS
+from actbench.pages import saving
+from actbench.study import own, theory
+from actbench.study.card import Card, facts, text
+from actbench.study.card import facts as mean_field
+from actbench.study.card import measures as comparing
+from actbench.study.card.measures import Part, critical_part, parts
+from actbench.study.card.page import write
+from actbench.study.catalog import activations
+from actbench.study.catalog.activations import ACTIVATIONS, Activation
+from actbench.study.catalog.targets import TARGETS
+from actbench.study.experiments import activation_derivatives
+from actbench.study.own import battery
+from actbench.study.own import battery as epoch_cost
 
 ALPHA = 1e-4
 
@@ -455,7 +459,7 @@ def test_the_same_function_ties_everywhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A file that returns torch.relu is ReLU: every estimate, every tie, and one page of it."""
-    monkeypatch.setattr("actbench.report.card.save", _saved)
+    monkeypatch.setattr("actbench.pages.saving.save", _saved)
     key = registered(f"{file}:same").key
     one = tried(key, little)
     card, derivatives, flows = one.run()

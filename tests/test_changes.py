@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import synthetic_records as synthetic
 
-from actbench import records
-from actbench.environment import describe
-from actbench.errors import ActbenchError
-from actbench.records import Chain, Record, Step
-from actbench.releases import shelf as shelves
-from actbench.releases.changes import ask, between, resolve, verdict_of
-from actbench.releases.shelf import Shelf, choose, stored_records
-from actbench.releases.wording import sentences
+from actbench.store.environment import describe
+from actbench.store.errors import ActbenchError
+from actbench.tracking import records
+from actbench.tracking.records import Chain, Record, Step
+from actbench.tracking.releases import shelf as shelves
+from actbench.tracking.releases.changes import ask, between, resolve, verdict_of
+from actbench.tracking.releases.shelf import Shelf, choose, stored_records
+from actbench.tracking.releases.wording import sentences
 
 CLAIM = "sigmoid-final-mse"
 GELU = "operations/gelu/float64"

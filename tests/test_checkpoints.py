@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import xarray as xr
 
-from actbench import checkpoints, results, training
-from actbench.experiments import get, sine_regression
+from actbench.runs import results
+from actbench.store import checkpoints
+from actbench.study.experiments import get, sine_regression
+from actbench.study.nets import training
 
 PROTOCOL: dict[str, Any] = {"epochs": 3}
 HERE: dict[str, Any] = {"torch": "2.13.0"}
@@ -98,7 +100,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in the second of two activations, it trains that one alone, and no bit differs."""
-    monkeypatch.setattr("actbench.figures.FIGURES", {})
+    monkeypatch.setattr("actbench.study.figures.FIGURES", {})
     experiment = get("sine-regression")
     config = sine_regression.Config(
         activations=("relu", "gelu"), seeds=2, epochs=4, depth=2, width=4, points=8, threads=1

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import xarray as xr
 
-from actbench import claims, metrics
-from actbench.claims import Claim, Relation, Verdict, evidence
+from actbench import claims
+from actbench.claims import Claim, Relation, Verdict, metrics
 from actbench.claims.verdicts import judge
-from actbench.errors import ActbenchError
-from actbench.experiments import EXPERIMENTS
+from actbench.runs import evidence
+from actbench.store.errors import ActbenchError
+from actbench.study.experiments import EXPERIMENTS
 
 SHIPPED = claims.published()
 TESTABLE = [claim for claim in SHIPPED.claim if claim.expected is not Verdict.NOT_TESTABLE]
@@ -415,7 +416,7 @@ PUBLISHED_RATIOS = {
 
 def test_the_gradient_ratios_come_out_with_the_printed_digits() -> None:
     """The claims themselves, on the recovered protocol: four of five to the last digit."""
-    from actbench.experiments import gradient_flow
+    from actbench.study.experiments import gradient_flow
 
     # The random stream passes depths 5 and 10 before the others, and the robust part is apart.
     config = gradient_flow.Config(

@@ -23,18 +23,22 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from actbench import activations, claims, datasets, doctor, experiments, figures
-from actbench.activations import ACTIVATIONS
-from actbench.checkpoints import Checkpoint
+from actbench import claims
 from actbench.claims import measured
 from actbench.cli import main
-from actbench.doctor import Finding
-from actbench.estimates import COSTS
-from actbench.experiments import EXPERIMENTS, sine_regression
-from actbench.initializers import KEYS
-from actbench.session import Job, Session, study_jobs
-from actbench.stopwatch import duration
-from actbench.sweeps.grid_files import build
+from actbench.cli.estimates import COSTS
+from actbench.cli.session import Job, Session, study_jobs
+from actbench.store import datasets
+from actbench.store.checkpoints import Checkpoint
+from actbench.store.environment import duration
+from actbench.study import experiments, figures
+from actbench.study.catalog import activations
+from actbench.study.catalog.activations import ACTIVATIONS
+from actbench.study.catalog.initializers import KEYS
+from actbench.study.commands import doctor
+from actbench.study.commands.doctor import Finding
+from actbench.study.experiments import EXPERIMENTS, sine_regression
+from actbench.study.sweeps.grid_files import build
 
 TINY = (
     *("--depth", "2", "--width", "8", "--epochs", "3", "--seeds", "2"),
@@ -175,7 +179,7 @@ def test_a_bad_setting_is_one_line(
     text: str,
 ) -> None:
     """Bad input says what was given and what is expected, ends with 2, and leaves no folder."""
-    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu",))
+    monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu",))
     ended = actbench("run", "sine-regression", *TINY, *options)
     assert ended == Ended(2, "", f"actbench: error: {text}\n")
     assert list(tmp_path.iterdir()) == []
@@ -239,7 +243,7 @@ def test_an_absent_device_is_named_beside_those_present(
     actbench: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where there is another accelerator, the error says which."""
-    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu", "mps"))
+    monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu", "mps"))
     ended = actbench("run", "sine-regression", *TINY, "--device", "cuda")
     assert ended.err == (
         "actbench: error: device 'cuda' is not present; present here: cpu, mps. "
@@ -408,7 +412,9 @@ def test_a_dry_run_writes_nothing(
 
     for experiment in EXPERIMENTS.values():
         monkeypatch.setattr(experiment.module(), "run", work)
-    monkeypatch.setattr("actbench.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(
+        "actbench.cli.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
+    )
     ended = actbench(*arguments, "--dry-run", "--out", "mine", "--threads", "1")
     # At its defaults an experiment is not run, but told from what a step of it costs.
     seconds = {name: 2.0 * count * COSTS.get(name, 1) for name, count in steps.items()}
@@ -632,7 +638,7 @@ def tiny_study(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
     monkeypatch.setattr(claims, "published", published)
     used = {"sine-regression", "gradient-flow", "closed-forms"}
     few = {key: experiment for key, experiment in EXPERIMENTS.items() if key in used}
-    monkeypatch.setattr("actbench.session.EXPERIMENTS", few)
+    monkeypatch.setattr("actbench.study.EXPERIMENTS", few)
     return path
 
 

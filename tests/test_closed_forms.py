@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 import xarray as xr
 
-from actbench.errors import ActbenchError
-from actbench.experiments import closed_forms
+from actbench.store.errors import ActbenchError
+from actbench.study.experiments import closed_forms
 
 N = 200
 

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from actbench import aggregates, claims, comparisons
-from actbench.claims import Verdict, evidence, mean_comparison
+from actbench import claims
+from actbench.claims import Verdict, aggregates, comparisons, mean_comparison
+from actbench.claims.statistics import proportion_interval
 from actbench.claims.verdicts import Judgment
 from actbench.cli import main
-from actbench.errors import ActbenchError
-from actbench.judging import Runs, judge
-from actbench.statistics import proportion_interval
+from actbench.runs import evidence
+from actbench.runs.judging import Runs, judge
+from actbench.store.errors import ActbenchError
 
 PAGE = (Path(__file__).parents[1] / "docs" / "statistics.md").read_text(encoding="utf-8")
 TIES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.3, 0.6, 0.9)

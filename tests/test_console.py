@@ -16,14 +16,9 @@ import xarray as xr
 from rich.console import Console, RenderableType
 
 from actbench.claims import Claim, Relation, final_loss_claims, published
-from actbench.console import (
-    final_mse_table,
-    gradient_bars,
-    progress_bar,
-    written_files,
-)
-from actbench.findings.sine_regression import against_published
-from actbench.statistics import quantiles
+from actbench.claims.statistics import quantiles
+from actbench.cli.console import final_mse_table, gradient_bars, progress_bar, written_files
+from actbench.study.experiments.sine_regression.findings import against_published
 
 STUDY = ("linear", "sigmoid", "relu", "leaky_relu", "gelu")
 PUBLISHED = {

@@ -16,10 +16,13 @@ import numpy.typing as npt
 import pytest
 import xarray as xr
 
-from actbench import claims, datasets, initializers, metrics, theory
-from actbench.claims import Claim, Relation, Verdict, measured
+from actbench import claims
+from actbench.claims import Claim, Relation, Verdict, measured, metrics
 from actbench.claims.verdicts import Judgment, judge, judge_values
 from actbench.pytest_plugin.outcomes import NotReproduced, check_expected
+from actbench.store import datasets
+from actbench.study import theory
+from actbench.study.catalog import initializers
 
 FILE = claims.published()
 # What is pinned as undecided has nothing that could contradict it.

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from actbench import claims, metrics
-from actbench.claims import ClaimsFile, coordinates, evidence
-from actbench.errors import ActbenchError
-from actbench.experiments import get as get_experiment
+from actbench import claims
+from actbench.claims import ClaimsFile, metrics, references
+from actbench.runs import evidence
+from actbench.store.errors import ActbenchError
+from actbench.study.experiments import get as get_experiment
 
 FEW = {"seeds": 2, "threads": 1, "device": "cpu"}
 TRAINED = {"points": 6, "epochs": 3}
@@ -73,7 +74,7 @@ def first_choices(name: str, experiment: str, config: Any) -> dict[str, Any]:
     # Where a layer must be one of its depth's, the depth is needed to tell which.
     metric: dict[str, Any] = {"name": name, **dict.fromkeys(arguments, 1), **NO_SETTINGS}
     metric = {key: value for key, value in metric.items() if key in {"name", *arguments}}
-    for argument, values in coordinates.of(metric, experiment, config).items():
+    for argument, values in references.of(metric, experiment, config).items():
         metric[argument] = values.values[-1 if argument.startswith("over") else 0]
     return metric
 
@@ -96,16 +97,16 @@ def test_what_is_told_is_what_the_experiment_has(experiment: str) -> None:
         metric = first_choices(name, experiment, config)
         if name in {"closed_form"}:
             continue
-        assert list(coordinates.problems(metric, experiment, config)) == []
-        told = coordinates.of(metric, experiment, config)
+        assert list(references.metric_problems(metric, experiment, config)) == []
+        told = references.of(metric, experiment, config)
         assert told.keys() == metric.keys() - {"name", *NO_SETTINGS}
         for argument, coordinate in told.items():
             outside = {**metric, argument: OUTSIDE.get(argument, 4321)}
-            assert len(list(coordinates.problems(outside, experiment, config))) == 1
+            assert len(list(references.metric_problems(outside, experiment, config))) == 1
             assert not answers(outside, dataset), outside
             for value in coordinate.values:
                 inside = {**metric, argument: value}
-                if list(coordinates.problems(inside, experiment, config)) == []:
+                if list(references.metric_problems(inside, experiment, config)) == []:
                     assert answers(inside, dataset) or name in NO_NUMBER, inside
 
 
@@ -159,7 +160,7 @@ def test_what_a_protocol_leaves_out_is_told(
 ) -> None:
     """By its settings or by the experiment's defaults: what there is, and what to change."""
     config = get_experiment(experiment).module().Config(**settings)
-    assert list(coordinates.problems(metric, experiment, config)) == [text]
+    assert list(references.metric_problems(metric, experiment, config)) == [text]
 
 
 def test_an_error_when_judging_names_the_claim() -> None:

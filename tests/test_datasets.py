@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from actbench import datasets
-from actbench.errors import ActbenchError
+from actbench.store import datasets
+from actbench.store.errors import ActbenchError
 
 
 def example(*, backwards: bool = False) -> xr.Dataset:

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from actbench import device_checks, device_claims, engines
 from actbench.claims import measured
-from actbench.cli import examining, main
-from actbench.device_checks import Check, Place
-from actbench.device_claims import Held
-from actbench.engines import PlainLoop, StackOf
+from actbench.cli import main
+from actbench.study.commands import examining
+from actbench.study.nets import device_checks, engines
+from actbench.study.nets import device_checks as device_claims
+from actbench.study.nets.device_checks import Check, Held, Place
+from actbench.study.nets.engines import PlainLoop, StackOf
 
 CPU, OTHER = torch.device("cpu"), torch.device("cpu", 0)
 
@@ -123,7 +124,9 @@ def test_every_card_is_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its number, but for the one that has none."""
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
     for kind, names in (("cuda", ["cuda:0", "cuda:1"]), ("mps", ["mps"])):
-        monkeypatch.setattr("actbench.devices.available", lambda kind=kind: ("cpu", kind))
+        monkeypatch.setattr(
+            "actbench.study.nets.devices.available", lambda kind=kind: ("cpu", kind)
+        )
         assert [str(device) for device in device_checks.present()] == ["cpu", *names]
 
 

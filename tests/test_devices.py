@@ -8,8 +8,8 @@ import psutil
 import pytest
 import torch
 
-from actbench.devices import available, choose, default_threads, using_threads
-from actbench.errors import ActbenchError
+from actbench.store.errors import ActbenchError
+from actbench.study.nets.devices import available, choose, default_threads, using_threads
 
 
 @pytest.fixture

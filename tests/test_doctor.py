@@ -11,8 +11,9 @@ from typing import NoReturn
 import psutil
 import pytest
 
-from actbench import doctor, stacks
-from actbench.doctor import Finding, examine
+from actbench.study.commands import doctor
+from actbench.study.commands.doctor import Finding, examine
+from actbench.study.nets import stacks
 
 GB = 10**9
 
@@ -24,8 +25,8 @@ def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * GB))
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=50 * GB))
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX2")
-    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu",))
-    monkeypatch.setattr("actbench.devices.default_threads", lambda: 4)
+    monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu",))
+    monkeypatch.setattr("actbench.study.nets.devices.default_threads", lambda: 4)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(doctor, "cpu_model", lambda: "Some CPU")
     monkeypatch.setattr(stacks.Stack, "backward", lambda stack, *_: None)
@@ -80,7 +81,7 @@ def test_an_accelerator_is_named_as_what_auto_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where an accelerator is present, the user learns that it is used unless told otherwise."""
-    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu", "cuda"))
+    monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu", "cuda"))
     assert "devices: cpu, cuda; auto takes cuda" in [f.text for f in examine(tmp_path)]
 
 

@@ -25,13 +25,20 @@ from faults import FAULTS, Fault
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actbench import claims, devices
-from actbench.activations import ACTIVATIONS
-from actbench.drift import LAST_DIGIT_UNITS, Drift, Level, compare, failures
-from actbench.drift.levels import relative_difference, same_bits, units_apart
-from actbench.drift.margins import dtype_of, margin_of
-from actbench.errors import ActbenchError
-from actbench.records import Chain, Distribution, Record, fingerprints
+from actbench import claims
+from actbench.store.errors import ActbenchError
+from actbench.study import fingerprints
+from actbench.study.catalog.activations import ACTIVATIONS
+from actbench.study.nets import devices
+from actbench.tracking.drift import LAST_DIGIT_UNITS, Drift, Level, compare, failures
+from actbench.tracking.drift.distributions import (
+    dtype_of,
+    margin_of,
+    relative_difference,
+    same_bits,
+    units_apart,
+)
+from actbench.tracking.records import Chain, Distribution, Record
 
 
 def between(old: Record, new: Record) -> Drift:

@@ -23,9 +23,9 @@ from drifting import (
     with_environment,
 )
 
-from actbench import records
 from actbench.cli import main
-from actbench.records import Record
+from actbench.tracking import records
+from actbench.tracking.records import Record
 
 Call = Callable[..., tuple[int, str, str]]
 

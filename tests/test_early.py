@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from actbench.claims import Claim, Verdict
-from actbench.claims.early import judge_early, looks_of, until_decided
-from actbench.looks import boundaries
+from actbench.claims.looks import boundaries
+from actbench.runs.early import judge_early, looks_of, until_decided
 
 
 def claim(kind: str, value: float, **fields: Any) -> Claim:

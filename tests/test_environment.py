@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from actbench import environment
+from actbench.store import environment
 
 SCRIPT = """
 import json, os, sys

@@ -2,7 +2,7 @@
 
 import pytest
 
-from actbench.errors import ActbenchError, require_positive_int, unknown_name
+from actbench.store.errors import ActbenchError, require_positive_int, unknown_name
 
 
 def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:

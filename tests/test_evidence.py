@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
-from actbench import claims, datasets
-from actbench.claims import ClaimsFile, Protocol, Verdict, evidence, measured
+from actbench import claims
+from actbench.claims import ClaimsFile, Protocol, Verdict, measured
 from actbench.claims.measured import Entry, Measured
-from actbench.errors import ActbenchError
-from actbench.experiments import closed_forms, gradient_flow, sine_regression
+from actbench.runs import evidence
+from actbench.store import datasets
+from actbench.store.errors import ActbenchError
+from actbench.study.experiments import closed_forms, gradient_flow, sine_regression
 
 CLOSED: dict[str, str | int | float] = {
     "name": "closed_form",
@@ -108,7 +110,7 @@ def test_each_claim_is_judged_from_its_own_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dataset where there is one, stored values elsewhere, nothing for what is not testable."""
-    monkeypatch.setattr("actbench.claims.measured.storing.baselines_folder", lambda: tmp_path)
+    monkeypatch.setattr("actbench.store.files.baselines_folder", lambda: tmp_path)
     (tmp_path / "measured").mkdir()
     entry = Entry(metric=CLOSED, definition="d", exact=True, values=[0.6])
     values = Measured(

@@ -15,9 +15,9 @@ import jsonschema
 import pytest
 
 from actbench.claims import ClaimsFile
-from actbench.claims.schema import schema
+from actbench.claims.statistics import FEWEST_FOR_MEAN, seeds_for_median, seeds_for_proportion
 from actbench.cli import main
-from actbench.statistics import FEWEST_FOR_MEAN, seeds_for_median, seeds_for_proportion
+from actbench.runs.drafting import schema
 
 pytest_plugins = ["pytester"]
 

@@ -15,11 +15,12 @@ import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 
-from actbench import datasets, figures
-from actbench.colors import ACTIVATION_STYLES, style_of
-from actbench.errors import ActbenchError
-from actbench.figures import save
-from actbench.figures.sine_regression import (
+from actbench.pages.colors import ACTIVATION_STYLES, style_of
+from actbench.pages.saving import save
+from actbench.store import datasets
+from actbench.store.errors import ActbenchError
+from actbench.study import figures
+from actbench.study.experiments.sine_regression.figures import (
     FIGURES,
     gradient_flow,
     hidden_activations,

@@ -15,14 +15,15 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from actbench import datasets, figures
-from actbench.colors import ACTIVATION_STYLES
-from actbench.figures.activation_statistics import (
+from actbench.pages.colors import ACTIVATION_STYLES
+from actbench.store import datasets
+from actbench.study import figures
+from actbench.study.experiments.activation_statistics.figures import (
     FIGURES,
     exp2_activation_distributions,
     exp2_sparsity_dead_neurons,
 )
-from actbench.findings.activation_statistics import findings
+from actbench.study.experiments.activation_statistics.findings import findings
 
 ALL = tuple(ACTIVATION_STYLES)
 ONE = ("he_normal",)

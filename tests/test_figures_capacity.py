@@ -15,11 +15,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from actbench import figures
-from actbench.experiments import capacity
-from actbench.experiments._smoothers import REFERENCES
-from actbench.figures.capacity import FIGURES, exp4_predictions, exp4_representational_heatmap
-from actbench.targets import TARGETS
+from actbench.study import figures
+from actbench.study.catalog.targets import TARGETS
+from actbench.study.experiments import capacity
+from actbench.study.experiments.capacity._smoothers import REFERENCES
+from actbench.study.experiments.capacity.figures import (
+    FIGURES,
+    exp4_predictions,
+    exp4_representational_heatmap,
+)
 
 BY_MEMBER = ("activation", "target", "depth", "seed")
 Draw = Callable[[xr.Dataset], Figure]

@@ -15,12 +15,15 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from actbench import datasets, figures, initializers, theory
-from actbench.colors import ACTIVATION_STYLES, style_of
-from actbench.experiments import gradient_flow
-from actbench.figures.gradient_flow import FIGURES, exp1_gradient_flow
-from actbench.figures.mean_field import theory_error_signals, theory_width
-from actbench.findings.captions import caption
+from actbench.pages.colors import ACTIVATION_STYLES, style_of
+from actbench.store import datasets
+from actbench.study import figures, theory
+from actbench.study.catalog import initializers
+from actbench.study.experiments import gradient_flow
+from actbench.study.experiments.gradient_flow.figures import FIGURES, exp1_gradient_flow
+from actbench.study.experiments.gradient_flow.mean_field_figures import theory_error_signals
+from actbench.study.experiments.gradient_flow.spread_figure import theory_width
+from actbench.study.findings import caption
 
 ALL = tuple(ACTIVATION_STYLES)
 INITIALIZERS = ("torch_default", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal")

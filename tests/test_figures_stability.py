@@ -13,10 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from actbench import figures
-from actbench.experiments import stability
-from actbench.experiments._outcomes import OUTCOMES
-from actbench.figures.stability import FIGURES, OUTCOME_COLORS, exp3_stability
+from actbench.study import figures
+from actbench.study.experiments import stability
+from actbench.study.experiments.stability import OUTCOMES
+from actbench.study.experiments.stability.figures import FIGURES, OUTCOME_COLORS, exp3_stability
 
 DIMS = ("activation", "skip", "depth", "learning_rate", "seed")
 RATES = (1e-4, 1e-3, 0.01, 1.0)

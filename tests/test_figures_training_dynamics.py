@@ -17,17 +17,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from actbench import datasets, figures
-from actbench.colors import ACTIVATION_STYLES
-from actbench.figures.animation import ANIMATIONS, learned_functions
-from actbench.figures.training_dynamics import (
+from actbench.pages.colors import ACTIVATION_STYLES
+from actbench.store import datasets
+from actbench.study import figures
+from actbench.study.experiments.training_dynamics.figures import (
     FIGURES,
     activation_evolution,
     gradient_evolution,
     training_dynamics_functions,
     training_dynamics_summary,
 )
-from actbench.findings.training_dynamics import findings
+from actbench.study.experiments.training_dynamics.findings import findings
+from actbench.study.figures.animation import ANIMATIONS, learned_functions
 
 ALL = tuple(ACTIVATION_STYLES)
 LAYERED = ("activation_rms", "zero_share", "gradient_magnitude", "error_signal")

@@ -13,8 +13,8 @@ from typing import NoReturn
 
 import pytest
 
-from actbench.errors import ActbenchError
-from actbench.files import prepare_folder, read_json, read_toml, write_atomic, write_json
+from actbench.store.errors import ActbenchError
+from actbench.store.files import prepare_folder, read_json, read_toml, write_atomic, write_json
 
 
 def failing(code: int) -> Callable[..., NoReturn]:

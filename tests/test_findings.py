@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from actbench import figures, findings
-from actbench.experiments import EXPERIMENTS
-from actbench.findings import (
-    activation_derivatives,
-    closed_forms,
-    gradient_flow,
-    sine_regression,
-    wording,
-)
-from actbench.findings.captions import CAPTIONS, caption
+from actbench.pages import wording
+from actbench.study import figures, findings
+from actbench.study.experiments import EXPERIMENTS
+from actbench.study.experiments.activation_derivatives import findings as activation_derivatives
+from actbench.study.experiments.closed_forms import findings as closed_forms
+from actbench.study.experiments.gradient_flow import findings as gradient_flow
+from actbench.study.experiments.sine_regression import findings as sine_regression
+from actbench.study.findings import CAPTIONS, caption
 
 NAN = math.nan
 

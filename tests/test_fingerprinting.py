@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 import actbench
-from actbench.errors import ActbenchError
-from actbench.fingerprinting import Fingerprint, fingerprint
-from actbench.records.fingerprints import modules
+from actbench.store.errors import ActbenchError
+from actbench.study import fingerprint_modules
+from actbench.tracking.fingerprinting import Fingerprint, fingerprint
 
 
 class Block(nn.Module):
@@ -266,7 +266,7 @@ def test_streams_of_an_accelerator_go_on_too(monkeypatch: pytest.MonkeyPatch) ->
             seen.append(("seed", seed))
 
     monkeypatch.setattr(torch, "get_device_module", lambda device: Streams)
-    with modules.seeded(torch.empty(1, device="meta")):
+    with fingerprint_modules.seeded(torch.empty(1, device="meta")):
         assert seen == [("seed", 42)]
     assert seen == [("seed", 42), ("set", "state")]
 

@@ -9,8 +9,11 @@ import pytest
 import torch
 from scipy.special import erf
 
-from actbench.records import Dtype, fingerprints
-from actbench.records.fingerprints import operations, step, taking
+from actbench.study import fingerprints
+from actbench.study import fingerprints as operations
+from actbench.study import fingerprints as taking
+from actbench.tracking.models import step
+from actbench.tracking.records import Dtype
 
 
 def test_one_bit_changes_the_digest() -> None:

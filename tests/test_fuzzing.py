@@ -21,13 +21,18 @@ import pytest
 from record_factory import a_record
 from typer.main import get_command
 
-from actbench import claims, cli, datasets, records
-from actbench.claims import evidence, measured, robustness
-from actbench.cli import sweeping
-from actbench.experiments import signal_propagation
-from actbench.records import storing
-from actbench.recover import folder, report, schema, space
-from actbench.session import Session
+from actbench import claims, cli
+from actbench.claims import measured
+from actbench.cli.session import Session
+from actbench.runs import evidence
+from actbench.store import datasets
+from actbench.study import robustness
+from actbench.study.commands import sweeping
+from actbench.study.experiments import signal_propagation
+from actbench.study.recover import folder, schema, space
+from actbench.study.recover import folder as report
+from actbench.tracking import records
+from actbench.tracking import records as storing
 
 CLAIMS = """
 study = "Narrow ReLU networks"

@@ -16,12 +16,12 @@ import xarray as xr
 from torch import Tensor, nn
 from torch.nn import functional
 
-from actbench import datasets
-from actbench.activations import ACTIVATIONS
-from actbench.errors import ActbenchError
-from actbench.experiments import gradient_flow
-from actbench.experiments.gradient_flow import Config
-from actbench.files import write_json
+from actbench.store import datasets
+from actbench.store.errors import ActbenchError
+from actbench.store.files import write_json
+from actbench.study.catalog.activations import ACTIVATIONS
+from actbench.study.experiments import gradient_flow
+from actbench.study.experiments.gradient_flow._protocol import Config
 
 # Measured with a script of a dozen lines, apart from this package: FACTS of the project.
 RATIOS_AT_DEPTH_10 = {
@@ -234,13 +234,13 @@ def test_cutting_the_seeds_into_stacks_changes_nothing(
     dataset: xr.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two stacks, of two members and of one, give what one stack of three gives."""
-    monkeypatch.setattr("actbench.experiments._passes._STACK_MEMBERS", 2)
+    monkeypatch.setattr("actbench.study.experiments.gradient_flow._passes._STACK_MEMBERS", 2)
     cut = gradient_flow.run(small())
     single = ["error_slope"]  # in single precision
     xr.testing.assert_allclose(cut.drop_vars(single), dataset.drop_vars(single), rtol=1e-12)
     xr.testing.assert_allclose(cut[single], dataset[single], rtol=1e-4)
-    monkeypatch.setattr("actbench.experiments._passes._STACK_MEMBERS", 50)
-    monkeypatch.setattr("actbench.experiments._passes._STACK_NUMBERS", 1)
+    monkeypatch.setattr("actbench.study.experiments.gradient_flow._passes._STACK_MEMBERS", 50)
+    monkeypatch.setattr("actbench.study.experiments.gradient_flow._passes._STACK_NUMBERS", 1)
     alone = gradient_flow.run(small())
     xr.testing.assert_allclose(alone.drop_vars(single), dataset.drop_vars(single), rtol=1e-12)
 

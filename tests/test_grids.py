@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actbench.activations import ACTIVATIONS, FURTHER
-from actbench.errors import ActbenchError
-from actbench.initializers import KEYS
-from actbench.sweeps import grid_files
-from actbench.sweeps.axes import AXES
-from actbench.sweeps.grids import Column, Grid
-from actbench.targets import TARGETS
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog.activations import ACTIVATIONS, FURTHER
+from actbench.study.catalog.initializers import KEYS
+from actbench.study.catalog.targets import TARGETS
+from actbench.study.sweeps import grid_files
+from actbench.study.sweeps.axes import AXES
+from actbench.study.sweeps.grids import Column, Grid
 
 KNOWN_AXES = (
     "activation, target, noise_std, noise_seed, skip, depth, width, learning_rate, weight_decay, "

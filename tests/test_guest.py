@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from actbench import claims, datasets, pytest_plugin
-from actbench.claims import evidence
-from actbench.experiments import closed_forms
-from actbench.pytest_plugin import activation_suite, asked
+from actbench import claims, pytest_plugin
+from actbench.pytest_plugin import asked
 from actbench.pytest_plugin.options import OPTIONS
+from actbench.runs import evidence
+from actbench.store import datasets
+from actbench.study import pytest_activation
+from actbench.study.experiments import closed_forms
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.usefixtures("no_other_plugins")
@@ -54,7 +56,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> None:
     file = claims.load(folder / "claims.toml")
     evidence.check_settings(file)
     evidence.judge_all(file, lambda name: datasets.load(folder / "closed.nc"))
-    assert {asked, activation_suite} <= set(sys.modules.values())
+    assert {asked, pytest_activation} <= set(sys.modules.values())
 
 
 def run(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
@@ -139,7 +141,7 @@ def test_a_session_without_our_options_loads_and_hooks_next_to_nothing(
         def test_loaded():
             ours = {name for name in sys.modules if name.partition(".")[0] == "actbench"}
             plugin = {"actbench.pytest_plugin", "actbench.pytest_plugin.options"}
-            assert ours == {"actbench", "actbench.errors", *plugin}
+            assert ours == {"actbench", "actbench.store.errors", *plugin}
             assert "torch" not in sys.modules
         """
     )

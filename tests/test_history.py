@@ -14,11 +14,13 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from synthetic_records import LAST_DIGIT, chain, record, timings, verdict
 
-from actbench import claims, history, records
+from actbench import claims
 from actbench.cli import main
-from actbench.history import History, page, sentences
-from actbench.history.drawing import FIGURES
-from actbench.records import Record
+from actbench.tracking import history, records
+from actbench.tracking.history import History, page
+from actbench.tracking.history import page as sentences
+from actbench.tracking.history.drawing import FIGURES
+from actbench.tracking.records import Record
 
 CLAIM = "relu-final-mse"
 SLOW = "gelu-final-mse"

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from actbench.errors import ActbenchError
-from actbench.initializers import KEYS, get
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog.initializers import KEYS, get
 
 SPECIFIC = (
     *("torch_default", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal"),

@@ -10,19 +10,19 @@ from types import SimpleNamespace
 import pytest
 from packaging.requirements import Requirement
 
-from actbench.errors import DISTRIBUTION, EXTRAS, ActbenchError
-from actbench.releases import installation
-from actbench.releases.installation import installed_pins, own_source
+from actbench.store.errors import DISTRIBUTION, EXTRAS, ActbenchError
+from actbench.tracking.releases import environments
+from actbench.tracking.releases.environments import installed_pins, own_source
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: object) -> None:
     """Play an installation outside of a clone, with this PEP 610 metadata."""
     place = tmp_path / "site" / "actbench" / "releases" / "installation.py"
-    monkeypatch.setattr(installation, "__file__", str(place))
-    monkeypatch.setattr(installation, "installed_version", lambda _: "0.1.0")
+    monkeypatch.setattr(environments, "__file__", str(place))
+    monkeypatch.setattr(environments, "installed_version", lambda _: "0.1.0")
     text = None if address is None else json.dumps(address)
     monkeypatch.setattr(
-        installation, "distribution", lambda _: SimpleNamespace(read_text=lambda _: text)
+        environments, "distribution", lambda _: SimpleNamespace(read_text=lambda _: text)
     )
 
 
@@ -110,7 +110,7 @@ def test_torch_and_what_it_alone_needs_is_not_pinned(monkeypatch: pytest.MonkeyP
         version, requires = packages[name]
         return SimpleNamespace(version=version, requires=requires)
 
-    monkeypatch.setattr(installation, "distribution", distribution)
+    monkeypatch.setattr(environments, "distribution", distribution)
     assert installed_pins() == {"deep": "1.2", "pretty-print": "3.0"}
     # What needs a package that is free is free, too.
     assert installed_pins(["deep"]) == {"sympy": "1.14"}

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import synthetic_records as synthetic
 
-from actbench import records
 from actbench.cli import main
-from actbench.errors import ActbenchError
-from actbench.records import Chain, Distribution, Record, own
-from actbench.releases import matrix, measuring, shelf
-from actbench.releases.measuring import Offered, Progress
-from actbench.releases.subject import Subject, subject_of
+from actbench.store.errors import ActbenchError
+from actbench.tracking import own_records, records
+from actbench.tracking.records import Chain, Distribution, Record
+from actbench.tracking.releases import measuring, shelf
+from actbench.tracking.releases import shelf as matrix
+from actbench.tracking.releases.measuring import Offered, Progress
+from actbench.tracking.releases.subject import Subject, subject_of
 
 Ended = tuple[int, str, str]
 CPU = "Imagined CPU 3000"
@@ -51,7 +52,12 @@ def own_record(subject: Subject, release: str) -> Record:
         values=[float(value.measured or 0)] * len(seeds),
         seeds=seeds,
     )
-    environment = {"package": "ours", "ours": release, **own.code_of(subject.file), **subject.marks}
+    environment = {
+        "package": "ours",
+        "ours": release,
+        **own_records.code_of(subject.file),
+        **subject.marks,
+    }
     return synthetic.record(
         "2.6.0", environment=environment, verdicts=[value], distributions=[values]
     )

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from actbench.errors import ActbenchError
-from actbench.releases.isolation import require_space, run_logged, vanishing_folder
+from actbench.store.errors import ActbenchError
+from actbench.tracking.releases.environments import require_space, run_logged, vanishing_folder
 
 Usage = namedtuple("Usage", "total used free")
 

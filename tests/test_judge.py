@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import actbench
-from actbench import claims, judging
-from actbench.claims import evidence
+from actbench import claims
 from actbench.claims.published_run import half_last_digit, joint_p, published_run
-from actbench.errors import ActbenchError
-from actbench.statistics import prediction_interval, values_for_prediction
+from actbench.claims.statistics import prediction_interval, values_for_prediction
+from actbench.runs import evidence, judging
+from actbench.store.errors import ActbenchError
 
 GOOD = (0.93, 0.94, 0.95, 0.94, 0.93, 0.94, 0.96, 0.94)
 

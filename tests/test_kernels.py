@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from actbench.activations import ACTIVATIONS
-from actbench.kernels import kernel_of
+from actbench.study.catalog.activations import ACTIVATIONS
+from actbench.study.nets.kernels import kernel_of
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=30, database=None)
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from actbench.activations import Activation
-from actbench.devices import using_threads
-from actbench.experiments import _passes
-from actbench.initializers import get as initializer
-from actbench.networks import Architecture, activation_modules, seeded_network
-from actbench.stacks import Stack
-from actbench.targets import noisy_sine
-from actbench.training import Member, Schedule, train_reference, train_stack
+from actbench.study.catalog.activations import Activation
+from actbench.study.catalog.initializers import get as initializer
+from actbench.study.catalog.targets import noisy_sine
+from actbench.study.experiments.gradient_flow import _passes
+from actbench.study.nets.devices import using_threads
+from actbench.study.nets.networks import Architecture, activation_modules, seeded_network
+from actbench.study.nets.stacks import Stack
+from actbench.study.nets.training import Member, Schedule, train_reference, train_stack
 
 CREW = [Member(42 + n, initializer(key)) for n, key in enumerate(("torch_default", "he_normal"))]
 
@@ -130,7 +130,7 @@ def test_passes_start_every_activation_from_the_same_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Beside one without parameters, in either order, weights are shared and slopes its own."""
-    from actbench import activations
+    from actbench.study.catalog import activations
 
     monkeypatch.setattr(activations, "OWN", {"own": learnable(Slope).activation})
     x = _passes.inputs(4)

@@ -16,11 +16,14 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from actbench import claims, datasets, metrics
-from actbench.claims import ClaimsFile, Verdict, evidence, ledger, measured, robustness
+from actbench import claims, ledger
+from actbench.claims import ClaimsFile, Verdict, measured, metrics
 from actbench.claims.verdicts import Judgment
-from actbench.errors import ActbenchError
-from actbench.experiments import closed_forms
+from actbench.runs import evidence
+from actbench.store import datasets
+from actbench.store.errors import ActbenchError
+from actbench.study import robustness
+from actbench.study.experiments import closed_forms
 
 NAN, INF = math.nan, math.inf
 SETTINGS = {"activations": ["relu"], "depth": 2}
@@ -107,7 +110,7 @@ def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of stored measurements with values of the three protocols."""
     folder = tmp_path / "baselines"
     (folder / "measured").mkdir(parents=True)
-    monkeypatch.setattr("actbench.claims.measured.storing.baselines_folder", lambda: folder)
+    monkeypatch.setattr("actbench.store.files.baselines_folder", lambda: folder)
     for name in ("trained", "slow"):
         entry = {
             "metric": {"name": "final_mse", "activation": "relu"},

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
-from actbench.errors import DISTRIBUTION, EXTRAS
+from actbench.store.errors import DISTRIBUTION, EXTRAS
 
 ROOT = Path(__file__).parents[1]
 ABSENT = [name for extra in ("study", "scale") for name in EXTRAS[extra]]

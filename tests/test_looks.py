@@ -12,8 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from actbench.claims.claim import Claim
-from actbench.claims.verdicts import judge_values
-from actbench.looks import (
+from actbench.claims.looks import (
     Look,
     boundaries,
     crossing,
@@ -23,6 +22,7 @@ from actbench.looks import (
     share_shown,
     table,
 )
+from actbench.claims.verdicts import judge_values
 
 ALPHAS = (0.05, 0.01, 1e-4)
 SHARES = (0.5, 0.9, 0.95)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from record_factory import a_record
 
-from actbench import records
-from actbench.errors import ActbenchError
-from actbench.releases import matrix
-from actbench.releases.matrix import track
-from actbench.releases.measuring import Progress
-from actbench.releases.subject import Subject
+from actbench.store.errors import ActbenchError
+from actbench.tracking import records
+from actbench.tracking.releases import shelf
+from actbench.tracking.releases.measuring import Progress
+from actbench.tracking.releases.shelf import track
+from actbench.tracking.releases.subject import Subject
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise ActbenchError("no wheel")
         records.save(a_record(release, made_at="2026-12-01T00:00:00+00:00"), out)
 
-    monkeypatch.setattr(matrix, "record_release", record)
+    monkeypatch.setattr(shelf, "record_release", record)
     return asked
 
 

@@ -14,11 +14,11 @@ import pytest
 import xarray as xr
 
 from actbench import claims
-from actbench.activations import ACTIVATIONS
 from actbench.claims import ClaimsFile, measured
 from actbench.claims.measured import Entry, Measured, compare
-from actbench.errors import ActbenchError
-from actbench.experiments import (
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog.activations import ACTIVATIONS
+from actbench.study.experiments import (
     activation_derivatives,
     closed_forms,
     gradient_flow,

@@ -16,18 +16,18 @@ from types import SimpleNamespace
 import pytest
 from record_factory import a_record
 
-from actbench import records
-from actbench.errors import ActbenchError
-from actbench.releases import measuring
-from actbench.releases.installation import make_environment, plain_variables
-from actbench.releases.measuring import (
+from actbench.store.errors import ActbenchError
+from actbench.tracking import records
+from actbench.tracking.releases import measuring
+from actbench.tracking.releases.environments import make_environment, plain_variables
+from actbench.tracking.releases.measuring import (
     Offered,
     available_releases,
     record_release,
     release_name,
     require_release,
 )
-from actbench.releases.subject import subject_of
+from actbench.tracking.releases.subject import subject_of
 
 Usage = namedtuple("Usage", "total used free")
 

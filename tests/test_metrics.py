@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from actbench import datasets
-from actbench.errors import ActbenchError
-from actbench.metrics import METRICS, definition, measure
+from actbench.claims.metrics import METRICS, definition, measure
+from actbench.store import datasets
+from actbench.store.errors import ActbenchError
 
 NAN, INF = math.nan, math.inf
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from actbench import theory
-from actbench.errors import ActbenchError
-from actbench.experiments import moment_map
-from actbench.experiments.moment_map import Config, run
-from actbench.theory.formulas import SELU_ALPHA, SELU_SCALE
+from actbench.store.errors import ActbenchError
+from actbench.study import theory
+from actbench.study.experiments import moment_map
+from actbench.study.experiments.moment_map import Config, run
+from actbench.study.theory.formulas import SELU_ALPHA, SELU_SCALE
 
 AT_THE_FIXED_POINT: dict[str, Any] = {
     "means": (0, 0),

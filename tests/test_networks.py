@@ -10,11 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from actbench.activations import ACTIVATIONS
-from actbench.initializers import Initializer
-from actbench.initializers import get as initializer
-from actbench.networks import Architecture, linear_layers, reference_network, seeded_network
-from actbench.stacks import Stack, bytes_per_member
+from actbench.study.catalog.activations import ACTIVATIONS
+from actbench.study.catalog.initializers import Initializer
+from actbench.study.catalog.initializers import get as initializer
+from actbench.study.nets.networks import (
+    Architecture,
+    linear_layers,
+    reference_network,
+    seeded_network,
+)
+from actbench.study.nets.stacks import Stack, bytes_per_member
 
 CPU = torch.device("cpu")
 SMALL = {"depth": 3, "width": 6}

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from actbench import activations, initializers, own, targets
-from actbench.errors import ActbenchError
-from actbench.experiments import capacity, sine_regression
-from actbench.networks import Architecture
-from actbench.own import loading
-from actbench.training import Member, Schedule, train_reference, train_stack
+from actbench.store.errors import ActbenchError
+from actbench.study import own
+from actbench.study.catalog import activations, initializers, targets
+from actbench.study.experiments import capacity, sine_regression
+from actbench.study.nets.networks import Architecture
+from actbench.study.nets.training import Member, Schedule, train_reference, train_stack
+from actbench.study.own import loading
 
 CODE = '''
 """Activations, good and bad."""

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from actbench import records
 from actbench.claims import load
 from actbench.cli import main
-from actbench.drift import Drift, Level, compare, writing
-from actbench.errors import ActbenchError
-from actbench.records import Chain, Record, Step, models
-from actbench.releases import measuring
-from actbench.releases.subject import Subject, subject_of
+from actbench.store.errors import ActbenchError
+from actbench.tracking import models, records
+from actbench.tracking.drift import Drift, Level, compare, writing
+from actbench.tracking.records import Chain, Record, Step
+from actbench.tracking.releases import measuring
+from actbench.tracking.releases.subject import Subject, subject_of
 
 CLAIMS = """
 study = "Ours"

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from actbench.errors import ActbenchError
-from actbench.parallel import Progress, side_by_side
+from actbench.store.errors import ActbenchError
+from actbench.store.parallel import Progress, side_by_side
 
 FORKS = sys.platform == "linux"
 
@@ -23,7 +23,7 @@ FORKS = sys.platform == "linux"
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of working side by side."""
     if request.param == "threads":
-        monkeypatch.setattr("actbench.parallel.sys.platform", "darwin")
+        monkeypatch.setattr("actbench.store.parallel.sys.platform", "darwin")
     elif not FORKS:
         pytest.skip("this system does not fork")
     chosen: str = request.param
@@ -154,7 +154,7 @@ def test_workers_end_with_the_process_that_made_them() -> None:
     script = textwrap.dedent(
         """
         import os, signal
-        from actbench.parallel import side_by_side
+        from actbench.store.parallel import side_by_side
 
         def endless(report):
             print(os.getpid(), flush=True)

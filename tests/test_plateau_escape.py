@@ -10,15 +10,16 @@ import torch
 import xarray as xr
 from matplotlib.container import ErrorbarContainer
 
-from actbench import activations, datasets, initializers, targets
-from actbench.errors import ActbenchError
-from actbench.experiments import plateau_escape
-from actbench.experiments.plateau_escape import Config, run
-from actbench.figures.plateau_escape import depth_decides
-from actbench.findings import of as findings_of
-from actbench.networks import Architecture
-from actbench.statistics import proportion_interval
-from actbench.training import Member, Schedule, train_reference
+from actbench.claims.statistics import proportion_interval
+from actbench.store import datasets
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog import activations, initializers, targets
+from actbench.study.experiments import plateau_escape
+from actbench.study.experiments.plateau_escape import Config, run
+from actbench.study.experiments.plateau_escape.figures import depth_decides
+from actbench.study.findings import of as findings_of
+from actbench.study.nets.networks import Architecture
+from actbench.study.nets.training import Member, Schedule, train_reference
 
 TINY = Config(
     activations="tanh",

@@ -17,9 +17,10 @@ from typing import IO, Any
 import pytest
 
 from actbench.claims.claims_file import Protocol
-from actbench.errors import ActbenchError
-from actbench.runs import digests
-from actbench.runs.programs import Run, fulfil, kept
+from actbench.runs import kept as digests
+from actbench.runs.kept import Run
+from actbench.runs.sources import fulfil, kept
+from actbench.store.errors import ActbenchError
 
 SEEDS = (3, 1, 2)
 
@@ -458,7 +459,7 @@ def test_an_interruption_loses_no_run_that_had_ended(
         f"""
         from pathlib import Path
         from actbench.claims.claims_file import Protocol
-        from actbench.runs.programs import fulfil
+        from actbench.runs.sources import fulfil
         place = Path({str(study.base)!r})
         fulfil(Protocol(**{source!r}), [1, 2, 3, 4], base=place,
                folder=place / ".actbench" / "runs", workers={workers},

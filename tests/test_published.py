@@ -16,8 +16,9 @@ import pytest
 from scipy import stats
 
 import actbench
-from actbench import claims
-from actbench.claims import evidence, ledger, mean_errors, published_table
+from actbench import claims, ledger
+from actbench.claims import mean_errors
+from actbench.claims.claim import PublishedMean, from_text
 from actbench.claims.mean_comparison import (
     RULES,
     WORST,
@@ -27,11 +28,11 @@ from actbench.claims.mean_comparison import (
     equal_spreads_p,
     equivalence_p,
 )
-from actbench.claims.published_mean import PublishedMean, from_text
 from actbench.claims.published_run import joint_p, published_run
 from actbench.cli import main
-from actbench.errors import ActbenchError
-from actbench.pages import ledger as pages
+from actbench.ledger import pages, published_table
+from actbench.runs import evidence
+from actbench.store.errors import ActbenchError
 
 PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
 RUNS = np.random.default_rng(1).normal(0.93, 0.02, 20)

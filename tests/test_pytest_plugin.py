@@ -13,15 +13,18 @@ import pytest
 import xarray as xr
 from record_factory import a_record
 
-from actbench import activations, datasets, records
-from actbench.claims import Claim, Protocol, Verdict, evidence, measured, published
+from actbench.claims import Claim, Protocol, Verdict, measured, published
 from actbench.claims.measured import Entry, Measured
 from actbench.claims.verdicts import Judgment
-from actbench.experiments import closed_forms, sine_regression
 from actbench.pytest_plugin.outcomes import NotReproduced, check_expected
-from actbench.pytest_plugin.record import FOLDER, Writer
-from actbench.records import Record
-from actbench.studies import shipped
+from actbench.pytest_plugin.trainings import FOLDER, Writer
+from actbench.runs import evidence
+from actbench.store import datasets
+from actbench.store.studies import shipped
+from actbench.study.catalog import activations
+from actbench.study.experiments import closed_forms, sine_regression
+from actbench.tracking import records
+from actbench.tracking.records import Record
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.usefixtures("no_other_plugins")
@@ -126,7 +129,7 @@ def suite(
     study = dataclasses.replace(shipped(), claims=folder / "published.toml")
     for module in ("claims", "claims.claims_file"):
         monkeypatch.setattr(f"actbench.{module}.shipped", lambda: study)
-    monkeypatch.setattr("actbench.claims.measured.storing.baselines_folder", lambda: folder)
+    monkeypatch.setattr("actbench.store.files.baselines_folder", lambda: folder)
     pytester.makeini("[pytest]\nxfail_strict = true\nfilterwarnings = error\n")
     return pytester, folder
 
@@ -252,7 +255,7 @@ def test_workers_share_what_one_of_them_computed(pytester: pytest.Pytester) -> N
         from pathlib import Path
         from actbench import claims
         from actbench.claims import claims_file
-        from actbench.experiments import closed_forms
+        from actbench.study.experiments import closed_forms
 
         HERE = Path(__file__).parent
         study = dataclasses.replace(claims.shipped(), claims=HERE / "published.toml")
@@ -372,7 +375,7 @@ def test_a_record_is_made_of_what_the_session_trained(
         given.update(arguments)
         return a_record()
 
-    monkeypatch.setattr("actbench.records.recording.make", make)
+    monkeypatch.setattr("actbench.tracking.recording.make", make)
     result = run(pytester, *STUDY, "--actbench-record=new/r.json")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["record written to new/r.json: 1 claims measured"])

@@ -9,11 +9,11 @@ import pytest
 import torch
 from record_factory import a_record
 
-from actbench import claims, records
+from actbench import claims
 from actbench.cli import main
-from actbench.errors import ActbenchError
-from actbench.experiments import activation_derivatives, sine_regression
-from actbench.records import recording
+from actbench.store.errors import ActbenchError
+from actbench.study.experiments import activation_derivatives, sine_regression
+from actbench.tracking import recording, records
 
 
 def test_only_what_was_measured_here_counts_as_fresh() -> None:

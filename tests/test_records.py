@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from record_factory import a_record
 
-from actbench import records
-from actbench.errors import ActbenchError
-from actbench.records import Chain, Step, storing
+from actbench.store.errors import ActbenchError
+from actbench.tracking import records
+from actbench.tracking import records as storing
+from actbench.tracking.records import Chain, Step
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:

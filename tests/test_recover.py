@@ -20,24 +20,16 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import nn
 
-from actbench import initializers, targets
-from actbench.activations import ACTIVATIONS
 from actbench.cli import main
-from actbench.errors import ActbenchError
-from actbench.recover import (
-    chance,
-    folder,
-    outcome,
-    report,
-    sampling,
-    schema,
-    search,
-    sifting,
-    space,
-    streams,
-)
-from actbench.recover.drawing import draw_search
-from actbench.recover.numbers import Printed
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog import initializers, targets
+from actbench.study.catalog.activations import ACTIVATIONS
+from actbench.study.recover import folder, outcome, schema, search, sifting, space, streams
+from actbench.study.recover import folder as report
+from actbench.study.recover import numbers as chance
+from actbench.study.recover import search as sampling
+from actbench.study.recover.folder import draw_search
+from actbench.study.recover.numbers import Printed
 
 EIGHT = tuple(ACTIVATIONS)
 SMALL = """

@@ -12,17 +12,18 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from actbench import claims, looks, redraws
-from actbench.claims import evidence
+from actbench import claims
+from actbench.claims import looks, redraws
 from actbench.claims.claim import Claim, Verdict
-from actbench.claims.verdicts import judge_values
-from actbench.redraws import (
+from actbench.claims.redraws import (
     flip_probability,
     runs_for_decision,
     smallest_difference,
     verdict_probabilities,
 )
-from actbench.statistics import median_interval, seeds_for_median, seeds_for_proportion
+from actbench.claims.statistics import median_interval, seeds_for_median, seeds_for_proportion
+from actbench.claims.verdicts import judge_values
+from actbench.runs import evidence
 
 ABOVE = {"kind": "above", "value": 1.0}
 BELOW = {"kind": "below", "value": 1.0}

@@ -21,14 +21,16 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from actbench import claims, datasets, figures, report
-from actbench.claims import ClaimsFile, Verdict, ledger
+from actbench import claims, ledger
+from actbench.claims import ClaimsFile, Verdict
 from actbench.claims.verdicts import Judgment
 from actbench.cli import main
-from actbench.errors import ActbenchError
-from actbench.experiments import EXPERIMENTS
-from actbench.findings.captions import caption
-from actbench.pages import svg
+from actbench.pages import rendering
+from actbench.store import datasets
+from actbench.store.errors import ActbenchError
+from actbench.study import figures, report
+from actbench.study.experiments import EXPERIMENTS
+from actbench.study.findings import caption
 
 NASTY = "<script>alert(1)</script> & \"quoted\" 'so' | cut *bold* `code` [a](http://b) onload=x"
 VOID = {"meta", "link", "br", "img", "input"}
@@ -591,7 +593,7 @@ def test_an_animation_is_carried_along(folder: Path) -> None:
 
 def test_two_figures_can_share_a_page() -> None:
     """All that refers to an id follows it, and the same file twice shares none."""
-    pages = [Page(svg.embed(plot(), name, "label")) for name in ("one", "two")]
+    pages = [Page(rendering.embed(plot(), name, "label")) for name in ("one", "two")]
     ids = [set(page.attributes("id")) for page in pages]
     assert len(ids[0]) > 5
     assert not ids[0] & ids[1]
@@ -605,7 +607,7 @@ def test_two_figures_can_share_a_page() -> None:
 def test_a_figure_stays_what_it_is() -> None:
     """Nothing that is drawn gets lost, and no point moves by more than a hundredth."""
     before = plot().decode()
-    after = str(svg.embed(plot(), "a", "label"))
+    after = str(rendering.embed(plot(), "a", "label"))
     for tag in ("path", "use", "g", "clipPath", "image", "rect"):
         assert len(re.findall(rf"<{tag}\b", after)) == len(re.findall(rf"<{tag}\b", before)) > 0
     number = re.compile(r"-?\d+(?:\.\d+)?")
@@ -628,7 +630,7 @@ def test_nothing_active_comes_with_a_figure() -> None:
         <a xlink:href="javascript:x()"><path d="M 0 0"/></a>
         <path d="M 1.23456 2" style="fill: url(http://a/b)" onclick="x()" clip-path="url(#c)"/>
         </svg>"""
-    after = svg.embed(planted.encode(), "a", 'a "label" <b>')
+    after = rendering.embed(planted.encode(), "a", 'a "label" <b>')
     assert after == (
         '<svg viewBox="0 0 9 5" role="img" aria-label="a &#34;label&#34; &lt;b&gt;"><image />'
         '<path d="M 1.23 2" clip-path="url(#a--c)" /></svg>'
@@ -639,7 +641,7 @@ def test_nothing_active_comes_with_a_figure() -> None:
 def test_what_is_not_svg_is_refused(content: bytes) -> None:
     """The error names the figure."""
     with pytest.raises(ActbenchError, match=r"^a\.svg is not "):
-        svg.embed(content, "a", "label")
+        rendering.embed(content, "a", "label")
 
 
 def test_the_templates_are_part_of_the_package() -> None:

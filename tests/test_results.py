@@ -12,11 +12,12 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from actbench import datasets, figures
-from actbench.errors import ActbenchError
-from actbench.experiments import EXPERIMENTS, FURTHER, get, sine_regression
-from actbench.experiments.sine_regression import Config
-from actbench.results import Outcome, default_name, fulfil
+from actbench.runs.results import Outcome, default_name, fulfil
+from actbench.store import datasets
+from actbench.store.errors import ActbenchError
+from actbench.study import figures
+from actbench.study.experiments import EXPERIMENTS, FURTHER, get, sine_regression
+from actbench.study.experiments.sine_regression import Config
 
 EXPERIMENT = get("sine-regression")
 TINY = Config(
@@ -161,7 +162,7 @@ def test_the_same_command_reuses_on_a_machine_of_several_cores(
     """What nobody asked for, such as the number of threads, is the same the second time."""
     monkeypatch.setitem(figures.FIGURES, key, {})
     monkeypatch.setitem(figures.ANIMATIONS, key, {})
-    monkeypatch.setattr("actbench.devices.default_threads", lambda: 2)
+    monkeypatch.setattr("actbench.study.nets.devices.default_threads", lambda: 2)
     experiment = get(key)
     outcomes = [
         fulfil(experiment, experiment.module().Config(**SMALL.get(key, {}), device="cpu"), tmp_path)
@@ -179,8 +180,8 @@ def test_a_device_that_is_not_used_does_not_prevent_reuse(
     experiment = get(key)
     asked = dict(SMALL.get(key, {}))
     fulfil(experiment, experiment.module().Config(**asked, device="cpu"), tmp_path)
-    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu", "mps"))
-    monkeypatch.setattr("actbench.devices.default_threads", lambda: 3)
+    monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu", "mps"))
+    monkeypatch.setattr("actbench.study.nets.devices.default_threads", lambda: 3)
     outcome = fulfil(experiment, experiment.module().Config(**asked, device="auto"), tmp_path)
     assert (outcome.reused, outcome.written, outcome.notes) == (True, [], [])
 
@@ -190,7 +191,7 @@ def test_a_device_that_is_not_used_must_still_exist(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slip in a device's name is told, whatever is run."""
-    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu",))
+    monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu",))
     with pytest.raises(ActbenchError, match=r"^unknown device 'cpuu'"):
         fulfil(get(key), get(key).module().Config(device="cpuu"), tmp_path / "results")
     assert not (tmp_path / "results").exists()
@@ -211,7 +212,7 @@ def test_another_device_is_refused_where_it_is_used(
     """Training on another device is another result."""
     auto = dataclasses.replace(TINY, device="auto")
     fulfil(EXPERIMENT, auto, out, overwrite=True)
-    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu", "mps"))
+    monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu", "mps"))
     with pytest.raises(ActbenchError, match=r"\(device: 'cpu' there, 'mps' now\)"):
         fulfil(EXPERIMENT, auto, out)
 
@@ -337,7 +338,7 @@ def test_another_environment_is_refused_and_named(
     """Results of another torch release are not taken for this one's."""
     stored = datasets.environment_of(datasets.load(out / "sine_regression.nc"))
     other = {**stored, "torch": "2.6.0"}
-    monkeypatch.setattr("actbench.environment.describe", lambda device, threads: other)
+    monkeypatch.setattr("actbench.store.environment.describe", lambda device, threads: other)
     forbid_running(monkeypatch)
     with pytest.raises(ActbenchError) as caught:
         fulfil(EXPERIMENT, TINY, out)
@@ -414,7 +415,7 @@ def test_an_unwritable_folder_is_found_before_training(
 
 def test_an_absent_device_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal leaves nothing behind."""
-    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu",))
+    monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu",))
     with pytest.raises(ActbenchError, match=r"^device 'cuda' is not present"):
         fulfil(EXPERIMENT, dataclasses.replace(TINY, device="cuda"), tmp_path / "results")
     assert not (tmp_path / "results").exists()

@@ -14,11 +14,12 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 
-from actbench.claims import Claim, Relation, Verdict, published, robustness
-from actbench.claims.robustness import Cell, Grid, Robustness, Setting, metric_key
-from actbench.claims.robustness_sentence import sentence
-from actbench.errors import ActbenchError
-from actbench.figures.robustness import claim_map, draw_all, escape_epochs
+from actbench.claims import Claim, Relation, Verdict, published
+from actbench.store.errors import ActbenchError
+from actbench.study import robustness
+from actbench.study.robustness import Cell, Grid, Robustness, Setting, metric_key
+from actbench.study.robustness.figure import claim_map, draw_all, escape_epochs
+from actbench.study.robustness.sentences import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -253,7 +254,7 @@ def test_run_stores_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         measured.append(setting)
         return measure(setting, *arguments)
 
-    monkeypatch.setattr("actbench.claims.robustness.running.measure", interrupted)
+    monkeypatch.setattr("actbench.study.robustness.running.measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
         robustness.run(TINY, STUDY, path)
     assert [cell.setting for cell in robustness.load(path).cells] == list(TINY.settings[:2])
@@ -262,7 +263,7 @@ def test_run_stores_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         robustness.run(TINY, STUDY, path)
     assert measured[1:] == list(TINY.settings[2:3])
 
-    monkeypatch.setattr("actbench.claims.robustness.running.measure", measure)
+    monkeypatch.setattr("actbench.study.robustness.running.measure", measure)
     done: list[int] = []
     whole = robustness.run(TINY, STUDY, path, done.append)
     assert sum(done) == TINY.settings[3].epochs * 2 * 5 + 2 * 3
@@ -327,8 +328,8 @@ def test_pictures_are_small_and_named_after_their_claims(tmp_path: Path) -> None
 def test_reading_loads_no_torch() -> None:
     """A ledger with its sentences needs no torch."""
     code = (
-        "import sys; from actbench import claims; from actbench.claims import robustness as r; "
-        "from actbench.claims.robustness_sentence import sentence; m = r.load(); "
+        "import sys; from actbench import claims; from actbench.study import robustness as r; "
+        "from actbench.study.robustness.sentences import sentence; m = r.load(); "
         "print(*(sentence(m, c) for c in r.mapped_claims(claims.published())), sep='\\n'); "
         "sys.exit('torch' in sys.modules)"
     )

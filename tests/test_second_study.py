@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actbench import datasets, metrics, studies
-from actbench.claims import coordinates, load
+from actbench.claims import load, metrics, references
 from actbench.cli import main
-from actbench.errors import ActbenchError
-from actbench.records import load as load_record
+from actbench.store import datasets, studies
+from actbench.store.errors import ActbenchError
+from actbench.tracking.records import load as load_record
 
 PACKAGE = Path(__file__).parents[1] / "examples" / "package"
 CLAIMS = PACKAGE / "coin_study" / "claims.toml"
 EXPECTED = {"the-bent-coin-is-bent": "reproduced", "the-fair-coin-is-bent": "not_reproduced"}
 PLUGIN = ("-p", "actbench.pytest_plugin", "-p", "no:cacheprovider")
-ODD = """from actbench.studies import Experiment, Study
+ODD = """from actbench.store.studies import Experiment, Study
 def experiment(key, *metrics):
     return Experiment(key, "nothing", place="odd", metrics=metrics)
 """
@@ -236,7 +236,7 @@ MISSING = "ModuleNotFoundError: No module named 'nothere'"
             ODD + "STUDY = Study('odd', 't', ('one',))",
             "the study 'odd'",
             "ActbenchError: an experiment of 'odd' is 'one', but must be an "
-            "actbench.studies.Experiment",
+            "actbench.store.studies.Experiment",
         ),
         (
             ODD + "STUDY = Study('odd', 't', (experiment('one', 'nothere'),))",
@@ -336,7 +336,7 @@ def test_a_metric_that_fails_is_one_line(coins: Path, monkeypatch: pytest.Monkey
     with pytest.raises(ActbenchError, match=r"'coin-tosses': ValueError: \('bent', False\)$"):
         metrics.measure({"name": "share_of_heads", "coin": "bent"}, dataset)
     asked = {"name": "share_of_heads", "coin": "bent"}
-    assert coordinates.of(asked, "coin-tosses", tosses.Config())["coin"].setting == "coins"
+    assert references.of(asked, "coin-tosses", tosses.Config())["coin"].setting == "coins"
 
 
 @pytest.mark.usefixtures("install")

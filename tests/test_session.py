@@ -16,15 +16,16 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from actbench import claims, figures
-from actbench.claims import Verdict, ledger, measured
+from actbench import claims, ledger
+from actbench.claims import Verdict, measured
 from actbench.claims.verdicts import Judgment
-from actbench.errors import ActbenchError
-from actbench.estimates import COSTS
-from actbench.experiments import EXPERIMENTS, gradient_flow, sine_regression
-from actbench.results import Outcome
-from actbench.session import Job, Session, make_config, study_jobs
-from actbench.stopwatch import duration
+from actbench.cli.estimates import COSTS
+from actbench.cli.session import Job, Session, make_config, study_jobs
+from actbench.runs.results import Outcome
+from actbench.store.environment import duration
+from actbench.store.errors import ActbenchError
+from actbench.study import figures
+from actbench.study.experiments import EXPERIMENTS, gradient_flow, sine_regression
 
 SINE, FLOW = EXPERIMENTS["sine-regression"], EXPERIMENTS["gradient-flow"]
 TINY = sine_regression.Config(
@@ -151,8 +152,8 @@ def test_a_setting_that_an_experiment_lacks_is_refused(key: str, setting: str, o
 
 def test_every_option_of_the_command_can_be_named() -> None:
     """No option of `actbench run` that sets something is unknown to the text of a refusal."""
-    from actbench.cli.studying import run
-    from actbench.session import _OPTIONS
+    from actbench.cli.session import _OPTIONS
+    from actbench.study.commands.studying import run
 
     others = {"experiments", "protocol", "out", "quiet", "dry_run", "overwrite"}
     plural = {"activation": "activations", "target": "targets"}
@@ -220,7 +221,7 @@ def test_a_grid_has_no_table_of_final_losses(
     """Where final losses depend on more than activation and seed, no table is tried."""
     final = (("activation", "depth", "seed"), np.zeros((1, 2, 3)))
     grid = xr.Dataset({"final_mse": final}, coords={"activation": ["relu"]})
-    monkeypatch.setattr("actbench.session.fulfil", lambda *_, **__: Outcome(grid, True))
+    monkeypatch.setattr("actbench.runs.results.fulfil", lambda *_, **__: Outcome(grid, True))
     session.execute([Job(SINE, TINY)])
     assert capsys.readouterr().out.startswith("sine-regression: data reused from ")
 
@@ -304,7 +305,9 @@ def test_an_estimate_scales_a_short_run(
 
     for job in jobs:
         monkeypatch.setattr(job.experiment.module(), "run", work)
-    monkeypatch.setattr("actbench.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(
+        "actbench.cli.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
+    )
     Session(Path("out"), quiet=False, overwrite=False).estimate(jobs)
     assert capsys.readouterr().out == text
     assert len(asked) == len(jobs) + 1
@@ -322,7 +325,9 @@ def test_an_estimate_shares_the_work_among_the_threads(
         clock[0] += 4.0 * config.steps
 
     monkeypatch.setattr(SINE.module(), "run", work)
-    monkeypatch.setattr("actbench.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(
+        "actbench.cli.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
+    )
     job = Job(SINE, dataclasses.replace(TINY, threads=2))
     Session(Path("out"), quiet=False, overwrite=False).estimate([job])
     assert capsys.readouterr().out == "sine-regression: about 12 s, into out/\n"
@@ -342,7 +347,9 @@ def test_what_is_usual_is_estimated_without_running_it(
     for job in jobs:
         monkeypatch.setattr(job.experiment.module(), "run", lambda *_: pytest.fail("ran"))
     monkeypatch.setattr(SINE.module(), "run", work)
-    monkeypatch.setattr("actbench.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(
+        "actbench.cli.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
+    )
     Session(Path("out"), quiet=False, overwrite=False).estimate(jobs)
     seconds = sum(0.001 * COSTS[job.experiment.key] * job.config.steps for job in jobs)
     assert f"In all about {duration(seconds)}, and" in capsys.readouterr().out

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from actbench import activations, seeds, settings
-from actbench.errors import ActbenchError
+from actbench.store import studies
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog import activations
+from actbench.study.experiments import settings
 
 
 def test_one_name_stands_for_a_list_of_one() -> None:
@@ -49,14 +51,14 @@ def test_what_is_below_zero(value: float) -> None:
 
 def test_seeds_begin_at_the_studys() -> None:
     """A count stands for 42 and on; a list stands for itself."""
-    assert seeds.expand(3) == (42, 43, 44)
-    assert seeds.expand([7, 0, 2**31 - 1]) == (7, 0, 2**31 - 1)
+    assert studies.expand(3) == (42, 43, 44)
+    assert studies.expand([7, 0, 2**31 - 1]) == (7, 0, 2**31 - 1)
 
 
 @pytest.mark.parametrize("given", [[], [1, 1], [-1], [2**31]])
 def test_seeds_that_will_not_do(given: Sequence[int]) -> None:
     """None, one twice, or one that a file can't hold."""
     with pytest.raises(ActbenchError, match=r"^seeds are \[.*\], but must be at least one"):
-        seeds.expand(given)
+        studies.expand(given)
     with pytest.raises(ActbenchError, match=r"^seeds is 0, but must be a whole number"):
-        seeds.expand(0)
+        studies.expand(0)

@@ -12,11 +12,14 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from actbench import claims, initializers, theory
-from actbench.claims import evidence, measured
-from actbench.errors import ActbenchError
-from actbench.experiments import signal_propagation
-from actbench.experiments.signal_propagation import Config, drawn_layers, run
+from actbench import claims
+from actbench.claims import measured
+from actbench.runs import evidence
+from actbench.store.errors import ActbenchError
+from actbench.study import theory
+from actbench.study.catalog import initializers
+from actbench.study.experiments import signal_propagation
+from actbench.study.experiments.signal_propagation import Config, drawn_layers, run
 
 STUDIES = {path.stem: claims.load(path) for path in claims.further_studies()}
 

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from actbench.claims import Claim
-from actbench.claims.verdicts import judge_values
-from actbench.looks import judge_sequential
-from actbench.simulations import (
+from actbench.claims.looks import judge_sequential
+from actbench.claims.simulations import (
     DISTRIBUTIONS,
     LEVELS,
     MEANS,
@@ -22,6 +21,7 @@ from actbench.simulations import (
     rules,
     table,
 )
+from actbench.claims.verdicts import judge_values
 
 REPETITIONS = 10_000
 PAGE = (Path(__file__).parents[1] / "docs" / "statistics.md").read_text(encoding="utf-8")
@@ -113,5 +113,5 @@ def test_the_table_of_the_page_has_every_rule_within_noise() -> None:
 
 @pytest.mark.slow
 def test_the_table_of_the_page_is_what_the_command_prints() -> None:
-    """Half a minute: python -m actbench.simulations."""
+    """Half a minute: python -m actbench.claims.simulations."""
     assert table() == TABLE

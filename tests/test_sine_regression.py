@@ -15,10 +15,10 @@ import xarray as xr
 from torch import nn
 
 import actbench
-from actbench import datasets
-from actbench.errors import ActbenchError
-from actbench.experiments import sine_regression
-from actbench.experiments.sine_regression import Config, run, study_files
+from actbench.store import datasets
+from actbench.store.errors import ActbenchError
+from actbench.study.experiments import sine_regression
+from actbench.study.experiments.sine_regression import Config, run, study_files
 
 SEEDS = (43, 42)
 ACTIVATIONS = ("relu", "sigmoid")
@@ -510,7 +510,7 @@ def test_the_calibration_is_a_short_run_of_the_same_shape() -> None:
 
 def test_an_absent_device_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that is not there stops the run before the first network is built."""
-    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu",))
+    monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu",))
     monkeypatch.setattr(sine_regression, "train", lambda *_: pytest.fail("trained all the same"))
     with pytest.raises(ActbenchError) as caught:
         run(dataclasses.replace(TINY, device="cuda"))

@@ -10,8 +10,8 @@ import pytest
 
 import actbench
 from actbench.cli import main
-from actbench.errors import ActbenchError
-from actbench.runs import programs, worker
+from actbench.runs import sources, worker
+from actbench.store.errors import ActbenchError
 
 pytest_plugins = ["pytester"]
 
@@ -64,7 +64,7 @@ expected = "reproduced"
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of a stranger with a function and claims about it."""
-    assert {programs, worker} <= set(sys.modules.values())  # inner runs drop what they loaded
+    assert {sources, worker} <= set(sys.modules.values())  # inner runs drop what they loaded
     (tmp_path / "train.py").write_text(TRAIN)
     (tmp_path / "claims.toml").write_text(CLAIMS)
     monkeypatch.chdir(tmp_path)

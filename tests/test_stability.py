@@ -18,14 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import back_propagate
 
-from actbench import activations, datasets, initializers
-from actbench.checkpoints import Folder
-from actbench.errors import ActbenchError
-from actbench.experiments import sine_regression, stability
-from actbench.experiments._outcomes import OUTCOMES, RULES, border, classify
-from actbench.experiments.stability import Config, run
-from actbench.findings.stability import findings
-from actbench.networks import Architecture, linear_layers, seeded_network
+from actbench.store import datasets
+from actbench.store.checkpoints import Folder
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog import activations, initializers
+from actbench.study.experiments import sine_regression, stability
+from actbench.study.experiments.stability import OUTCOMES, RULES, Config, border, classify, run
+from actbench.study.experiments.stability.findings import findings
+from actbench.study.nets.networks import Architecture, linear_layers, seeded_network
 
 Array = npt.NDArray[np.float64]
 TINY = Config(
@@ -447,7 +447,7 @@ def test_a_bad_setting_is_refused_before_anything_runs(settings: dict[str, Any],
 
 def test_an_absent_device_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that is not there stops the run before the first network is built."""
-    monkeypatch.setattr("actbench.devices.available", lambda: ("cpu",))
+    monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu",))
     monkeypatch.setattr(stability, "train_all", lambda *_: pytest.fail("trained all the same"))
     with pytest.raises(ActbenchError, match=r"^device 'cuda' is not present"):
         run(dataclasses.replace(TINY, device="cuda"))

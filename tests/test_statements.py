@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from actbench import claims
-from actbench.claims import ledger
+from actbench import claims, ledger
 from actbench.claims.claim import Claim, Verdict
-from actbench.claims.statements import Standing, counted, statements
 from actbench.claims.verdicts import Judgment
+from actbench.ledger.judgments import Standing, counted, statements
 
 STUDY = claims.published()
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actbench.statistics import (
+from actbench.claims.statistics import (
     jackknife,
     mean_interval,
     median_interval,

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from sweeping import CHUNK, TEXT, load, new_store, small_grid
 
-from actbench import environment
-from actbench.errors import ActbenchError
-from actbench.sweeps import stores
+from actbench.store import environment
+from actbench.store.errors import ActbenchError
+from actbench.study.sweeps import stores
 
 
 def values(count: int = CHUNK) -> dict[str, Any]:

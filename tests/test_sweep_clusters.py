@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from sweeping import TEXT, assert_same, new_store, nothing, silent, small_grid
 
-from actbench import environment
-from actbench.errors import ActbenchError
-from actbench.sweeps import clusters
-from actbench.sweeps import running as sweeps
-from actbench.sweeps.clusters import dispatching
-from actbench.sweeps.stores import Store
+from actbench.store import environment
+from actbench.store.errors import ActbenchError
+from actbench.study.sweeps import clusters
+from actbench.study.sweeps import clusters as dispatching
+from actbench.study.sweeps import running as sweeps
+from actbench.study.sweeps.stores import Store
 
 # More chunks than are handed out at a time, so that something is left to do after each accident.
 MANY = TEXT.replace("seed = 5", "seed = 10")
@@ -272,7 +272,7 @@ import sys
 from pathlib import Path
 from sweeping import new_store, small_grid
 from test_sweep_clusters import MANY
-from actbench.sweeps import clusters, running as sweeps
+from actbench.study.sweeps import clusters, running as sweeps
 
 store = new_store(Path(sys.argv[1]), small_grid(MANY), 2)
 tell = lambda done: print(done, flush=True)
@@ -311,7 +311,7 @@ def test_a_client_that_is_killed_is_resumed(
 
 POISON = """
 import os
-from actbench.sweeps import chunks
+from actbench.study.sweeps import chunks
 
 if chunks.train_chunk.__name__ == "train_chunk":  # Dask loads this twice
     train = chunks.train_chunk

@@ -15,16 +15,17 @@ import pytest
 from filelock import FileLock
 from sweeping import CHUNK, TEXT, assert_same, bits, load, new_store, nothing, silent, small_grid
 
-from actbench import activations, environment, initializers, parallel, targets, training
-from actbench.activations import get as activation
 from actbench.cli import main
-from actbench.errors import ActbenchError
-from actbench.experiments import sine_regression
-from actbench.networks import Architecture
-from actbench.sweeps import chunks, grid_files, remote, stores
-from actbench.sweeps import running as sweeps
-from actbench.sweeps.clusters import connecting
-from actbench.training import Member, Schedule, train_reference
+from actbench.store import environment, parallel
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog import activations, initializers, targets
+from actbench.study.catalog.activations import get as activation
+from actbench.study.experiments import sine_regression
+from actbench.study.nets import training
+from actbench.study.nets.networks import Architecture
+from actbench.study.nets.training import Member, Schedule, train_reference
+from actbench.study.sweeps import chunks, clusters, grid_files, remote, stores
+from actbench.study.sweeps import running as sweeps
 
 
 def sweep(path: Path, chunk: int = CHUNK, threads: int = 1, text: str = TEXT) -> None:
@@ -405,7 +406,7 @@ def test_a_scheduler_that_is_not_there_is_one_line(
     actbench: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody listens there: what was tried, and what to do."""
-    monkeypatch.setattr(connecting, "REACH_S", 0.2)
+    monkeypatch.setattr(clusters, "REACH_S", 0.2)
     code, _, err = actbench("--scheduler", "tcp://127.0.0.1:9")
     assert code == 2
     assert err == (
@@ -421,7 +422,7 @@ def test_without_the_extra_it_is_said(
 ) -> None:
     """What is missing is named, with the command that installs it."""
     monkeypatch.setattr(
-        "actbench.errors.find_spec", lambda name: None if name == package else object()
+        "actbench.store.errors.find_spec", lambda name: None if name == package else object()
     )
     code, _, err = actbench()
     assert (code, err) == (

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from actbench import claims
-from actbench.claims import Verdict, evidence
+from actbench.claims import Verdict
 from actbench.cli import main
-from actbench.errors import ActbenchError
-from actbench.runs import columns, tables, taking
+from actbench.runs import columns, evidence, tables, taking
+from actbench.store.errors import ActbenchError
 
 ROWS = [
     (method, seed, step) for method in ("base", "ours") for seed in (3, 1, 2) for step in (1, 2)

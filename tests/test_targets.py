@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 from scipy.special import fresnel
 
-from actbench.errors import ActbenchError
-from actbench.targets import TARGETS, get, noisy, noisy_sine
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog.targets import TARGETS, get, noisy, noisy_sine
 
 # Computed apart from the package: numpy.random.seed(42), then normal(0, 0.1, 200), added to the
 # sine of 200 points on [-pi, pi].

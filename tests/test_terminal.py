@@ -14,7 +14,9 @@ from typing import TextIO
 import pytest
 
 import actbench
-from actbench import cli, metrics, terminal
+from actbench import cli
+from actbench.claims import metrics
+from actbench.store import terminal
 
 ENCODINGS = ("ascii", "cp1252", "cp437", "latin-1", "koi8-r", "shift_jis")
 ROOT = Path(actbench.__file__).parent
@@ -107,7 +109,7 @@ def test_names_are_printed_as_they_are(name: str, monkeypatch: pytest.MonkeyPatc
     """As a line, in a table and as the title of a progress bar."""
     from rich.table import Table
 
-    from actbench.console import progress_bar
+    from actbench.cli.console import progress_bar
 
     output = stream("utf-8")
     monkeypatch.setattr(sys, "stdout", output)

@@ -17,14 +17,15 @@ from scipy.special import erf
 from scipy.stats import chi2
 from torch import Tensor
 
-from actbench import activations, initializers, theory
-from actbench.activations import ACTIVATIONS
-from actbench.errors import ActbenchError
-from actbench.experiments import gradient_flow
-from actbench.kernels import Kernel, kernel_of
-from actbench.targets import noisy_sine
-from actbench.theory import FORMULAS, Formula
-from actbench.theory.formulas import Array
+from actbench.store.errors import ActbenchError
+from actbench.study import theory
+from actbench.study.catalog import activations, initializers
+from actbench.study.catalog.activations import ACTIVATIONS
+from actbench.study.catalog.targets import noisy_sine
+from actbench.study.experiments import gradient_flow
+from actbench.study.nets.kernels import Kernel, kernel_of
+from actbench.study.theory import FORMULAS, Formula
+from actbench.study.theory.formulas import Array
 
 KEYS = list(ACTIVATIONS)
 QS = (1e-6, 0.02, 1.0, 30.0, 1e4)
@@ -391,7 +392,7 @@ def test_a_wrong_derivative_in_torch_is_seen(monkeypatch: pytest.MonkeyPatch) ->
 
         return Kernel(clean.forward, backward, clean.in_place)
 
-    monkeypatch.setattr("actbench.stacks.kernel_of", faulty)
+    monkeypatch.setattr("actbench.study.nets.kernels.kernel_of", faulty)
     found, predicted = slopes(deep(("gelu",), 42), "gelu", "xavier_uniform")
     assert abs(found - predicted) > 0.01
 

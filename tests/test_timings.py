@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from actbench.records import timings
-from actbench.stopwatch import Stopwatch
+from actbench.store.environment import Stopwatch
+from actbench.study import timings
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,12 @@ import pytest
 import torch
 import xarray as xr
 
-from actbench.experiments import activation_derivatives, capacity, gradient_flow, sine_regression
+from actbench.study.experiments import (
+    activation_derivatives,
+    capacity,
+    gradient_flow,
+    sine_regression,
+)
 
 Set = Callable[[ExitStack], Any]
 

@@ -12,13 +12,13 @@ import rounding
 import torch
 from torch import nn
 
-from actbench.activations import ACTIVATIONS, Activation
-from actbench.devices import using_threads
-from actbench.initializers import get as initializer
-from actbench.networks import Architecture, linear_layers, seeded_network
-from actbench.stacks import bytes_per_member
-from actbench.targets import noisy_sine
-from actbench.training import (
+from actbench.study.catalog.activations import ACTIVATIONS, Activation
+from actbench.study.catalog.initializers import get as initializer
+from actbench.study.catalog.targets import noisy_sine
+from actbench.study.nets.devices import using_threads
+from actbench.study.nets.networks import Architecture, linear_layers, seeded_network
+from actbench.study.nets.stacks import bytes_per_member
+from actbench.study.nets.training import (
     Member,
     Schedule,
     Training,
@@ -246,7 +246,7 @@ def test_a_cut_changes_no_member(most: int, stacks: int, monkeypatch: pytest.Mon
         sizes.append(len(part))
         return train_stack(architecture, part, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("actbench.training.cutting.train_stack", counted)
+    monkeypatch.setattr("actbench.study.nets.training.stacked.train_stack", counted)
     budget = most * bytes_per_member(architecture, 200, 4)
     done: list[int] = []
     cut = train(

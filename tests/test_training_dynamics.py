@@ -16,15 +16,16 @@ import torch
 import xarray as xr
 from torch import nn
 
-from actbench import checkpoints, datasets, initializers
-from actbench.activations import ACTIVATIONS
-from actbench.errors import ActbenchError
-from actbench.experiments import sine_regression, training_dynamics
-from actbench.experiments.training_dynamics import Config, look, run, study_files
-from actbench.networks import Architecture, seeded_network
-from actbench.stacks import Stack
-from actbench.targets import noisy_sine
-from actbench.training import Member, Schedule, train
+from actbench.store import checkpoints, datasets
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog import initializers
+from actbench.study.catalog.activations import ACTIVATIONS
+from actbench.study.catalog.targets import noisy_sine
+from actbench.study.experiments import sine_regression, training_dynamics
+from actbench.study.experiments.training_dynamics import Config, look, run, study_files
+from actbench.study.nets.networks import Architecture, seeded_network
+from actbench.study.nets.stacks import Stack
+from actbench.study.nets.training import Member, Schedule, train
 
 DEPTH, WIDTH, POINTS, EPOCHS = 3, 8, 30, 20
 TINY = Config(

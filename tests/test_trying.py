@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from actbench import activations, initializers, targets
 from actbench.cli import main
-from actbench.session import Job, Session
+from actbench.cli.session import Job, Session
+from actbench.study.catalog import activations, initializers, targets
 
 _FILE = '''
 def act(x):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from actbench.drift import power
-from actbench.twosample import Margin, by_pairs, location, smallest_p, spread
+from actbench.claims.twosample import Margin, by_pairs, location, smallest_p, spread
+from actbench.tracking.drift import power
 
 NONE = Margin()
 Test = Callable[..., float]
@@ -90,7 +90,7 @@ def test_many_values_err_to_the_cautious_side(test: Test, paired: bool) -> None:
     moved = b + 1.1 if test is location else 2 * b
     exact = test(a, moved, NONE, paired=paired)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("actbench.twosample._MOST_STEPS", 0)
+        patch.setattr("actbench.claims.twosample._MOST_STEPS", 0)
         near = test(a, moved, NONE, paired=paired)
     assert exact < 1e-3
     assert exact <= near <= 4 * exact < 1e-4

@@ -14,13 +14,14 @@ import jsonschema
 import pytest
 
 import actbench
-from actbench import claims, metrics
-from actbench.claims import evidence
-from actbench.claims import schema as claims_schema
+from actbench import claims
+from actbench.claims import metrics
 from actbench.cli import main
-from actbench.errors import ActbenchError
-from actbench.experiments import closed_forms, signal_propagation
-from actbench.files import baselines_folder
+from actbench.runs import drafting as claims_schema
+from actbench.runs import evidence
+from actbench.store.errors import ActbenchError
+from actbench.store.files import baselines_folder
+from actbench.study.experiments import closed_forms, signal_propagation
 
 pytest_plugins = ["pytester"]
 

@@ -15,7 +15,7 @@ import yaml
 from typer.main import get_command
 
 from actbench.cli import app
-from actbench.errors import DISTRIBUTION
+from actbench.store.errors import DISTRIBUTION
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

@@ -7,11 +7,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from actbench.claims.claim import Claim, Relation, Verdict
-from actbench.claims.claims_file import ClaimsFile, Protocol
-from actbench.claims.shape import first_problem
-from actbench.errors import ActbenchError
-from actbench.files import read_toml
-from actbench.studies import shipped
+from actbench.claims.claims_file import ClaimsFile, Protocol, first_problem
+from actbench.store.errors import ActbenchError
+from actbench.store.files import read_toml
+from actbench.store.studies import shipped
 
 __all__ = [
     "Claim",

@@ -1,4 +1,4 @@
-"""A file of claims as data: the protocols that its claims name, and its error level shared out."""
+"""A file of claims as data: its protocols, its error level shared out, its mistakes told."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import functools
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
-from actbench.claims.claim import FROZEN, Claim, Flag, Name, Number, Whole
-from actbench.errors import ActbenchError
-from actbench.studies import shipped
+from actbench.claims.claim import FROZEN, Claim, Flag, Name, Number, Relation, Whole
+from actbench.store import stored
+from actbench.store.errors import ActbenchError
+from actbench.store.studies import shipped
 
 _Files: TypeAlias = Annotated[
     tuple[str, ...],
@@ -272,3 +282,41 @@ class ClaimsFile(BaseModel):
         raise ActbenchError(
             f"no claim has the id {claim_id!r}. {hint}'actbench claims' lists all {len(self.claim)}"
         )
+
+
+_MODELS: Mapping[str, type[BaseModel]] = {
+    "claim": Claim,
+    "protocol": Protocol,
+    "relation": Relation,
+    "direction": Relation,
+}
+
+_WANTED = {
+    "string_pattern_mismatch": "small letters and digits, with single hyphens between them",
+    "tuple_type": "tables [[claim]], with two brackets",
+    "too_short": "one table [[claim]] at least",
+}
+
+
+def first_problem(error: ValidationError, content: Mapping[str, Any]) -> str:
+    """Name what is wrong in a claims file in plain words."""
+    first = stored.first(error)
+    place, loc, model = _place(list(first["loc"]), content)
+    if first["type"] == "extra_forbidden":
+        for table in map(str, loc[:-1]):
+            place, model = f"{place}{table}, ", _MODELS[table]
+        loc = loc[-1:]
+    return stored.in_words(first, place, loc, model.model_fields, _WANTED)
+
+
+def _place(
+    loc: list[int | str], content: Mapping[str, Any]
+) -> tuple[str, list[int | str], type[BaseModel]]:
+    """Which claim or protocol, the rest of the way to the field, and the model it belongs to."""
+    if len(loc) > 1 and loc[0] == "claim" and isinstance(loc[1], int):
+        table = content["claim"][loc[1]]
+        named = table.get("id") if isinstance(table, dict) else None
+        return f"claim {named or f'number {loc[1] + 1}'!r}, ", loc[2:], Claim
+    if len(loc) > 1 and loc[0] == "protocol":
+        return f"protocol {loc[1]!r}, ", loc[2:], Protocol
+    return "", loc, ClaimsFile

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from actbench.claims.claim import Claim
-from actbench.claims.published_mean import PublishedMean
+from actbench.claims.claim import Claim, PublishedMean
 from actbench.claims.published_run import half_last_digit
 
 _STEPS = 65

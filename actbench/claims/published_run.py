@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench.claims.claim import Claim
-from actbench.statistics import prediction_interval, values_for_prediction
+from actbench.claims.statistics import prediction_interval, values_for_prediction
 
 COVERAGE = 0.95
 _FLOAT32 = 1e-6

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench import metrics
+from actbench.claims import metrics
 from actbench.claims.claim import Claim, Relation, Verdict
 from actbench.claims.mean_comparison import MeanComparison, compared
 from actbench.claims.published_run import place
-from actbench.errors import ActbenchError
-from actbench.statistics import (
+from actbench.claims.statistics import (
     FEWEST_FOR_MEAN,
     mean_interval,
     median_interval,
@@ -24,11 +23,12 @@ from actbench.statistics import (
     seeds_for_median,
     seeds_for_proportion,
 )
+from actbench.store.errors import ActbenchError
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from actbench.looks import Look
+    from actbench.claims.looks import Look
 
 _ROUNDING = 1e-9
 _CENTERS: Mapping[str, Callable[[NDArray[np.float64]], np.floating[Any]]] = {
@@ -115,7 +115,7 @@ class Judgment:
         return f"{self.verdict}: {self.sentence}"
 
     def _repr_html_(self) -> str:
-        from actbench.pages.claim import cell
+        from actbench.ledger.pages import cell
 
         return cell([self])
 

@@ -11,26 +11,23 @@ from typing import Annotated
 
 import typer
 
-from actbench import __version__, terminal
+from actbench import __version__
 from actbench.cli import (
     drifting,
-    examining,
     history,
     installing,
     judging,
     planning,
     reading,
-    recovering,
-    studying,
-    sweeping,
     tracking,
-    trying,
     verifying,
 )
 from actbench.cli.options import EXIT_UNREAD, EXIT_USAGE, Command, Group, StudyCommand
-from actbench.docstrings import docstring
-from actbench.environment import require_exact_arithmetic
-from actbench.errors import ActbenchError
+from actbench.store import terminal
+from actbench.store.environment import require_exact_arithmetic
+from actbench.store.errors import ActbenchError
+from actbench.store.terminal import docstring
+from actbench.study.commands import examining, recovering, studying, sweeping, trying
 
 app = typer.Typer(
     cls=Group,

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from actbench import terminal
 from actbench.cli.options import EXIT_CHANGED, interruptible
-from actbench.errors import unknown_name
+from actbench.store import terminal
+from actbench.store.errors import unknown_name
 
 
 def drift(
@@ -45,9 +45,9 @@ def drift(
     Example: actbench drift old.json new.json --format markdown >> "$GITHUB_STEP_SUMMARY"
     """
     with interruptible():
-        from actbench import records
         from actbench.claims import published
-        from actbench.drift import compare, failures, writing
+        from actbench.tracking import records
+        from actbench.tracking.drift import compare, failures, writing
 
         if form not in writing.FORMATS:
             raise unknown_name("format", form, writing.FORMATS)

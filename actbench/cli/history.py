@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from actbench import terminal
 from actbench.cli.options import Out, Quiet, interruptible
+from actbench.store import terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from actbench.history import History
+    from actbench.tracking.history import History
 
 
 def history(
@@ -40,10 +40,12 @@ def history(
     Example: actbench history records --out results
     """
     with interruptible():
-        from actbench import claims, console, records
-        from actbench import history as histories
-        from actbench.files import baselines_folder
-        from actbench.history import page
+        from actbench import claims
+        from actbench.cli import console
+        from actbench.store.files import baselines_folder
+        from actbench.tracking import history as histories
+        from actbench.tracking import records
+        from actbench.tracking.history import page
 
         where = baselines_folder() / "records" if folder is None else folder
         found, refused = records.load_folder(where)
@@ -65,7 +67,7 @@ def _table(gathered: History) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from actbench.history import sentences
+    from actbench.tracking.history import page as sentences
 
     table = Table(box=SIMPLE, padding=(0, 1))
     for number, name in enumerate(sentences.HEADING):

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from actbench import terminal
 from actbench.cli.options import EXIT_CHANGED, AllowCode, Quiet, Seeds, interruptible
 from actbench.cli.tracking import OwnClaims, Package, Workers
-from actbench.errors import ActbenchError, unknown_name
+from actbench.store import terminal
+from actbench.store.errors import ActbenchError, unknown_name
 
 if TYPE_CHECKING:
-    from actbench.records import Record
+    from actbench.tracking.records import Record
 
 
 class _Phases:
@@ -115,10 +115,10 @@ def track(
     Example: actbench track 2.6.0 2.9.1 2.13.0 --out records
     """
     with interruptible():
-        from actbench.records import PARTS
-        from actbench.releases import matrix
-        from actbench.releases.measuring import release_name
-        from actbench.releases.subject import subject_of
+        from actbench.tracking.records import PARTS
+        from actbench.tracking.releases import shelf as matrix
+        from actbench.tracking.releases.measuring import release_name
+        from actbench.tracking.releases.subject import subject_of
 
         for part in only or ():
             if part not in PARTS:
@@ -191,8 +191,8 @@ def bisect(
     Example: actbench bisect --good 2.6.0 --bad 2.13.0 operations/gelu/float64
     """
     with interruptible():
-        from actbench.releases import changes, measuring, shelf, wording
-        from actbench.releases.subject import subject_of
+        from actbench.tracking.releases import changes, measuring, shelf, wording
+        from actbench.tracking.releases.subject import subject_of
 
         subject = subject_of(
             *(claims, package, (), needs or (), requirements),

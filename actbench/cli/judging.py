@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from actbench import terminal
 from actbench.cli.options import EXIT_CHANGED, interruptible
-from actbench.errors import ActbenchError, unknown_name
+from actbench.store import terminal
+from actbench.store.errors import ActbenchError, unknown_name
 
 if TYPE_CHECKING:
     from actbench.claims import ClaimsFile
@@ -111,7 +111,9 @@ def judge(  # every option is one part of a claim
     Paired on the seed: actbench judge runs.csv -c test_acc --where method=ours
     --minus method=base --above 0
     """
-    from actbench.claims import Verdict, evidence, ledger
+    from actbench import ledger
+    from actbench.claims import Verdict
+    from actbench.runs import evidence
 
     with interruptible(), _in_options():
         if form not in _FORMATS:
@@ -169,8 +171,8 @@ def init(
 
     Example: actbench init runs.csv && actbench verify claims.toml
     """
-    from actbench.files import write_atomic
     from actbench.runs.drafting import draft
+    from actbench.store.files import write_atomic
 
     with interruptible():
         content = draft(table, out, seed)
@@ -207,8 +209,8 @@ def _file(
     """The claims file that the options stand for."""
     from pydantic import ValidationError
 
-    from actbench.claims import ClaimsFile, published_mean
-    from actbench.claims.shape import first_problem
+    from actbench.claims import ClaimsFile, claim
+    from actbench.claims.claims_file import first_problem
     from actbench.runs import columns
 
     given = {key: value for key, value in bounds.items() if value is not None}
@@ -232,7 +234,7 @@ def _file(
                 "protocol": "table",
                 "metric": metric,
                 "relation": relation,
-                "published": None if published is None else published_mean.from_text(published),
+                "published": None if published is None else claim.from_text(published),
                 "quantifier": quantifier,
                 "expected": "reproduced",
             }
@@ -246,7 +248,7 @@ def _file(
 
 
 def _text(judgment: Judgment) -> str:
-    from actbench.claims import ledger
+    from actbench import ledger
     from actbench.pages.strip import as_text
 
     lines = [f"{judgment.verdict}: {ledger.rule(judgment.claim)}", judgment.sentence]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from actbench import terminal
-from actbench.errors import needing_extras, require_extra, unknown_name
+from actbench.store import terminal
+from actbench.store.errors import needing_extras, require_extra, unknown_name
 
 if TYPE_CHECKING:
     from actbench.claims.verdicts import Judgment
@@ -101,7 +101,7 @@ def end(judgments: Sequence[Judgment]) -> None:
     A claim that lacks seeds is not counted: fewer were asked for than its wording needs, which the
     ledger tells.
     """
-    from actbench.claims import ledger
+    from actbench import ledger
 
     if ledger.changed(judgments):
         raise typer.Exit(EXIT_CHANGED)
@@ -135,7 +135,7 @@ def offered(kind: str) -> tuple[str, ...]:
 def load_own(kind: str, given: str) -> str:
     """Load what the user names as code of their own; a built-in name is left to its registry."""
     if ":" in given or given in offered(kind):
-        from actbench import own
+        from actbench.study import own
 
         getattr(own, kind)(given)
     return given

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from actbench import terminal
 from actbench.cli.options import AllowCode, Short, interruptible, require_form
+from actbench.store import terminal
 
 if TYPE_CHECKING:
     from actbench.claims.verdicts import Judgment
@@ -31,11 +31,12 @@ def plan(
 
     Example: actbench plan claims.toml --allow-code --pilot 8
     """
-    from actbench.claims import evidence, load
-    from actbench.errors import ActbenchError, require_positive_int
-    from actbench.files import strict_json
+    from actbench.claims import load
+    from actbench.cli.session import Session
+    from actbench.runs import evidence
     from actbench.runs.sources import Sources
-    from actbench.session import Session
+    from actbench.store.errors import ActbenchError, require_positive_int
+    from actbench.store.files import strict_json
 
     with interruptible():
         require_form(form, ("table", "json"))
@@ -69,7 +70,7 @@ def plan(
 
 
 def _row(judgment: Judgment, alpha: float, duration_s: float | None) -> dict[str, Any]:
-    from actbench.redraws import runs_for_decision, smallest_difference
+    from actbench.claims.redraws import runs_for_decision, smallest_difference
 
     values, relation = judgment.values, judgment.claim.relation
     needed = difference = None

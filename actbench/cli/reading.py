@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from actbench import studies, terminal
-from actbench.activations import ACTIVATIONS, FURTHER
 from actbench.cli.options import (
     Command,
     Form,
@@ -23,12 +21,14 @@ from actbench.cli.options import (
     offered,
     require_form,
 )
-from actbench.docstrings import docstring
-from actbench.errors import unknown_name
-from actbench.experiments import EXPERIMENTS
-from actbench.experiments import FURTHER as FURTHER_EXPERIMENTS
-from actbench.experiments import get as get_experiment
-from actbench.initializers import KEYS as INITIALIZER_KEYS
+from actbench.store import studies, terminal
+from actbench.store.errors import unknown_name
+from actbench.store.terminal import docstring
+from actbench.study.catalog.activations import ACTIVATIONS, FURTHER
+from actbench.study.catalog.initializers import KEYS as INITIALIZER_KEYS
+from actbench.study.experiments import EXPERIMENTS
+from actbench.study.experiments import FURTHER as FURTHER_EXPERIMENTS
+from actbench.study.experiments import get as get_experiment
 
 _SHORT = ("table", "json")
 
@@ -114,7 +114,9 @@ def claims(
     if context.invoked_subcommand is not None:
         context.obj = out
         return
-    from actbench.claims import Verdict, ledger, published, published_table
+    from actbench import ledger
+    from actbench.claims import Verdict, published
+    from actbench.ledger import published_table
 
     with interruptible():
         require_form(form, ledger.FORMATS)
@@ -164,7 +166,8 @@ def claims_show(
     Where the same statement is judged under other protocols, such as the settings that were run
     where others are documented, their verdicts stand beside it.
     """
-    from actbench.claims import ledger, published
+    from actbench import ledger
+    from actbench.claims import published
 
     with interruptible():
         file = published()
@@ -192,8 +195,9 @@ def report(out: Out = Path("results"), quiet: Quiet = False) -> None:
     Example: actbench run sine-regression --out mine && actbench report --out mine
     """
     with interruptible():
-        from actbench.claims import ledger, published
-        from actbench.session import Session
+        from actbench import ledger
+        from actbench.claims import published
+        from actbench.cli.session import Session
 
         results = ledger.Results(published(), out)
         judgments = results.judge()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from actbench import terminal
 from actbench.cli.options import (
     AllowCode,
     DryRun,
@@ -17,11 +16,12 @@ from actbench.cli.options import (
     Threads,
     interruptible,
 )
-from actbench.errors import ActbenchError, require_extra, require_positive_int, unknown_name
-from actbench.terminal import plural
+from actbench.store import terminal
+from actbench.store.errors import ActbenchError, require_extra, require_positive_int, unknown_name
+from actbench.store.terminal import plural
 
 if TYPE_CHECKING:
-    from actbench.releases.subject import Subject
+    from actbench.tracking.releases.subject import Subject
 
 OwnClaims = Annotated[
     Path | None,
@@ -34,18 +34,18 @@ Workers = Annotated[int, typer.Option(help="Runs of functions and commands side 
 
 
 def _complete_part() -> list[str]:
-    from actbench.records import PARTS
+    from actbench.tracking.records import PARTS
 
     return list(PARTS)
 
 
 def _release(subject: Subject) -> str:
     """Tell which release is recorded, if what that takes is installed."""
-    from actbench import environment
-    from actbench.records import own
+    from actbench.store import environment
+    from actbench.tracking import own_records
 
     if subject.file is not None:
-        return own.require_installed(subject.package)
+        return own_records.require_installed(subject.package)
     require_extra("study", "actbench record without --claims")
     return environment.installed_version("torch").partition("+")[0]
 
@@ -95,9 +95,9 @@ def record(
     """
     with interruptible():
         require_positive_int("--seeds", seeds)
-        from actbench.files import prepare_folder
-        from actbench.records import PARTS
-        from actbench.releases.subject import subject_of
+        from actbench.store.files import prepare_folder
+        from actbench.tracking.records import PARTS
+        from actbench.tracking.releases.subject import subject_of
 
         for part in only or ():
             if part not in PARTS:
@@ -120,12 +120,12 @@ def record(
                 terminal.say(sentence)
             return
         prepare_folder(path.parent)
-        from actbench import records
-        from actbench.console import progress_bar
+        from actbench.cli.console import progress_bar
+        from actbench.tracking import records
 
         bar = partial(progress_bar, terminal.screen(stderr=True, quiet=quiet))
         if subject.file is None:
-            from actbench.records import recording
+            from actbench.tracking import recording
 
             made = recording.make(seeds, device, threads, only or PARTS, bar)
         else:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from actbench import terminal
 from actbench.cli.options import (
     AllowCode,
     Device,
@@ -21,8 +20,9 @@ from actbench.cli.options import (
     interruptible,
     require_form,
 )
-from actbench.errors import ActbenchError, require_positive_int
-from actbench.files import prepare_folder, write_atomic
+from actbench.store import terminal
+from actbench.store.errors import ActbenchError, require_positive_int
+from actbench.store.files import prepare_folder, write_atomic
 
 if TYPE_CHECKING:
     from actbench.claims.verdicts import Judgment
@@ -108,9 +108,11 @@ def verify(
             )
         require_positive_int("--seeds", seeds)
         require_positive_int("--workers", workers)
-        from actbench.claims import evidence, ledger, load
+        from actbench import ledger
+        from actbench.claims import load
+        from actbench.cli.session import Session, jobs_of
+        from actbench.runs import evidence
         from actbench.runs.sources import Sources
-        from actbench.session import Session, jobs_of
 
         require_form(form, ledger.EXPORTS)
         claims = load(file)
@@ -144,7 +146,7 @@ def verify(
         if form != "table":
             terminal.say(ledger.export(judgments, form, claims), end="")
         if page is not None or badge is not None:
-            from actbench.pages import ledger as pages
+            from actbench.ledger import pages
 
             if page is not None:
                 write_atomic(page, pages.page(judgments, claims, sources.notes).encode())
@@ -157,14 +159,14 @@ def verify(
 
 
 def _schema() -> str:
-    from actbench.claims.schema import text
+    from actbench.runs.drafting import text
 
     return text()
 
 
 def _metrics() -> str:
-    from actbench import studies
-    from actbench.metrics import EXPERIMENTS_OF, METRICS, definition
+    from actbench.claims.metrics import EXPERIMENTS_OF, METRICS, definition
+    from actbench.store import studies
 
     lines = []
     for of in dict.fromkeys(EXPERIMENTS_OF.values()):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actbench.errors import ActbenchError, require_extra
 from actbench.pytest_plugin.options import OPTIONS, value_of
+from actbench.store.errors import ActbenchError, require_extra
 
 if TYPE_CHECKING:
     from actbench.pytest_plugin.fixture import Judge
@@ -46,20 +46,20 @@ def pytest_configure(config: pytest.Config) -> None:
         if value_of(config, name):
             _require_study(f"pytest --actbench-{name}")
     if value_of(config, "claims") or value_of(config, "activation"):
-        from actbench.pytest_plugin import summary
+        from actbench.pytest_plugin import outcomes
         from actbench.pytest_plugin.asked import Asked
 
         config.pluginmanager.register(Asked(config))
-        if not config.pluginmanager.is_registered(summary):
-            config.pluginmanager.register(summary)
+        if not config.pluginmanager.is_registered(outcomes):
+            config.pluginmanager.register(outcomes)
     storing = any(value_of(config, name) is not None for name in ("save", "compare"))
     if storing or value_of(config, "autosave"):
         from actbench.pytest_plugin.saved import Saved, Sender
 
         config.pluginmanager.register(Sender() if hasattr(config, "workerinput") else Saved(config))
     if value_of(config, "record") is not None:
-        from actbench.pytest_plugin.claims_files import claims_of
-        from actbench.pytest_plugin.record import Writer
+        from actbench.pytest_plugin.asked import claims_of
+        from actbench.pytest_plugin.trainings import Writer
 
         config.pluginmanager.register(Writer(value_of(config, "record"), claims_of(config)))
     if value_of(config, "max-slowdown") is not None:

@@ -1,22 +1,94 @@
-"""What the fixture ``judge`` gives: runs of a function, judged where the test says so."""
+"""What the fixture ``judge`` gives: runs of a function, as many as it takes, judged at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from actbench import judging
-from actbench.errors import ActbenchError
-from actbench.judging import Runs
 from actbench.pages.strip import as_text
-from actbench.pytest_plugin.growing import Growing
-from actbench.stored import to_json
+from actbench.runs import judging
+from actbench.runs.early import looks_of, until_decided
+from actbench.runs.judging import Askable, Runs, bound_of, claim_of, name_of, run
+from actbench.store.errors import ActbenchError
+from actbench.store.stored import to_json
+from actbench.store.studies import FIRST_SEED
 
 if TYPE_CHECKING:
+    from actbench.claims import Claim
     from actbench.claims.verdicts import Judgment
+
+
+__tracebackhide__ = True
+
+
+@dataclass(frozen=True, eq=False)
+class Growing(Askable):
+    """Runs of a function that are made until a claim about them is decided.
+
+    Args:
+        function: As for ``run``.
+        settings: What to give it besides the seed.
+        largest: Most runs.
+        number: Which of several numbers; empty where a run gives one.
+        judged: As of ``Runs``.
+    """
+
+    function: Callable[..., Any]
+    settings: Mapping[str, Any]
+    largest: int = 100
+    number: str = ""
+    judged: Callable[[Runs, Judgment], None] = lambda runs, judgment: None
+
+    @property
+    def name(self) -> str:
+        """What runs, for messages."""
+        return name_of(self.function)
+
+    def __getitem__(self, number: str) -> Growing:
+        return replace(self, number=number)
+
+    def _judge(
+        self,
+        *,
+        above: float | None = None,
+        below: float | None = None,
+        equals: float | None = None,
+        alpha: float = 0.01,
+        tolerance: float | None = None,
+        relative: bool = False,
+        **said: Any,
+    ) -> Judgment:
+        kind, value = bound_of({"above": above, "below": below, "equals": equals}, alpha)
+        relation = {"kind": kind, "value": value, "tolerance": tolerance, "relative": relative}
+        claim = claim_of(relation, **{"statement": self.name, **said})
+        made: list[Runs] = []
+
+        def values(_: Claim, runs: int) -> NDArray[np.float64]:
+            first = sum(len(part) for part in made)
+            seeds = range(FIRST_SEED + first, FIRST_SEED + runs)
+            made.append(run(self.function, seeds, **self.settings))
+            return _together(made, self.number).values
+
+        looks = looks_of([claim], lambda _: alpha, self.largest)
+        (judgment,) = until_decided([claim], lambda _: alpha, values, looks, self.largest)
+        self.judged(_together(made, self.number), judgment)
+        return judgment
+
+
+def _together(parts: list[Runs], number: str) -> Runs:
+    """Join runs that were made one after another."""
+    seeds = tuple(seed for part in parts for seed in part.seeds)
+    numbers = {
+        name: np.concatenate([part.numbers[name] for part in parts]) for name in parts[0].numbers
+    }
+    whole = replace(parts[0], seeds=seeds, numbers=numbers)
+    return whole[number] if number else whole
+
 
 __tracebackhide__ = True  # pytest shows the line of the test and those of the user's function
 _COLUMNS = 60  # with what stands around it, it fits a terminal of 80
@@ -150,7 +222,7 @@ class Judge:
 
 
 def _failure(judgment: Judgment) -> str:
-    from actbench.claims import ledger
+    from actbench import ledger
 
     claim = judgment.claim
     reason = f" ({claim.relation.reason})" if claim.relation and claim.relation.reason else ""

@@ -1,15 +1,16 @@
-"""How a test of ours ends; a claim's, as its verdict says, against the one that is pinned."""
+"""How a test of a claim ends, and the verdicts at the end of a session."""
 
 from __future__ import annotations
 
 import shlex
 from abc import abstractmethod
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actbench.errors import ActbenchError
+from actbench.store.errors import ActbenchError
 
 if TYPE_CHECKING:
     from actbench.claims import ClaimsFile
@@ -64,3 +65,45 @@ def check_expected(
         )
     if claim.expected is not None and judgment.verdict is not Verdict.REPRODUCED:
         raise NotReproduced(f"{judgment.verdict}: {judgment.sentence}. {claim.because}")
+
+
+_LOW_MARGIN = 2.0
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say of an expected failure what was measured now, not what is stored."""
+    report = yield
+    if call.excinfo is not None and call.excinfo.errisinstance(NotReproduced):
+        report.wasxfail = str(call.excinfo.value)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Count the verdicts, and name the claims that are close to flipping."""
+    rows = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for key, value in getattr(report, "user_properties", [])
+        if key == "actbench" and getattr(report, "when", "") == "call"
+    ]
+    if not rows:
+        return
+    terminalreporter.section("claims")
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
+    terminalreporter.write_line(", ".join(f"{n} {v}" for v, n in sorted(counts.items())))
+    stored = sorted(row["id"] for row in rows if row["stored"])
+    if stored:
+        terminalreporter.write_line(
+            f"judged from stored measurements (--actbench-slow trains them): {', '.join(stored)}"
+        )
+    for row in sorted(rows, key=lambda r: r["margin"] or 0):
+        if row["margin"] is not None and row["kind"] != "equals" and row["margin"] < _LOW_MARGIN:
+            terminalreporter.write_line(
+                f"margin {row['margin']:.2f}x: {row['id']} ({row['verdict']})"
+            )

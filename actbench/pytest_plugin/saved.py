@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, Field
 
-from actbench import stored
-from actbench.environment import cpu_model
-from actbench.errors import ActbenchError
-from actbench.files import kept_folder, write_json
 from actbench.pytest_plugin.fixture import PROPERTY
 from actbench.pytest_plugin.options import value_of
-from actbench.terminal import plural
+from actbench.store import stored
+from actbench.store.environment import cpu_model
+from actbench.store.errors import ActbenchError
+from actbench.store.files import kept_folder, write_json
+from actbench.store.terminal import plural
 
 _FOLDER = Path(".actbench") / "results"
 _ALPHA = 0.01
@@ -172,7 +172,7 @@ class Saved:
 
 def _difference(old: dict[str, Any], new: dict[str, Any], alpha: float) -> tuple[str, bool]:
     """Say how two distributions differ, and whether by more than chance; nothing if not at all."""
-    from actbench.statistics import same_distribution
+    from actbench.claims.statistics import same_distribution
 
     if (old["seeds"], old["values"]) == (new["seeds"], new["values"]):
         return "", False

@@ -10,7 +10,7 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from actbench.statistics import noise_of_median
+from actbench.claims.statistics import noise_of_median
 
 Timer: TypeAlias = Callable[[], float]
 Control: TypeAlias = Callable[[Timer], float]

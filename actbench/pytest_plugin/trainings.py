@@ -1,16 +1,18 @@
-"""What a session trained for its claims, each protocol once, and the verdicts that follow."""
+"""What a session trained for its claims, the verdicts that follow, and a record of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import pytest
 
 from actbench.pytest_plugin.options import BASELINE_SEEDS, devices_of, value_of
-from actbench.pytest_plugin.record import FOLDER, shared_path
+from actbench.store.errors import ActbenchError
+from actbench.store.files import prepare_folder
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -18,6 +20,80 @@ if TYPE_CHECKING:
     from actbench.claims import Claim, ClaimsFile
     from actbench.claims.verdicts import Judgment
     from actbench.runs.sources import Sources
+
+
+FOLDER = pytest.StashKey[Path]()
+"""Where the session keeps its trainings; workers of pytest-xdist share one place."""
+
+_SENT = "actbench_folder"
+
+
+def shared_path(folder: Path, protocol: str, device: str) -> Path:
+    """Return where a session keeps what a protocol trained."""
+    return folder / f"actbench-{protocol}-{device.replace(':', '-')}.nc"
+
+
+class Writer:
+    """A plugin that writes the record once, in the process that the user started.
+
+    Args:
+        path: Where to.
+        claims: What was judged.
+
+    Raises:
+        pytest.UsageError: The file is there already, or its folder can't be written.
+    """
+
+    def __init__(self, path: Path, claims: ClaimsFile) -> None:
+        if path.exists():
+            raise pytest.UsageError(
+                f"{path} is there already; name another file with --actbench-record"
+            )
+        try:
+            prepare_folder(path.parent)
+        except ActbenchError as error:
+            raise pytest.UsageError(str(error)) from error
+        self._path = path
+        self._claims = claims
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Learn from a worker of pytest-xdist where they keep their trainings."""
+        folder = getattr(node, "workeroutput", {}).get(_SENT)
+        if folder is not None:
+            node.config.stash[FOLDER] = Path(folder)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Make the record from what was trained, adding fingerprints and timings."""
+        config = session.config
+        folder = config.stash.get(FOLDER, None)
+        if hasattr(config, "workerinput"):
+            if folder is not None:
+                config.workeroutput[_SENT] = str(folder)  # type: ignore[attr-defined]
+            return
+        from actbench.tracking import recording, records
+
+        device = devices_of(config)[0]
+        fast = [n for n, protocol in self._claims.protocol.items() if not protocol.slow]
+        made = recording.make(
+            device=device,
+            threads=value_of(config, "threads"),
+            already={} if folder is None else _trained(folder, fast, device),
+        )
+        records.save(made, self._path)
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            fresh = sum(verdict.fresh for verdict in made.verdicts)
+            reporter.write_line(f"\nrecord written to {self._path}: {fresh} claims measured")
+
+
+def _trained(folder: Path, protocols: Iterable[str], device: str) -> dict[str, xr.Dataset]:
+    from actbench.store import datasets
+
+    paths = {name: shared_path(folder, name, device) for name in protocols}
+    return {name: datasets.load(path) for name, path in paths.items() if path.exists()}
+
 
 _TRAININGS = pytest.StashKey["Trainings"]()
 
@@ -67,9 +143,9 @@ class Trainings:
         """
         from filelock import FileLock
 
-        from actbench import datasets
-        from actbench.claims import evidence
-        from actbench.studies import experiment as get_experiment
+        from actbench.runs import evidence
+        from actbench.store import datasets
+        from actbench.store.studies import experiment as get_experiment
 
         protocol = file.protocol[name]
         if self._stored_alone(file, name):
@@ -94,7 +170,7 @@ class Trainings:
         """Judge a claim, and note the verdict for the summary and for JUnit files."""
         from filelock import FileLock
 
-        from actbench.claims.evidence import judge_one
+        from actbench.runs.evidence import judge_one
 
         early = self._until_decided(file, claim, device)
         if early is not None:
@@ -116,9 +192,9 @@ class Trainings:
         """Judge by as many seeds as it takes, if that was asked for and its runs are made here."""
         from filelock import FileLock
 
-        from actbench.batches import Batches, decide, looked_at
-        from actbench.claims import evidence
-        from actbench.studies import experiment as get_experiment
+        from actbench.runs import evidence
+        from actbench.runs.early import Batches, decide, looked_at
+        from actbench.store.studies import experiment as get_experiment
 
         name = claim.protocol
         if not value_of(self._config, "until-decided") or name not in looked_at(file):

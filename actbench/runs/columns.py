@@ -18,8 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from actbench import slips
-from actbench.errors import ActbenchError
+from actbench.store import stored
+from actbench.store.errors import ActbenchError
 
 Cell = StrictBool | StrictInt | StrictFloat | StrictStr
 """What a cell can be asked to hold."""
@@ -163,6 +163,6 @@ def parse(metric: Mapping[str, Any]) -> Column:
     try:
         return Column.model_validate(metric)
     except ValidationError as error:
-        found = slips.first(error)
+        found = stored.first(error)
         known = Column.model_fields
-        raise ActbenchError(slips.in_words(found, "", list(found["loc"]), known, {})) from error
+        raise ActbenchError(stored.in_words(found, "", list(found["loc"]), known, {})) from error

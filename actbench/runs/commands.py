@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from actbench.claims.claims_file import Protocol
-from actbench.errors import ActbenchError
-from actbench.runs.children import Children, StoppedError, ending, limit, too_late
+from actbench.runs.functions import Children, StoppedError, ending, limit, too_late
 from actbench.runs.kept import Run, run_of
-from actbench.runs.patterns import grouped
+from actbench.runs.tables import grouped
 from actbench.runs.worker import NoNumberError, numbers_in
+from actbench.store.errors import ActbenchError
 
 _PLACE = re.compile(r"\{(\w+)\}")
 _MOST_BYTES = 2**20

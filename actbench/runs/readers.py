@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
-from actbench.errors import DISTRIBUTION, ActbenchError
+from actbench.store.errors import DISTRIBUTION, ActbenchError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,25 +1,153 @@
-"""The numbers of a claims file's protocols that no experiment makes, each read or run once."""
+"""The numbers of a file's protocols that no experiment makes, each read or run once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import queue
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench.errors import ActbenchError
-from actbench.files import kept_folder
-from actbench.runs import columns, tables, taking
-from actbench.seeds import FIRST_SEED
+from actbench.claims.claims_file import Protocol
+from actbench.runs import columns, commands, functions, tables, taking
+from actbench.runs.functions import Children, StoppedError
+from actbench.runs.kept import Run, Store, ingredients
+from actbench.store.errors import ActbenchError, require_positive_int
+from actbench.store.files import kept_folder
+from actbench.store.studies import FIRST_SEED
 
 if TYPE_CHECKING:
     from actbench.claims.claim import Claim
     from actbench.claims.claims_file import ClaimsFile, Protocol
-    from actbench.parallel import Progress
     from actbench.runs.kept import Run
+    from actbench.store.parallel import Progress
+
+
+_LOOK_FOR_SIGNALS_S = 0.2
+
+
+def fulfil(
+    protocol: Protocol,
+    seeds: Sequence[int],
+    *,
+    base: Path,
+    folder: Path,
+    workers: int = 1,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> list[Run]:
+    """Return a run for each seed: the kept one where nothing that it depends on has changed.
+
+    Runs the user's code, in processes of its own. Each run is kept as soon as it ends, what failed
+    too; Ctrl-C loses none that had ended.
+    """
+    require_positive_int("workers", workers)
+    seeds = [int(seed) for seed in seeds]
+    store, runner = _opened(protocol, base, folder)
+    runs: dict[int, Run] = {}
+    for seed in () if fresh else seeds:
+        found = store.read(seed)
+        if found is not None:
+            runs[seed] = found
+    missing = [seed for seed in dict.fromkeys(seeds) if seed not in runs]
+    if missing:
+        store.prepare()
+        if progress is not None and runs:
+            progress(len(runs))
+        runs |= _made(missing, store, runner, min(workers, len(missing)), progress)
+    return [runs[seed] for seed in seeds]
+
+
+def kept(protocol: Protocol, seeds: Iterable[int], *, base: Path, folder: Path) -> list[Run]:
+    """Return the runs that ``fulfil`` would take instead of making them."""
+    store, _ = _opened(protocol, base, folder)
+    return [run for seed in seeds if (run := store.read(seed)) is not None]
+
+
+_Runner = functions.FunctionRunner | commands.CommandRunner
+
+
+def _opened(
+    protocol: Protocol, base: Path, folder: Path
+) -> tuple[Store, Callable[[Children], _Runner]]:
+    """Check a protocol, and return where its runs are kept and what makes them."""
+    base = base.resolve()
+    if protocol.function:
+        functions.check(protocol)
+    words = () if protocol.function else commands.split(protocol, base)
+    depends = partial(ingredients, protocol, base, words)
+    store = Store(depends, folder.resolve(), protocol.timeout_s)
+
+    def runner(children: Children) -> _Runner:
+        if protocol.function:
+            return functions.FunctionRunner(protocol, base, store.folder, children)
+        return commands.CommandRunner(protocol, words, base, store.folder, children)
+
+    return store, runner
+
+
+def _made(
+    seeds: Sequence[int],
+    store: Store,
+    runner: Callable[[Children], _Runner],
+    workers: int,
+    progress: Progress | None,
+) -> dict[int, Run]:
+    """Make runs side by side, and keep each as soon as it ends."""
+    children = Children()
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Run | BaseException] = queue.SimpleQueue()
+    for seed in seeds:
+        waiting.put(seed)
+
+    def work() -> None:
+        mine = runner(children)
+        try:
+            while True:
+                run, folder = mine.run(waiting.get_nowait())
+                if run.outcome != "finished" and children.stopped:  # it was ended, and told nothing
+                    if folder is not None:
+                        shutil.rmtree(folder, ignore_errors=True)
+                    return
+                store.keep(run, folder)
+                done.put(run)
+        except (queue.Empty, StoppedError):
+            pass
+        except BaseException as error:
+            done.put(error)
+        finally:
+            mine.close()
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
+    runs: dict[int, Run] = {}
+    try:
+        for thread in threads:
+            thread.start()
+        while len(runs) < len(seeds):
+            try:
+                # A signal that reaches another thread wakes nobody here: look for one at times.
+                run = done.get(timeout=_LOOK_FOR_SIGNALS_S)
+            except queue.Empty:
+                continue
+            if isinstance(run, BaseException):
+                raise run
+            runs[run.seed] = run
+            if progress is not None:
+                progress(1)
+    except BaseException:
+        children.stop()
+        raise
+    finally:
+        for thread in threads:
+            if thread.is_alive():
+                thread.join()
+    return runs
 
 
 class Sources:
@@ -61,7 +189,7 @@ class Sources:
         for name, protocol in self._claims.protocol.items():
             if protocol.own_activations:
                 self._require_allowed(name, protocol)
-                from actbench import own
+                from actbench.study import own
 
                 for key in protocol.own_activations:
                     own.activation(key, self.base)
@@ -97,12 +225,11 @@ class Sources:
 
     def outstanding(self) -> Iterator[str]:
         """Say of each function and command how many runs are kept, and what others will take."""
-        from actbench.runs import programs
 
         for name, protocol in self.code:
             folder = self.base / ".actbench" / "runs"
             seeds = self.seeds_of(protocol)
-            kept = programs.kept(protocol, seeds, base=self.base, folder=folder)
+            kept = kept(protocol, seeds, base=self.base, folder=folder)
             took = [run.duration_s for run in kept]
             missing = len(seeds) if self._fresh else len(seeds) - len(took)
             each = f", about {np.median(took):.2g} s each" if took and missing else ""
@@ -147,10 +274,9 @@ class Sources:
     def _run(self, name: str, protocol: Protocol, count: int) -> tables.Table:
         """Make so many runs of a protocol; those that were made before are not made again."""
         self._require_allowed(name, protocol)
-        from actbench.runs import programs
 
         runs = self._runs.setdefault(name, [])
-        new = programs.fulfil(
+        new = fulfil(
             protocol,
             range(FIRST_SEED + len(runs), FIRST_SEED + count),
             base=self.base,

@@ -12,12 +12,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench.errors import ActbenchError, unknown_name
-from actbench.runs.patterns import grouped
 from actbench.runs.readers import SMALL_BYTES, comma_hint, read_file
+from actbench.store.errors import ActbenchError, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def grouped(field: str, given: str, prefix: str, wanted: str, example: str) -> re.Pattern[str]:
+    """Read the expression behind a prefix."""
+    try:
+        pattern = re.compile(given.removeprefix(prefix).strip())
+    except re.error as error:
+        raise ActbenchError(f"{field} = {given!r} is no regular expression: {error}") from error
+    if not pattern.groups:
+        raise ActbenchError(
+            f"{field} = {given!r} has no group for the {wanted}; put it in brackets, such as "
+            f"'{prefix} {example}'"
+        )
+    return pattern
+
 
 SEED, WIDE = "seed of the run", "value"
 """Columns that reading adds: the run's name, and what a wide table's columns hold."""

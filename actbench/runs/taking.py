@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench.comparisons import wins
-from actbench.errors import ActbenchError
+from actbench.claims.comparisons import wins
 from actbench.runs.columns import ALONE, Column, listed
+from actbench.store.errors import ActbenchError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from actbench import datasets, environment
-from actbench.seeds import expand
+from actbench.store import datasets, environment
+from actbench.store.studies import expand
 
 
 @dataclass(frozen=True)

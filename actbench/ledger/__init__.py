@@ -1,0 +1,66 @@
+"""The ledger: every claim with its verdict, as table, Markdown, JSON, or one claim in full."""
+
+from actbench.ledger.documents import (
+    EXPORTS,
+    LEGEND,
+    STUDY_LEGEND,
+    as_json,
+    elsewhere,
+    export,
+    in_full,
+    margin,
+    markdown,
+    redraw,
+    rule,
+    table,
+)
+from actbench.ledger.judgments import (
+    Results,
+    changed,
+    counts,
+    from_results,
+    lacking_seeds,
+    more_seeds,
+    origins,
+    seeds_to_settle,
+    surprises,
+)
+from actbench.study.robustness.sentences import (
+    map_rows,
+    require_mapped,
+    rows_as_markdown,
+    rows_as_table,
+    setting_rows,
+)
+
+__all__ = [
+    "EXPORTS",
+    "FORMATS",
+    "LEGEND",
+    "STUDY_LEGEND",
+    "Results",
+    "as_json",
+    "changed",
+    "counts",
+    "elsewhere",
+    "export",
+    "from_results",
+    "in_full",
+    "lacking_seeds",
+    "map_rows",
+    "margin",
+    "markdown",
+    "more_seeds",
+    "origins",
+    "redraw",
+    "require_mapped",
+    "rows_as_markdown",
+    "rows_as_table",
+    "rule",
+    "seeds_to_settle",
+    "setting_rows",
+    "surprises",
+    "table",
+]
+
+FORMATS = ("table", "markdown", "json")

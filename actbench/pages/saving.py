@@ -1,0 +1,49 @@
+"""Writing a figure to files."""
+
+from __future__ import annotations
+
+import io
+import threading
+from typing import TYPE_CHECKING, Final
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from actbench.store.files import prepare_folder, write_atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+SUFFIXES: Final = ("png", "svg")
+_RENDERING: Final = threading.Lock()
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as PNG and SVG, each whole or not at all, the same bytes for the same data.
+
+    Args:
+        figure: What to write.
+        folder: Where; made if it is missing.
+        name: File name without a suffix.
+
+    Returns:
+        The two paths, PNG first.
+
+    Raises:
+        ActbenchError: The folder cannot be made or written to; no half-written file stays.
+    """
+    prepare_folder(folder)
+    # The salt is a setting of the whole process, not of a figure: one thread at a time.
+    with _RENDERING, mpl.rc_context({"svg.hashsalt": "actbench"}):
+        contents = {folder / f"{name}.{kind}": _render(figure, kind) for kind in SUFFIXES}
+    for path, content in contents.items():
+        write_atomic(path, content)
+    return list(contents)
+
+
+def _render(figure: Figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
+    return buffer.getvalue()

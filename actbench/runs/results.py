@@ -1,0 +1,211 @@
+"""An output folder: what is in it, what can be reused, and writing the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actbench.store import checkpoints, datasets, environment
+from actbench.store.errors import ActbenchError, OtherSchemaError
+from actbench.store.files import prepare_folder, write_atomic, write_json
+from actbench.store.studies import Experiment
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from actbench.store.parallel import Progress
+
+_WHERE = {"device", "threads"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one experiment.
+
+    Args:
+        dataset: Its labelled dataset.
+        reused: Whether it was read from the folder rather than computed.
+        written: Files that were written now.
+        notes: What the user should know, a sentence each.
+    """
+
+    dataset: xr.Dataset
+    reused: bool
+    written: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def default_name(experiment: Experiment) -> str:
+    """Return the file of an experiment's dataset in an output folder.
+
+    Args:
+        experiment: The experiment.
+
+    Returns:
+        The name of its NetCDF file.
+    """
+    return f"{experiment.key.replace('-', '_')}.nc"
+
+
+def fulfil(
+    experiment: Experiment,
+    config: Any,
+    out: Path,
+    *,
+    name: str | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Outcome:
+    """Bring an output folder to hold an experiment's data, study files and figures.
+
+    Args:
+        experiment: What to run.
+        config: Its configuration.
+        out: The folder; created where it does not exist.
+        name: File of the dataset, where it is a variant of the experiment; a variant has no study
+            files and no figures.
+        overwrite: Whether results of another protocol may be replaced.
+        progress: Passed on to the experiment.
+
+    Returns:
+        The dataset, and what was written.
+
+    Raises:
+        ActbenchError: The folder holds results of another protocol or environment and
+            ``overwrite`` is false, or it can't be written.
+    """
+    here = _environment_of(config)  # first: a device that is not there leaves no empty folder
+    prepare_folder(out)
+    path = out / (name or default_name(experiment))
+    notes: list[str] = []
+    dataset = None
+    if path.exists() and not overwrite:
+        dataset = _reusable(path, config.protocol(), here, notes)
+    if dataset is not None:
+        rest = [] if name else _write_rest(experiment, dataset, out, replace=False)
+        return Outcome(dataset, True, rest, notes)
+    if experiment.resumable:
+        parts = checkpoints.Folder(path, experiment.key, config.protocol(), here, progress)
+        dataset = experiment.module().run(config, progress, parts)
+        notes += parts.notes
+        if parts.reused:
+            there = "1 part was" if parts.reused == 1 else f"{parts.reused} parts were"
+            notes.append(f"went on after an interrupted run: {there} there already")
+    else:
+        dataset = experiment.module().run(config, progress)
+    datasets.save(dataset, path)
+    if experiment.resumable:
+        parts.discard()
+    rest = [] if name else _write_rest(experiment, dataset, out, replace=True)
+    return Outcome(dataset, False, [path, *rest], notes)
+
+
+def is_there(experiment: Experiment, config: Any, out: Path, name: str | None = None) -> bool:
+    """Tell whether a folder holds what ``fulfil`` would bring it to hold.
+
+    Args:
+        experiment: Of the results.
+        config: Its protocol.
+        out: The folder.
+        name: Of the dataset's file, as for ``fulfil``.
+
+    Returns:
+        Whether the dataset is there, whole and of the same settings.
+
+    Raises:
+        ActbenchError: The folder holds results of other settings.
+    """
+    path = out / (name or default_name(experiment))
+    if not path.exists():
+        return False
+    return _reusable(path, config.protocol(), _environment_of(config), []) is not None
+
+
+def _reusable(
+    path: Path, protocol: dict[str, Any], here: dict[str, Any], notes: list[str]
+) -> xr.Dataset | None:
+    try:
+        dataset = datasets.load(path)
+    except OtherSchemaError:
+        raise
+    except ActbenchError as error:
+        notes.append(f"recomputed, because {error}")
+        return None
+    # What was asked for ("auto") does not matter; the environment has what was used.
+    changed = _differences(datasets.protocol_of(dataset), protocol, _WHERE)
+    # A device or number of threads that is no part of the protocol is one that is not used.
+    unused = {name for name in _WHERE if name not in protocol}
+    unused |= {"device_name"} if "device" in unused else set()
+    changed += _differences(datasets.environment_of(dataset), here, unused)
+    if changed:
+        raise ActbenchError(
+            f"{path} holds results of other settings ({'; '.join(changed)}). "
+            "Replace them with --overwrite, or choose another folder with --out"
+        )
+    return dataset
+
+
+def _environment_of(config: Any) -> dict[str, Any]:
+    from actbench.study.nets import devices
+
+    with devices.using_threads(config.threads) as threads:
+        return environment.describe(str(devices.choose(config.device)), threads)
+
+
+def _differences(
+    stored: dict[str, Any], asked: dict[str, Any], ignored: Set[str] = frozenset()
+) -> list[str]:
+    return [
+        f"{name}: {stored.get(name)!r} there, {asked.get(name)!r} now"
+        for name in sorted((stored.keys() | asked.keys()) - ignored)
+        if stored.get(name) != asked.get(name)
+    ]
+
+
+def _write_rest(
+    experiment: Experiment, dataset: xr.Dataset, out: Path, *, replace: bool
+) -> list[Path]:
+    from actbench.store.parallel import side_by_side
+    from actbench.study import figures
+    from actbench.study.nets import devices
+
+    made = (out / default_name(experiment)).stat().st_mtime_ns
+
+    def wanted(path: Path) -> bool:
+        # Older than the dataset means drawn from another one: a run stopped in between.
+        return replace or not path.exists() or path.stat().st_mtime_ns < made
+
+    written = []
+    study_files = getattr(experiment.module(), "study_files", None)
+    for name, content in (study_files(dataset) if study_files else {}).items():
+        if wanted(out / name):
+            write_json(out / name, content)
+            written.append(out / name)
+
+    def figure(name: str, draw: Callable[[xr.Dataset], Figure], report: Progress) -> list[Path]:  # noqa: ARG001 - as every job
+        return figures.save(draw(dataset), out, name)
+
+    def animation(name: str, draw: Callable[[xr.Dataset], bytes], report: Progress) -> list[Path]:  # noqa: ARG001 - as every job
+        path = out / f"{name}.gif"
+        write_atomic(path, draw(dataset))
+        return [path]
+
+    films = [
+        partial(animation, name, draw)
+        for name, draw in figures.ANIMATIONS.get(experiment.key, {}).items()
+        if wanted(out / f"{name}.gif")
+    ]
+    pictures = [
+        partial(figure, name, draw)
+        for name, draw in figures.FIGURES.get(experiment.key, {}).items()
+        if any(wanted(out / f"{name}.{suffix}") for suffix in figures.SUFFIXES)
+    ]
+    # A film takes longest, so it goes first.
+    jobs: list[Callable[[Progress], list[Path]]] = [*films, *pictures]
+    drawn = side_by_side(jobs, lambda done: None, devices.default_threads())
+    ordered = drawn[len(films) :] + drawn[: len(films)]
+    return written + [path for paths in ordered for path in paths]

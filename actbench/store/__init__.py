@@ -1,0 +1,1 @@
+"""One way to load and save: files, datasets, environments, unfinished runs, installed studies."""

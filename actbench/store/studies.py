@@ -1,0 +1,327 @@
+"""Which seeds a study uses: 42, 43, 44 and so on, or those that are named."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import TypeVar
+
+from actbench import __version__
+from actbench.store.errors import (
+    ActbenchError,
+    of_an_extra,
+    one_line,
+    require_positive_int,
+    unknown_name,
+)
+
+FIRST_SEED = 42
+LARGEST_SEED = 2**31 - 1  # NetCDF 3 holds integers of 32 bits
+
+
+def expand(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """List the seeds that a count stands for, or check those that are named."""
+    if isinstance(seeds, int):
+        return tuple(range(FIRST_SEED, FIRST_SEED + require_positive_int("seeds", seeds)))
+    result = tuple(int(seed) for seed in seeds)
+    if (
+        not result
+        or min(result) < 0
+        or max(result) > LARGEST_SEED
+        or len(set(result)) < len(result)
+    ):
+        raise ActbenchError(
+            f"seeds are {list(result)!r}, but must be at least one, none below 0 or above "
+            f"{LARGEST_SEED}, each named once"
+        )
+    return result
+
+
+GROUP = "actbench.studies"
+_KINDS = ("str", "int", "float")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment as data; its module is imported when it is run.
+
+    The module at ``place`` has ``Config``, a frozen dataclass whose fields are the settings and
+    ``seeds`` (a number, or the seeds themselves), ``device`` and ``threads``, with a method
+    ``protocol()`` that lists every setting which a number depends on, and a property ``steps``, the
+    whole number of steps of progress; and ``run(config, progress)``, which calls ``progress`` with
+    the number of steps done and returns a dataset as ``datasets.finish`` leaves it. It may have
+    ``study_files(dataset)``, files by name to be written as JSON beside the dataset;
+    ``calibration(config)``, a short run from which a long one's duration is told;
+    ``coordinates(metric, config)``, for each argument of a metric its possible values and the
+    setting that decides them, or None; and ``problems(metric, config)``, sentences on why a metric
+    can't be computed by a protocol.
+
+    Args:
+        key: Name on the command line and in claims files, such as ``"sine-regression"``.
+        summary: What it does, in one line.
+        place: Full name of its module.
+        metrics: Full names of modules that compute numbers from its dataset: each has ``METRICS``,
+            functions of a dataset and arguments of type ``str``, ``int`` or ``float`` that return
+            one number per seed, shape ``(seed,)``. A metric is called as its function is, and is
+            defined by the first sentence of the docstring. A module may have
+            ``exact_metrics(dataset)``, metrics that nothing but rounding changes from run to run
+            and that are stored beside those of the claims, and ``rounding_ceiling(metric,
+            settings)``: what a metric that is rounding and nothing else stays below, or None.
+        resumable: Whether its ``run`` takes a checkpoint as its third argument, because it lasts
+            long.
+        whole: Whether it computes more than a sum of its seeds, so that further seeds mean to
+            compute all of it anew.
+    """
+
+    key: str
+    summary: str
+    place: str
+    metrics: tuple[str, ...] = ()
+    resumable: bool = False
+    whole: bool = False
+
+    def module(self) -> ModuleType:
+        """Import the module that runs it.
+
+        Returns:
+            The module.
+
+        Raises:
+            ActbenchError: It can't be imported.
+        """
+        return _imported(self.place, f"the experiment {self.key!r}")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as a package registers it: data that is cheap to import, and names of modules.
+
+    Args:
+        name: What the study is called, such as ``"my-study"``.
+        title: What it is about, in one line.
+        experiments: What makes its runs, under names that no other installed study has.
+        claims: Its file of claims. Measurements that are stored of slow protocols lie in the folder
+            ``measured`` beside it.
+        further: Further files of claims that come with it.
+        definitions: Of variables and coordinates of its datasets, definition and unit by name.
+
+    Raises:
+        ActbenchError: Its experiments are not of the class ``Experiment``.
+    """
+
+    name: str
+    title: str
+    experiments: tuple[Experiment, ...]
+    claims: Path | None = None
+    further: tuple[Path, ...] = ()
+    definitions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for given in self.experiments:
+            if not isinstance(given, Experiment):
+                raise ActbenchError(
+                    f"an experiment of {self.name!r} is {given!r}, but must be an "
+                    "actbench.store.studies.Experiment"
+                )
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A study with the entry point by which it was found.
+
+    Args:
+        study: The study.
+        entry: The entry point.
+    """
+
+    study: Study
+    entry: EntryPoint
+
+    def __str__(self) -> str:
+        """The study and who brings it, for a sentence."""
+        return f"{self.study.name!r} ({_distribution(self.entry)})"
+
+    @property
+    def own(self) -> bool:
+        """Whether it comes with actbench."""
+        return _is_own(self.entry)
+
+    def metrics(self) -> Iterator[tuple[ModuleType, tuple[str, ...]]]:
+        """Import its modules of metrics, each with the keys of the experiments that it is for."""
+        for place in dict.fromkeys(m for e in self.study.experiments for m in e.metrics):
+            try:
+                module = import_module(place)
+                for function in module.METRICS:
+                    arguments(function)
+            except Exception as error:  # a stranger's code raises whatever it meets
+                _note(self.entry, f"the module {place!r}", error)
+            else:
+                yield module, tuple(e.key for e in self.study.experiments if place in e.metrics)
+
+
+def arguments(metric: Callable[..., object]) -> dict[str, str]:
+    """Return the types, by name, that a metric's arguments after the dataset have."""
+    found = {}
+    for p in list(inspect.signature(metric).parameters.values())[1:]:
+        found[p.name] = getattr(p.annotation, "__name__", str(p.annotation))
+        if found[p.name] not in _KINDS:
+            raise TypeError(
+                f"the argument {p.name!r} of the metric {metric.__name__!r} is annotated "
+                f"{found[p.name]!r}, but must be {', '.join(_KINDS)}"
+            )
+    return found
+
+
+class Lookup(Mapping[str, T]):
+    """A registry by name that is filled when it is first asked, and not when it is imported."""
+
+    def __init__(self, fill: Callable[[], Mapping[str, T]]) -> None:
+        self._filled = cache(fill)
+
+    def __getitem__(self, name: str) -> T:
+        return self._filled()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._filled())
+
+    def __len__(self) -> int:
+        return len(self._filled())
+
+
+_broken: dict[str, str] = {}
+
+
+@cache
+def registered() -> tuple[Installed, ...]:
+    """Find every study that is installed.
+
+    Returns:
+        The studies that could be imported, that of actbench first; ``problems`` tells of others.
+    """
+    found = []
+    for entry in sorted(_entries(), key=lambda e: (not _is_own(e), e.name, e.value)):
+        try:
+            study = entry.load()
+            if not isinstance(study, Study):
+                raise TypeError(f"{entry.value} is no actbench.studies.Study")
+        except (Exception, SystemExit) as error:  # a stranger's code raises whatever it meets
+            _note(entry, f"the study {entry.name!r}", error)
+        else:
+            found.append(Installed(study, entry))
+    return tuple(found)
+
+
+def _note(entry: EntryPoint, what: str, error: BaseException) -> None:
+    """Keep what is wrong with a part of a study, to be told where it is missed."""
+    name = one_line(error) if isinstance(error, Exception) else f"it ends with {error!r}"
+    told = f"{what} of {_distribution(entry)} can't be used: {name}; repair or uninstall it"
+    _broken.setdefault(f"{entry.value} {what}", told)
+
+
+def problems() -> tuple[str, ...]:
+    """Tell which installed studies, or parts of them, can't be used.
+
+    Returns:
+        A sentence for each, which names the distribution that brings it.
+    """
+    registered()
+    return tuple(_broken.values())
+
+
+def unusable() -> str:
+    """The same, to stand behind a sentence about a name that is not known."""
+    return "".join(f" ({told})" for told in problems())
+
+
+def shipped() -> Study:
+    """Return the study that comes with actbench."""
+    for installed in registered():
+        if installed.own:
+            return installed.study
+    raise ActbenchError(
+        "the study that comes with actbench is not registered: its installation lacks the entry "
+        f"points of the group {GROUP}{unusable()}. Install it again"
+    )
+
+
+def by_name(kind: str, found: Iterable[tuple[str, T, Installed]]) -> dict[str, T]:
+    """Put what studies register under its names, and refuse a name that two of them use."""
+    things: dict[str, T] = {}
+    owners: dict[str, Installed] = {}
+    for name, thing, owner in found:
+        if name in things and things[name] != thing:
+            raise ActbenchError(
+                f"two studies register the {kind} {name!r}: {owners[name]} and {owner}. Uninstall "
+                "one of them, or have it renamed there"
+            )
+        things[name], owners[name] = thing, owner
+    return things
+
+
+@cache
+def experiments() -> Mapping[str, Experiment]:
+    """Return the experiments of all studies that are installed, by key."""
+    return MappingProxyType(
+        by_name("experiment", ((e.key, e, of) for of in registered() for e in of.study.experiments))
+    )
+
+
+def experiment(key: str) -> Experiment:
+    """Look up an experiment of any study by its key."""
+    known = experiments()
+    if key not in known:
+        raise ActbenchError(f"{unknown_name('experiment', key, known)}{unusable()}")
+    return known[key]
+
+
+def owner(key: str) -> Installed | None:
+    """Return the study that an experiment is of; None where no study has it."""
+    known = experiments().get(key)
+    return next((found for found in registered() if known in found.study.experiments), None)
+
+
+def _imported(place: str, what: str) -> ModuleType:
+    try:
+        return import_module(place)
+    except ActbenchError:
+        raise
+    except Exception as error:  # a stranger's code raises whatever it meets
+        if of_an_extra(error):  # told by whoever asked, with what for
+            raise
+        raise ActbenchError(
+            f"{what} can't be used: its module {place!r} can't be imported ({one_line(error)})"
+        ) from error
+
+
+def _is_own(entry: EntryPoint) -> bool:
+    return entry.module.partition(".")[0] == __package__
+
+
+def _distribution(entry: EntryPoint) -> str:
+    if entry.dist is None:
+        return f"{__package__} {__version__}"
+    return f"{entry.dist.name} {entry.dist.version}"
+
+
+def _entries() -> list[EntryPoint]:
+    """Entry points of what is installed; a clone has its own in ``pyproject.toml`` at any rate.
+
+    What is installed of a clone says what it declared on the day of its installation, and a folder
+    on ``PYTHONPATH`` says nothing.
+    """
+    found = [*entry_points(group=GROUP)]
+    file = Path(__file__).parents[1] / "pyproject.toml"
+    if not any(map(_is_own, found)) and file.is_file():
+        project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
+        declared = project.get("entry-points", {}).get(GROUP, {})
+        found += filter(_is_own, (EntryPoint(n, value, GROUP) for n, value in declared.items()))
+    return found

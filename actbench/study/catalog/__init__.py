@@ -1,0 +1,1 @@
+"""What networks are made of and taught: activations, initializers, targets."""

@@ -1,0 +1,1 @@
+"""The study's commands, which it registers."""

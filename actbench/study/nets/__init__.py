@@ -1,0 +1,1 @@
+"""Networks, alone and in stacks, and how they are trained."""

@@ -1,0 +1,265 @@
+"""From what a user names to their Python object: a file, a module, or an installed package's entry.
+
+Code runs here, and only here: on the user's word, never because a data file names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from actbench.store.errors import ActbenchError, unknown_name
+from actbench.study.nets.devices import pinned_state
+
+_FILES: dict[str, str] = {}
+"""Files of the user's that ran in this process, to the key under which."""
+
+RAISED = (Exception, SystemExit)
+"""What ends a user's code and is theirs to mend: ``sys.exit`` too, but not an interruption."""
+
+GROUPS: Mapping[str, str] = {
+    "activation": "actbench.activations",
+    "target": "actbench.targets",
+    "initializer": "actbench.initializers",
+}
+"""What can be one's own, to the group of entry points under which packages offer it."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An object of the user's.
+
+    Args:
+        key: As it was named.
+        name: What it is called in its code.
+        thing: The object.
+        source: SHA-256 of the file that it comes from, shortened; what that file imports is not
+            part of it.
+        summary: First line of its docstring; empty where it has none.
+    """
+
+    key: str
+    name: str
+    thing: Any
+    source: str
+    summary: str
+
+
+def offered(kind: str) -> dict[str, EntryPoint]:
+    """List what installed packages offer, without loading any of it.
+
+    Args:
+        kind: A key of ``GROUPS``.
+
+    Returns:
+        Name to entry point.
+    """
+    return {entry.name: entry for entry in entry_points(group=GROUPS[kind])}
+
+
+def load(
+    kind: str, given: str, known: Mapping[str, object] | tuple[str, ...], base: Path = Path()
+) -> Loaded:
+    """Load an object of the user's. This runs their code.
+
+    Args:
+        kind: A key of ``GROUPS``.
+        given: ``path/to/file.py:name``, ``module:name``, or the name of an entry point.
+        known: Names of the built-in ones, for the error.
+        base: The folder from which a file's path, or a module that is not installed, is seen.
+
+    Returns:
+        The object.
+
+    Raises:
+        ActbenchError: There is no such thing, or its code fails or prints while it is loaded.
+    """
+    if ":" not in given:
+        entries = offered(kind)
+        if given not in entries:
+            error = unknown_name(kind, given, [*known, *entries])
+            raise ActbenchError(
+                f"{error} For one of your own give path/to/file.py:name or module:name"
+            )
+        module, name = _imported(given, entries[given].module, base), entries[given].attr
+    else:
+        place, _, name = given.rpartition(":")
+        if not place or not name.isidentifier():
+            raise ActbenchError(
+                f"{given!r} does not name a function; write path/to/file.py:name or module:name"
+            )
+        is_file = place.endswith(".py")
+        module = _from_file(base / place) if is_file else _imported(given, place, base)
+    thing = _found(module, name, given)
+    _FILES[str(getattr(module, "__file__", None))] = given
+    lines = (getattr(thing, "__doc__", None) or "").strip().splitlines()
+    return Loaded(given, name.rpartition(".")[2], thing, _digest(module), lines[0] if lines else "")
+
+
+@contextmanager
+def listening(*, errors: bool = True) -> Iterator[io.StringIO]:
+    """Keep what is printed in the block from the terminal.
+
+    Args:
+        errors: Whether that to standard error too; warnings, which Python says once, are no part
+            of it.
+
+    Yields:
+        Where it can be read.
+    """
+    printed = io.StringIO()
+    with ExitStack() as stack:
+        # What the user's code sets of torch must change nothing for the activations beside it.
+        gradients = torch.set_grad_enabled(torch.is_grad_enabled())
+        stack.enter_context(pinned_state())
+        stack.enter_context(gradients)
+        stack.enter_context(redirect_stdout(printed))
+        if errors:
+            stack.enter_context(redirect_stderr(printed))
+            stack.enter_context(warnings.catch_warnings(action="ignore"))
+        yield printed
+
+
+def in_one_line(error: BaseException, file: str | None = None) -> str:
+    """Say what a user's code raised, in one line.
+
+    Args:
+        error: The exception.
+        file: Of the user; the line in it is said too.
+
+    Returns:
+        Such as ``"ZeroDivisionError: division by zero (line 4)"``.
+    """
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if file is not None and frame.filename == file]
+    if isinstance(error, SyntaxError):
+        lines = []  # its text says the line
+    return f"{text[:200]} (line {lines[-1]})" if lines else text[:200]
+
+
+@contextmanager
+def blaming_own_code(when: str = "while networks are trained") -> Iterator[None]:
+    """Turn what a user's code raises in the block into one line that says so.
+
+    Args:
+        when: What is being done with it.
+
+    Raises:
+        ActbenchError: An exception came out of a file that ``load`` has run.
+    """
+    try:
+        yield
+    except RAISED as error:
+        frames = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+        file = next((file for file in _FILES if file in frames), None)
+        if file is None or isinstance(error, ActbenchError):
+            raise
+        raise ActbenchError(
+            f"{_FILES[file]} raises {in_one_line(error, file)} {when}; mend it"
+        ) from error
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ActbenchError(f"there is no file {str(path)!r}; give path/to/file.py:name")
+    place = path.resolve()
+    name = f"_actbench_own_{hashlib.sha256(str(place).encode()).hexdigest()[:12]}"
+    spec = spec_from_file_location(name, place)
+    if spec is None or spec.loader is None:
+        raise ActbenchError(f"{str(path)!r} is not a Python file; give path/to/file.py:name")
+    with _on_path(place.parent):
+        return _executed(spec, str(path), str(place))
+
+
+def _executed(spec: ModuleSpec, shown: str, file: str) -> ModuleType:
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # as an import does, so that its classes can find it
+    try:
+        with listening(errors=False) as printed:
+            assert spec.loader is not None  # noqa: S101 - for the type checker; seen by the caller
+            spec.loader.exec_module(module)
+    except RAISED as error:
+        del sys.modules[spec.name]
+        raise ActbenchError(
+            f"{shown} raises {in_one_line(error, file)} when it is loaded; mend it, or move what "
+            'fails under: if __name__ == "__main__"'
+        ) from error
+    _require_silence(printed, shown)
+    return module
+
+
+def _imported(given: str, name: str, base: Path) -> ModuleType:
+    try:
+        with _on_path(base.resolve()), listening(errors=False) as printed:
+            module = import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise ActbenchError(
+                f"module {name!r} needs {error.name!r}, which is not installed"
+            ) from error
+        raise ActbenchError(
+            f"there is no module {name!r} for {given!r}, neither installed nor in this folder; "
+            "install it, or give path/to/file.py:name"
+        ) from error
+    except RAISED as error:
+        raise ActbenchError(
+            f"module {name!r} raises {in_one_line(error)} when it is loaded; mend it"
+        ) from error
+    _require_silence(printed, name)
+    return module
+
+
+def _require_silence(printed: io.StringIO, shown: str) -> None:
+    if printed.getvalue():
+        raise ActbenchError(
+            f"{shown} prints {_start(printed)!r} when it is loaded; remove that, or move it "
+            'under: if __name__ == "__main__"'
+        )
+
+
+def _start(printed: io.StringIO) -> str:
+    return " ".join(printed.getvalue().split())[:40]
+
+
+@contextmanager
+def _on_path(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+
+
+def _found(module: ModuleType, name: str, given: str) -> Any:
+    thing: Any = module
+    for part in name.split("."):
+        if not hasattr(thing, part):
+            public = [
+                n for n in vars(module) if not n.startswith("_") and callable(vars(module)[n])
+            ]
+            raise unknown_name(f"name in {given.rpartition(':')[0] or given}", name, public)
+        thing = getattr(thing, part)
+    return thing
+
+
+def _digest(module: ModuleType) -> str:
+    file = getattr(module, "__file__", None)
+    content = Path(file).read_bytes() if file and Path(file).is_file() else b""
+    return hashlib.sha256(content or module.__name__.encode()).hexdigest()[:16]

@@ -1,0 +1,208 @@
+"""The space of a search: which networks a protocol draws, and what it reads off them."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from actbench.study.recover.schema import GradientSearch, Search
+
+GRADIENT_READINGS = ("bias", "loss", "measure", "layers")
+"""Axes that are decided after a network is drawn, the last one changing fastest."""
+TRAINING_READINGS = (
+    *("bias", "learning_rate", "weight_decay", "epochs", "noise_seed", "dtype", "read"),
+)
+"""The same for networks that are trained."""
+MORE_HIDDEN = {"hidden": 0, "linear": -1, "square": 1}
+"""By what a depth counts, how many hidden layers there are more than it says."""
+_CHANCE = ("seed", "reset", "order", "construction", "depths", "outer_loop", "drawn")
+
+Choices: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a network is fed.
+
+    Args:
+        kind: ``normal``, ``uniform``, ``evenly_spaced``, or ``none`` where the stream is not asked.
+        points: How many inputs.
+        drawn: ``before_model``, ``after_model``, ``once`` at the start of the stream, ``apart``
+            from a stream of its own, or ``never``.
+    """
+
+    kind: str
+    points: int
+    drawn: str
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One network, told by all that decides its random numbers.
+
+    Args:
+        seed: To which the stream is set before the first model.
+        construction: ``all_first`` or ``layer_by_layer``.
+        inputs: What it is fed, and when that is drawn.
+        width: Units per hidden layer.
+        models: Hidden layers and initializer of every network that the stream has drawn, this one
+            last.
+    """
+
+    seed: int
+    construction: str
+    inputs: Inputs
+    width: int
+    models: tuple[tuple[int, str], ...]
+
+    @property
+    def hidden(self) -> int:
+        """Hidden layers of the network."""
+        return self.models[-1][0]
+
+    @property
+    def layers_drawn(self) -> int:
+        """Layers that the stream draws to get here, which is what it costs."""
+        return sum(hidden + 1 for hidden, _ in self.models)
+
+
+@dataclass(frozen=True)
+class Outer:
+    """The choices of a protocol that decide what is drawn.
+
+    Args:
+        choices: Axis to choice; of several protocols that draw the same, the first.
+        draws: The network of each number.
+    """
+
+    choices: Choices
+    draws: tuple[Draw, ...]
+
+    @property
+    def settings(self) -> str:
+        """The choices that are no matter of chance, as one word."""
+        return repr([(k, v) for k, v in self.choices.items() if k not in _CHANCE])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A space, laid out for searching.
+
+    Args:
+        search: The search.
+        outers: Every different drawing, those that share a stream side by side.
+        readings: What is read off each.
+    """
+
+    search: Search
+    outers: tuple[Outer, ...]
+    readings: tuple[Choices, ...]
+
+    @property
+    def size(self) -> int:
+        """How many different protocols there are."""
+        return len(self.outers) * len(self.readings)
+
+    def protocol(self, outer: int, reading: int) -> dict[str, Any]:
+        """Return one protocol."""
+        chosen = {**self.outers[outer].choices, **self.readings[reading]}
+        return {name: chosen[name] for name in self.search.axes}
+
+
+def lay_out(search: Search) -> Plan:
+    """List the protocols of a space, each different drawing once."""
+    reading_axes = GRADIENT_READINGS if isinstance(search, GradientSearch) else TRAINING_READINGS
+    outer_axes = [name for name in search.axes if name not in reading_axes]
+    # The axes of chance change fastest, so that what shares a stream lies side by side.
+    outer_axes.sort(key=lambda name: name in {"reset", "order", "depths", "outer_loop"})
+    different: dict[tuple[Draw, ...], Outer] = {}
+    for choices in _product(search, outer_axes):
+        draws = tuple(_draws(search, choices))
+        different.setdefault(draws, Outer(choices, draws))
+    readings = tuple(_product(search, list(reading_axes)))
+    return Plan(search, tuple(different.values()), readings)
+
+
+def same_drawings(plan: Plan, outers: Set[int]) -> dict[int, list[Choices]]:
+    """Find all choices that draw the very networks of some drawings."""
+    wanted = {plan.outers[place].draws: place for place in outers}
+    found: dict[int, list[Choices]] = {place: [] for place in outers}
+    for choices in _product(plan.search, list(plan.outers[0].choices)):
+        place = wanted.get(tuple(_draws(plan.search, choices)))
+        if place is not None:
+            found[place].append(choices)
+    return found
+
+
+def _product(search: Search, names: list[str]) -> Iterator[dict[str, Any]]:
+    for combination in itertools.product(*(search.axes[name] for name in names)):
+        yield dict(zip(names, combination, strict=True))
+
+
+def _draws(search: Search, choices: Choices) -> Iterator[Draw]:
+    rule = choices["initializer"]
+    drawing = _Drawing(
+        reset=choices["reset"],
+        order=choices["order"],
+        depths=choices.get("depths", ()),
+        outer_loop=choices.get("outer_loop", "depth"),
+        rule=rule if isinstance(rule, str) else tuple(rule.items()),
+        more=MORE_HIDDEN[choices["depth_counts"]],
+    )
+    for number in search.number:
+        models = drawing.models(number.activation, number.depth)
+        silent = all(key == "torch_default" for _, key in models)
+        yield Draw(
+            seed=choices["seed"],
+            construction="all_first" if silent else choices["construction"],
+            inputs=_inputs(choices, len(models)),
+            width=search.width,
+            models=models,
+        )
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """What decides which networks a stream draws before one."""
+
+    reset: str
+    order: tuple[str, ...]
+    depths: tuple[int, ...]
+    outer_loop: str
+    rule: str | tuple[tuple[str, str], ...]
+    more: int
+
+    @functools.cache  # noqa: B019 - few, and needed for as long as the program runs
+    def models(self, activation: str, depth: int) -> tuple[tuple[int, str], ...]:
+        """Hidden layers and initializer of every network up to one."""
+        depths = self.depths or (depth,)
+        if self.reset == "per_model":
+            networks = [(activation, depth)]
+        elif self.outer_loop == "depth":
+            networks = [(a, d) for d in depths for a in self.order]
+        else:
+            networks = [(a, d) for a in self.order for d in depths]
+        networks = networks[: networks.index((activation, depth)) + 1]
+        return tuple((d + self.more, self._initializer(a)) for a, d in networks)
+
+    def _initializer(self, activation: str) -> str:
+        if isinstance(self.rule, str):
+            return self.rule
+        rule = dict(self.rule)
+        return rule.get(activation, rule["else"])
+
+
+def _inputs(choices: Choices, models: int) -> Inputs:
+    kind = choices.get("input", "none")
+    points = choices.get("points", 0)
+    if kind in {"none", "evenly_spaced"}:
+        return Inputs(kind, points, "never")
+    drawn = choices["drawn"]
+    if drawn == "once" and choices["reset"] == "per_model":
+        drawn = "apart"
+    elif drawn == "once" and models == 1:
+        drawn = "before_model"
+    return Inputs(kind, points, drawn)

@@ -1,0 +1,1 @@
+"""A record of one release, two of them compared, and many of them laid out over time."""
