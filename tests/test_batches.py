@@ -13,8 +13,7 @@ import pytest
 import actbench
 from actbench import claims
 from actbench.cli import main
-from actbench.runs import early as batches
-from actbench.runs import results
+from actbench.runs import early, results
 from actbench.runs.early import STEP, Batches
 from actbench.store import datasets
 from actbench.store.errors import ActbenchError
@@ -22,7 +21,7 @@ from actbench.study.experiments import get
 
 pytest_plugins = ["pytester"]
 
-LOADED = (batches, results)  # the inner runs drop what they loaded
+LOADED = (early, results)  # the inner runs drop what they loaded
 
 SMALL: dict[str, dict[str, Any]] = {
     "sine-regression": {"activations": ("relu",), "depth": 2, "width": 8, "epochs": 3},
@@ -226,7 +225,7 @@ def test_defaults_have_their_figures(tmp_path: Path, monkeypatch: pytest.MonkeyP
         asked.append(name)
         return results.fulfil(*given, name=name, **rest) if name else None
 
-    monkeypatch.setattr(batches, "fulfil", noted)
+    monkeypatch.setattr(early, "fulfil", noted)
     usual = Batches(get("signal-propagation"), config, tmp_path)
     usual.up_to(1)
     usual.finish()

@@ -21,9 +21,7 @@ from scipy.special import ndtr
 from actbench.claims import measured
 from actbench.pages import saving
 from actbench.study import own, theory
-from actbench.study.card import Card, facts, text
-from actbench.study.card import facts as mean_field
-from actbench.study.card import measures as comparing
+from actbench.study.card import Card, facts, measures, text
 from actbench.study.card.measures import Part, critical_part, parts
 from actbench.study.card.page import write
 from actbench.study.catalog import activations
@@ -31,12 +29,11 @@ from actbench.study.catalog.activations import ACTIVATIONS, Activation
 from actbench.study.catalog.targets import TARGETS
 from actbench.study.experiments import activation_derivatives
 from actbench.study.own import battery
-from actbench.study.own import battery as epoch_cost
 
 ALPHA = 1e-4
 
 
-def draws(center: float, count: int, seed: int = 0) -> comparing.Values:
+def draws(center: float, count: int, seed: int = 0) -> measures.Values:
     """Values around a center, a tenth of it wide."""
     return center * (1 + 0.1 * np.random.default_rng(seed).standard_normal(count))
 
@@ -56,7 +53,7 @@ def test_a_clear_difference_decides_and_chance_does_not(
 ) -> None:
     """Eight seeds against sixteen are enough for a factor of ten, in either direction."""
     values = {"mine": draws(center, 8), "relu": draws(1.0, 16, seed=1)}
-    row = comparing.row("m", better, values, "mine", ALPHA)
+    row = measures.row("m", better, values, "mine", ALPHA)
     assert row.outcomes == {"relu": outcome}
     if outcome != "ties":
         assert row.place == (2 if outcome == "loses" else 1)
@@ -65,7 +62,7 @@ def test_a_clear_difference_decides_and_chance_does_not(
 def test_a_value_that_diverged_is_the_worst() -> None:
     """Not a number counts as infinite error: it never wins, and the median stays a number."""
     bad = np.full(8, np.nan)
-    row = comparing.row("m", "low", {"mine": bad, "relu": draws(1.0, 16)}, "mine", ALPHA)
+    row = measures.row("m", "low", {"mine": bad, "relu": draws(1.0, 16)}, "mine", ALPHA)
     assert row.outcomes == {"relu": "loses"}
     assert row.place == 2
     assert row.estimates["mine"].median == math.inf
@@ -75,7 +72,7 @@ def test_equal_values_tie_whatever_the_direction() -> None:
     """The same measurement twice is a tie, and shares its place."""
     values = {"mine": draws(1.0, 8), "relu": draws(1.0, 8), "tanh": np.zeros(8)}
     for better in ("low", "high"):
-        row = comparing.row("m", better, values, "mine", ALPHA)
+        row = measures.row("m", better, values, "mine", ALPHA)
         assert row.outcomes["relu"] == "ties"
         assert row.place == (2 if better == "low" else 1)
 
@@ -87,7 +84,7 @@ def test_the_level_of_a_card_is_kept() -> None:
     for _ in range(40):
         values = {str(n): generator.standard_normal(16) for n in range(8)}
         values["mine"] = generator.standard_normal(8)
-        wrong += 8 - comparing.row("m", "low", values, "mine", 0.1).count("ties")
+        wrong += 8 - measures.row("m", "low", values, "mine", 0.1).count("ties")
     assert wrong <= 55  # of 320; those of one card share its values, so they come in clusters
 
 
@@ -97,7 +94,7 @@ def test_another_spread_alone_neither_wins_nor_loses() -> None:
     for _ in range(30):
         narrow, wide = 1e-3 * generator.standard_normal(32), generator.standard_normal(32)
         for better in ("low", "high"):
-            row = comparing.row("m", better, {"mine": narrow, "relu": wide}, "mine", 0.01)
+            row = measures.row("m", better, {"mine": narrow, "relu": wide}, "mine", 0.01)
             assert row.outcomes == {"relu": "ties"}
 
 
@@ -107,7 +104,7 @@ def test_costs_within_a_tenth_are_a_tie() -> None:
     for factor, outcome in ((1.05, "ties"), (1.3, "loses"), (0.7, "wins")):
         noise = draws(1.0, 41) ** 0.1
         values = {"mine": factor * drift * noise, "relu": drift}
-        row = comparing.row("m", "low", values, "mine", ALPHA, paired=True)
+        row = measures.row("m", "low", values, "mine", ALPHA, paired=True)
         assert row.outcomes == {"relu": outcome}
 
 
@@ -214,7 +211,7 @@ def test_kinks_elsewhere_are_found(file: Path, registered: Callable[[str], Activ
 def test_the_error_of_the_integrals_is_that_to_a_closed_form() -> None:
     """E[phi'^2] of relu(z - 1) is the normal tail beyond 1/sqrt(q)."""
 
-    def from_1(z: comparing.Values) -> comparing.Values:
+    def from_1(z: measures.Values) -> measures.Values:
         return np.asarray(np.maximum(z - 1, 0), dtype=np.float64)
 
     late = theory.Formula(from_1, lambda z: np.where(z > 1, 1.0, 0.0))
@@ -251,7 +248,7 @@ def test_critical_points_by_torch_are_the_known_ones(
     key: str, w2: float, b2: float, q: float | None
 ) -> None:
     """He's sigma_w^2 = 2 / (1 + slope^2), and 1 for tanh, from torch's own functions."""
-    point = mean_field.critical(own.formula(ACTIVATIONS[key].module))
+    point = facts.critical(own.formula(ACTIVATIONS[key].module))
     assert point is not None
     assert point.sigma_w2 == pytest.approx(w2, rel=1e-6)
     assert (point.sigma_b2, point.q) == (b2, q)
@@ -261,9 +258,9 @@ def test_critical_points_by_torch_are_the_known_ones(
 def test_a_deep_network_comes_to_the_critical_point(key: str) -> None:
     """Following q through 2000 layers from 1 ends where chi is 1, by the NumPy formulas."""
     formula = own.formula(ACTIVATIONS[key].module)
-    point = mean_field.critical(formula)
+    point = facts.critical(formula)
     assert point is not None
-    assert mean_field.settles(formula, point)
+    assert facts.settles(formula, point)
     q = np.asarray(1.0)
     for _ in range(2000):
         q = theory.next_q(key, q, point.sigma_w2, point.sigma_b2)
@@ -273,20 +270,20 @@ def test_a_deep_network_comes_to_the_critical_point(key: str) -> None:
 def test_a_function_without_a_critical_point_has_none() -> None:
     """Where the slope is 0 for every finite q no weights make chi 1, and nothing is raised."""
     flat = theory.Formula(np.zeros_like, np.zeros_like)
-    assert mean_field.critical(flat) is None
-    (field,) = mean_field.fields(flat, ["he_normal"], lambda key: None)
+    assert facts.critical(flat) is None
+    (field,) = facts.fields(flat, ["he_normal"], lambda key: None)
     assert field.predicted is None
     assert text.field_values(field)[3:] == ("-", "-")
 
 
-def _shrink(z: comparing.Values) -> comparing.Values:
+def _shrink(z: measures.Values) -> measures.Values:
     return np.asarray(np.sign(z) * np.maximum(np.abs(z) - 0.5, 0))
 
 
 def test_a_derivative_of_0_around_0_does_not_hide_critical_points() -> None:
     """Soft shrinkage has none for small q, and others: chi = sigma_w^2 P(|z| > 1 / (2 sqrt(q)))."""
     shrink = theory.Formula(_shrink, lambda z: np.where(np.abs(z) > 0.5, 1.0, 0.0))
-    point = mean_field.critical(shrink)
+    point = facts.critical(shrink)
     assert point is not None
     assert point.q is not None
     assert point.sigma_w2 * 2 * ndtr(-0.5 / math.sqrt(point.q)) == pytest.approx(1, rel=0.04)
@@ -295,23 +292,23 @@ def test_a_derivative_of_0_around_0_does_not_hide_critical_points() -> None:
     assert theory.critical(shrink) == ()
 
 
-def _mish(z: comparing.Values) -> comparing.Values:
+def _mish(z: measures.Values) -> measures.Values:
     return np.asarray(z * np.tanh(np.logaddexp(0, z)))
 
 
-def _card_with(*fields: mean_field.Field) -> Card:
+def _card_with(*fields: facts.Field) -> Card:
     return Card("m", "m", "", "", {}, (), fields, None, False, (), ALPHA, ())
 
 
 def test_chi_of_a_fixed_point_that_is_not_reached_is_marked() -> None:
     """From he_normal mish keeps q above 5 for 50 layers, where chi of q* = 0 says nothing."""
 
-    def slope(z: comparing.Values) -> comparing.Values:
+    def slope(z: measures.Values) -> measures.Values:
         tanh = np.tanh(np.logaddexp(0, z))
         return np.asarray(tanh + z * (1 - tanh**2) / (1 + np.exp(-z)))
 
     formula = theory.Formula(_mish, slope)
-    near, away = mean_field.fields(formula, ["xavier_uniform", "he_normal"], lambda key: None)
+    near, away = facts.fields(formula, ["xavier_uniform", "he_normal"], lambda key: None)
     assert not near.away
     assert away.away
     # At 0 mish has the slope 3/5, and he_normal has sigma_w^2 = 2.
@@ -334,15 +331,15 @@ def test_chi_of_a_fixed_point_that_is_not_reached_is_marked() -> None:
 
 def test_a_chi_of_what_stands_for_infinity_is_not_shown_as_a_number() -> None:
     """Only where q* is infinite: a large q* that was found is one."""
-    endless = mean_field.Field("he_normal", 2.0, 0.0, math.inf, 1.0, 4e24, None, None)
+    endless = facts.Field("he_normal", 2.0, 0.0, math.inf, 1.0, 4e24, None, None)
     assert text.field_values(endless) == ("infinite", "1", "infinite", "-", "-")
-    found = mean_field.Field("he_normal", 2.0, 0.0, 2e9, 1.0, 3.0, None, None)
+    found = facts.Field("he_normal", 2.0, 0.0, 2e9, 1.0, 3.0, None, None)
     assert text.field_values(found) == ("2e9", "1", "3", "-", "-")
 
 
 def test_a_row_without_a_fixed_point_says_so() -> None:
     """Dashes beside a prediction have their sentence, and no mark."""
-    lost = mean_field.Field("he_normal", 2.0, 0.0, None, None, None, 0.1, 0.1)
+    lost = facts.Field("he_normal", 2.0, 0.0, None, None, None, 0.1, 0.1)
     assert text.field_values(lost) == ("-", "-", "-", "0.1", "0.1")
     (said,) = text.notes(_card_with(lost))
     assert said.startswith("No fixed point of q and c was found from he_normal, hence no chi")
@@ -374,9 +371,9 @@ def test_a_clear_difference_can_decide_at_the_seeds_of_every_part() -> None:
     rows = sum(len(part.measures) for part in listed) + 1
     for part in listed:
         mine, others = part.seeds
-        alpha = comparing.LEVEL / (8 * rows)
+        alpha = measures.LEVEL / (8 * rows)
         values = {"mine": np.arange(mine) / 100, "relu": 1 + np.arange(others) / 100}
-        assert comparing.row("m", "low", values, "mine", alpha).count("wins") == 1
+        assert measures.row("m", "low", values, "mine", alpha).count("wins") == 1
 
 
 @contextmanager
@@ -387,12 +384,12 @@ def no_bar(title: str, steps: int) -> Iterator[Callable[[int], None]]:
     assert sum(done) in {0, steps}, title  # 0: reused
 
 
-COST, STORED = epoch_cost.Config, battery.stored_folder()
+COST, STORED = battery.Config, battery.stored_folder()
 
 
 def test_every_part_of_the_real_card_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     """For each comparison there are values of each of the eight, by the protocol of today."""
-    monkeypatch.setattr(epoch_cost, "Config", COST)  # `little` may be in force already
+    monkeypatch.setattr(battery, "Config", COST)  # `little` may be in force already
     for part in parts():
         stored = measured.load(part.name, STORED)
         one = battery.Battery(ACTIVATIONS["relu"], Path("unused"), no_bar, threads=1)
@@ -431,7 +428,7 @@ def little(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(battery, "parts", lambda *given: [small(part) for part in parts(*given)])
         patch.setattr(battery, "critical_part", lambda key: small(critical_part(key)))
         patch.setattr(battery, "stored_folder", lambda: folder / "stored")
-        patch.setattr(epoch_cost, "Config", lambda keys: COST(keys, rounds=15, epochs=1))
+        patch.setattr(battery, "Config", lambda keys: COST(keys, rounds=15, epochs=1))
         battery.measure_eight(no_bar, "cpu", 1, folder / "eight")
         yield folder / "out"
 

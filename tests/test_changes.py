@@ -13,7 +13,7 @@ from actbench.store.environment import describe
 from actbench.store.errors import ActbenchError
 from actbench.tracking import records
 from actbench.tracking.records import Chain, Record, Step
-from actbench.tracking.releases import shelf as shelves
+from actbench.tracking.releases import shelf
 from actbench.tracking.releases.changes import ask, between, resolve, verdict_of
 from actbench.tracking.releases.shelf import Shelf, choose, stored_records
 from actbench.tracking.releases.wording import sentences
@@ -295,7 +295,7 @@ def test_records_of_one_machine_are_chosen(
     monkeypatch: pytest.MonkeyPatch, there: list[tuple[str, str]], chosen: list[str], here: bool
 ) -> None:
     """Bits of two processors are never compared; what is there answers before anything is made."""
-    monkeypatch.setattr(shelves, "cpu_model", lambda: "ours")
+    monkeypatch.setattr(shelf, "cpu_model", lambda: "ours")
     found = [of_machine(release, cpu) for release, cpu in there]
     records_, mine = choose(found, "fingerprints", ["2.6.0", "2.8.0"])
     assert (sorted(records_), mine) == (chosen, here)
@@ -306,7 +306,7 @@ def test_the_later_record_of_a_release_is_taken_if_it_has_the_part(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A newer record replaces an older one, but not one without what is asked for."""
-    monkeypatch.setattr(shelves, "cpu_model", lambda: "ours")
+    monkeypatch.setattr(shelf, "cpu_model", lambda: "ours")
     old, new = (of_machine("2.6.0", "ours", made_at) for made_at in ("2026-01", "2026-02"))
     bare = (
         Path("bare"),

@@ -30,9 +30,7 @@ from actbench.study import robustness
 from actbench.study.commands import sweeping
 from actbench.study.experiments import signal_propagation
 from actbench.study.recover import folder, schema, space
-from actbench.study.recover import folder as report
 from actbench.tracking import records
-from actbench.tracking import records as storing
 
 CLAIMS = """
 study = "Narrow ReLU networks"
@@ -298,7 +296,7 @@ def test_records(command: Command, tmp_path: Path) -> None:
         try:
             content = json.loads(new.read_bytes())
             content.pop("sha256")
-            content["sha256"] = storing._checksum(content)
+            content["sha256"] = records._checksum(content)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             pass  # told as it is
         else:
@@ -344,6 +342,6 @@ def test_found_protocols(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "search.toml"
     path.write_text(SEARCH, encoding="utf-8")
     folder.fulfil(space.lay_out(schema.load(path)), tmp_path / "out")
-    found = tmp_path / "out" / report.RESULT
+    found = tmp_path / "out" / folder.RESULT
     call = lambda: command("recover", path, "--out", tmp_path / "out")  # noqa: E731
     survey(found, found.read_bytes(), 300, call)

@@ -18,7 +18,6 @@ from actbench import claims
 from actbench.cli import main
 from actbench.tracking import history, records
 from actbench.tracking.history import History, page
-from actbench.tracking.history import page as sentences
 from actbench.tracking.history.drawing import FIGURES
 from actbench.tracking.records import Record
 
@@ -77,9 +76,7 @@ def test_a_flip_counts_against_the_last_measured_verdict() -> None:
     assert [release.fresh for release in found.releases] == [1, 0, 1, 1]
     assert [release.stored for release in found.releases] == [1, 2, 1, 1]
     assert [release.as_expected for release in found.releases] == [1, 0, 0, 0]
-    assert f"2.10.0: {CLAIM} is inconclusive, before it was reproduced." in sentences.verdicts(
-        found
-    )
+    assert f"2.10.0: {CLAIM} is inconclusive, before it was reproduced." in page.verdicts(found)
 
 
 def test_bits_are_followed_in_both_directions() -> None:
@@ -89,15 +86,15 @@ def test_bits_are_followed_in_both_directions() -> None:
     moved = rows["operations/gelu/float64"]
     assert (moved.changed_at, moved.back_at) == ((1, 3), (3,))
     assert rows["stack/relu/float32"].changed_at == ()
-    told = sentences.numbers(found)
+    told = page.numbers(found)
     assert any(line.startswith("2.9.1: other bits in 1 chain ") for line in told)
     assert "operations/gelu/float64 has at 2.15.0 the bits of its first release again." in told
 
 
 def test_each_chain_says_where_it_parted() -> None:
     """The first release that changed it, the step, how far, and later changes; no other chain."""
-    (line,) = sentences.partings(laid_out(*four()))
-    assert len(line) == len(sentences.PARTINGS)
+    (line,) = page.partings(laid_out(*four()))
+    assert len(line) == len(page.PARTINGS)
     name, release, where, far, later = line
     assert (name, release, later) == ("operations/gelu/float64", "2.9.1", "2.15.0")
     assert where == "layer 2 linear"
@@ -110,11 +107,11 @@ def test_verdicts_by_two_claims_files_are_no_comparison() -> None:
     after = record("2.9.1", verdicts=[verdict(CLAIM, "inconclusive")], claims_sha256="1" * 64)
     found = laid_out(before, after)
     assert found.claims[0].flipped_at == ()
-    assert [line[3] for line in sentences.lines(found)] == ["-", "-"]
-    told = " ".join(sentences.verdicts(found))
+    assert [line[3] for line in page.lines(found)] == ["-", "-"]
+    told = " ".join(page.verdicts(found))
     assert "None of" not in told
     assert "Some verdicts can't be compared with those before" in told
-    assert "can't be compared" not in " ".join(sentences.verdicts(laid_out(*four())))
+    assert "can't be compared" not in " ".join(page.verdicts(laid_out(*four())))
 
 
 def test_work_that_joins_later_does_not_thin_the_mean() -> None:
@@ -127,8 +124,8 @@ def test_work_that_joins_later_does_not_thin_the_mean() -> None:
         record("2.10.0", timings=timings(loop | later, noise=0)),
     ]
     found = laid_out(*made)
-    assert [line[-1] for line in sentences.lines(found)] == ["-", "1.00", "2.00", "2.00"]
-    (told,) = [line for line in sentences.speed(found) if "geometric mean" in line]
+    assert [line[-1] for line in page.lines(found)] == ["-", "1.00", "2.00", "2.00"]
+    (told,) = [line for line in page.speed(found) if "geometric mean" in line]
     assert "2.00 times as long as at the first timed release, 2.6.0 (" in told
     assert "of 1 workload," in told
 
@@ -142,24 +139,24 @@ def test_what_a_release_was_built_with_belongs_to_it() -> None:
 def test_a_slowdown_is_told_where_it_happened() -> None:
     """Work that takes 1.5 times as long is named once, at its release; mean is sqrt(1.5)."""
     found = laid_out(*four())
-    told = [line for line in sentences.speed(found) if "slower" in line]
+    told = [line for line in page.speed(found) if "slower" in line]
     assert len(told) == 1
     assert re.match(
         r"2\.10\.0: slower than before is loop/relu/float32 \(1\.[45]\d? times", told[0]
     )
-    assert float(sentences.lines(found)[2][-1]) == pytest.approx(1.5**0.5, rel=0.03)
+    assert float(page.lines(found)[2][-1]) == pytest.approx(1.5**0.5, rel=0.03)
 
 
 def test_each_release_has_a_line() -> None:
     """Claims measured, as expected and flipped, and chains with other bits than before."""
-    told = [line[:-1] for line in sentences.lines(laid_out(*four()))]
+    told = [line[:-1] for line in page.lines(laid_out(*four()))]
     assert told == [
         ("2.6.0", "1", "1", "-", "-"),
         ("2.9.1", "-", "-", "-", "1 of 2"),
         ("2.10.0", "1", "0", "1", "0 of 2"),
         ("2.15.0", "1", "0", "0", "1 of 2"),
     ]
-    assert {len(line) for line in sentences.lines(laid_out(*four()))} == {len(sentences.HEADING)}
+    assert {len(line) for line in page.lines(laid_out(*four()))} == {len(page.HEADING)}
 
 
 def test_other_machines_are_left_out_and_named() -> None:
@@ -228,7 +225,7 @@ def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     markdown = (tmp_path / "history.md").read_text(encoding="utf-8")
     table = [line for line in markdown.splitlines() if line.startswith("| 2.")]
     assert len(table) == len(RELEASES) + 1
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {len(sentences.HEADING) + 1}
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {len(page.HEADING) + 1}
     assert "<b>" not in markdown
     for section in ("Verdicts", "Margins", "Numbers", "Speed", "Environment"):
         assert f"\n## {section}\n" in markdown

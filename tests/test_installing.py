@@ -17,7 +17,6 @@ from actbench.store.errors import ActbenchError
 from actbench.tracking import own_records, records
 from actbench.tracking.records import Chain, Distribution, Record
 from actbench.tracking.releases import measuring, shelf
-from actbench.tracking.releases import shelf as matrix
 from actbench.tracking.releases.measuring import Offered, Progress
 from actbench.tracking.releases.subject import Subject, subject_of
 
@@ -141,7 +140,7 @@ def actbench(
         return made
 
     monkeypatch.setattr(measuring, "record_release", record)
-    monkeypatch.setattr(matrix, "record_release", record)
+    monkeypatch.setattr(shelf, "record_release", record)
     monkeypatch.setattr(measuring, "available_releases", lambda package: Offered(OFFERED, True))
     monkeypatch.setattr(shelf, "cpu_model", lambda: CPU)
     monkeypatch.setattr(shelf.platform, "system", lambda: "Linux")  # type: ignore[attr-defined]

@@ -17,9 +17,9 @@ from typing import IO, Any
 import pytest
 
 from actbench.claims.claims_file import Protocol
-from actbench.runs import kept as digests
+from actbench.runs import kept
 from actbench.runs.kept import Run
-from actbench.runs.sources import fulfil, kept
+from actbench.runs.sources import fulfil, kept_runs
 from actbench.store.errors import ActbenchError
 
 SEEDS = (3, 1, 2)
@@ -45,7 +45,7 @@ class Study:
     def is_kept(self, protocol: Mapping[str, Any], seed: int) -> bool:
         """Tell whether a run is kept."""
         folder = self.base / ".actbench" / "runs"
-        return bool(kept(Protocol(**protocol), [seed], base=self.base, folder=folder))
+        return bool(kept_runs(Protocol(**protocol), [seed], base=self.base, folder=folder))
 
     def calls(self) -> list[int]:
         """Return the seeds that ran since last asked."""
@@ -347,7 +347,7 @@ def test_other_packages_or_arithmetic_are_another_run(
     """Numbers of another installation or number of threads are not taken for these."""
     counted.run(COUNT, 1)
     with monkeypatch.context() as patched:
-        patched.setattr(digests, "packages", lambda: ["numpy-1.0"])
+        patched.setattr(kept, "packages", lambda: ["numpy-1.0"])
         assert not counted.is_kept(COUNT, 1)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert not counted.is_kept(COUNT, 1)
@@ -368,7 +368,7 @@ def test_sources_of_a_command_are_its_files(counted: Study) -> None:
     counted.write("pkg/part.py", "from ..model import scale\nimport json, numpy\n")
     counted.write("pkg/main.py", "import pkg, importlib\n")
     words = ["python", "-m", "pkg.main", "--config=data.csv", "train.py", "none.py"]
-    assert set(digests.of_command(words, counted.base)) == {
+    assert set(kept.of_command(words, counted.base)) == {
         *("pkg/__init__.py", "pkg/part.py", "pkg/main.py", "data.csv"),
         *("train.py", "model.py", "layers.py"),
     }

@@ -12,7 +12,6 @@ from record_factory import a_record
 
 from actbench.store.errors import ActbenchError
 from actbench.tracking import records
-from actbench.tracking import records as storing
 from actbench.tracking.records import Chain, Step
 
 
@@ -73,7 +72,7 @@ def test_a_record_with_a_field_too_many_is_refused(tmp_path: Path) -> None:
     """Even with a checksum that fits, what the schema does not know is named and refused."""
     record = a_record().model_dump(mode="json")
     record["verdicts"][0]["surprise"] = 1
-    record["sha256"] = storing._checksum(record)
+    record["sha256"] = records._checksum(record)
     (tmp_path / "r.json").write_text(json.dumps(record))
     with pytest.raises(ActbenchError, match=r"field 'verdicts\.0\.surprise': Extra"):
         records.load(tmp_path / "r.json")

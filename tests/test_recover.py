@@ -24,10 +24,17 @@ from actbench.cli import main
 from actbench.store.errors import ActbenchError
 from actbench.study.catalog import initializers, targets
 from actbench.study.catalog.activations import ACTIVATIONS
-from actbench.study.recover import folder, outcome, schema, search, sifting, space, streams
-from actbench.study.recover import folder as report
-from actbench.study.recover import numbers as chance
-from actbench.study.recover import search as sampling
+from actbench.study.recover import (
+    folder,
+    numbers,
+    outcome,
+    report,
+    schema,
+    search,
+    sifting,
+    space,
+    streams,
+)
 from actbench.study.recover.folder import draw_search
 from actbench.study.recover.numbers import Printed
 
@@ -525,8 +532,8 @@ def test_the_gradients_after_one_update_settle_the_depth_of_the_main_run(tmp_pat
     (part,) = result.parts
     assert part.numbers == [0, 1, 2, 3]
     assert part.chance * shipped.size < 1e-6
-    report.write(result, tmp_path)
-    page = (tmp_path / report.PAGE).read_text(encoding="utf-8")
+    folder.write(result, tmp_path)
+    page = (tmp_path / folder.PAGE).read_text(encoding="utf-8")
     assert "square (11 hidden layers)" in page
     assert "gradients of layer 2, 3, 4, 5" in page
     assert "The match is no accident: of one part alone the chance is" in page
@@ -643,9 +650,9 @@ def test_the_cheapest_number_comes_first(small: schema.Search) -> None:
     plan = space.lay_out(narrow(small, order=(("linear", "sigmoid", "relu"),), reset=("once",)))
     printed = sifting.printed_numbers(small)
     rare = np.full((3, 4, 4), 77.0)
-    assert sampling.best_order(plan, rare, printed) == (0, 1, 2)
+    assert search.best_order(plan, rare, printed) == (0, 1, 2)
     rare[0] = 1.0  # every protocol gives the first: it rules out none
-    assert sampling.best_order(plan, rare, printed) == (1, 2, 0)
+    assert search.best_order(plan, rare, printed) == (1, 2, 0)
 
 
 def test_the_best_are_ranked_first() -> None:
@@ -668,7 +675,7 @@ def test_the_share_that_matches_is_that_of_a_known_density(count: int) -> None:
     printed, spread = Printed("2.0"), 0.7
     generator = np.random.default_rng(0)
     found = [
-        chance.share_matching(np.exp(generator.normal(0.3, spread, count)), printed)
+        numbers.share_matching(np.exp(generator.normal(0.3, spread, count)), printed)
         for _ in range(40)
     ]
     low, high = np.log(printed.interval)
@@ -689,9 +696,9 @@ def test_the_share_that_gives_several_numbers_counts_how_they_move_together(
 
     many = drawn(2_000_000)
     truth = np.mean(printed[0].matches(many[:, 0]) & printed[1].matches(many[:, 1]))
-    found = np.mean([chance.joint_share(drawn(40), printed) for _ in range(100)])
+    found = np.mean([numbers.joint_share(drawn(40), printed) for _ in range(100)])
     assert found == pytest.approx(truth, rel=0.15)
-    assert chance.joint_share(drawn(9), printed) == 1.0  # too few to tell
+    assert numbers.joint_share(drawn(9), printed) == 1.0  # too few to tell
 
 
 def test_a_narrow_cluster_at_the_number_is_counted() -> None:
@@ -699,22 +706,22 @@ def test_a_narrow_cluster_at_the_number_is_counted() -> None:
     printed, generator = Printed("2.000"), np.random.default_rng(0)
     many = np.exp(generator.normal(0.0, 3.0, 4_980))
     values = np.concatenate([many, generator.uniform(1.9996, 2.0004, 20)])
-    assert chance.share_matching(values, printed) == pytest.approx(20 / 5_000, rel=0.1)
+    assert numbers.share_matching(values, printed) == pytest.approx(20 / 5_000, rel=0.1)
 
 
 def test_shares_at_the_ends() -> None:
     """All values there, none of the sign, none at all."""
     printed = Printed("2.0")
-    assert chance.share_matching(np.full(9, 2.0), printed) == 1
-    assert chance.share_matching(np.full(9, -2.0), printed) == 0
-    assert chance.share_matching(np.full(9, np.inf), printed) == 0
-    assert chance.share_matching(np.array([]), printed) == 0
+    assert numbers.share_matching(np.full(9, 2.0), printed) == 1
+    assert numbers.share_matching(np.full(9, -2.0), printed) == 0
+    assert numbers.share_matching(np.full(9, np.inf), printed) == 0
+    assert numbers.share_matching(np.array([]), printed) == 0
 
 
 @pytest.mark.parametrize("misses", [0, 1, 3, 5])
 def test_misses_are_counted_as_a_binomial_counts_them(misses: int) -> None:
     """Five numbers of one probability follow the closed form."""
-    found = chance.at_most(misses, [0.3] * 5)
+    found = numbers.at_most(misses, [0.3] * 5)
     assert found == pytest.approx(stats.binom(5, 0.7).cdf(misses))
 
 
@@ -725,13 +732,13 @@ def test_the_number_of_chance_matches_is_that_of_a_space_whose_answer_is_known()
     centers, drawings, spread = (-0.1, 0.0, 0.1, *range(2, 11)), 20_000, 0.2
     whole = [np.exp(generator.normal(c, spread, (2, drawings, 1))) for c in centers]
     actual = sum(int(np.all(np.abs(v - 1) <= 0.05, axis=0).sum()) for v in whole)
-    groups = [chance.Group(drawings, values[:, :400]) for values in whole]
-    found = chance.estimate(groups, printed, readings=1, misses=0)
+    groups = [numbers.Group(drawings, values[:, :400]) for values in whole]
+    found = numbers.estimate(groups, printed, readings=1, misses=0)
     assert actual > 1000
     assert found.given_settings == pytest.approx(actual, rel=0.2)
     assert found.pooled < actual / 2
-    few = [chance.Group(drawings, values[:, :2]) for values in whole]
-    assert chance.estimate(few, printed, 1, 0).given_settings is None
+    few = [numbers.Group(drawings, values[:, :2]) for values in whole]
+    assert numbers.estimate(few, printed, 1, 0).given_settings is None
 
 
 # The folder and the command
@@ -752,12 +759,12 @@ def test_an_interrupted_search_goes_on(small: schema.Search, tmp_path: Path) -> 
 
     with pytest.raises(KeyboardInterrupt):
         folder.fulfil(plan, tmp_path / "parts", stop)
-    assert not (tmp_path / "parts" / report.RESULT).exists()
+    assert not (tmp_path / "parts" / folder.RESULT).exists()
     again = folder.fulfil(plan, tmp_path / "parts")
     assert again.notes == ["went on after an interrupted search: 1 part was there already"]
     assert again.result == whole.result
     assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == sorted(
-        [report.PAGE, report.PROTOCOL, report.RESULT, "search.png", "search.svg"]
+        [folder.PAGE, folder.PROTOCOL, folder.RESULT, "search.png", "search.svg"]
     )
 
 
@@ -772,7 +779,7 @@ def test_a_folder_of_another_search_is_left_alone(small: schema.Search, tmp_path
     with pytest.raises(ActbenchError, match=r"another search.*--overwrite, or choose another fol"):
         folder.fulfil(other, tmp_path)
     assert not folder.fulfil(other, tmp_path, overwrite=True).result.whole
-    (tmp_path / report.RESULT).write_text("{}", encoding="utf-8")
+    (tmp_path / folder.RESULT).write_text("{}", encoding="utf-8")
     with pytest.raises(ActbenchError, match=r"search\.json states no schema version"):
         folder.fulfil(other, tmp_path)
 
@@ -784,7 +791,7 @@ def test_the_protocol_that_was_found_gives_its_numbers_again(
     wanted, protocol = planted(small)
     wanted = wanted.model_copy(update={"title": 'Quotes " and \\ and\nlines'})
     found = folder.fulfil(space.lay_out(wanted), tmp_path / "first").result
-    again = schema.load(tmp_path / "first" / report.PROTOCOL)
+    again = schema.load(tmp_path / "first" / folder.PROTOCOL)
     assert (again.size, again.title, again.misses) == (1, wanted.title, 0)
     assert plain({axis: choices[0] for axis, choices in again.axes.items()}) == protocol
     repeated = folder.fulfil(space.lay_out(again), tmp_path / "second").result
@@ -840,17 +847,17 @@ def test_the_figure_shows_every_number_among_the_samples(small: schema.Search) -
 def test_nothing_found_leaves_no_protocol(small: schema.Search, tmp_path: Path) -> None:
     """A protocol of an earlier search does not stand beside a result that found none."""
     wanted = narrow(publish(planted(small)[0], [1e9, 1e9, 1e9]), drawn=("once",))
-    (tmp_path / report.PROTOCOL).write_text("old", encoding="utf-8")
+    (tmp_path / folder.PROTOCOL).write_text("old", encoding="utf-8")
     result = folder.fulfil(space.lay_out(wanted), tmp_path).result
     assert (result.matched, result.classes) == (0, [])
-    assert not (tmp_path / report.PROTOCOL).exists()
-    page = (tmp_path / report.PAGE).read_text(encoding="utf-8")
+    assert not (tmp_path / folder.PROTOCOL).exists()
+    page = (tmp_path / folder.PAGE).read_text(encoding="utf-8")
     assert "None of " in page
     assert "gives the 3 numbers but for at most 1." in page
     assert [number for number in result.evaluated if number == 0] == [0]
     assert page.count("not looked at") == 1, "what was pruned has no nearest value"
     json.loads(
-        (tmp_path / report.RESULT).read_text(encoding="utf-8"),
+        (tmp_path / folder.RESULT).read_text(encoding="utf-8"),
         parse_constant=pytest.fail,
     )
 
@@ -894,7 +901,7 @@ def test_the_command_searches_trainings(
     assert "5 of 5" in out
     assert "written" in out.lower()
     protocol = plan.protocol(1, 30)
-    found = schema.load(Path("here") / report.PROTOCOL)
+    found = schema.load(Path("here") / folder.PROTOCOL)
     assert {axis: choices[0] for axis, choices in found.axes.items()} == protocol
     code, out, _ = call("plant.toml", "--out", "here", "--threads", "1")
     assert (code, "Reused from here; same search." in out) == (0, True)

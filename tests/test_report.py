@@ -25,6 +25,7 @@ from actbench import claims, ledger
 from actbench.claims import ClaimsFile, Verdict
 from actbench.claims.verdicts import Judgment
 from actbench.cli import main
+from actbench.ledger.entries import MEANING
 from actbench.pages import rendering
 from actbench.store import datasets
 from actbench.store.errors import ActbenchError
@@ -425,7 +426,7 @@ def test_the_ledger_shows_the_evidence(page: Page) -> None:
 
 def test_the_ledger_says_what_each_verdict_means(page: Page, markdown: str) -> None:
     """Of those that occur, on both pages."""
-    for verdict, meaning in report.entries.MEANING.items():
+    for verdict, meaning in MEANING.items():
         if any(judgment.verdict is verdict for judgment in JUDGMENTS):
             assert meaning in page.text
             assert meaning in " ".join(markdown.split())

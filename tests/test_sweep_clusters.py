@@ -15,9 +15,7 @@ from sweeping import TEXT, assert_same, new_store, nothing, silent, small_grid
 
 from actbench.store import environment
 from actbench.store.errors import ActbenchError
-from actbench.study.sweeps import clusters
-from actbench.study.sweeps import clusters as dispatching
-from actbench.study.sweeps import running as sweeps
+from actbench.study.sweeps import clusters, running
 from actbench.study.sweeps.stores import Store
 
 # More chunks than are handed out at a time, so that something is left to do after each accident.
@@ -133,15 +131,15 @@ def own_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dask]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole sweep, in this process."""
     store = new_store(tmp_path_factory.mktemp("sweep") / "whole.zarr", small_grid(MANY), 2)
-    sweeps.run_here(store, range(CHUNKS), 1, nothing, sweeps.Failures(silent))
+    running.run_here(store, range(CHUNKS), 1, nothing, running.Failures(silent))
     return store.path
 
 
 def run(store: Store, dask: Dask, progress: Callable[[int], None]) -> list[str]:
     """Train what a store lacks on Dask; returns what was said."""
     said: list[str] = []
-    numbers, _ = sweeps.missing(store)
-    failures = sweeps.Failures(said.append)
+    numbers, _ = running.missing(store)
+    failures = running.Failures(said.append)
     clusters.run(store, numbers, dask.address, progress, failures)
     assert (failures.members, failures.chunks) == (0, [])
     return said
@@ -217,7 +215,7 @@ def test_other_versions_are_one_line(
         run(store, dask, nothing)
     assert str(caught.value).startswith(where)
     assert str(caught.value).endswith(f" has {package} {there}{ADVICE}")
-    assert len(sweeps.missing(store)[0]) == store.chunks
+    assert len(running.missing(store)[0]) == store.chunks
 
 
 def test_a_worker_that_joins_later_is_checked_too(
@@ -225,7 +223,7 @@ def test_a_worker_that_joins_later_is_checked_too(
 ) -> None:
     """What was not there to be asked refuses the chunk, with the same line."""
     there = of_another("numpy", monkeypatch)
-    monkeypatch.setattr(dispatching, "require_same_versions", lambda client: None)
+    monkeypatch.setattr(clusters, "require_same_versions", lambda client: None)
     with pytest.raises(ActbenchError) as caught:
         run(new_store(tmp_path / "a.zarr"), dask, nothing)
     assert str(caught.value) == f"a worker has numpy {there}{ADVICE}"
@@ -258,13 +256,13 @@ def test_a_scheduler_that_stays_away_is_one_line(
     own_dask: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lost and not coming back: what was finished is safe, and what to do is said."""
-    monkeypatch.setattr(dispatching, "COME_BACK_S", 0.2)
+    monkeypatch.setattr(clusters, "COME_BACK_S", 0.2)
     store = new_store(tmp_path / "a.zarr", small_grid(MANY), 2)
     own_dask.start_scheduler()
     own_dask.start_workers(1)
     with pytest.raises(ActbenchError, match=r"^can't reach a Dask scheduler at tcp:"):
         run(store, own_dask, After(6, own_dask.stop))
-    assert len(sweeps.missing(store)[0]) == CHUNKS - 3
+    assert len(running.missing(store)[0]) == CHUNKS - 3
 
 
 CLIENT = """
@@ -272,11 +270,11 @@ import sys
 from pathlib import Path
 from sweeping import new_store, small_grid
 from test_sweep_clusters import MANY
-from actbench.study.sweeps import clusters, running as sweeps
+from actbench.study.sweeps import clusters, running
 
 store = new_store(Path(sys.argv[1]), small_grid(MANY), 2)
 tell = lambda done: print(done, flush=True)
-clusters.run(store, range(store.chunks), sys.argv[2], tell, sweeps.Failures(print))
+clusters.run(store, range(store.chunks), sys.argv[2], tell, running.Failures(print))
 """
 
 
@@ -300,7 +298,7 @@ def test_a_client_that_is_killed_is_resumed(
     client.communicate(timeout=60)
     there = {f: f.stat().st_mtime_ns for f in path.glob("status/c/*")}
     store = new_store(path, small_grid(MANY), 2)
-    numbers, _ = sweeps.missing(store)
+    numbers, _ = running.missing(store)
     assert 3 <= len(there) == CHUNKS - len(numbers) < CHUNKS
     count = After(0, list)
     run(store, own_dask, count)
@@ -352,7 +350,7 @@ def test_a_chunk_that_kills_its_workers_is_named_and_the_rest_goes_on(
     own_dask.start_scheduler()
     own_dask.start_workers()
     said: list[str] = []
-    failures = sweeps.Failures(said.append)
+    failures = running.Failures(said.append)
     clusters.run(store, range(CHUNKS), own_dask.address, nothing, failures)
     # What waited behind it on the same worker may be given up too, where one death is enough.
     assert 3 in failures.chunks
@@ -361,9 +359,9 @@ def test_a_chunk_that_kills_its_workers_is_named_and_the_rest_goes_on(
         "(activation=relu, depth=2, learning_rate=0.001, seed=49): every worker that tried died; "
         "the same command tries again"
     ) in said
-    assert sweeps.missing(store) == (sorted(failures.chunks), 0)
+    assert running.missing(store) == (sorted(failures.chunks), 0)
     assert len(failures.chunks) < CHUNKS
-    sweeps.run_here(store, failures.chunks, 1, nothing, sweeps.Failures(silent))
+    running.run_here(store, failures.chunks, 1, nothing, running.Failures(silent))
     assert_same(store.path, undisturbed)
 
 
@@ -380,7 +378,7 @@ def test_workers_that_come_late_are_waited_for(
         said.append(line)
         own_dask.start_workers(1)
 
-    clusters.run(store, range(CHUNKS), own_dask.address, nothing, sweeps.Failures(say))
+    clusters.run(store, range(CHUNKS), own_dask.address, nothing, running.Failures(say))
     assert [line.partition(";")[0] for line in said] == ["the scheduler has no worker"]
     assert_same(store.path, undisturbed)
 

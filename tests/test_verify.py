@@ -17,8 +17,7 @@ import actbench
 from actbench import claims
 from actbench.claims import metrics
 from actbench.cli import main
-from actbench.runs import drafting as claims_schema
-from actbench.runs import evidence
+from actbench.runs import drafting, evidence
 from actbench.store.errors import ActbenchError
 from actbench.store.files import baselines_folder
 from actbench.study.experiments import closed_forms, signal_propagation
@@ -394,7 +393,7 @@ def test_the_shipped_schema_is_the_models(verify: Callable[..., tuple[int, str, 
     """To be written anew by: actbench verify --schema > baselines/claims.schema.json."""
     shipped = (baselines_folder() / "claims.schema.json").read_text(encoding="utf-8")
     assert verify("--schema") == (0, shipped, "")
-    assert claims_schema.text() == shipped
+    assert drafting.text() == shipped
     jsonschema.Draft202012Validator.check_schema(json.loads(shipped))
     described = json.loads(shipped)["$defs"]["Claim"]["properties"]
     assert all("description" in part for name, part in described.items() if name != "metric")

@@ -1,4 +1,7 @@
-"""The rules of ``docs/statistics.md``, a picture of each: ``python -m actbench.claims.rules FILE.png``."""
+"""The rules of ``docs/statistics.md``, a picture of each.
+
+``python -m actbench.claims.rules FILE.png`` draws them.
+"""
 
 from __future__ import annotations
 

@@ -67,11 +67,11 @@ def _table(gathered: History) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from actbench.tracking.history import page as sentences
+    from actbench.tracking.history import page
 
     table = Table(box=SIMPLE, padding=(0, 1))
-    for number, name in enumerate(sentences.HEADING):
+    for number, name in enumerate(page.HEADING):
         table.add_column(name, justify="right" if number else "left")
-    for line in sentences.lines(gathered):
+    for line in page.lines(gathered):
         table.add_row(*(Text(terminal.printable(cell)) for cell in line))
     return table

@@ -116,7 +116,7 @@ def track(
     """
     with interruptible():
         from actbench.tracking.records import PARTS
-        from actbench.tracking.releases import shelf as matrix
+        from actbench.tracking.releases import shelf
         from actbench.tracking.releases.measuring import release_name
         from actbench.tracking.releases.subject import subject_of
 
@@ -136,7 +136,7 @@ def track(
             titles = {
                 name: f"{package} {name} ({i} of {len(names)})" for i, name in enumerate(names, 1)
             }
-            for outcome in matrix.track(
+            for outcome in shelf.track(
                 names, out, only or (), overwrite, lambda name: phases.of(titles[name]), subject
             ):
                 phases.hide()

@@ -64,7 +64,7 @@ def fulfil(
     return [runs[seed] for seed in seeds]
 
 
-def kept(protocol: Protocol, seeds: Iterable[int], *, base: Path, folder: Path) -> list[Run]:
+def kept_runs(protocol: Protocol, seeds: Iterable[int], *, base: Path, folder: Path) -> list[Run]:
     """Return the runs that ``fulfil`` would take instead of making them."""
     store, _ = _opened(protocol, base, folder)
     return [run for seed in seeds if (run := store.read(seed)) is not None]
@@ -225,12 +225,11 @@ class Sources:
 
     def outstanding(self) -> Iterator[str]:
         """Say of each function and command how many runs are kept, and what others will take."""
-
         for name, protocol in self.code:
             folder = self.base / ".actbench" / "runs"
             seeds = self.seeds_of(protocol)
-            kept = kept(protocol, seeds, base=self.base, folder=folder)
-            took = [run.duration_s for run in kept]
+            found = kept_runs(protocol, seeds, base=self.base, folder=folder)
+            took = [run.duration_s for run in found]
             missing = len(seeds) if self._fresh else len(seeds) - len(took)
             each = f", about {np.median(took):.2g} s each" if took and missing else ""
             yield f"{name}: {missing} of {len(seeds)} runs to make{each}"

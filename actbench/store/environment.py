@@ -193,7 +193,7 @@ def _found(pattern: str, text: str) -> str:
 
 def own_commit() -> str:
     """Return the commit of the clone that this package runs from."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return "unknown"
     git = ["git", "-C", str(root)]

@@ -303,12 +303,12 @@ def _imported(place: str, what: str) -> ModuleType:
 
 
 def _is_own(entry: EntryPoint) -> bool:
-    return entry.module.partition(".")[0] == __package__
+    return entry.module.partition(".")[0] == "actbench"
 
 
 def _distribution(entry: EntryPoint) -> str:
     if entry.dist is None:
-        return f"{__package__} {__version__}"
+        return f"actbench {__version__}"
     return f"{entry.dist.name} {entry.dist.version}"
 
 
@@ -319,7 +319,7 @@ def _entries() -> list[EntryPoint]:
     on ``PYTHONPATH`` says nothing.
     """
     found = [*entry_points(group=GROUP)]
-    file = Path(__file__).parents[1] / "pyproject.toml"
+    file = Path(__file__).parents[2] / "pyproject.toml"
     if not any(map(_is_own, found)) and file.is_file():
         project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
         declared = project.get("entry-points", {}).get(GROUP, {})

@@ -1,4 +1,4 @@
-"""What is printed: each character as the terminal can show it, names as they are, docstrings as help."""
+"""What is printed: each character as the terminal can show it, and docstrings as help."""
 
 from __future__ import annotations
 

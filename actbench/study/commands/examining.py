@@ -72,7 +72,6 @@ def _machine(out: Path, form: str) -> bool:
 def _devices(form: str, most_s: float | None, quiet: bool) -> bool:
     from actbench.cli.console import progress_bar
     from actbench.study.nets import device_checks
-    from actbench.study.nets import device_checks as device_claims
 
     bar = terminal.screen(stderr=True, quiet=quiet)
     there = device_checks.present()
@@ -82,7 +81,7 @@ def _devices(form: str, most_s: float | None, quiet: bool) -> bool:
     held: list[Held] = []
     if most_s is not None:
         with progress_bar(bar, "claims", len(there) * len(device_checks.ENGINES)) as progress:
-            held = device_claims.judge_all(checks, most_s, progress=progress)
+            held = device_checks.judge_all(checks, most_s, progress=progress)
     if form == "json":
         told = {
             "tolerance_units": device_checks.TOLERANCE_UNITS,

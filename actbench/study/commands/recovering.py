@@ -56,8 +56,7 @@ def recover(
 
         search = schema.load(schema.find(file))
         from actbench.cli.console import progress_bar, written_files
-        from actbench.study.recover import folder, space
-        from actbench.study.recover import folder as report
+        from actbench.study.recover import folder, report, space
         from actbench.study.recover import search as searching
 
         screen = terminal.screen(quiet=quiet)

@@ -177,15 +177,15 @@ class _Run:
     def execute(self, *, yes: bool, retry: bool, overwrite: bool) -> bool:
         """Train what the store lacks."""
         from actbench.cli import console
-        from actbench.study.sweeps import running as sweeps
+        from actbench.study.sweeps import running
 
         store = self._store(yes=yes, overwrite=overwrite)
-        numbers, failed = sweeps.missing(store, retry=retry)
+        numbers, failed = running.missing(store, retry=retry)
         bar = terminal.screen(stderr=True, quiet=self.quiet)
         aloud = terminal.screen(stderr=True) if self.quiet else bar
-        failures = sweeps.Failures(lambda line: aloud.print(line, soft_wrap=True))
+        failures = running.Failures(lambda line: aloud.print(line, soft_wrap=True))
         if numbers:
-            total = sweeps.steps(store, numbers)
+            total = running.steps(store, numbers)
             with console.progress_bar(bar, self.path.stem, total) as progress:
                 self._train(store, numbers, progress, failures)
         self._summarize()
@@ -230,8 +230,7 @@ class _Run:
     def _train(
         self, store: Store, numbers: list[int], progress: Progress, failures: Failures
     ) -> None:
-        from actbench.study.sweeps import clusters
-        from actbench.study.sweeps import running as sweeps
+        from actbench.study.sweeps import clusters, running
 
         if self.scheduler is not None:
             clusters.run(store, numbers, self.scheduler, progress, failures)
@@ -239,23 +238,22 @@ class _Run:
             with clusters.local_workers(self.workers) as address:
                 clusters.run(store, numbers, address, progress, failures)
         else:
-            sweeps.run_here(store, numbers, self.threads, progress, failures)
+            running.run_here(store, numbers, self.threads, progress, failures)
 
     def _summarize(self) -> None:
         """Write what was found beside the store, and show the best of it."""
         from actbench.pages import saving
         from actbench.store.files import write_atomic
-        from actbench.study.sweeps import figure as summaries
-        from actbench.study.sweeps.figure import losses
+        from actbench.study.sweeps import figure
         from actbench.study.sweeps.running import ASK_ABOVE
 
         if self.grid.size > ASK_ABOVE:  # more than fits into memory beside all else
             return
-        found = summaries.cells(self.path, self.grid)
-        terminal.screen(quiet=self.quiet).print(summaries.table(found))
-        write_atomic(self.path.with_name("summary.csv"), summaries.as_csv(found).encode())
-        figure = losses(found, str(self.grid.constants["activation"]))
-        saving.save(figure, self.path.parent, "summary")
+        found = figure.cells(self.path, self.grid)
+        terminal.screen(quiet=self.quiet).print(figure.table(found))
+        write_atomic(self.path.with_name("summary.csv"), figure.as_csv(found).encode())
+        drawn = figure.losses(found, str(self.grid.constants["activation"]))
+        saving.save(drawn, self.path.parent, "summary")
 
     def _say_end(self, store: Store, numbers: list[int], failed: int, lost: list[int]) -> None:
         if self.quiet:

@@ -171,7 +171,7 @@ class CompiledLoop(_Autograd):
 
 
 class StackOf:
-    """Stacks of networks, cut and trained as ``actbench.study.nets.training.train`` does it on one thread.
+    """Stacks of networks, cut and trained as ``training.train`` does it on one thread.
 
     Args:
         members: How many networks in all.

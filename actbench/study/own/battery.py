@@ -25,7 +25,6 @@ from actbench.store.environment import Stopwatch
 from actbench.store.files import baselines_folder, prepare_folder
 from actbench.study import card
 from actbench.study.card import facts
-from actbench.study.card import facts as mean_field
 from actbench.study.card.measures import TRAINED_BY, Part, Values, critical_part, parts
 from actbench.study.catalog.activations import ACTIVATIONS, Activation, trained
 from actbench.study.catalog.targets import TargetFunction
@@ -163,13 +162,13 @@ class Battery:
         prepare_folder(self.folder)
         theory = formula(self.activation.module)
         derivatives = self._own_run(Part("function", "", "activation-derivatives", {}))
-        point = mean_field.critical(theory)
+        point = facts.critical(theory)
         listed = parts(self.initializer, self.targets)
         own = {part.name: (part, self._own_run(part)) for part in listed}
         flows = {"gradient-flow": own["gradient-flow"][1]}
         keys = list(listed[0].settings["initializers"])
         if point is not None:
-            start = mean_field.initializer_of(point)
+            start = facts.initializer_of(point)
             flows["critical"] = self._own_run(critical_part(start))
             keys.append(start)
         table = {}
@@ -182,9 +181,9 @@ class Battery:
             environments |= stored_in
         found = (
             facts.of_function(theory, derivatives),
-            mean_field.fields(theory, keys, lambda key: _pooled(flows.values(), self._key, key)),
+            facts.fields(theory, keys, lambda key: _pooled(flows.values(), self._key, key)),
             point,
-            point is not None and mean_field.settles(theory, point),
+            point is not None and facts.settles(theory, point),
         )
         made = card.assemble(
             self.activation,

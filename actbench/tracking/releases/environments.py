@@ -163,7 +163,7 @@ def own_source(extra: str = "") -> str:
     """Return what pip is asked for to get the actbench that runs here, perhaps with an extra."""
     extras = f"[{extra}]" if extra else ""
     name = f"{DISTRIBUTION}{extras}"
-    clone = Path(__file__).resolve().parents[2]
+    clone = Path(__file__).resolve().parents[3]
     if (clone / "pyproject.toml").is_file():
         return f"{clone}{extras}"
     told = json.loads(own_distribution().read_text("direct_url.json") or "{}")

@@ -36,10 +36,12 @@ if TYPE_CHECKING:
 
 
 def wrapped(figure: Figure, words: str) -> str:
+    """Break words into lines as wide as their figure."""
     return textwrap.fill(words, width=int(8 * figure.get_figwidth()))
 
 
 def not_measured(words: str) -> Figure:
+    """Draw the figure of a part that was not run."""
     figure = Figure(figsize=(6, 2), layout="constrained")
     axes = figure.subplots()
     axes.axis("off")

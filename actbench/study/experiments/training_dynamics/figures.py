@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
 
 
-def epochs_of(ds: xr.Dataset) -> Array:
+def _epochs_of(ds: xr.Dataset) -> Array:
     return safe(ds["recorded_epoch"].values)
 
 
-def epoch_axis(axes: Axes, epochs: Array) -> None:
+def _epoch_axis(axes: Axes, epochs: Array) -> None:
     # Logarithmic from 1 on, with room for 0: the untrained network is the first point.
     axes.set_xscale("symlog", linthresh=1, linscale=0.4)
     axes.set_xlim(0, max(1.0, epochs[-1]))
@@ -63,7 +63,7 @@ def protocol_note(ds: xr.Dataset) -> str:
     )
 
 
-def median_note(ds: xr.Dataset) -> str:
+def _median_note(ds: xr.Dataset) -> str:
     count = ds.sizes["seed"]
     return f"median of {count} seeds" if count > 1 else f"seed {int(ds['seed'].values[0])}"
 
@@ -87,7 +87,7 @@ def activation_evolution(ds: xr.Dataset) -> Figure:
     names = activations(ds)
     figure, panels, spare = grid(len(names), (4.3, 3.1), share=False)
     figure.suptitle(
-        f"Hidden activations, root mean square per layer\n{protocol_note(ds)}, {median_note(ds)}",
+        f"Hidden activations, root mean square per layer\n{protocol_note(ds)}, {_median_note(ds)}",
         fontsize=13,
     )
     for name, axes in zip(names, panels, strict=True):
@@ -120,7 +120,7 @@ def gradient_evolution(ds: xr.Dataset) -> Figure:
     size = (1.6 + 3.7 * max(columns, 2), 2.0 + 2 * (0.7 + 2.6 * rows))
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(
-        f"Weight gradients and error signals per layer\n{protocol_note(ds)}, {median_note(ds)}",
+        f"Weight gradients and error signals per layer\n{protocol_note(ds)}, {_median_note(ds)}",
         fontsize=13,
     )
     both, side = figure.subfigures(1, 2, squeeze=False, width_ratios=(size[0] - 1, 1))[0]
@@ -158,8 +158,8 @@ def _panel_layers(axes: Axes, ds: xr.Dataset, variable: str, name: str) -> None:
         median = band(log_safe(rows))[1]
         marker = "o" if np.isfinite(median).sum() < 2 else ""
         gid = f"{variable}-{name}-{place + 1}"
-        axes.plot(epochs_of(ds), median, color=color, linewidth=1.4, marker=marker, gid=gid)
-    epoch_axis(axes, epochs_of(ds))
+        axes.plot(_epochs_of(ds), median, color=color, linewidth=1.4, marker=marker, gid=gid)
+    _epoch_axis(axes, _epochs_of(ds))
     if (values.values == 0).any():
         say_zeros(axes)
     if not np.isfinite(values.values).any():
@@ -171,13 +171,13 @@ def _panel_zeros(axes: Axes, ds: xr.Dataset) -> None:
     for name in activations(ds):
         rows = safe(shares.sel(activation=name).transpose("seed", "recorded_epoch"))
         if np.nan_to_num(rows).max() >= _WORTH_SHOWING:
-            draw_band(axes, epochs_of(ds), rows, style_of(name), gid=f"zeros-{name}")
+            draw_band(axes, _epochs_of(ds), rows, style_of(name), gid=f"zeros-{name}")
             axes.lines[-1].set_label(style_of(name).name)
     axes.set_title(f"Outputs exactly zero, if {_WORTH_SHOWING:.1%} or more", fontsize=10.5)
     axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylabel("share of all outputs", fontsize=9)
-    epoch_axis(axes, epochs_of(ds))
+    _epoch_axis(axes, _epochs_of(ds))
     if axes.lines:
         axes.legend(loc="upper right", frameon=False, fontsize=9)
     else:
@@ -321,11 +321,11 @@ def _panel_epochs(
     axes.set_yscale("log")
     for name in activations(ds):
         rows = log_safe(values.sel(activation=name).transpose("seed", "recorded_epoch"))
-        draw_band(axes, epochs_of(ds), rows, style_of(name), gid=f"{gid}-{name}")
+        draw_band(axes, _epochs_of(ds), rows, style_of(name), gid=f"{gid}-{name}")
     plain_ticks(axes)
     axes.set_title(title, fontsize=10.5)
     axes.set_ylabel(label)
-    epoch_axis(axes, epochs_of(ds))
+    _epoch_axis(axes, _epochs_of(ds))
 
 
 FIGURES: Final[dict[str, Callable[[xr.Dataset], Figure]]] = {
