@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import xarray as xr
+from drawings import draw_instead
 
 from actbench.runs import results
 from actbench.store import checkpoints
@@ -100,7 +101,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in the second of two activations, it trains that one alone, and no bit differs."""
-    monkeypatch.setattr("actbench.study.figures.FIGURES", {})
+    draw_instead(monkeypatch, "sine-regression", {})
     experiment = get("sine-regression")
     config = sine_regression.Config(
         activations=("relu", "gelu"), seeds=2, epochs=4, depth=2, width=4, points=8, threads=1

@@ -21,13 +21,14 @@ from typing import Any, NoReturn
 
 import pytest
 import xarray as xr
+from drawings import draw_instead
 from matplotlib.figure import Figure
 
 from actbench import claims
 from actbench.claims import measured
 from actbench.cli import main
-from actbench.cli.estimates import COSTS
-from actbench.cli.session import Job, Session, study_jobs
+from actbench.cli.session import Session
+from actbench.runs.early import Job
 from actbench.store import datasets
 from actbench.store.checkpoints import Checkpoint
 from actbench.store.environment import duration
@@ -37,6 +38,8 @@ from actbench.study.catalog.activations import ACTIVATIONS
 from actbench.study.catalog.initializers import KEYS
 from actbench.study.commands import doctor
 from actbench.study.commands.doctor import Finding
+from actbench.study.commands.estimates import COSTS
+from actbench.study.commands.session import study_jobs
 from actbench.study.experiments import EXPERIMENTS, sine_regression
 from actbench.study.sweeps.grid_files import build
 
@@ -93,7 +96,7 @@ def plain_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     def draw(dataset: xr.Dataset) -> Figure:
         return Figure(figsize=(1, 1), label=str(dataset.sizes))
 
-    monkeypatch.setitem(figures.FIGURES, "sine-regression", {"drawing": draw})
+    draw_instead(monkeypatch, "sine-regression", {"drawing": draw})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -413,7 +416,7 @@ def test_a_dry_run_writes_nothing(
     for experiment in EXPERIMENTS.values():
         monkeypatch.setattr(experiment.module(), "run", work)
     monkeypatch.setattr(
-        "actbench.cli.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
+        "actbench.study.commands.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
     )
     ended = actbench(*arguments, "--dry-run", "--out", "mine", "--threads", "1")
     # At its defaults an experiment is not run, but told from what a step of it costs.
@@ -521,7 +524,7 @@ def test_gradient_flow_runs_from_the_command_line(
 ) -> None:
     """An experiment without training writes its data, its study file and its figure too."""
     drawing = {"drawing": lambda dataset: Figure(figsize=(1, 1))}
-    monkeypatch.setitem(figures.FIGURES, "gradient-flow", drawing)
+    draw_instead(monkeypatch, "gradient-flow", drawing)
     command = ("run", "gradient-flow", "-a", "relu", "--seeds", "2", "--width", "4")
     ended = actbench(*command, "--threads", "1")
     assert ended.code == 0

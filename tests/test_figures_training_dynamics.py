@@ -20,6 +20,7 @@ from PIL import Image
 from actbench.pages.colors import ACTIVATION_STYLES
 from actbench.store import datasets
 from actbench.study import figures
+from actbench.study.experiments.training_dynamics.animation import ANIMATIONS, learned_functions
 from actbench.study.experiments.training_dynamics.figures import (
     FIGURES,
     activation_evolution,
@@ -28,7 +29,6 @@ from actbench.study.experiments.training_dynamics.figures import (
     training_dynamics_summary,
 )
 from actbench.study.experiments.training_dynamics.findings import findings
-from actbench.study.figures.animation import ANIMATIONS, learned_functions
 
 ALL = tuple(ACTIVATION_STYLES)
 LAYERED = ("activation_rms", "zero_share", "gradient_magnitude", "error_signal")

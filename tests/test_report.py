@@ -19,6 +19,7 @@ import browser
 import numpy as np
 import pytest
 import xarray as xr
+from drawings import draw_instead
 from matplotlib.figure import Figure
 
 from actbench import claims, ledger
@@ -572,7 +573,7 @@ def test_the_contrast_shows_the_figure_of_theory_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With it, the section has the figure; without, it leads to the experiment's own."""
-    monkeypatch.setitem(figures.FIGURES, "closed-forms", {"theory_error_signals": Figure})
+    draw_instead(monkeypatch, "closed-forms", {"theory_error_signals": Figure})
     assert "Both kinds of curves stand in the figure exp1_gradient_flow :" in page_of(folder).text
     shutil.copy(folder / "loss_curves.svg", folder / "theory_error_signals.svg")
     page = page_of(folder)
@@ -647,7 +648,7 @@ def test_what_is_not_svg_is_refused(content: bytes) -> None:
 
 def test_the_templates_are_part_of_the_package() -> None:
     """They lie where an installed package finds them."""
-    found = {path.name for path in (files("actbench") / "templates").iterdir()}
+    found = {path.name for path in (files("actbench.pages") / "templates").iterdir()}
     assert {"report.html.j2", "report.md.j2", "report.css"} <= found
 
 

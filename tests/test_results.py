@@ -10,12 +10,12 @@ from typing import NoReturn
 
 import pytest
 import xarray as xr
+from drawings import draw_instead
 from matplotlib.figure import Figure
 
 from actbench.runs.results import Outcome, default_name, fulfil
 from actbench.store import datasets
 from actbench.store.errors import ActbenchError
-from actbench.study import figures
 from actbench.study.experiments import EXPERIMENTS, FURTHER, get, sine_regression
 from actbench.study.experiments.sine_regression import Config
 
@@ -45,8 +45,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     def film(dataset: xr.Dataset) -> bytes:
         return b"GIF89a" + dataset["final_mse"].to_numpy().tobytes()
 
-    monkeypatch.setitem(figures.FIGURES, EXPERIMENT.key, {"drawing": draw})
-    monkeypatch.setitem(figures.ANIMATIONS, EXPERIMENT.key, {"film": film})
+    draw_instead(monkeypatch, EXPERIMENT.key, {"drawing": draw})
+    draw_instead(monkeypatch, EXPERIMENT.key, {"film": film}, "ANIMATIONS")
 
 
 @pytest.fixture
@@ -160,8 +160,8 @@ def test_the_same_command_reuses_on_a_machine_of_several_cores(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What nobody asked for, such as the number of threads, is the same the second time."""
-    monkeypatch.setitem(figures.FIGURES, key, {})
-    monkeypatch.setitem(figures.ANIMATIONS, key, {})
+    draw_instead(monkeypatch, key, {})
+    draw_instead(monkeypatch, key, {}, "ANIMATIONS")
     monkeypatch.setattr("actbench.study.nets.devices.default_threads", lambda: 2)
     experiment = get(key)
     outcomes = [
@@ -176,7 +176,7 @@ def test_a_device_that_is_not_used_does_not_prevent_reuse(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing runs on the accelerator, its presence changes no result and refuses none."""
-    monkeypatch.setitem(figures.FIGURES, key, {})
+    draw_instead(monkeypatch, key, {})
     experiment = get(key)
     asked = dict(SMALL.get(key, {}))
     fulfil(experiment, experiment.module().Config(**asked, device="cpu"), tmp_path)

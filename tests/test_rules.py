@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from actbench.claims import rules
+from actbench.tracking import rules
 
 ALPHA = 1e-4
 

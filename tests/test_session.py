@@ -14,17 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from drawings import draw_instead
 from matplotlib.figure import Figure
 
 from actbench import claims, ledger
 from actbench.claims import Verdict, measured
 from actbench.claims.verdicts import Judgment
-from actbench.cli.estimates import COSTS
-from actbench.cli.session import Job, Session, make_config, study_jobs
+from actbench.cli.session import Session
+from actbench.runs.early import Job
 from actbench.runs.results import Outcome
 from actbench.store.environment import duration
 from actbench.store.errors import ActbenchError
 from actbench.study import figures
+from actbench.study.commands.estimates import COSTS
+from actbench.study.commands.session import StudySession, make_config, study_jobs
 from actbench.study.experiments import EXPERIMENTS, gradient_flow, sine_regression
 
 SINE, FLOW = EXPERIMENTS["sine-regression"], EXPERIMENTS["gradient-flow"]
@@ -54,13 +57,13 @@ def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     drawing = {"drawing": lambda dataset: Figure(figsize=(1, 1))}
     for key in figures.FIGURES:
-        monkeypatch.setitem(figures.FIGURES, key, drawing)
+        draw_instead(monkeypatch, key, drawing)
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Session:
+def session(tmp_path: Path) -> StudySession:
     """A session that writes to a folder and shows what it does."""
-    return Session(tmp_path / "out", quiet=False, overwrite=False)
+    return StudySession(tmp_path / "out", quiet=False, overwrite=False)
 
 
 def squeezed(text: str) -> str:
@@ -85,7 +88,7 @@ def test_the_study_needs_every_protocol_that_is_not_slow() -> None:
 
 
 def test_a_quick_look_says_what_it_leaves_out(
-    session: Session, capsys: pytest.CaptureFixture[str]
+    session: StudySession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every experiment is either run or named."""
     jobs = study_jobs(3, "cpu", 1, quick=True)
@@ -152,7 +155,7 @@ def test_a_setting_that_an_experiment_lacks_is_refused(key: str, setting: str, o
 
 def test_every_option_of_the_command_can_be_named() -> None:
     """No option of `actbench run` that sets something is unknown to the text of a refusal."""
-    from actbench.cli.session import _OPTIONS
+    from actbench.study.commands.session import _OPTIONS
     from actbench.study.commands.studying import run
 
     others = {"experiments", "protocol", "out", "quiet", "dry_run", "overwrite"}
@@ -167,7 +170,7 @@ def test_a_setting_out_of_range_is_refused() -> None:
         make_config(SINE, {"epochs": 0})
 
 
-def test_a_training_is_shown(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_is_shown(session: StudySession, capsys: pytest.CaptureFixture[str]) -> None:
     """Progress, the table, bars, findings, and what was written; no losses of other settings."""
     session.execute([Job(SINE, TINY)])
     shown = capsys.readouterr()
@@ -186,7 +189,7 @@ def test_unless_verbose_only_progress_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Losses, gradients and files are for who asks."""
-    Session(tmp_path / "out", quiet=False, overwrite=False, verbose=False).execute(
+    StudySession(tmp_path / "out", quiet=False, overwrite=False, verbose=False).execute(
         [Job(SINE, TINY)]
     )
     shown = capsys.readouterr()
@@ -194,7 +197,7 @@ def test_unless_verbose_only_progress_is_shown(
 
 
 def test_networks_of_another_file_are_not_held_against_the_study(
-    session: Session, capsys: pytest.CaptureFixture[str]
+    session: StudySession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is run for a file of claims of its own is shown, and not called other than the study."""
     session.execute([Job(SINE, TINY)], claims.load(claims.further_studies()[0]))
@@ -204,7 +207,7 @@ def test_networks_of_another_file_are_not_held_against_the_study(
 
 
 def test_what_has_no_training_is_listed(
-    session: Session, capsys: pytest.CaptureFixture[str]
+    session: StudySession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An experiment without final losses shows its files alone."""
     session.execute([Job(FLOW, SMALL_FLOW)])
@@ -216,7 +219,7 @@ def test_what_has_no_training_is_listed(
 
 
 def test_a_grid_has_no_table_of_final_losses(
-    session: Session, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    session: StudySession, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where final losses depend on more than activation and seed, no table is tried."""
     final = (("activation", "depth", "seed"), np.zeros((1, 2, 3)))
@@ -226,7 +229,9 @@ def test_a_grid_has_no_table_of_final_losses(
     assert capsys.readouterr().out.startswith("sine-regression: data reused from ")
 
 
-def test_a_variant_goes_by_its_name(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_variant_goes_by_its_name(
+    session: StudySession, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Two protocols of one experiment can be told apart on the bar and in the folder."""
     session.execute([Job(FLOW, SMALL_FLOW, "gradient_flow-small.nc")])
     shown = capsys.readouterr()
@@ -238,7 +243,7 @@ def test_a_variant_goes_by_its_name(session: Session, capsys: pytest.CaptureFixt
 
 
 def test_jobs_run_in_order_and_reuse_what_is_there(
-    session: Session, capsys: pytest.CaptureFixture[str]
+    session: StudySession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A second time nothing is written, and each job says so."""
     jobs = [Job(FLOW, SMALL_FLOW), Job(SINE, TINY)]
@@ -255,14 +260,14 @@ def test_jobs_run_in_order_and_reuse_what_is_there(
 
 def test_a_quiet_session_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither progress nor tables, with jobs, estimates and the ledger."""
-    quiet = Session(tmp_path / "out", quiet=True, overwrite=False)
+    quiet = StudySession(tmp_path / "out", quiet=True, overwrite=False)
     quiet.execute([Job(SINE, TINY), Job(FLOW, SMALL_FLOW)])
     quiet.estimate([Job(FLOW, SMALL_FLOW)])
     quiet.show_ledger([judgment()])
     assert capsys.readouterr() == ("", "")
 
 
-def test_other_settings_stop_the_session(session: Session) -> None:
+def test_other_settings_stop_the_session(session: StudySession) -> None:
     """Without leave to overwrite, the first refusal ends it, and later jobs do not run."""
     session.execute([Job(SINE, TINY)])
     other = sine_regression.Config(activations=("relu",), seeds=2, epochs=4, threads=1)
@@ -271,7 +276,7 @@ def test_other_settings_stop_the_session(session: Session) -> None:
     assert not (session.out / "gradient_flow.nc").exists()
 
 
-def test_with_leave_to_overwrite_results_are_replaced(session: Session) -> None:
+def test_with_leave_to_overwrite_results_are_replaced(session: StudySession) -> None:
     """The same session with the permission replaces what was there."""
     session.execute([Job(FLOW, SMALL_FLOW)])
     before = (session.out / "exp1_gradient_flow.json").read_bytes()
@@ -306,7 +311,7 @@ def test_an_estimate_scales_a_short_run(
     for job in jobs:
         monkeypatch.setattr(job.experiment.module(), "run", work)
     monkeypatch.setattr(
-        "actbench.cli.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
+        "actbench.study.commands.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
     )
     Session(Path("out"), quiet=False, overwrite=False).estimate(jobs)
     assert capsys.readouterr().out == text
@@ -326,7 +331,7 @@ def test_an_estimate_shares_the_work_among_the_threads(
 
     monkeypatch.setattr(SINE.module(), "run", work)
     monkeypatch.setattr(
-        "actbench.cli.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
+        "actbench.study.commands.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
     )
     job = Job(SINE, dataclasses.replace(TINY, threads=2))
     Session(Path("out"), quiet=False, overwrite=False).estimate([job])
@@ -348,7 +353,7 @@ def test_what_is_usual_is_estimated_without_running_it(
         monkeypatch.setattr(job.experiment.module(), "run", lambda *_: pytest.fail("ran"))
     monkeypatch.setattr(SINE.module(), "run", work)
     monkeypatch.setattr(
-        "actbench.cli.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
+        "actbench.study.commands.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
     )
     Session(Path("out"), quiet=False, overwrite=False).estimate(jobs)
     seconds = sum(0.001 * COSTS[job.experiment.key] * job.config.steps for job in jobs)
@@ -356,7 +361,7 @@ def test_what_is_usual_is_estimated_without_running_it(
 
 
 def test_an_estimate_leaves_out_what_is_there(
-    session: Session, capsys: pytest.CaptureFixture[str]
+    session: StudySession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The finished part of an interrupted session costs nothing more."""
     session.execute([Job(FLOW, SMALL_FLOW)])
@@ -404,7 +409,7 @@ def judgment(
     ],
 )
 def test_the_ledger_is_shown_and_written(
-    session: Session,
+    session: StudySession,
     capsys: pytest.CaptureFixture[str],
     judgments: list[Judgment],
     changed: bool,
@@ -428,7 +433,7 @@ def test_the_ledger_is_shown_and_written(
     assert ("not as expected" in tally) is changed
 
 
-def test_a_ledger_that_can_not_be_written_is_one_error(session: Session) -> None:
+def test_a_ledger_that_can_not_be_written_is_one_error(session: StudySession) -> None:
     """A folder that vanished is told as such."""
     with pytest.raises(ActbenchError, match=r"^can't write .*ledger\.json"):
         session.write_ledger([judgment()])
@@ -452,7 +457,9 @@ def test_the_ledger_of_an_empty_folder_is_that_of_the_store(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("read_once")
-def test_the_ledger_follows_the_results(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ledger_follows_the_results(
+    session: StudySession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where a run gave other numbers, its claims flip and all others stay."""
     form = EXPERIMENTS["closed-forms"]
     whole = form.module().run

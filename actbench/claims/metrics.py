@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from actbench.store import studies
 from actbench.store.errors import ActbenchError, one_line
 from actbench.store.terminal import docstring
-from actbench.study.catalog.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
 
 Values: TypeAlias = NDArray[np.float64]
 Metric: TypeAlias = Callable[..., Values]
-
-
-def catalogued(dataset: xr.Dataset) -> list[str]:
-    """Return the activations of a dataset that are the study's, and no code of one's own."""
-    return [str(a) for a in dataset["activation"].to_numpy() if str(a) in ACTIVATIONS]
 
 
 def values(

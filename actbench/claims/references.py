@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from actbench.claims import metrics
 from actbench.store import studies
-from actbench.store.errors import ActbenchError
 from actbench.store.studies import experiment as get_experiment
-from actbench.study.catalog import activations, initializers
 
 if TYPE_CHECKING:
     from actbench.claims.claim import Claim
@@ -73,7 +71,6 @@ def _asked(experiment: str, what: str, metric: Mapping[str, Any], config: Any) -
 
 
 _KINDS = {"str": (str, "a text"), "int": (int, "a whole number"), "float": (float, "a number")}
-_ACTIVATION_ARGUMENTS = ("activation", "over")
 
 
 def problems(file: ClaimsFile) -> Iterator[str]:
@@ -98,20 +95,12 @@ def problems(file: ClaimsFile) -> Iterator[str]:
             yield f"protocol {name!r} is used by no claim; use it in a claim or remove it"
 
 
-def _instead(given: object, known: Iterable[str]) -> str:
+def instead(given: object, known: Iterable[str]) -> str:
     """The nearest name, or all of them."""
     names = list(known)
     near = get_close_matches(str(given), names, n=1, cutoff=0.5)
     listed = f"known: {', '.join(names)}"
     return f"Did you mean {near[0]!r}? ({listed})" if near else f"Use one of these; {listed}"
-
-
-def _known_activations() -> tuple[str, ...]:
-    return (*activations.ACTIVATIONS, *activations.FURTHER)
-
-
-def _may_be_activation(key: str) -> bool:
-    return ":" in key or key in _known_activations()
 
 
 def _of_protocol(protocol: Protocol) -> Iterator[str]:
@@ -121,27 +110,10 @@ def _of_protocol(protocol: Protocol) -> Iterator[str]:
     if protocol.experiment not in known:
         yield (
             f"field 'experiment': there is no experiment {protocol.experiment!r}. "
-            f"{_instead(protocol.experiment, known)}{studies.unusable()}"
+            f"{instead(protocol.experiment, known)}{studies.unusable()}"
         )
-    for key in protocol.activations:
-        if not _may_be_activation(key):
-            yield (
-                f"field 'settings.activations': there is no activation {key!r}. "
-                f"{_instead(key, _known_activations())}"
-            )
-    for setting in ("initializer", "initializers", "trained_initializers"):
-        draws = protocol.settings.get(setting, ())
-        for key in [draws] if isinstance(draws, str) else draws if isinstance(draws, list) else ():
-            if problem := _initializer_problem(key):
-                yield f"field 'settings.{setting}': {problem}"
-
-
-def _initializer_problem(key: object) -> str | None:
-    try:
-        initializers.get(str(key))
-    except ActbenchError as error:
-        return str(error)
-    return None
+    for names in studies.parts("names"):
+        yield from names.setting_problems(protocol.settings)
 
 
 def _shared_files(file: ClaimsFile) -> Iterator[str]:
@@ -164,7 +136,7 @@ def _variant_problem(file: ClaimsFile, claim: Claim) -> str | None:
     first = next((c for c in file.claim if c.id == claim.variant_of), None)
     if first is None:
         others = [c.id for c in file.claim if c.id != claim.id]
-        return f"no claim has the id {claim.variant_of!r}. {_instead(claim.variant_of, others)}"
+        return f"no claim has the id {claim.variant_of!r}. {instead(claim.variant_of, others)}"
     if first.variant_of is not None or first is claim:
         return f"{first.id!r} is a variant itself; name the claim that states it first"
     if (first.ours, first.published) != (claim.ours, claim.published):
@@ -224,13 +196,10 @@ def _of_arguments(name: str, metric: Mapping[str, Any]) -> Iterator[str]:
         fits = isinstance(value, allowed) or (allowed is float and isinstance(value, int))
         if not fits or isinstance(value, bool):
             yield f"field 'metric': {key} is {value!r}, but must be {words}"
-        elif key in _ACTIVATION_ARGUMENTS and not _may_be_activation(value):
-            yield (
-                f"field 'metric': there is no activation {value!r}. "
-                f"{_instead(value, _known_activations())}"
-            )
-        elif key == "initializer" and (problem := _initializer_problem(value)):
-            yield f"field 'metric': {problem}"
+            continue
+        for names in studies.parts("names"):
+            if problem := names.argument_problem(key, value):
+                yield f"field 'metric': {problem}"
 
 
 def _of_experiment(name: str, experiment: str) -> Iterator[str]:

@@ -115,7 +115,7 @@ class Judgment:
         return f"{self.verdict}: {self.sentence}"
 
     def _repr_html_(self) -> str:
-        from actbench.ledger.pages import cell
+        from actbench.claims.picture import cell
 
         return cell([self])
 

@@ -22,12 +22,11 @@ from actbench.cli import (
     tracking,
     verifying,
 )
-from actbench.cli.options import EXIT_UNREAD, EXIT_USAGE, Command, Group, StudyCommand
-from actbench.store import terminal
+from actbench.cli.options import EXIT_UNREAD, EXIT_USAGE, Command, Group
+from actbench.store import studies, terminal
 from actbench.store.environment import require_exact_arithmetic
 from actbench.store.errors import ActbenchError
 from actbench.store.terminal import docstring
-from actbench.study.commands import examining, recovering, studying, sweeping, trying
 
 app = typer.Typer(
     cls=Group,
@@ -78,10 +77,8 @@ _LONGEST = 2000
 """Characters of an error."""
 
 _OWN = "Your own"
-_STUDY = "The study"
 _RESULTS = "Results"
 _RELEASES = "Releases of torch"
-_HERE = "This installation"
 
 
 def _add(
@@ -94,25 +91,29 @@ def _add(
     app.command(name, cls=cls, rich_help_panel=panel, help=docstring(command))(command)
 
 
+def _add_registered(*panels: str) -> None:
+    """Add the commands that studies bring to some panels; to all others where none is named."""
+    for part in studies.parts("commands"):
+        for panel, commands in part.COMMANDS.items():
+            if panel in panels or not (panels or panel in (_OWN, _RESULTS, _RELEASES)):
+                for command, cls in commands:
+                    _add(command, panel, command.__name__.rstrip("_"), cls)
+
+
 _add(judging.judge, _OWN)
 _add(judging.init, _OWN)
 _add(verifying.verify, _OWN)
 _add(planning.plan, _OWN)
-_add(recovering.recover, _OWN, cls=StudyCommand)
-_add(trying.try_, _OWN, "try", StudyCommand)
-_add(sweeping.sweep, _OWN, cls=StudyCommand)
-_add(studying.reproduce, _STUDY, cls=StudyCommand)
-_add(studying.run, _STUDY, cls=StudyCommand)
-_add(studying.robustness, _STUDY)
+_add_registered(_OWN)
+_add_registered("The study")
 app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)
-_add(reading.report, _RESULTS, cls=StudyCommand)
+_add_registered(_RESULTS)
 _add(tracking.record, _RELEASES)
 _add(drifting.drift, _RELEASES)
 _add(installing.track, _RELEASES)
 _add(installing.bisect, _RELEASES)
 _add(history.history, _RELEASES)
-_add(reading.list_, _HERE, "list")
-_add(examining.doctor, _HERE)
+_add_registered("This installation")
 
 
 def main() -> None:

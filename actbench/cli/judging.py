@@ -249,7 +249,7 @@ def _file(
 
 def _text(judgment: Judgment) -> str:
     from actbench import ledger
-    from actbench.pages.strip import as_text
+    from actbench.claims.picture import as_text
 
     lines = [f"{judgment.verdict}: {ledger.rule(judgment.claim)}", judgment.sentence]
     if beside := judgment.published_run:

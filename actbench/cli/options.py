@@ -123,19 +123,3 @@ def interruptible() -> Iterator[None]:
             "\nactbench: interrupted; finished files are whole, others untouched", err=True
         )
         raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-def offered(kind: str) -> tuple[str, ...]:
-    """Name what installed packages offer, without loading any of it."""
-    from importlib.metadata import entry_points
-
-    return tuple(sorted(entry_points(group=f"actbench.{kind}s").names))
-
-
-def load_own(kind: str, given: str) -> str:
-    """Load what the user names as code of their own; a built-in name is left to its registry."""
-    if ":" in given or given in offered(kind):
-        from actbench.study import own
-
-        getattr(own, kind)(given)
-    return given

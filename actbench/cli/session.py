@@ -8,129 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-from rich.text import Text
-
 from actbench import claims, ledger
 from actbench.cli import console
-from actbench.cli.estimates import Estimator
 from actbench.ledger import published_table
-from actbench.ledger.judgments import counted
-from actbench.runs import evidence
-from actbench.runs.results import Outcome, fulfil, is_there
-from actbench.store import terminal
+from actbench.runs.results import fulfil, is_there
+from actbench.store import studies, terminal
 from actbench.store.environment import duration
-from actbench.store.errors import ActbenchError, unknown_name
 from actbench.store.files import write_atomic
 from actbench.store.terminal import plural
-from actbench.study.experiments import EXPERIMENTS, Experiment
-from actbench.study.experiments import get as get_experiment
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from actbench.claims import ClaimsFile
     from actbench.claims.verdicts import Judgment
+    from actbench.runs.early import Job
     from actbench.runs.sources import Sources
-
-
-_OPTIONS = {
-    "activations": "--activation",
-    "targets": "--target",
-    "epochs": "--epochs",
-    "initializer": "--initializer",
-    "learning_rate": "--learning-rate",
-    "weight_decay": "--weight-decay",
-    "depth": "--depth",
-    "width": "--width",
-    "dtype": "--dtype",
-    "seeds": "--seeds",
-    "device": "--device",
-    "threads": "--threads",
-}
-"""Setting of an experiment to the option of ``actbench run`` that gives it."""
-
-
-_SURPRISES = 5
-"""How many changed verdicts are named at the end; the ledger has all."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of an experiment.
-
-    Args:
-        experiment: What to run.
-        config: With which settings.
-        name: Dataset file, where it is a variant of the experiment.
-    """
-
-    experiment: Experiment
-    config: Any
-    name: str | None = None
-
-
-def study_jobs(seeds: int, device: str, threads: int | None, *, quick: bool = False) -> list[Job]:
-    """List what shows the study: what its claims need, then every other experiment."""
-    jobs = []
-    for name, protocol in claims.published().protocol.items():
-        if not protocol.slow:
-            config = evidence.config_for(protocol, seeds, device, threads)
-            variant = evidence.file_name(name, protocol) if protocol.settings else None
-            jobs.append(Job(get_experiment(protocol.experiment), config, variant))
-    covered = {job.experiment.key for job in jobs}
-    for key, experiment in EXPERIMENTS.items() if not quick else ():
-        if key not in covered:
-            config = experiment.module().Config(device=device, threads=threads)
-            jobs.append(Job(experiment, config))
-    return jobs
-
-
-def jobs_of(file: ClaimsFile, seeds: int, device: str, threads: int | None) -> list[Job]:
-    """List what the claims of a file need, slow protocols too."""
-    jobs = []
-    for name, protocol in evidence.experiments_of(file):
-        config = evidence.config_for(protocol, seeds, device, threads)
-        variant = evidence.file_name(name, protocol) if protocol.settings else None
-        jobs.append(Job(get_experiment(protocol.experiment), config, variant))
-    return jobs
-
-
-def make_config(experiment: Experiment, settings: dict[str, Any]) -> Any:
-    """Build an experiment's configuration from what was given on the command line."""
-    factory = experiment.module().Config
-    known = factory.__dataclass_fields__
-    for name in settings:
-        if name not in known:
-            taken = ", ".join(option for key, option in _OPTIONS.items() if key in known)
-            raise ActbenchError(
-                f"{experiment.key} has no setting {_OPTIONS[name]}; it takes {taken}. Leave it "
-                "out, or run each experiment by itself"
-            )
-    return factory(**settings)
-
-
-def job_of_protocol(name: str, experiments: Sequence[Experiment], settings: dict[str, Any]) -> Job:
-    """Prepare what a protocol of the study's claims runs, into the file they are judged from."""
-    file = claims.published()
-    if name not in file.protocol:
-        raise unknown_name("protocol", name, file.protocol)
-    protocol = file.protocol[name]
-    if [e.key for e in experiments] != [protocol.experiment]:
-        raise ActbenchError(
-            f"protocol {name!r} runs {protocol.experiment}, but "
-            f"{' and '.join(e.key for e in experiments)} was asked for. Give it: actbench run "
-            f"{protocol.experiment} --protocol {name}"
-        )
-    for key in settings.keys() - {"seeds", "device", "threads"}:
-        raise ActbenchError(
-            f"protocol {name!r} decides every setting, but {_OPTIONS[key]} was given too. Leave it "
-            "out, or leave out --protocol and give each setting"
-        )
-    seeds = {} if protocol.seeds is None else {"seeds": protocol.seeds}
-    config = make_config(experiments[0], {**protocol.settings, **seeds, **settings})
-    variant = evidence.file_name(name, protocol) if protocol.settings else None
-    return Job(experiments[0], config, variant)
 
 
 @dataclass(frozen=True)
@@ -177,7 +70,8 @@ class Session:
                 if not (outcome.reused or steps):
                     progress(1)  # it is counted as the others are
             if self.verbose:
-                self._show(outcome, file)
+                for part in studies.parts("screen"):
+                    part.show(outcome.dataset, file, self._console, self._tell)
             for sentence in outcome.notes:
                 self._tell(f"Note: {sentence}")
             if outcome.reused:
@@ -200,54 +94,20 @@ class Session:
         **numbers: int,
     ) -> tuple[dict[str, Judgment], list[Job]]:
         """Make runs until the claims that can be looked at as they come are decided."""
-        from actbench.runs.early import Batches, decide_all
+        from actbench.runs.early import decide_jobs
 
         bar = partial(console.progress_bar, terminal.screen(stderr=True, quiet=self.quiet))
-        named = dict(zip((name for name, _ in evidence.experiments_of(file)), jobs, strict=True))
-        batches = {
-            name: Batches(j.experiment, j.config, self.out, j.name, self.overwrite, bar)
-            for name, j in named.items()
+        how: dict[str, Any] = {
+            "overwrite": self.overwrite,
+            "bar": bar,
+            "tell": self._tell,
+            **numbers,
         }
-        found = decide_all(file, sources, batches, self._tell, largest=largest, **numbers)
-        return found, [job for name, job in named.items() if not batches[name].made]
-
-    def _show(self, outcome: Outcome, file: ClaimsFile | None) -> None:
-        from actbench.study.experiments.sine_regression.findings import (
-            against_published,
-            other_than_stated,
-            protocol_of_run,
-        )
-
-        final = outcome.dataset.get("final_mse")
-        # A grid over depths or targets has too many cells for a table; its figures show them.
-        if final is None or set(final.dims) != {"activation", "seed"}:
-            return
-        study = file or claims.published()
-        # Another file's networks are not the study's: nothing published stands beside them.
-        about = (
-            claims.final_loss_claims(study, protocol_of_run(outcome.dataset))
-            if study.of_the_study
-            else None
-        )
-        comparable = {} if other_than_stated(outcome.dataset) else about or {}
-        screen = self._console
-        screen.print(console.final_mse_table(outcome.dataset, comparable))
-        for bars in console.gradient_bars(outcome.dataset, screen.width):
-            screen.print(bars)
-        for sentence in against_published(outcome.dataset, about):
-            self._tell(f"Note: {sentence}")
-
-    def say_left_out(self, jobs: Sequence[Job]) -> None:
-        """Say which experiments some jobs leave out, and what becomes of their claims."""
-        left = [key for key in EXPERIMENTS if key not in {job.experiment.key for job in jobs}]
-        self._tell(
-            f"Left out by --quick: {', '.join(left)}. Their claims are judged from stored "
-            "measurements."
-        )
+        return decide_jobs(file, sources, jobs, self.out, largest=largest, **how)
 
     def estimate(self, jobs: Sequence[Job], sources: Sources | None = None) -> None:
         """Say what jobs would run and about how long they take."""
-        total, estimator = 0.0, Estimator()
+        total, estimator = 0.0, studies.own_part("estimates").Estimator()
         for job in jobs:
             name = job.name or job.experiment.key
             there = not self.overwrite and is_there(job.experiment, job.config, self.out, job.name)
@@ -284,29 +144,3 @@ class Session:
         write_atomic(
             self.out / "ledger.md", ledger.markdown(judgments, sentences, legend, about).encode()
         )
-
-    def write_report(
-        self, judgments: Sequence[Judgment], results: ledger.Results | None = None
-    ) -> None:
-        """Write the report beside the results and, if verbose, print where it is."""
-        from actbench.study import report  # loads matplotlib
-
-        written = report.write(self.out, claims.published(), judgments, results)
-        if self.verbose:
-            self._console.print(console.written_files(written), soft_wrap=True)
-
-    def conclude(self, judgments: Sequence[Judgment], command: str) -> None:
-        """Print what the study came to, on a few lines."""
-        flipped = ledger.surprises(judgments)
-        shown = ", ".join(flipped[:_SURPRISES])
-        if len(flipped) > _SURPRISES:
-            shown += f" and {len(flipped) - _SURPRISES} more"
-        lines = [("The study", counted(claims.published(), judgments)[0])]
-        lines += [("Beside it", text) for text in counted(claims.published(), judgments)[1:]]
-        lines += [("Surprises", shown or "none: no verdict is other than expected")]
-        lines += [("Undecided", text) for text in [ledger.more_seeds(judgments)] if text]
-        lines += [("Page", str(self.out / "report.html")), ("Next", command)]
-        table = Table.grid(padding=(0, 2))
-        for name, text in lines:
-            table.add_row(name, Text(text, overflow="fold"))
-        self._console.print(table)

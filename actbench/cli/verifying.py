@@ -110,8 +110,9 @@ def verify(
         require_positive_int("--workers", workers)
         from actbench import ledger
         from actbench.claims import load
-        from actbench.cli.session import Session, jobs_of
+        from actbench.cli.session import Session
         from actbench.runs import evidence
+        from actbench.runs.early import jobs_of
         from actbench.runs.sources import Sources
 
         require_form(form, ledger.EXPORTS)

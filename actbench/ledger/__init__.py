@@ -25,13 +25,6 @@ from actbench.ledger.judgments import (
     seeds_to_settle,
     surprises,
 )
-from actbench.study.robustness.sentences import (
-    map_rows,
-    require_mapped,
-    rows_as_markdown,
-    rows_as_table,
-    setting_rows,
-)
 
 __all__ = [
     "EXPORTS",
@@ -47,18 +40,13 @@ __all__ = [
     "from_results",
     "in_full",
     "lacking_seeds",
-    "map_rows",
     "margin",
     "markdown",
     "more_seeds",
     "origins",
     "redraw",
-    "require_mapped",
-    "rows_as_markdown",
-    "rows_as_table",
     "rule",
     "seeds_to_settle",
-    "setting_rows",
     "surprises",
     "table",
 ]

@@ -16,10 +16,9 @@ from actbench.claims.claim import Relation, Verdict
 from actbench.claims.claims_file import ClaimsFile
 from actbench.ledger import published_table
 from actbench.ledger.judgments import changed, counts, seeds_to_settle
+from actbench.store import studies
 from actbench.store.files import strict_json
 from actbench.store.terminal import plural
-from actbench.study import robustness
-from actbench.study.robustness.sentences import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,12 +80,11 @@ def _where(relation: Relation) -> str:
 
 
 def elsewhere(claims: ClaimsFile, judgments: Sequence[Judgment]) -> dict[str, str]:
-    """Say of each mapped claim in how many other settings it holds."""
-    if not (claims.of_the_study and robustness.path_of().exists()):
-        return {}
-    found, asked = robustness.load(), {judgment.claim.id for judgment in judgments}
-    mapped = [claim for claim in robustness.mapped_claims(claims) if claim.id in asked]
-    return {claim.id: sentence(found, claim) for claim in mapped}
+    """Say what studies remark on each claim, such as in how many other settings it holds."""
+    found: dict[str, str] = {}
+    for part in studies.parts("remarks"):
+        found |= part.remarks(claims, judgments)
+    return found
 
 
 _WIDE = 120

@@ -6,7 +6,8 @@ import json
 import re
 import urllib.parse
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import Final
 from xml.etree import ElementTree as ET
 
 import jinja2
@@ -14,8 +15,27 @@ from markupsafe import Markup, escape
 
 from actbench.store.errors import ActbenchError
 
-if TYPE_CHECKING:
-    from actbench.pages.parts import Drawing
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the folder.
+
+    Args:
+        name: That of its file without the suffix.
+        caption: What is seen.
+        svg: Content of the file.
+        png: Whether there is a PNG of it too.
+    """
+
+    name: str
+    caption: str
+    svg: bytes
+    png: bool
+
+    @property
+    def anchor(self) -> str:
+        """What to call it in an id, whatever letters its name has."""
+        return re.sub(r"[^A-Za-z0-9_-]", lambda odd: f".{ord(odd[0]):x}.", self.name)
 
 
 _DRAWN: Final = frozenset(

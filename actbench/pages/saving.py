@@ -1,18 +1,33 @@
-"""Writing a figure to files."""
+"""Writing a figure to files.
+
+Matplotlib refuses to be imported where ``MPLBACKEND`` names a notebook's backend, which a notebook
+hands to each command that is started in it; figures need none. So this comes before its first use.
+"""
 
 from __future__ import annotations
 
 import io
+import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
-
-import matplotlib as mpl
-from matplotlib.figure import Figure
 
 from actbench.store.files import prepare_folder, write_atomic
 
+_given = os.environ.pop("MPLBACKEND", None)
+try:
+    import matplotlib as mpl
+finally:
+    if _given is not None:
+        os.environ["MPLBACKEND"] = _given
+if _given:
+    with suppress(ValueError):
+        mpl.rcParams["backend"] = _given  # for figures of the user's in this process
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from matplotlib.figure import Figure
 
 
 SUFFIXES: Final = ("png", "svg")

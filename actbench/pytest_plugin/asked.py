@@ -11,8 +11,8 @@ import pytest
 from actbench.pytest_plugin.options import devices_of, value_of
 from actbench.pytest_plugin.outcomes import NotReproduced, OwnTest, check_expected
 from actbench.pytest_plugin.trainings import trainings_of
+from actbench.store import studies
 from actbench.store.errors import ActbenchError
-from actbench.study.pytest_activation import ActivationNode
 
 if TYPE_CHECKING:
     from actbench.claims import Claim, ClaimsFile
@@ -102,7 +102,8 @@ class Asked:
         claims = [(here / path).resolve() for path in value_of(config, "claims")]
         self._nodes: dict[Path, type[pytest.File]] = dict.fromkeys(claims, ClaimsNode)
         for given in value_of(config, "activation"):
-            self._nodes[ActivationNode.address(config, given)] = ActivationNode
+            node = studies.own_part("tests").ActivationNode
+            self._nodes[node.address(config, given)] = node
         if not hasattr(config, "workerinput"):  # once is enough
             for path in claims:
                 check_file(config, path)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from actbench.pages.strip import as_text
+from actbench.claims.picture import as_text
 from actbench.runs import judging
 from actbench.runs.early import looks_of, until_decided
 from actbench.runs.judging import Askable, Runs, bound_of, claim_of, name_of, run

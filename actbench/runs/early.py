@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from actbench.runs.results import default_name, fulfil
 from actbench.store import datasets
 from actbench.store.errors import ActbenchError
 from actbench.store.studies import FIRST_SEED, Experiment
+from actbench.store.studies import experiment as get_experiment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -299,3 +300,50 @@ def looked_at(claims: ClaimsFile) -> list[str]:
 def _values(claims: ClaimsFile, batches: Batches, claim: Claim, runs: int) -> NDArray[np.float64]:
     dataset = batches.up_to(runs).isel(seed=slice(runs))
     return evidence.values_in(claims, claim, dataset)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of an experiment.
+
+    Args:
+        experiment: What to run.
+        config: With which settings.
+        name: Dataset file, where it is a variant of the experiment.
+    """
+
+    experiment: Experiment
+    config: Any
+    name: str | None = None
+
+
+def jobs_of(file: ClaimsFile, seeds: int, device: str, threads: int | None) -> list[Job]:
+    """List what the claims of a file need, slow protocols too."""
+    jobs = []
+    for name, protocol in evidence.experiments_of(file):
+        config = evidence.config_for(protocol, seeds, device, threads)
+        variant = evidence.file_name(name, protocol) if protocol.settings else None
+        jobs.append(Job(get_experiment(protocol.experiment), config, variant))
+    return jobs
+
+
+def decide_jobs(
+    file: ClaimsFile,
+    sources: Sources,
+    jobs: Sequence[Job],
+    out: Path,
+    *,
+    overwrite: bool = False,
+    bar: Callable[[str, int], AbstractContextManager[Progress]] = _unseen,
+    tell: Callable[[str], None] = lambda text: None,
+    largest: int | None,
+    **numbers: int,
+) -> tuple[dict[str, Judgment], list[Job]]:
+    """Make runs until the claims that can be looked at as they come are decided; the jobs left."""
+    named = dict(zip((name for name, _ in evidence.experiments_of(file)), jobs, strict=True))
+    batches = {
+        name: Batches(j.experiment, j.config, out, j.name, overwrite, bar)
+        for name, j in named.items()
+    }
+    found = decide_all(file, sources, batches, tell, largest=largest, **numbers)
+    return found, [job for name, job in named.items() if not batches[name].made]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actbench.store import checkpoints, datasets, environment
+from actbench.store import checkpoints, datasets, environment, studies
 from actbench.store.errors import ActbenchError, OtherSchemaError
 from actbench.store.files import prepare_folder, write_atomic, write_json
 from actbench.store.studies import Experiment
@@ -150,8 +150,7 @@ def _reusable(
 
 
 def _environment_of(config: Any) -> dict[str, Any]:
-    from actbench.study.nets import devices
-
+    devices = studies.own_part("devices")
     with devices.using_threads(config.threads) as threads:
         return environment.describe(str(devices.choose(config.device)), threads)
 
@@ -169,9 +168,8 @@ def _differences(
 def _write_rest(
     experiment: Experiment, dataset: xr.Dataset, out: Path, *, replace: bool
 ) -> list[Path]:
+    from actbench.pages import saving
     from actbench.store.parallel import side_by_side
-    from actbench.study import figures
-    from actbench.study.nets import devices
 
     made = (out / default_name(experiment)).stat().st_mtime_ns
 
@@ -187,7 +185,7 @@ def _write_rest(
             written.append(out / name)
 
     def figure(name: str, draw: Callable[[xr.Dataset], Figure], report: Progress) -> list[Path]:  # noqa: ARG001 - as every job
-        return figures.save(draw(dataset), out, name)
+        return saving.save(draw(dataset), out, name)
 
     def animation(name: str, draw: Callable[[xr.Dataset], bytes], report: Progress) -> list[Path]:  # noqa: ARG001 - as every job
         path = out / f"{name}.gif"
@@ -196,16 +194,16 @@ def _write_rest(
 
     films = [
         partial(animation, name, draw)
-        for name, draw in figures.ANIMATIONS.get(experiment.key, {}).items()
+        for name, draw in experiment.drawn("ANIMATIONS").items()
         if wanted(out / f"{name}.gif")
     ]
     pictures = [
         partial(figure, name, draw)
-        for name, draw in figures.FIGURES.get(experiment.key, {}).items()
-        if any(wanted(out / f"{name}.{suffix}") for suffix in figures.SUFFIXES)
+        for name, draw in experiment.drawn().items()
+        if any(wanted(out / f"{name}.{suffix}") for suffix in saving.SUFFIXES)
     ]
     # A film takes longest, so it goes first.
     jobs: list[Callable[[Progress], list[Path]]] = [*films, *pictures]
-    drawn = side_by_side(jobs, lambda done: None, devices.default_threads())
+    drawn = side_by_side(jobs, lambda done: None, studies.own_part("devices").default_threads())
     ordered = drawn[len(films) :] + drawn[: len(films)]
     return written + [path for paths in ordered for path in paths]

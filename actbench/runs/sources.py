@@ -18,6 +18,7 @@ from actbench.claims.claims_file import Protocol
 from actbench.runs import columns, commands, functions, tables, taking
 from actbench.runs.functions import Children, StoppedError
 from actbench.runs.kept import Run, Store, ingredients
+from actbench.store import studies
 from actbench.store.errors import ActbenchError, require_positive_int
 from actbench.store.files import kept_folder
 from actbench.store.studies import FIRST_SEED
@@ -189,10 +190,8 @@ class Sources:
         for name, protocol in self._claims.protocol.items():
             if protocol.own_activations:
                 self._require_allowed(name, protocol)
-                from actbench.study import own
-
                 for key in protocol.own_activations:
-                    own.activation(key, self.base)
+                    studies.own_part("own").activation(key, self.base)
 
     @property
     def code(self) -> list[tuple[str, Protocol]]:

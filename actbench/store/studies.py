@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from actbench import __version__
 from actbench.store.errors import (
@@ -80,6 +80,12 @@ class Experiment:
             long.
         whole: Whether it computes more than a sum of its seeds, so that further seeds mean to
             compute all of it anew.
+        figures: Full name of a module that draws its dataset: ``FIGURES``, names and functions that
+            return a Matplotlib figure, which ``actbench run`` writes; and, where it has them,
+            ``ANIMATIONS``, whose functions return the bytes of a GIF, and ``CAPTIONS``, a sentence
+            for a name. Empty where there are none.
+        findings: Full name of a module whose ``findings(dataset)`` says in sentences what was
+            found. Empty where there is none.
     """
 
     key: str
@@ -88,6 +94,8 @@ class Experiment:
     metrics: tuple[str, ...] = ()
     resumable: bool = False
     whole: bool = False
+    figures: str = ""
+    findings: str = ""
 
     def module(self) -> ModuleType:
         """Import the module that runs it.
@@ -99,6 +107,21 @@ class Experiment:
             ActbenchError: It can't be imported.
         """
         return _imported(self.place, f"the experiment {self.key!r}")
+
+    def drawn(self, kind: str = "FIGURES") -> Mapping[str, Any]:
+        """Import what draws it: ``FIGURES``, ``ANIMATIONS`` or ``CAPTIONS``, by a figure's name."""
+        if not self.figures:
+            return {}
+        return getattr(_imported(self.figures, f"the figures of {self.key!r}"), kind, {})
+
+    def found(self, dataset: Any) -> list[str]:
+        """Say in sentences what was found in a dataset of it."""
+        if not self.findings:
+            return []
+        found: list[str] = _imported(self.findings, f"the findings of {self.key!r}").findings(
+            dataset
+        )
+        return found
 
 
 @dataclass(frozen=True)
@@ -113,6 +136,12 @@ class Study:
             ``measured`` beside it.
         further: Further files of claims that come with it.
         definitions: Of variables and coordinates of its datasets, definition and unit by name.
+        parts: What else it brings, by the part's name the full name of a module. ``commands``:
+            ``COMMANDS``, functions by the panel of ``actbench --help`` that they stand in.
+            ``names``: ``setting_problems(settings)`` and ``argument_problem(name, value)``, what is
+            wrong with names in a claims file. ``remarks``: ``remarks(file, judgments)``, a sentence
+            for the ledger by a claim's id. The others, which the study of activation functions
+            brings, are how experiments are computed on this machine and recorded.
 
     Raises:
         ActbenchError: Its experiments are not of the class ``Experiment``.
@@ -124,13 +153,14 @@ class Study:
     claims: Path | None = None
     further: tuple[Path, ...] = ()
     definitions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for given in self.experiments:
             if not isinstance(given, Experiment):
                 raise ActbenchError(
                     f"an experiment of {self.name!r} is {given!r}, but must be an "
-                    "actbench.store.studies.Experiment"
+                    "actbench.Experiment"
                 )
 
 
@@ -212,7 +242,7 @@ def registered() -> tuple[Installed, ...]:
         try:
             study = entry.load()
             if not isinstance(study, Study):
-                raise TypeError(f"{entry.value} is no actbench.studies.Study")
+                raise TypeError(f"{entry.value} is no actbench.Study")
         except (Exception, SystemExit) as error:  # a stranger's code raises whatever it meets
             _note(entry, f"the study {entry.name!r}", error)
         else:
@@ -251,6 +281,20 @@ def shipped() -> Study:
         "the study that comes with actbench is not registered: its installation lacks the entry "
         f"points of the group {GROUP}{unusable()}. Install it again"
     )
+
+
+def parts(name: str) -> list[ModuleType]:
+    """Import a part of the program from every study that brings it."""
+    return [
+        _imported(found.study.parts[name], f"the part {name!r} of {found}")
+        for found in registered()
+        if name in found.study.parts
+    ]
+
+
+def own_part(name: str) -> ModuleType:
+    """Import a part of the program that the study which comes with actbench brings."""
+    return _imported(shipped().parts[name], f"the part {name!r} of {shipped().name!r}")
 
 
 def by_name(kind: str, found: Iterable[tuple[str, T, Installed]]) -> dict[str, T]:

@@ -9,16 +9,17 @@ from actbench.store.files import baselines_folder
 from actbench.store.studies import Experiment, Study
 
 
-def _experiment(
-    key: str, summary: str, *metrics: str, resumable: bool = False, whole: bool = False
-) -> Experiment:
+def _experiment(key: str, summary: str, *parts: str, **what: bool) -> Experiment:
+    """Register the experiment whose folder below ``experiments`` has its name, and these files."""
+    place = f"actbench.study.experiments.{key.replace('-', '_')}"
     return Experiment(
         key,
         summary,
-        f"actbench.study.experiments.{key.replace('-', '_')}",
-        tuple(f"actbench.claims.metrics.{name}" for name in metrics),
-        resumable=resumable,
-        whole=whole,
+        place,
+        tuple(part if "." in part else f"{place}.{part}" for part in parts if "metrics" in part),
+        figures=f"{place}.figures" if "figures" in parts else "",
+        findings=f"{place}.findings" if "findings" in parts else "",
+        **what,
     )
 
 
@@ -30,54 +31,55 @@ EXPERIMENTS = _by_key(
     _experiment(
         "sine-regression",
         "10x64 networks fitted to a noisy sine: losses, gradients, learned functions",
-        "sine_regression",
+        *("metrics", "figures", "findings"),
         resumable=True,
     ),
     _experiment(
         "gradient-flow",
         "gradients of every layer at initialization, depths 5 to 50",
-        "gradient_flow",
-        "mean_field",
+        *("metrics", "mean_field_metrics", "figures", "findings"),
         whole=True,
     ),
     _experiment(
         "activation-statistics",
         "distributions, zeros, dead and saturated units of every layer, before and after",
-        "activation_statistics",
+        *("metrics", "figures", "findings"),
         resumable=True,
         whole=True,
     ),
     _experiment(
         "stability",
         "which learning rates train which depths, with and without skip connections",
-        "stability",
+        *("metrics", "figures", "findings"),
         resumable=True,
     ),
     _experiment(
         "capacity",
         "six functions learned by a shallow and a deep network of one parameter count",
-        "capacity",
+        *("metrics", "figures", "findings"),
         resumable=True,
     ),
     _experiment(
         "training-dynamics",
         "activations, error signals, gradients and learned functions while training",
-        "training_dynamics",
+        *("metrics", "figures", "findings"),
         resumable=True,
     ),
     _experiment(
         "plateau-escape",
         "which depths leave the plateau of the best constant in time, and Adam's eps in it",
-        "plateau_escape",
+        *("metrics", "figures", "findings"),
         resumable=True,
     ),
     _experiment(
-        "activation-derivatives", "the derivative of every activation, on a grid", "properties"
+        "activation-derivatives",
+        "the derivative of every activation, on a grid",
+        *("actbench.study.experiments.closed_forms.metrics", "findings"),
     ),
     _experiment(
         "closed-forms",
         "what follows from the targets alone: floors of constant and line",
-        "properties",
+        *("metrics", "findings"),
     ),
 )
 """Experiment key to experiment."""
@@ -86,12 +88,12 @@ FURTHER = _by_key(
     _experiment(
         "signal-propagation",
         "very many small random networks: which are born dead, mean and variance per layer",
-        "signal_propagation",
+        "metrics",
     ),
     _experiment(
         "moment-map",
         "how one layer maps mean and variance of what enters it, without networks",
-        "moment_map",
+        "metrics",
     ),
 )
 """Experiments that the further files of claims need; ``actbench reproduce`` runs none of them."""
@@ -176,5 +178,18 @@ STUDY = Study(
     claims=baselines_folder() / "published.toml",
     further=tuple(sorted((baselines_folder() / "studies").glob("*.toml"))),
     definitions=DEFINITIONS,
+    parts={
+        "commands": "actbench.study.commands",
+        "names": "actbench.study.catalog.names",
+        "remarks": "actbench.study.robustness.sentences",
+        "tests": "actbench.study.pytest_activation",
+        "own": "actbench.study.own",
+        "screen": "actbench.study.commands.session",
+        "estimates": "actbench.study.commands.estimates",
+        "devices": "actbench.study.nets.devices",
+        "fingerprints": "actbench.study.fingerprints",
+        "modules": "actbench.study.fingerprint_modules",
+        "timings": "actbench.study.timings",
+    },
 )
 """What ``pyproject.toml`` names as an entry point."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from actbench import ledger
 from actbench.claims import ClaimsFile, Verdict
-from actbench.ledger import entries, published_table
+from actbench.ledger import entries, parts, published_table
 from actbench.ledger.entries import Entry, entry_of
 from actbench.ledger.judgments import Standing, statements
-from actbench.pages import parts, rendering
-from actbench.pages.parts import Animation, Content, Contrast, Drawing, Section
+from actbench.ledger.parts import Animation, Content, Contrast, Section
+from actbench.pages import rendering
+from actbench.pages.rendering import Drawing
 from actbench.pages.wording import settings, value_in_words, words
 from actbench.runs.evidence import file_name
 from actbench.store import datasets
@@ -22,7 +23,6 @@ from actbench.store.studies import FIRST_SEED
 from actbench.study import findings
 from actbench.study.experiments import EXPERIMENTS
 from actbench.study.experiments.gradient_flow.findings import level_but_vanished
-from actbench.study.figures import ANIMATIONS, FIGURES
 from actbench.study.findings import caption
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def gather(
     )
     flipped = {judgment.claim.id for judgment in ledger.changed(judgments)}
     drawings = {path.stem: path for path in sorted(out.glob("*.svg"))}
-    owned = {name for figures in FIGURES.values() for name in figures} | {_CONTRAST}
+    owned = {name for e in EXPERIMENTS.values() for name in e.drawn()} | {_CONTRAST}
     return Content(
         study=claims.study,
         alpha=claims.level_of_each,
@@ -183,7 +183,7 @@ def _section(
     stem = key.replace("-", "_")
     dataset = found.get(f"{stem}.nc")
     protocol = {} if dataset is None else datasets.protocol_of(dataset)
-    wanted = list(FIGURES.get(key, {}))
+    wanted = list(EXPERIMENTS[key].drawn())
     absent = [f"{name}.svg" for name in wanted if name not in drawings]
     missing = []
     if dataset is None:
@@ -224,7 +224,7 @@ def _drawing(path: Path) -> Drawing:
 
 
 def _animations(key: str, out: Path) -> tuple[Animation, ...]:
-    files = [out / f"{name}.gif" for name in ANIMATIONS.get(key, {})]
+    files = [out / f"{name}.gif" for name in EXPERIMENTS[key].drawn("ANIMATIONS")]
     return tuple(
         Animation(path.name, caption(path.name), path.read_bytes())
         for path in files

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from actbench.runs import functions, worker
 from actbench.runs.functions import Children
+from actbench.store import studies
 from actbench.store.errors import ActbenchError
 from actbench.store.files import write_json
 from actbench.store.studies import FIRST_SEED
@@ -125,9 +126,7 @@ def chain_of(thing: Any, inputs: Any, name: str) -> Chain:
     torch = sys.modules.get("torch")
     with _seeded():
         if torch is not None and isinstance(thing, torch.nn.Module):
-            from actbench.study import fingerprint_modules
-
-            fingerprint_modules.look(thing, by_place, by_name, noted.add)
+            studies.own_part("modules").look(thing, by_place, by_name, noted.add)
         else:
             named = {key: _copied(value) for key, value in by_name.items()}
             noted.add("output", thing(*map(_copied, by_place), **named))
@@ -214,9 +213,7 @@ def _seeded() -> Iterator[None]:
     np.random.seed(FIRST_SEED)  # noqa: NPY002
     try:
         if "torch" in sys.modules:
-            from actbench.study.fingerprint_modules import seeded
-
-            with seeded():
+            with studies.own_part("modules").seeded():
                 yield
         else:
             yield

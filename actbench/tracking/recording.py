@@ -14,8 +14,6 @@ from actbench.claims import measured
 from actbench.runs import evidence
 from actbench.store import datasets, environment, studies
 from actbench.store.errors import unknown_name
-from actbench.study import fingerprints, timings
-from actbench.study.nets import devices
 from actbench.tracking import own_records, records
 from actbench.tracking.records import PARTS
 
@@ -62,6 +60,7 @@ def make(
     for part in only:
         if part not in PARTS:
             raise unknown_name("part of a record", part, PARTS)
+    devices = studies.own_part("devices")
     place = devices.choose(device)
     file = claims.published()
     data: Mapping[str, xr.Dataset] = {}
@@ -71,9 +70,11 @@ def make(
         if "verdicts" in only:
             data = run_protocols(seeds, str(place), used, bar) if already is None else already
         if "fingerprints" in only:
+            fingerprints = studies.own_part("fingerprints")
             with bar("fingerprints", len(fingerprints.jobs())) as progress:
                 chains = fingerprints.take(threads=used, progress=progress)
     if "timings" in only:
+        timings = studies.own_part("timings")
         with bar("timings", _ROUNDS * len(timings.works(place))) as progress:
             durations = timings.measure(place, _ROUNDS, progress)
     judged = evidence.judge_all(file, data.get) if "verdicts" in only else []

@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from actbench.pages import rendering
 from actbench.pages.colors import style_of
-from actbench.pages.parts import Drawing
+from actbench.pages.rendering import Drawing
 from actbench.pages.saving import save
 from actbench.store.files import write_atomic, write_json
 from actbench.study.card import Card

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from actbench.store.errors import ActbenchError, unknown_name
 
 if TYPE_CHECKING:
+    import xarray as xr
     from torch import nn
 
 # d/dx GELU = Phi(x) + x phi(x); its derivative phi(x)(2 - x^2) vanishes at x = +-sqrt(2).
@@ -171,3 +172,8 @@ def get(key: str) -> Activation:
     if key not in known:
         raise unknown_name("activation", key, known)
     return known[key]
+
+
+def catalogued(dataset: xr.Dataset) -> list[str]:
+    """Return the activations of a dataset that are the study's, and no code of one's own."""
+    return [str(a) for a in dataset["activation"].to_numpy() if str(a) in ACTIVATIONS]

@@ -22,13 +22,13 @@ from actbench.cli.options import (
     complete_claim,
     end,
     interruptible,
-    load_own,
     require_form,
 )
 from actbench.store import terminal
 from actbench.store.errors import require_positive_int
 from actbench.study.catalog.activations import ACTIVATIONS
 from actbench.study.catalog.initializers import KEYS as INITIALIZER_KEYS
+from actbench.study.commands.offers import load_own
 from actbench.study.experiments import EXPERIMENTS
 from actbench.study.experiments import get as get_experiment
 
@@ -82,9 +82,9 @@ def reproduce(
         require_positive_int("--seeds", seeds)
         from actbench import ledger
         from actbench.claims import published
-        from actbench.cli.session import Session, study_jobs
+        from actbench.study.commands.session import StudySession, study_jobs
 
-        session = Session(out, quiet, overwrite, verbose)
+        session = StudySession(out, quiet, overwrite, verbose)
         jobs = study_jobs(seeds, device, threads, quick=quick)
         if quick:
             session.say_left_out(jobs)
@@ -217,7 +217,9 @@ def run(
         }
         # What was not asked for is left to each experiment's own defaults.
         settings = {name: value for name, value in asked.items() if value is not None}
-        from actbench.cli.session import Job, Session, job_of_protocol, make_config
+        from actbench.cli.session import Session
+        from actbench.runs.early import Job
+        from actbench.study.commands.session import job_of_protocol, make_config
         from actbench.study.own.loading import blaming_own_code
 
         if protocol is None:
@@ -273,6 +275,7 @@ def robustness(
         from actbench.cli.console import progress_bar
         from actbench.store.files import strict_json
         from actbench.study import robustness as maps
+        from actbench.study.robustness import sentences
 
         require_form(form, ledger.FORMATS)
         claims_file, path = published(), file or maps.path_of()
@@ -284,9 +287,9 @@ def robustness(
         found = maps.load(path)
         rows = _robustness_rows(found, claims_file, claim_id)
         if form == "table":
-            terminal.screen(quiet=quiet, whole=True).print(ledger.rows_as_table(rows))
+            terminal.screen(quiet=quiet, whole=True).print(sentences.rows_as_table(rows))
         else:
-            write = strict_json if form == "json" else ledger.rows_as_markdown
+            write = strict_json if form == "json" else sentences.rows_as_markdown
             terminal.say(write(rows))
         if pictures is not None:
             from actbench.study.robustness.figure import draw_all
@@ -300,12 +303,11 @@ def robustness(
 def _robustness_rows(
     found: Robustness, file: ClaimsFile, claim_id: str | None
 ) -> list[dict[str, Any]]:
-    from actbench import ledger
-    from actbench.study.robustness import mapped_claims
+    from actbench.study.robustness import mapped_claims, sentences
 
     mapped = mapped_claims(file)
     if claim_id is None:
-        return ledger.map_rows(found, mapped)
+        return sentences.map_rows(found, mapped)
     claim = file.get(claim_id)
-    ledger.require_mapped(claim, mapped)
-    return ledger.setting_rows(found, claim)
+    sentences.require_mapped(claim, mapped)
+    return sentences.setting_rows(found, claim)

@@ -15,12 +15,12 @@ from actbench.cli.options import (
     Quiet,
     Threads,
     interruptible,
-    offered,
 )
 from actbench.store import terminal
 from actbench.store.errors import ActbenchError
 from actbench.study.catalog.activations import ACTIVATIONS, FURTHER
 from actbench.study.catalog.initializers import KEYS as INITIALIZER_KEYS
+from actbench.study.commands.offers import offered
 
 
 def _complete_activation(incomplete: str) -> list[str]:

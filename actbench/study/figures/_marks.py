@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from actbench.pages.colors import ActivationStyle, style_of
+from actbench.store.datasets import protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -262,3 +263,12 @@ def floors_of(ds: xr.Dataset, against: str) -> dict[str, float]:
         label: float(error[np.isfinite(error)].mean()) if np.isfinite(error).any() else math.nan
         for label, error in errors.items()
     }
+
+
+def protocol_note(ds: xr.Dataset) -> str:
+    """Say in a line what was trained and how."""
+    protocol = protocol_of(ds)
+    return (
+        f"{protocol['depth']}x{protocol['width']} networks, {protocol['initializer']}, "
+        f"Adam {number(protocol['learning_rate'])}, {protocol['epochs']} epochs"
+    )

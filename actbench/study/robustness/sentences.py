@@ -12,11 +12,12 @@ from rich.text import Text
 
 from actbench.claims.claim import Claim, Verdict
 from actbench.store.errors import ActbenchError
+from actbench.study import robustness
 from actbench.study.robustness import Grid, Outcome, Robustness, Setting
 
 if TYPE_CHECKING:
-    from actbench.claims.claim import Claim
-    from actbench.study.robustness import Robustness
+    from actbench.claims.claims_file import ClaimsFile
+    from actbench.claims.verdicts import Judgment
 
 
 _PARTS = 5  # of a sentence; what is left is counted
@@ -188,3 +189,12 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def remarks(claims: ClaimsFile, judgments: Sequence[Judgment]) -> dict[str, str]:
+    """Say of each mapped claim in how many other settings it holds."""
+    if not (claims.of_the_study and robustness.path_of().exists()):
+        return {}
+    found, asked = robustness.load(), {judgment.claim.id for judgment in judgments}
+    mapped = [claim for claim in robustness.mapped_claims(claims) if claim.id in asked]
+    return {claim.id: sentence(found, claim) for claim in mapped}

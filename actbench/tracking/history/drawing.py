@@ -325,3 +325,19 @@ FIGURES: Final[Mapping[str, Callable[[History], Figure]]] = {
     "history_speed": history_speed,
 }
 """Figure name to the function that draws it."""
+
+CAPTIONS: Final[dict[str, str]] = {
+    "history_verdicts": "The verdict of every claim that was measured for the records, a "
+    "column per torch release; those that never change share a row. A frame marks a verdict "
+    "that is not the one measured before, an exclamation mark one that the claims file "
+    "does not expect.",
+    "history_margins": "How far each verdict is from flipping, where that changes, the nearest "
+    "first; last the nearest of those that never change. Cells that stand out are near; a "
+    "number stands where it is not the one before.",
+    "history_drift": "How much the numbers of every chain of fingerprints changed: on the left "
+    "since the release before, on the right since the first. Names in bold changed at least "
+    "once.",
+    "history_speed": "How long each workload takes, relative to the control and to the first "
+    "release that timed it, with the interval of its noise. Above 1 is slower.",
+}
+"""Figure name to what is seen in it."""

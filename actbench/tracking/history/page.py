@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from actbench.pages import rendering
-from actbench.pages.parts import Drawing
+from actbench.pages.rendering import Drawing
 from actbench.pages.saving import save
 from actbench.pages.wording import listed, number, words
 from actbench.store.files import write_atomic
 from actbench.store.terminal import plural
-from actbench.study.findings import caption
 from actbench.tracking.drift import Level, Ratio
 from actbench.tracking.history.changes import mean_since_first
-from actbench.tracking.history.drawing import FIGURES
+from actbench.tracking.history.drawing import CAPTIONS, FIGURES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -258,7 +257,7 @@ def write(history: History, out: Path) -> list[Path]:
 
 def _drawing(paths: Sequence[Path]) -> Drawing:
     svg = next(path for path in paths if path.suffix == ".svg")
-    return Drawing(svg.stem, caption(svg.stem), svg.read_bytes(), png=True)
+    return Drawing(svg.stem, CAPTIONS[svg.stem], svg.read_bytes(), png=True)
 
 
 def _environment(releases: Sequence[Release]) -> list[tuple[str, str]]:

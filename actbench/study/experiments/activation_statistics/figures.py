@@ -214,3 +214,13 @@ FIGURES: Final[dict[str, Callable[[xr.Dataset], Figure]]] = {
     "exp2_sparsity_dead_neurons": exp2_sparsity_dead_neurons,
 }
 """The study's figure names, each with the function that draws it."""
+
+CAPTIONS: Final[dict[str, str]] = {
+    "exp2_activation_distributions": "Where the values before and after the activation lie in "
+    "every hidden layer, before and after training. A band that closes to the right is a "
+    "signal that dies on its way forward.",
+    "exp2_sparsity_dead_neurons": "Shares of outputs that are zero or nearly so, of units that "
+    "are dead (zero on every input), and of saturated outputs, in every hidden layer, before "
+    "and after training.",
+}
+"""Figure name to what is seen in it."""

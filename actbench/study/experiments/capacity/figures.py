@@ -274,3 +274,11 @@ FIGURES: Final[dict[str, Callable[[xr.Dataset], Figure]]] = {
     "exp4_representational_heatmap": exp4_representational_heatmap,
 }
 """The study's figure names, each with the function that draws it."""
+
+CAPTIONS: Final[dict[str, str]] = {
+    "exp4_predictions": "What the networks learned of several targets, beside two classical "
+    "fits of the same points.",
+    "exp4_representational_heatmap": "The error against the clean target, for every target, "
+    "activation and depth, and that of classical fits of the same points.",
+}
+"""Figure name to what is seen in it."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actbench.claims.metrics import Metric, Values, catalogued, values
+from actbench.claims.metrics import Metric, Values, values
+from actbench.study.catalog.activations import catalogued
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -126,3 +126,21 @@ FIGURES: Final[dict[str, Callable[[xr.Dataset], Figure]]] = {
     "theory_width": theory_width,
 }
 """Figure name to the function that draws it: the study's first, then what theory says."""
+
+CAPTIONS: Final[dict[str, str]] = {
+    "exp1_gradient_flow": "Above: weight gradients of every layer, which the study's ratio is "
+    "made of; a level curve has a ratio near 1, however small the gradients are. Below: the "
+    "error signal that reaches each layer; its slope says how fast it is lost, and thin lines "
+    "what mean-field theory predicts. A weight gradient is the error signal times the layer's "
+    "input: where the one shrinks toward the input and the other toward the output, the "
+    "product stays level and hides it.",
+    "theory_error_signals": "Above: the error signal of every layer of deep networks, with "
+    "what mean-field theory predicts (thin lines). Below: error signal and weight gradient of "
+    "one such network side by side, the ratio of both for every activation, and how far "
+    "measured slopes lie from predicted ones. A wide gap in the middle panel is a signal that "
+    "the published ratio does not show.",
+    "theory_width": "Networks of one width differ in how fast their error signal shrinks, by a "
+    "spread that falls as 1/√width: theory is exact only for infinitely wide ones. Each dot is "
+    "a network, about the predicted slope; the gray band is the predicted spread.",
+}
+"""Figure name to what is seen in it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from actbench.claims.metrics import Metric, Values, catalogued, values
+from actbench.claims.metrics import Metric, Values, values
+from actbench.study.catalog.activations import catalogued
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -211,3 +211,20 @@ FIGURES: Final[dict[str, Callable[[xr.Dataset], Figure]]] = {
     "summary_figure": summary_figure,
 }
 """The study's figure names, each with the function that draws it."""
+
+CAPTIONS: Final[dict[str, str]] = {
+    "learned_functions": "What the trained networks compute, one panel per activation: the "
+    "median and band over seeds, on the noisy points they were trained on. A network that has "
+    "learned the sine covers the dashed line.",
+    "loss_curves": "Training loss over the epochs. Dotted lines are the errors of the best "
+    "constant, the best straight line and the noise: a curve that rests on one of them has "
+    "learned no more than that, and one below the noise has begun to fit it.",
+    "gradient_flow": "Mean weight gradient of every layer at several moments of the training. "
+    "A curve that falls to the left loses gradient on the way from the loss to the input.",
+    "hidden_activations": "What each unit of some hidden layers gives for every input, after "
+    "training, one seed. Units that give zero for every input are counted as dead.",
+    "summary_figure": "The experiment in nine panels: data and floors, training, final errors "
+    "of every seed, gradients before and after training, what is left of the error, and the "
+    "learned functions.",
+}
+"""Figure name to what is seen in it."""

@@ -173,3 +173,9 @@ def _label(axes: Axes, ds: xr.Dataset) -> None:
 
 FIGURES: Final[dict[str, Callable[[xr.Dataset], Figure]]] = {"exp3_stability": exp3_stability}
 """The study's figure name with the function that draws it."""
+
+CAPTIONS: Final[dict[str, str]] = {
+    "exp3_stability": "What became of every training over learning rate and depth, one panel "
+    "per activation.",
+}
+"""Figure name to what is seen in it."""

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
 from actbench.pages.colors import style_of
-from actbench.store.datasets import protocol_of
+from actbench.study.experiments.training_dynamics.animation import ANIMATIONS
 from actbench.study.figures._marks import (
     Array,
     activations,
@@ -25,8 +25,8 @@ from actbench.study.figures._marks import (
     handle,
     legend,
     log_safe,
-    number,
     plain_ticks,
+    protocol_note,
     safe,
     say,
     seeds_note,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
 
+__all__ = ["ANIMATIONS", "CAPTIONS", "FIGURES"]
+
 
 def _epochs_of(ds: xr.Dataset) -> Array:
     return safe(ds["recorded_epoch"].values)
@@ -52,15 +54,6 @@ def _epoch_axis(axes: Axes, epochs: Array) -> None:
     axes.set_xlim(0, max(1.0, epochs[-1]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda epoch, _: f"{epoch:g}"))
     axes.set_xlabel("updates made", fontsize=9)
-
-
-def protocol_note(ds: xr.Dataset) -> str:
-    """Say in a line what was trained and how."""
-    protocol = protocol_of(ds)
-    return (
-        f"{protocol['depth']}x{protocol['width']} networks, {protocol['initializer']}, "
-        f"Adam {number(protocol['learning_rate'])}, {protocol['epochs']} epochs"
-    )
 
 
 def _median_note(ds: xr.Dataset) -> str:
@@ -335,3 +328,19 @@ FIGURES: Final[dict[str, Callable[[xr.Dataset], Figure]]] = {
     "training_dynamics_summary": training_dynamics_summary,
 }
 """The study's figure names, each with the function that draws it."""
+
+CAPTIONS: Final[dict[str, str]] = {
+    "activation_evolution": "The size of every hidden layer's output during training, one "
+    "panel per activation and one curve per layer, which the bar tells apart.",
+    "gradient_evolution": "Weight gradients (above) and error signals (below) of every layer "
+    "during training. Curves that start far apart and come together are layers that begin "
+    "without a gradient and get one.",
+    "training_dynamics_functions": "What one network per activation has learned after some "
+    "numbers of updates.",
+    "training_dynamics_summary": "The training in six panels: loss, size of the last hidden "
+    "layer, gradient of layer 1, its share of the output layer's, the share of the error "
+    "signal that reaches layer 1, and the distance from the clean sine.",
+    "learned_functions.gif": "What every network has learned, as it learns it: one panel per "
+    "activation, one line per seed.",
+}
+"""Figure name to what is seen in it."""

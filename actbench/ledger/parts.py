@@ -3,33 +3,11 @@
 from __future__ import annotations
 
 import base64
-import re
 from dataclasses import dataclass
 
 from actbench.ledger.entries import Entry
 from actbench.ledger.judgments import Statement
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure of the folder.
-
-    Args:
-        name: That of its file without the suffix.
-        caption: What is seen.
-        svg: Content of the file.
-        png: Whether there is a PNG of it too.
-    """
-
-    name: str
-    caption: str
-    svg: bytes
-    png: bool
-
-    @property
-    def anchor(self) -> str:
-        """What to call it in an id, whatever letters its name has."""
-        return re.sub(r"[^A-Za-z0-9_-]", lambda odd: f".{ord(odd[0]):x}.", self.name)
+from actbench.pages.rendering import Drawing
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The rules of ``docs/statistics.md``, a picture of each.
 
-``python -m actbench.claims.rules FILE.png`` draws them.
+``python -m actbench.tracking.rules FILE.png`` draws them.
 """
 
 from __future__ import annotations

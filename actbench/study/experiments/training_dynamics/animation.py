@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from actbench.pages.colors import style_of
-from actbench.study.experiments.training_dynamics.figures import protocol_note
-from actbench.study.figures._marks import activations, draw_data, safe, target_range
+from actbench.study.figures._marks import activations, draw_data, protocol_note, safe, target_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -53,7 +53,7 @@ class Ledger(Sequence["Judgment"]):
         return ledger.counts(self.judgments, self.claims)
 
     def _repr_html_(self) -> str:
-        from actbench.ledger.pages import cell
+        from actbench.claims.picture import cell
 
         return cell(self.judgments)
 
@@ -102,14 +102,13 @@ def verify(
     sources.require_allowed()
     early: dict[str, Judgment] = {}
     if until_decided or evidence.experiments_of(claims):
-        from actbench.cli.session import Session, jobs_of
+        from actbench.runs.early import decide_jobs, jobs_of
         from actbench.runs.results import fulfil
 
         jobs = jobs_of(claims, seeds, device, threads)
         if until_decided:
-            session = Session(folder, quiet=True, overwrite=False, verbose=False)
-            early, jobs = session.decide(
-                claims, sources, jobs, max_seeds, seeds=seeds, workers=workers
+            early, jobs = decide_jobs(
+                claims, sources, jobs, folder, largest=max_seeds, seeds=seeds, workers=workers
             )
         for job in jobs:
             fulfil(job.experiment, job.config, folder, name=job.name)
