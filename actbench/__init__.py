@@ -1,7 +1,7 @@
 """actbench: every claim of an activation-function study, measured and judged.
 
 The package is light until used: ``import actbench`` loads no numerical library.
-Submodules are imported on first access, so ``actbench.study.experiments.sine_regression.run``
+Submodules are imported on first access, so ``actbench.experiments.sine_regression.run``
 works after a plain ``import actbench``.
 """
 
@@ -13,6 +13,8 @@ from actbench.store.errors import ActbenchError, needing_extras
 __version__ = "0.1.0"
 __all__ = [
     "ActbenchError",
+    "Experiment",
+    "Study",
     "__version__",
     "activations",
     "datasets",
@@ -29,14 +31,34 @@ __all__ = [
     "verify",
 ]
 
-_FUNCTIONS = {"fingerprint": "fingerprinting", "judge": "judging", "verify": "verification"}
-"""What is no submodule, to the one that has it."""
+_THINGS = {
+    "Experiment": "store.studies",
+    "Study": "store.studies",
+    "fingerprint": "tracking.fingerprinting",
+    "judge": "runs.judging",
+    "verify": "ledger.verification",
+}
+"""What is no module, to the module that has it."""
+
+_MODULES = {
+    "activations": "study.catalog.activations",
+    "datasets": "store.datasets",
+    "devices": "study.nets.devices",
+    "experiments": "study.experiments",
+    "figures": "study.figures",
+    "initializers": "study.catalog.initializers",
+    "networks": "study.nets.networks",
+    "stacks": "study.nets.stacks",
+    "targets": "study.catalog.targets",
+    "training": "study.nets.training",
+}
+"""Modules by the names that users know; where they lie is nobody's business but ours."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FUNCTIONS:
-        return getattr(import_module(f"actbench.{_FUNCTIONS[name]}"), name)
-    if name in __all__:
+    if name in _THINGS:
+        return getattr(import_module(f"actbench.{_THINGS[name]}"), name)
+    if name in _MODULES:
         with needing_extras(f"actbench.{name}"):
-            return import_module(f"actbench.{name}")
+            return import_module(f"actbench.{_MODULES[name]}")
     raise AttributeError(f"module 'actbench' has no attribute {name!r}")

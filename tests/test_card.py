@@ -456,7 +456,7 @@ def test_the_same_function_ties_everywhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A file that returns torch.relu is ReLU: every estimate, every tie, and one page of it."""
-    monkeypatch.setattr("actbench.pages.saving.save", _saved)
+    monkeypatch.setattr("actbench.study.card.page.save", _saved)
     key = registered(f"{file}:same").key
     one = tried(key, little)
     card, derivatives, flows = one.run()

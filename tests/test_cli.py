@@ -641,7 +641,7 @@ def tiny_study(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
     monkeypatch.setattr(claims, "published", published)
     used = {"sine-regression", "gradient-flow", "closed-forms"}
     few = {key: experiment for key, experiment in EXPERIMENTS.items() if key in used}
-    monkeypatch.setattr("actbench.study.EXPERIMENTS", few)
+    monkeypatch.setattr("actbench.study.commands.session.EXPERIMENTS", few)
     return path
 
 

@@ -110,7 +110,7 @@ def test_each_claim_is_judged_from_its_own_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dataset where there is one, stored values elsewhere, nothing for what is not testable."""
-    monkeypatch.setattr("actbench.store.files.baselines_folder", lambda: tmp_path)
+    monkeypatch.setattr("actbench.claims.measured.baselines_folder", lambda: tmp_path)
     (tmp_path / "measured").mkdir()
     entry = Entry(metric=CLOSED, definition="d", exact=True, values=[0.6])
     values = Measured(

@@ -110,7 +110,7 @@ def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of stored measurements with values of the three protocols."""
     folder = tmp_path / "baselines"
     (folder / "measured").mkdir(parents=True)
-    monkeypatch.setattr("actbench.store.files.baselines_folder", lambda: folder)
+    monkeypatch.setattr("actbench.claims.measured.baselines_folder", lambda: folder)
     for name in ("trained", "slow"):
         entry = {
             "metric": {"name": "final_mse", "activation": "relu"},

@@ -129,7 +129,7 @@ def suite(
     study = dataclasses.replace(shipped(), claims=folder / "published.toml")
     for module in ("claims", "claims.claims_file"):
         monkeypatch.setattr(f"actbench.{module}.shipped", lambda: study)
-    monkeypatch.setattr("actbench.store.files.baselines_folder", lambda: folder)
+    monkeypatch.setattr("actbench.claims.measured.baselines_folder", lambda: folder)
     pytester.makeini("[pytest]\nxfail_strict = true\nfilterwarnings = error\n")
     return pytester, folder
 

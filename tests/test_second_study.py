@@ -231,12 +231,12 @@ MISSING = "ModuleNotFoundError: No module named 'nothere'"
     [
         ("import nothere", "the study 'odd'", MISSING),
         ("import sys\nsys.exit(3)", "the study 'odd'", "it ends with SystemExit(3)"),
-        ("STUDY = 3", "the study 'odd'", "TypeError: odd:STUDY is no actbench.studies.Study"),
+        ("STUDY = 3", "the study 'odd'", "TypeError: odd:STUDY is no actbench.Study"),
         (
             ODD + "STUDY = Study('odd', 't', ('one',))",
             "the study 'odd'",
             "ActbenchError: an experiment of 'odd' is 'one', but must be an "
-            "actbench.store.studies.Experiment",
+            "actbench.Experiment",
         ),
         (
             ODD + "STUDY = Study('odd', 't', (experiment('one', 'nothere'),))",

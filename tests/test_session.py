@@ -224,7 +224,7 @@ def test_a_grid_has_no_table_of_final_losses(
     """Where final losses depend on more than activation and seed, no table is tried."""
     final = (("activation", "depth", "seed"), np.zeros((1, 2, 3)))
     grid = xr.Dataset({"final_mse": final}, coords={"activation": ["relu"]})
-    monkeypatch.setattr("actbench.runs.results.fulfil", lambda *_, **__: Outcome(grid, True))
+    monkeypatch.setattr("actbench.cli.session.fulfil", lambda *_, **__: Outcome(grid, True))
     session.execute([Job(SINE, TINY)])
     assert capsys.readouterr().out.startswith("sine-regression: data reused from ")
 

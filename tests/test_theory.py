@@ -392,7 +392,7 @@ def test_a_wrong_derivative_in_torch_is_seen(monkeypatch: pytest.MonkeyPatch) ->
 
         return Kernel(clean.forward, backward, clean.in_place)
 
-    monkeypatch.setattr("actbench.study.nets.kernels.kernel_of", faulty)
+    monkeypatch.setattr("actbench.study.nets.stacks.kernel_of", faulty)
     found, predicted = slopes(deep(("gelu",), 42), "gelu", "xavier_uniform")
     assert abs(found - predicted) > 0.01
 

@@ -246,7 +246,7 @@ def test_a_cut_changes_no_member(most: int, stacks: int, monkeypatch: pytest.Mon
         sizes.append(len(part))
         return train_stack(architecture, part, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("actbench.study.nets.training.stacked.train_stack", counted)
+    monkeypatch.setattr("actbench.study.nets.training.cutting.train_stack", counted)
     budget = most * bytes_per_member(architecture, 200, 4)
     done: list[int] = []
     cut = train(
