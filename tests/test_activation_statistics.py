@@ -342,7 +342,7 @@ def test_cutting_the_members_into_stacks_changes_nothing(
     tiny: xr.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stacks of two and of one give what one stack of nine gives."""
-    monkeypatch.setattr(activation_statistics, "_STACK_MEMBERS", 2)
+    monkeypatch.setattr(activation_statistics.experiment, "_STACK_MEMBERS", 2)
     config = dataclasses.replace(TINY, trained_seeds=0)
     cut = run(config).sel(stage="initial").drop_vars(["trained", "trained_mse"])
     xr.testing.assert_allclose(cut, tiny.sel(stage="initial")[list(cut)], rtol=1e-12)
@@ -467,6 +467,6 @@ def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
     def refuse(*_: object) -> NoReturn:
         pytest.fail("computed")
 
-    monkeypatch.setattr(activation_statistics, "train", refuse)
+    monkeypatch.setattr(activation_statistics.experiment, "train", refuse)
     with pytest.raises(ActbenchError, match="device 'xpu' is not present"):
         run(dataclasses.replace(TINY, device="xpu"))

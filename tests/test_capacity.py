@@ -383,7 +383,9 @@ def test_the_fewest_points_are_enough() -> None:
 def test_an_absent_device_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that is not there stops the run before the first network is built."""
     monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu",))
-    monkeypatch.setattr(capacity, "train_all", lambda *_: pytest.fail("trained all the same"))
+    monkeypatch.setattr(
+        capacity.experiment, "train_all", lambda *_: pytest.fail("trained all the same")
+    )
     with pytest.raises(ActbenchError, match=r"^device 'cuda' is not present"):
         run(dataclasses.replace(TINY, device="cuda"))
 

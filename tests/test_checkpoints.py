@@ -116,7 +116,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(
             raise KeyboardInterrupt
         return train(architecture, *arguments)
 
-    monkeypatch.setattr(sine_regression, "train", counted)
+    monkeypatch.setattr(sine_regression.experiment, "train", counted)
     with pytest.raises(KeyboardInterrupt):
         results.fulfil(experiment, config, tmp_path / "stopped")
     steps: list[int] = []

@@ -110,7 +110,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def forbid_running(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make computing anything a failure."""
-    monkeypatch.setattr(sine_regression, "run", lambda *_: pytest.fail("computed"))
+    monkeypatch.setattr(sine_regression.experiment, "run", lambda *_: pytest.fail("computed"))
 
 
 def squeezed(text: str) -> str:
@@ -1095,7 +1095,7 @@ def test_ctrl_c_in_the_middle_of_training_leaves_earlier_results(
 
         return whole(config, stop, checkpoint)
 
-    monkeypatch.setattr(sine_regression, "run", interrupted)
+    monkeypatch.setattr(sine_regression.experiment, "run", interrupted)
     ended = actbench(*command, "--overwrite")
     assert ended == Ended(
         130, "", "\nactbench: interrupted; finished files are whole, others untouched\n"

@@ -141,7 +141,7 @@ def test_a_session_without_our_options_loads_and_hooks_next_to_nothing(
         def test_loaded():
             ours = {name for name in sys.modules if name.partition(".")[0] == "actbench"}
             plugin = {"actbench.pytest_plugin", "actbench.pytest_plugin.options"}
-            assert ours == {"actbench", "actbench.store.errors", *plugin}
+            assert ours == {"actbench", "actbench.store", "actbench.store.errors", *plugin}
             assert "torch" not in sys.modules
         """
     )

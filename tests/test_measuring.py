@@ -219,7 +219,7 @@ def test_a_release_is_installed_recorded_and_gone(
     assert [path.name for path in out.parent.iterdir()] == [out.name]
     (pip, pip_variables), (record, record_variables) = played.ran
     assert pip[-2] == "torch==2.9.1"
-    assert pip[-1] == f"{Path(measuring.__file__).parents[2]}[study]"
+    assert pip[-1] == f"{Path(measuring.__file__).parents[3]}[study]"
     interpreter = pip[pip.index("--python") + 1]
     assert interpreter.startswith(str(tmp_path / "temporary"))
     assert record[:4] == [interpreter, "-I", "-m", "actbench"]

@@ -234,8 +234,8 @@ def test_results_are_judged_without_training(
     def refuse(*_: object) -> None:
         raise AssertionError("this must not run")
 
-    monkeypatch.setattr(closed_forms, "run", refuse)
-    monkeypatch.setattr(sine_regression, "run", refuse)
+    monkeypatch.setattr(closed_forms.experiment, "run", refuse)
+    monkeypatch.setattr(sine_regression.experiment, "run", refuse)
     result = run(pytester, *STUDY, "--actbench-from-results", str(folder))
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["2 reproduced"])

@@ -59,7 +59,7 @@ def out(tmp_path: Path) -> Path:
 
 def forbid_running(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make computing anything a failure."""
-    monkeypatch.setattr(sine_regression, "run", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(sine_regression.experiment, "run", lambda *_: pytest.fail("computed again"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -380,7 +380,7 @@ def test_what_an_interrupted_run_left_of_older_settings_is_not_kept(
         raise KeyboardInterrupt(dataset.sizes)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sine_regression, "study_files", interrupt)
+        patch.setattr(sine_regression.experiment, "study_files", interrupt)
         with pytest.raises(KeyboardInterrupt):
             fulfil(EXPERIMENT, other, out, overwrite=True)
     forbid_running(monkeypatch)

@@ -235,8 +235,7 @@ MISSING = "ModuleNotFoundError: No module named 'nothere'"
         (
             ODD + "STUDY = Study('odd', 't', ('one',))",
             "the study 'odd'",
-            "ActbenchError: an experiment of 'odd' is 'one', but must be an "
-            "actbench.Experiment",
+            "ActbenchError: an experiment of 'odd' is 'one', but must be an actbench.Experiment",
         ),
         (
             ODD + "STUDY = Study('odd', 't', (experiment('one', 'nothere'),))",

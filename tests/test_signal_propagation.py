@@ -72,7 +72,7 @@ def test_every_number_is_the_one_by_hand(initializer: str, monkeypatch: pytest.M
         drawn.append((weights.double().numpy(), biases.double().numpy()))
         return weights, biases
 
-    monkeypatch.setattr(signal_propagation, "drawn_layers", keep)
+    monkeypatch.setattr(signal_propagation.experiment, "drawn_layers", keep)
     config = tiny(
         initializers=(initializer,), seeds=(7,), networks=40, input_mean=0.5,
         input_variances=(1.0, 4.0),
@@ -113,14 +113,14 @@ def test_a_seed_is_a_draw_of_its_own() -> None:
 def test_draws_too_large_for_memory_are_passed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more networks at a time than the limit allows, and every network once."""
     passed = []
-    whole = signal_propagation._pass
+    whole = signal_propagation.experiment._pass
 
     def watched(*arguments: Any) -> Any:
         passed.append(arguments[3][0])
         return whole(*arguments)
 
-    monkeypatch.setattr(signal_propagation, "_pass", watched)
-    monkeypatch.setattr(signal_propagation, "_CHUNK_NUMBERS", 16)
+    monkeypatch.setattr(signal_propagation.experiment, "_pass", watched)
+    monkeypatch.setattr(signal_propagation.experiment, "_CHUNK_NUMBERS", 16)
     steps: list[int] = []
     config = tiny(seeds=(3,))
     run(config, steps.append)

@@ -511,7 +511,9 @@ def test_the_calibration_is_a_short_run_of_the_same_shape() -> None:
 def test_an_absent_device_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that is not there stops the run before the first network is built."""
     monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu",))
-    monkeypatch.setattr(sine_regression, "train", lambda *_: pytest.fail("trained all the same"))
+    monkeypatch.setattr(
+        sine_regression.experiment, "train", lambda *_: pytest.fail("trained all the same")
+    )
     with pytest.raises(ActbenchError) as caught:
         run(dataclasses.replace(TINY, device="cuda"))
     assert str(caught.value) == (

@@ -329,6 +329,6 @@ def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
     def refuse(*_: object) -> NoReturn:
         pytest.fail("trained")
 
-    monkeypatch.setattr(training_dynamics, "train", refuse)
+    monkeypatch.setattr(training_dynamics.experiment, "train", refuse)
     with pytest.raises(ActbenchError, match="device 'xpu' is not present"):
         run(dataclasses.replace(TINY, device="xpu"))

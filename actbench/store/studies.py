@@ -227,6 +227,18 @@ class Lookup(Mapping[str, T]):
         return len(self._filled())
 
 
+def from_module(place: str) -> Callable[[str], Any]:
+    """Make a package's ``__getattr__`` that looks names up in a module of it, once one is asked."""
+
+    def look_up(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        module = import_module(place)
+        return module if name == place.rpartition(".")[2] else getattr(module, name)
+
+    return look_up
+
+
 _broken: dict[str, str] = {}
 
 

@@ -15,7 +15,7 @@ def _experiment(key: str, summary: str, *parts: str, **what: bool) -> Experiment
     return Experiment(
         key,
         summary,
-        place,
+        f"{place}.experiment",
         tuple(part if "." in part else f"{place}.{part}" for part in parts if "metrics" in part),
         figures=f"{place}.figures" if "figures" in parts else "",
         findings=f"{place}.findings" if "findings" in parts else "",

@@ -1,0 +1,293 @@
+"""The study's experiment 4: which functions shallow and deep networks of one size can be taught."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from actbench.store import datasets, environment, studies
+from actbench.store.checkpoints import Checkpoint, compute_now
+from actbench.store.errors import ActbenchError, require_positive_int
+from actbench.study.catalog import activations, initializers, targets
+from actbench.study.experiments import settings
+from actbench.study.experiments._losses import first_non_finite, mean_square_error
+from actbench.study.experiments.capacity._smoothers import (
+    FEWEST_POINTS,
+    REFERENCES,
+    KernelRidge,
+    fit_all,
+)
+from actbench.study.experiments.settings import protocol_of
+from actbench.study.nets import devices
+from actbench.study.nets.devices import pinned_state
+from actbench.study.nets.networks import Architecture
+from actbench.study.nets.training import (
+    Member,
+    Progress,
+    Schedule,
+    Task,
+    Training,
+    require_runnable,
+    train_all,
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The protocol: every setting on which a number of this experiment depends.
+
+    The study names this experiment and its figures and states none of its settings: the main
+    run's are taken where they can be, the rest is chosen here. Two hidden layers of 192 units
+    have exactly as many parameters as the study's ten of 64: 37,633.
+
+    Args:
+        activations: Keys of the activations.
+        targets: Keys of the functions to learn.
+        depths: Hidden layers of each shape, each at least 1.
+        widths: Units per hidden layer of each shape, each at least 1; as many as depths.
+        seeds: A count (then 42, 43, ...) or the seeds themselves.
+        epochs: Full-batch updates, at least 1; the study's.
+        initializer: Key of the initializer; torch's default is what a script that says nothing
+            gets.
+        learning_rate: Adam's step size, positive; the study's.
+        points: Inputs, evenly spaced on [-pi, pi], at least 5; the study's.
+        noise_std: Standard deviation of the noise on the targets, at least 0; the study's.
+        noise_seed: Seed of the noise, the same for every target; the study's.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"xpu"``.
+        dtype: ``"float32"`` or ``"float64"``.
+        threads: CPU threads; ``None`` takes the physical cores, at most 8.
+
+    Raises:
+        ActbenchError: A setting is out of range or its name is not known.
+    """
+
+    activations: Sequence[str] = tuple(activations.ACTIVATIONS)
+    targets: Sequence[str] = tuple(targets.TARGETS)
+    depths: Sequence[int] = (2, 10)
+    widths: Sequence[int] = (192, 64)
+    seeds: int | Sequence[int] = 3
+    epochs: int = 500
+    initializer: str = "torch_default"
+    learning_rate: float = 1e-3
+    points: int = 200
+    noise_std: float = 0.1
+    noise_seed: int = 42
+    device: str = "auto"
+    dtype: str = "float32"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seeds", studies.expand(self.seeds))
+        for name, lookup in (("activations", activations.get), ("targets", targets.get)):
+            chosen = settings.names(name, getattr(self, name), lookup)
+            object.__setattr__(self, name, chosen)
+        object.__setattr__(self, "depths", settings.each_once("depths", self.depths))
+        object.__setattr__(self, "widths", tuple(self.widths))
+        if len(self.widths) != len(self.depths):
+            raise ActbenchError(
+                f"widths are {list(self.widths)!r}, but must be one for each of the depths "
+                f"{list(self.depths)!r}"
+            )
+        for name in ("depth", "width"):
+            for size in getattr(self, f"{name}s"):
+                require_positive_int(name, size)
+        require_positive_int("epochs", self.epochs)
+        initializers.get(self.initializer)
+        require_runnable(self.points, self.dtype, self.threads, FEWEST_POINTS)
+        settings.positive("learning_rate", self.learning_rate)
+        settings.at_least_zero("noise_std", self.noise_std)
+
+    @property
+    def steps(self) -> int:
+        """Steps of progress that ``run`` reports: epochs x members."""
+        return len(self.activations) * self.steps_per_part
+
+    @property
+    def steps_per_part(self) -> int:
+        """Steps of one activation."""
+        members = len(self.targets) * len(self.depths) * len(studies.expand(self.seeds))
+        return self.epochs * members
+
+    def architecture(self, activation: str, depth: int) -> Architecture:
+        """Return the shape of one of the depths.
+
+        Args:
+            activation: Key of the activation.
+            depth: One of ``depths``.
+
+        Returns:
+            The architecture, of the width that belongs to the depth.
+        """
+        width = self.widths[tuple(self.depths).index(depth)]
+        return Architecture(activations.get(activation), depth, width)
+
+    def protocol(self) -> dict[str, Any]:
+        """List every setting, with those that no argument changes.
+
+        Returns:
+            Names and values that JSON can hold. ``device`` and ``threads`` are as asked for; what
+            was used stands in the dataset's environment.
+        """
+        fixed = {
+            "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch, no weight decay",
+            "objective": "mean squared error on the noisy targets",
+            "random_state": "reset to the member's seed before each network",
+            "formulas": {key: targets.get(key).formula for key in self.targets},
+            "references": dict(REFERENCES),
+        }
+        return protocol_of(self, fixed)
+
+
+@pinned_state()
+def run(
+    config: Config,
+    progress: Callable[[int], None] = lambda done: None,
+    checkpoint: Checkpoint = compute_now,
+) -> xr.Dataset:
+    """Train every activation and shape on every target, and fit the references to them.
+
+    Args:
+        config: The protocol.
+        progress: Called now and then with the number of epochs x members done since the last
+            call; they add up to the config's ``steps``.
+        checkpoint: Keeps what is finished, one part per activation.
+
+    Returns:
+        Dataset with ``final_mse``, ``final_mse_clean`` and ``diverged (activation, target, depth,
+        seed)``, ``prediction (..., x)``, ``target_noisy`` and ``target_clean (target, x)``,
+        ``width`` and ``parameters (depth)``, ``reference_mse`` and ``reference_mse_clean
+        (reference, target)``, ``reference_prediction (reference, target, x)`` and
+        ``kernel_ridge_freedom (target)``.
+
+    Raises:
+        ActbenchError: The device is not present.
+    """
+    device = devices.choose(config.device)
+    data = {
+        key: targets.noisy(key, config.points, config.noise_std, config.noise_seed)
+        for key in config.targets
+    }
+    with devices.using_threads(config.threads) as threads:
+
+        def part(key: str) -> xr.Dataset:
+            trainings = _train(config, key, data, device, progress, threads)
+            return _dataset(config, key, data, trainings)
+
+        steps = config.steps_per_part
+        parts = [checkpoint(key, steps, partial(part, key)) for key in config.activations]
+    dataset = datasets.join(parts, "activation").merge(_references(config, data))
+    facts = environment.describe(str(device), threads)
+    return datasets.finish(dataset, "capacity", config.protocol(), facts)
+
+
+def _train(
+    config: Config,
+    key: str,
+    data: dict[str, targets.Target],
+    device: torch.device,
+    progress: Progress,
+    threads: int,
+) -> list[Training]:
+    """Train one part: a training per depth, its members target by target."""
+    initializer = initializers.get(config.initializer)
+    chosen = studies.expand(config.seeds)
+    members = [Member(seed, initializer) for _ in data for seed in chosen]
+    schedule = Schedule(config.epochs, config.learning_rate, device=device, dtype=config.dtype)
+    x = next(iter(data.values())).x
+    y = np.repeat(_stacked(data, "noisy"), len(chosen), axis=0)
+    tasks = [
+        Task(config.architecture(key, depth), members, schedule, x, y) for depth in config.depths
+    ]
+    return train_all(tasks, progress, threads)
+
+
+def _dataset(
+    config: Config,
+    key: str,
+    data: dict[str, targets.Target],
+    trainings: Sequence[Training],
+) -> xr.Dataset:
+    shape = (len(data), len(studies.expand(config.seeds)), -1)
+
+    def by_cell(name: str) -> NDArray[Any]:
+        """Return ``(activation, target, depth, seed, ...)``."""
+        return np.stack([getattr(t, name).reshape(shape) for t in trainings], 1)[None]
+
+    loss, prediction = by_cell("loss"), by_cell("prediction")
+    noisy, clean = (_stacked(data, name)[:, None, None] for name in ("noisy", "clean"))
+    by_member = ("activation", "target", "depth", "seed")
+    return xr.Dataset(
+        {
+            "final_mse": (by_member, mean_square_error(prediction, noisy)),
+            "final_mse_clean": (by_member, mean_square_error(prediction, clean)),
+            "diverged": (by_member, first_non_finite(loss)),
+            "prediction": ((*by_member, "x"), prediction),
+        },
+        coords={
+            "activation": [key],
+            "target": list(data),
+            "depth": np.array(config.depths, dtype=np.int32),
+            "seed": np.array(studies.expand(config.seeds), dtype=np.int32),
+            "x": next(iter(data.values())).x,
+        },
+    )
+
+
+def _references(config: Config, data: dict[str, targets.Target]) -> xr.Dataset:
+    x = next(iter(data.values())).x
+    ridge = KernelRidge(x)
+    found = [fit_all(x, target.noisy, ridge) for target in data.values()]
+    fits = np.array([[fit[key] for fit, _ in found] for key in REFERENCES])
+    shapes = [config.architecture(config.activations[0], depth) for depth in config.depths]
+    by_reference = ("reference", "target")
+    return xr.Dataset(
+        {
+            "target_noisy": (("target", "x"), _stacked(data, "noisy")),
+            "target_clean": (("target", "x"), _stacked(data, "clean")),
+            "reference_prediction": ((*by_reference, "x"), fits),
+            "reference_mse": (by_reference, mean_square_error(fits, _stacked(data, "noisy"))),
+            "reference_mse_clean": (by_reference, mean_square_error(fits, _stacked(data, "clean"))),
+            "kernel_ridge_freedom": ("target", [freedom for _, freedom in found]),
+            "width": ("depth", np.array(config.widths, dtype=np.int32)),
+            "parameters": (
+                "depth",
+                np.array([shape.parameter_count for shape in shapes], dtype=np.int32),
+            ),
+        },
+        coords={"reference": list(REFERENCES), "target": list(data), "x": x},
+    )
+
+
+def _stacked(data: dict[str, targets.Target], name: str) -> NDArray[np.float64]:
+    return np.stack([getattr(target, name) for target in data.values()])
+
+
+def study_files(dataset: xr.Dataset) -> dict[str, Any]:  # noqa: ARG001 - one signature for all
+    """Return the study's data files of this experiment: it has none."""
+    return {}
+
+
+def calibration(config: Config) -> Config:
+    """Return a short run of the same shape, from which to estimate how long a run takes.
+
+    Args:
+        config: The run to be estimated.
+
+    Returns:
+        The same networks from two seeds, for a few epochs.
+    """
+    first = studies.expand(config.seeds)[:2]
+    return dataclasses.replace(config, seeds=first, epochs=min(config.epochs, 14))
+
+
+def coordinates(metric: Mapping[str, Any], config: Config) -> Mapping[str, tuple[Any, ...]]:  # noqa: ARG001 - one signature for all
+    """Return the values that metrics' arguments can take, and the settings that decide them."""
+    return {"reference": (tuple(REFERENCES),)}
