@@ -15,6 +15,6 @@ __all__ = ["EXPERIMENTS", "FURTHER", "Experiment", "get"]
 def __getattr__(name: str) -> ModuleType:
     key = name.replace("_", "-")
     if key in EXPERIMENTS or key in FURTHER:
-        with needing_extras(f"actbench.study.experiments.{name}"):
+        with needing_extras(f"actbench.experiments.{name}"):
             return {**EXPERIMENTS, **FURTHER}[key].module()
     raise AttributeError(f"module 'actbench.study.experiments' has no attribute {name!r}")
