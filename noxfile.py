@@ -1,4 +1,4 @@
-"""Sessions: `nox -s lint`, `tests`, `processors`, `guests`, `track -- 2.6.0 2.13.0`."""
+"""Sessions: `nox -s lint`, `tests`, `processors`, `guests`, `rooms`, `track -- 2.6.0 2.13.0`."""
 
 from __future__ import annotations
 
@@ -98,6 +98,18 @@ def processors(session: nox.Session) -> None:
     """Run the tests that touch numbers as on other processors; arguments go to the script."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("python", "tests/processors.py", *session.posargs)
+
+
+@nox.session
+def rooms(session: nox.Session) -> None:
+    """Draw the rooms of the package and their imports for CONTRIBUTING.md; needs Graphviz."""
+    session.install(*CONSTRAINTS, "import-linter")
+    graph = ("actbench", "--show-module-counts", "--show-import-totals")
+    dot = session.run("import-linter", "drawgraph", *graph, silent=True)
+    Path("docs/rooms.dot").write_text(str(dot), encoding="utf-8")
+    style = ("-Nshape=box", "-Ecolor=gray40", "-Efontsize=9", "-Gdpi=90")
+    session.run("dot", "-Tpng", *style, "-odocs/rooms.png", "docs/rooms.dot", external=True)
+    Path("docs/rooms.dot").unlink()
 
 
 @nox.session

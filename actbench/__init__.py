@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ActbenchError",
     "Experiment",
+    "Fingerprint",
     "Study",
     "__version__",
     "activations",
@@ -33,6 +34,7 @@ __all__ = [
 
 _THINGS = {
     "Experiment": "store.studies",
+    "Fingerprint": "tracking.fingerprinting",
     "Study": "store.studies",
     "fingerprint": "tracking.fingerprinting",
     "judge": "runs.judging",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from actbench.store.studies import Experiment, Study
+from actbench import Experiment, Study
 
 STUDY = Study(
     name="coins",

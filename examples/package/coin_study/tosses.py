@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from actbench.store import datasets, environment
+from actbench import datasets
+from actbench.store import environment
 from actbench.store.studies import expand
 
 
