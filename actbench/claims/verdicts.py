@@ -145,17 +145,7 @@ class Judgment:
 
 
 def judge(claim: Claim, dataset: xr.Dataset | None, alpha: float) -> Judgment:
-    """Judge one claim.
-
-    Args:
-        claim: The claim.
-        dataset: Of the claim's protocol; ``None`` only for a claim that is not testable.
-        alpha: Error level of this claim, the file's ``alpha``.
-
-    Returns:
-        The verdict and its evidence. Too few seeds for the claim's wording, or an interval across
-        the bound, is ``inconclusive``, never a pass.
-    """
+    """Judge one claim by the dataset of its protocol; too few seeds are never a pass."""
     if claim.relation is None or dataset is None:
         return Judgment(claim, Verdict.NOT_TESTABLE, sentence=claim.because)
     return judge_values(claim, metrics.measure(claim.metric, dataset), alpha)
@@ -245,15 +235,7 @@ def _require_one_value(values: NDArray[np.float64]) -> None:
 
 
 def seeds_needed(claim: Claim, alpha: float) -> int:
-    """Return how many seeds the expected verdict of a claim needs at least.
-
-    Args:
-        claim: The claim, whose quantifier decides.
-        alpha: Error level of this claim.
-
-    Returns:
-        1 where no seed changes the value.
-    """
+    """Return how many seeds the expected verdict of a claim needs at least; 1 where none counts."""
     if claim.quantifier == "exact":
         return 1
     if claim.quantifier == "median":

@@ -63,14 +63,7 @@ def judge_early(
         return judge_won(claim, values, alpha)
     if claim.relation is None or not grows(claim):
         return judge_values(claim, values, alpha)
-    holds, runs = judge_sequential(claim, values, alpha, looks)
-    verdict = Verdict.INCONCLUSIVE if holds is None else Verdict.REPRODUCED
-    if holds is False:
-        verdict = Verdict.NOT_REPRODUCED
-        if claim.direction is not None:
-            weaker, runs = judge_sequential(claim, values, alpha, looks, claim.direction)
-            of = {True: Verdict.DIRECTION_ONLY, False: verdict, None: Verdict.INCONCLUSIVE}
-            verdict = of[weaker]
+    verdict, runs = _early_verdict(claim, values, alpha, looks)
     used = values[:runs] if verdict is not Verdict.INCONCLUSIVE else values
     decisive = claim.decisive(verdict) or claim.relation
     low, high = decisive.bounds
@@ -102,6 +95,23 @@ def judge_early(
             else f"more than {looks[-1]} runs, allowed for from the start"
         ),
     )
+
+
+def _early_verdict(
+    claim: Claim, values: NDArray[np.float64], alpha: float, looks: tuple[int, ...]
+) -> tuple[Verdict, int]:
+    """Decide by the relation, else by the direction; the verdict, and the runs that it took."""
+    holds, runs = judge_sequential(claim, values, alpha, looks)
+    if holds is False and claim.direction is not None:
+        weaker, runs = judge_sequential(claim, values, alpha, looks, claim.direction)
+        return _told(weaker, Verdict.DIRECTION_ONLY), runs
+    return _told(holds, Verdict.REPRODUCED), runs
+
+
+def _told(holds: bool | None, verdict: Verdict) -> Verdict:
+    if holds is None:
+        return Verdict.INCONCLUSIVE
+    return verdict if holds else Verdict.NOT_REPRODUCED
 
 
 def until_decided(
