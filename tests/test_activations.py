@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actbench.store.errors import ActbenchError
-from actbench.study.catalog.activations import ACTIVATIONS, get
+from actbench.study.catalog.activations import ACTIVATIONS, FURTHER, get
 
 KEYS = ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "swish")
 FIXED = settings(derandomize=True, deadline=None, max_examples=30, database=None)
@@ -83,8 +83,8 @@ def test_an_unknown_activation_names_the_nearest() -> None:
     with pytest.raises(ActbenchError) as caught:
         get("leakyrelu")
     assert str(caught.value) == (
-        "unknown activation 'leakyrelu'; known: linear, sigmoid, tanh, relu, leaky_relu, elu, "
-        "gelu, swish, selu. Did you mean 'leaky_relu'?"
+        f"unknown activation 'leakyrelu'; known: {', '.join([*ACTIVATIONS, *FURTHER])}. "
+        "Did you mean 'leaky_relu'?"
     )
 
 

@@ -34,7 +34,7 @@ from actbench.store.checkpoints import Checkpoint
 from actbench.store.environment import duration
 from actbench.study import experiments, figures
 from actbench.study.catalog import activations
-from actbench.study.catalog.activations import ACTIVATIONS
+from actbench.study.catalog.activations import ACTIVATIONS, FURTHER
 from actbench.study.catalog.initializers import KEYS
 from actbench.study.commands import doctor
 from actbench.study.commands.doctor import Finding
@@ -118,7 +118,7 @@ def squeezed(text: str) -> str:
     return " ".join(text.split())
 
 
-NAMES = "linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish, selu"
+NAMES = ", ".join([*ACTIVATIONS, *FURTHER])
 INITIALIZERS = (
     "torch_default, xavier_uniform, xavier_normal, he_uniform, he_normal, lecun_uniform, "
     "lecun_normal, normal(STD), mean_field(W2,B2)"
