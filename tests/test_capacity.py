@@ -391,10 +391,9 @@ def test_an_absent_device_is_refused_before_training(monkeypatch: pytest.MonkeyP
 
 
 def test_an_estimate_runs_few_epochs() -> None:
-    """The same networks, never more than asked for; the study has no file of its own here."""
+    """The same networks, never more than asked for."""
     assert capacity.calibration(Config(epochs=500)) == Config(seeds=[42, 43], epochs=14)
     assert capacity.calibration(Config(epochs=2)) == Config(seeds=[42, 43], epochs=2)
-    assert capacity.study_files(xr.Dataset()) == {}
 
 
 def made() -> xr.Dataset:

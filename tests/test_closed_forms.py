@@ -86,10 +86,9 @@ def test_the_two_loss_tables(dataset: xr.Dataset) -> None:
     assert ratio.sel(activation="gelu").item() == pytest.approx(0.0002 / 0.008317092)
 
 
-def test_points_are_checked_and_no_files_are_written(dataset: xr.Dataset) -> None:
-    """A line needs two points; the study has no file of this experiment."""
+def test_points_are_checked(dataset: xr.Dataset) -> None:
+    """A line needs two points."""
     with pytest.raises(ActbenchError, match="points is 1, but must be at least 2"):
         closed_forms.Config(points=1)
-    assert closed_forms.study_files(dataset) == {}
     assert closed_forms.Config().steps == 0
     assert dataset.attrs["experiment"] == "closed-forms"

@@ -468,11 +468,10 @@ def test_the_defaults_are_the_studys_depths_and_every_activation() -> None:
 
 
 def test_an_estimate_runs_few_epochs_of_one_seed() -> None:
-    """The same grid, never more than asked for; and the study has no file of this experiment."""
+    """The same grid, never more than asked for."""
     small = stability.calibration(Config(seeds=5, epochs=100))
     assert small == Config(seeds=[42], epochs=6)
     assert stability.calibration(Config(seeds=1, epochs=2)) == Config(seeds=1, epochs=2)
-    assert stability.study_files(xr.Dataset()) == {}
 
 
 def made(outcomes: Sequence[Sequence[str]], peak: float = 1.0) -> xr.Dataset:

@@ -22,7 +22,7 @@ from actbench.study.catalog import initializers
 from actbench.study.catalog.activations import ACTIVATIONS
 from actbench.study.catalog.targets import noisy_sine
 from actbench.study.experiments import sine_regression, training_dynamics
-from actbench.study.experiments.training_dynamics import Config, look, run, study_files
+from actbench.study.experiments.training_dynamics import Config, look, run
 from actbench.study.nets.networks import Architecture, seeded_network
 from actbench.study.nets.stacks import Stack
 from actbench.study.nets.training import Member, Schedule, train
@@ -247,7 +247,6 @@ def test_labels_and_dimensions(tiny: xr.Dataset) -> None:
     assert tiny["layer"].to_numpy().tolist() == [1, 2, 3, 4]
     assert tiny["hidden_layer"].to_numpy().tolist() == [1, 2, 3]
     assert tiny.attrs["experiment"] == "training-dynamics"
-    assert study_files(tiny) == {}
 
 
 def test_the_protocol_states_every_setting(tiny: xr.Dataset) -> None:

@@ -103,11 +103,6 @@ def _evaluated(module: nn.Module, z: NDArray[np.float64]) -> NDArray[np.float64]
     return np.stack([here, derivative, (here - below) / _STEP, (above - here) / _STEP])
 
 
-def study_files(dataset: xr.Dataset) -> dict[str, Any]:  # noqa: ARG001 - one signature for all
-    """Return the study's files of this experiment: it has none."""
-    return {}
-
-
 def calibration(config: Config) -> Config:
     """Return a run from which to estimate how long a run takes: itself, as it takes no time."""
     return config

@@ -140,7 +140,7 @@ def _members(keys: Sequence[str], chosen: Sequence[int]) -> tuple[Member, ...]:
     return tuple(Member(seed, initializers.get(key)) for key in keys for seed in chosen)
 
 
-__all__ = ["STAGES", "Config", "calibration", "coordinates", "run", "study_files"]
+__all__ = ["STAGES", "Config", "calibration", "coordinates", "run"]
 
 STAGES = ("initial", "trained")
 _STACK_MEMBERS = 16
@@ -285,18 +285,6 @@ def _dataset(
             "level": np.array(LEVELS),
         },
     )
-
-
-def study_files(dataset: xr.Dataset) -> dict[str, Any]:  # noqa: ARG001 - one signature for all
-    """Return the study's data files, of which this experiment has none.
-
-    Args:
-        dataset: Not used.
-
-    Returns:
-        Nothing: the study documents figures alone.
-    """
-    return {}
 
 
 def calibration(config: Config) -> Config:

@@ -270,11 +270,6 @@ def _stacked(data: dict[str, targets.Target], name: str) -> NDArray[np.float64]:
     return np.stack([getattr(target, name) for target in data.values()])
 
 
-def study_files(dataset: xr.Dataset) -> dict[str, Any]:  # noqa: ARG001 - one signature for all
-    """Return the study's data files of this experiment: it has none."""
-    return {}
-
-
 def calibration(config: Config) -> Config:
     """Return a short run of the same shape, from which to estimate how long a run takes.
 

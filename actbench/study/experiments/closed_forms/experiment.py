@@ -102,11 +102,6 @@ def _floors(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, floa
     return theory.best_constant_mse(y), theory.best_line_mse(x, y), theory.best_unit_interval_mse(y)
 
 
-def study_files(dataset: xr.Dataset) -> dict[str, Any]:  # noqa: ARG001 - one signature for all
-    """Return the study's files of this experiment: it has none."""
-    return {}
-
-
 def calibration(config: Config) -> Config:
     """Return a run from which to estimate how long a run takes: itself, as it takes no time."""
     return config

@@ -186,11 +186,6 @@ def _jacobian_norm(
     return largest
 
 
-def study_files(dataset: xr.Dataset) -> dict[str, Any]:  # noqa: ARG001 - one signature for all
-    """Return the study's files of this experiment: it has none."""
-    return {}
-
-
 def calibration(config: Config) -> Config:
     """Return a run from which to estimate how long a run takes: itself, as it takes seconds."""
     return config

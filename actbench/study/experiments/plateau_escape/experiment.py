@@ -196,11 +196,6 @@ def _dataset(
     )
 
 
-def study_files(dataset: xr.Dataset) -> dict[str, Any]:  # noqa: ARG001 - one signature for all
-    """Return the study's data files of this experiment: it has none."""
-    return {}
-
-
 def calibration(config: Config) -> Config:
     """Return a short run of the same shape, from which to estimate how long a run takes.
 

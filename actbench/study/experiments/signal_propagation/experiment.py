@@ -264,11 +264,6 @@ def _summary(totals: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([*shares, means[0], variances[0], means[1], variances[1]])
 
 
-def study_files(dataset: xr.Dataset) -> dict[str, Any]:  # noqa: ARG001 - one signature for all
-    """Return the study's files of this experiment: it has none."""
-    return {}
-
-
 def calibration(config: Config) -> Config:
     """Return a short run of the same shape, from which to estimate how long a run takes.
 

@@ -247,18 +247,6 @@ def _dataset(config: Config, key: str, target: targets.Target, training: Trainin
     )
 
 
-def study_files(dataset: xr.Dataset) -> dict[str, Any]:  # noqa: ARG001 - one signature for all
-    """Return the study's data files, of which this experiment has none.
-
-    Args:
-        dataset: Not used.
-
-    Returns:
-        Nothing: the study documents figures alone.
-    """
-    return {}
-
-
 def calibration(config: Config) -> Config:
     """Return a short run of the same shape, from which to estimate how long a run takes.
 
