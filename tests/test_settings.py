@@ -10,7 +10,7 @@ import pytest
 from actbench.store import studies
 from actbench.store.errors import ActbenchError
 from actbench.study.catalog import activations
-from actbench.study.experiments import settings
+from actbench.study.experiments import EXPERIMENTS, FURTHER, settings
 
 
 def test_one_name_stands_for_a_list_of_one() -> None:
@@ -62,3 +62,28 @@ def test_seeds_that_will_not_do(given: Sequence[int]) -> None:
         studies.expand(given)
     with pytest.raises(ActbenchError, match=r"^seeds is 0, but must be a whole number"):
         studies.expand(0)
+
+
+@pytest.mark.parametrize("key", [*EXPERIMENTS, *FURTHER])
+def test_every_experiment_checks_what_it_shares_with_others(key: str) -> None:
+    """A setting of the same name is refused with the same words wherever it is one."""
+    config = studies.experiment(key).module().Config
+    texts: dict[str, tuple[object, str]] = {
+        "activations": ("rellu", "unknown activation 'rellu'"),
+        "initializer": ("he_norml", "unknown initializer 'he_norml'"),
+        "epochs": (0, "epochs is 0, but must be a whole number of at least 1"),
+        "depth": (0, "depth is 0, but must be a whole number of at least 1"),
+        "width": (1.5, "width is 1.5, but must be a whole number of at least 1"),
+        "points": (0, "points is 0, but must be a whole number of at least 1"),
+        "dtype": ("float65", "unknown dtype 'float65'"),
+        "learning_rate": (0.0, "learning_rate is 0.0, but must be a finite number above 0"),
+        "weight_decay": (-1.0, "weight_decay is -1.0, but must be a finite number, at least 0"),
+        "noise_std": (-1.0, "noise_std is -1.0, but must be a finite number, at least 0"),
+    }
+    if config().seeds is not None:
+        texts["seeds"] = (0, "seeds is 0, but must be a whole number of at least 1")
+        texts["threads"] = (0, "threads is 0, but must be a whole number of at least 1")
+    for name in texts.keys() & config.__dataclass_fields__.keys():
+        value, text = texts[name]
+        with pytest.raises(ActbenchError, match=f"^{text}"):
+            config(**{name: value})

@@ -25,7 +25,7 @@ _EIGHT = tuple(activations.ACTIVATIONS)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(settings.Settings):
     """Grid of inputs; no seed enters.
 
     Args:
@@ -44,10 +44,7 @@ class Config:
     device: str = "cpu"
     threads: int | None = None
 
-    def __post_init__(self) -> None:
-        require_positive_int("points", self.points)
-        chosen = settings.names("activations", self.activations, activations.get)
-        object.__setattr__(self, "activations", chosen)
+    checked = settings.checks(**settings.NOT_USED, points=require_positive_int)
 
     def protocol(self) -> dict[str, Any]:
         """List every setting that a number depends on.

@@ -14,27 +14,26 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actbench.store import datasets, environment, studies
+from actbench.store import datasets, environment
 from actbench.store.checkpoints import Checkpoint, compute_now
-from actbench.store.errors import require_positive_int, unknown_name
+from actbench.store.errors import unknown_name
 from actbench.store.parallel import Progress, side_by_side
 from actbench.study.catalog import activations, initializers, targets
 from actbench.study.experiments import settings
 from actbench.study.experiments._losses import mean_square_error
 from actbench.study.experiments.activation_statistics._layer_statistics import LEVELS, statistics
-from actbench.study.experiments.settings import protocol_of
 from actbench.study.nets import devices
 from actbench.study.nets.devices import pinned_state
 from actbench.study.nets.networks import Architecture, seeded_network
 from actbench.study.nets.stacks import Stack
-from actbench.study.nets.training import DTYPES, Member, Schedule, Training, require_runnable, train
+from actbench.study.nets.training import DTYPES, Member, Schedule, Training, train
 
 # Drawing a network and looking at all its layers takes about as long as this many of its epochs.
 STEPS_PER_LOOK = 6
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(settings.Settings):
     """The protocol: what is looked at, and how the trained networks were trained.
 
     Args:
@@ -86,34 +85,27 @@ class Config:
     dtype: str = "float32"
     threads: int | None = None
 
+    checked = settings.checks(
+        trained_seeds=settings.zero_or_positive_int,
+        epsilon=settings.positive,
+        saturation=settings.positive,
+    )
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seeds", studies.expand(self.seeds))
-        chosen = settings.names("activations", self.activations, activations.get)
-        object.__setattr__(self, "activations", chosen)
-        for name in ("initializers", "trained_initializers"):
-            listed = settings.names(name, getattr(self, name), initializers.get)
-            object.__setattr__(self, name, listed)
+        super().__post_init__()
         for key in self.trained_initializers:
             if key not in self.initializers:
                 raise unknown_name("trained initializer", key, self.initializers)
-        if self.trained_seeds != 0:
-            require_positive_int("trained_seeds", self.trained_seeds)
-        for name in ("epochs", "depth", "width"):
-            require_positive_int(name, getattr(self, name))
-        require_runnable(self.points, self.dtype, self.threads)
-        for name in ("learning_rate", "epsilon", "saturation"):
-            settings.positive(name, getattr(self, name))
-        settings.at_least_zero("noise_std", self.noise_std)
 
     @property
     def members(self) -> tuple[Member, ...]:
         """Every network that is looked at where it starts, initializer by initializer."""
-        return _members(self.initializers, studies.expand(self.seeds))
+        return _members(self.initializers, self.seed_list)
 
     @property
     def trained_members(self) -> tuple[Member, ...]:
         """Those of them that are trained."""
-        return _members(self.trained_initializers, studies.expand(self.seeds)[: self.trained_seeds])
+        return _members(self.trained_initializers, self.seed_list[: self.trained_seeds])
 
     @property
     def steps(self) -> int:
@@ -121,9 +113,9 @@ class Config:
         looks = STEPS_PER_LOOK * len(self.members)
         return len(self.activations) * (looks + self.epochs * len(self.trained_members))
 
-    def protocol(self) -> dict[str, Any]:
-        """List every setting, with those that no argument changes."""
-        fixed = {
+    def fixed(self) -> dict[str, Any]:
+        """State what no argument changes."""
+        return {
             "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch",
             "objective": "mean squared error on the noisy targets",
             "random_state": "reset to the member's seed before each network",
@@ -133,7 +125,6 @@ class Config:
             "saturated": "|derivative| of the activation below saturation x its largest value",
             "dead": "output exactly zero on every input",
         }
-        return protocol_of(self, fixed)
 
 
 def _members(keys: Sequence[str], chosen: Sequence[int]) -> tuple[Member, ...]:
@@ -253,7 +244,7 @@ def _dataset(
     initial: Mapping[str, NDArray[Any]],
     training: Training | None,
 ) -> xr.Dataset:
-    chosen = studies.expand(config.seeds)
+    chosen = config.seed_list
     networks = (len(config.initializers), len(chosen))
     trained = np.zeros(networks, dtype=np.int32)
     rows = [config.initializers.index(name) for name in config.trained_initializers]
@@ -296,7 +287,7 @@ def calibration(config: Config) -> Config:
     Returns:
         A few seeds for a few epochs.
     """
-    few = studies.expand(config.seeds)[: max(2, config.trained_seeds)]
+    few = config.seed_list[: max(2, config.trained_seeds)]
     return dataclasses.replace(config, seeds=few, epochs=min(config.epochs, 20))
 
 

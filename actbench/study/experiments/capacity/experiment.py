@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from actbench.store import datasets, environment, studies
+from actbench.store import datasets, environment
 from actbench.store.checkpoints import Checkpoint, compute_now
 from actbench.store.errors import ActbenchError, require_positive_int
 from actbench.study.catalog import activations, initializers, targets
@@ -25,7 +25,6 @@ from actbench.study.experiments.capacity._smoothers import (
     KernelRidge,
     fit_all,
 )
-from actbench.study.experiments.settings import protocol_of
 from actbench.study.nets import devices
 from actbench.study.nets.devices import pinned_state
 from actbench.study.nets.networks import Architecture
@@ -35,13 +34,12 @@ from actbench.study.nets.training import (
     Schedule,
     Task,
     Training,
-    require_runnable,
     train_all,
 )
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(settings.Settings):
     """The protocol: every setting on which a number of this experiment depends.
 
     The study names this experiment and its figures and states none of its settings: the main
@@ -84,12 +82,10 @@ class Config:
     dtype: str = "float32"
     threads: int | None = None
 
+    checked = settings.checks(depths=settings.each_once, points=settings.at_least(FEWEST_POINTS))
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seeds", studies.expand(self.seeds))
-        for name, lookup in (("activations", activations.get), ("targets", targets.get)):
-            chosen = settings.names(name, getattr(self, name), lookup)
-            object.__setattr__(self, name, chosen)
-        object.__setattr__(self, "depths", settings.each_once("depths", self.depths))
+        super().__post_init__()
         object.__setattr__(self, "widths", tuple(self.widths))
         if len(self.widths) != len(self.depths):
             raise ActbenchError(
@@ -99,11 +95,6 @@ class Config:
         for name in ("depth", "width"):
             for size in getattr(self, f"{name}s"):
                 require_positive_int(name, size)
-        require_positive_int("epochs", self.epochs)
-        initializers.get(self.initializer)
-        require_runnable(self.points, self.dtype, self.threads, FEWEST_POINTS)
-        settings.positive("learning_rate", self.learning_rate)
-        settings.at_least_zero("noise_std", self.noise_std)
 
     @property
     def steps(self) -> int:
@@ -113,7 +104,7 @@ class Config:
     @property
     def steps_per_part(self) -> int:
         """Steps of one activation."""
-        members = len(self.targets) * len(self.depths) * len(studies.expand(self.seeds))
+        members = len(self.targets) * len(self.depths) * len(self.seed_list)
         return self.epochs * members
 
     def architecture(self, activation: str, depth: int) -> Architecture:
@@ -129,21 +120,15 @@ class Config:
         width = self.widths[tuple(self.depths).index(depth)]
         return Architecture(activations.get(activation), depth, width)
 
-    def protocol(self) -> dict[str, Any]:
-        """List every setting, with those that no argument changes.
-
-        Returns:
-            Names and values that JSON can hold. ``device`` and ``threads`` are as asked for; what
-            was used stands in the dataset's environment.
-        """
-        fixed = {
+    def fixed(self) -> dict[str, Any]:
+        """State what no argument changes."""
+        return {
             "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch, no weight decay",
             "objective": "mean squared error on the noisy targets",
             "random_state": "reset to the member's seed before each network",
             "formulas": {key: targets.get(key).formula for key in self.targets},
             "references": dict(REFERENCES),
         }
-        return protocol_of(self, fixed)
 
 
 @pinned_state()
@@ -198,7 +183,7 @@ def _train(
 ) -> list[Training]:
     """Train one part: a training per depth, its members target by target."""
     initializer = initializers.get(config.initializer)
-    chosen = studies.expand(config.seeds)
+    chosen = config.seed_list
     members = [Member(seed, initializer) for _ in data for seed in chosen]
     schedule = Schedule(config.epochs, config.learning_rate, device=device, dtype=config.dtype)
     x = next(iter(data.values())).x
@@ -215,7 +200,7 @@ def _dataset(
     data: dict[str, targets.Target],
     trainings: Sequence[Training],
 ) -> xr.Dataset:
-    shape = (len(data), len(studies.expand(config.seeds)), -1)
+    shape = (len(data), len(config.seed_list), -1)
 
     def by_cell(name: str) -> NDArray[Any]:
         """Return ``(activation, target, depth, seed, ...)``."""
@@ -235,7 +220,7 @@ def _dataset(
             "activation": [key],
             "target": list(data),
             "depth": np.array(config.depths, dtype=np.int32),
-            "seed": np.array(studies.expand(config.seeds), dtype=np.int32),
+            "seed": np.array(config.seed_list, dtype=np.int32),
             "x": next(iter(data.values())).x,
         },
     )
@@ -279,7 +264,7 @@ def calibration(config: Config) -> Config:
     Returns:
         The same networks from two seeds, for a few epochs.
     """
-    first = studies.expand(config.seeds)[:2]
+    first = config.seed_list[:2]
     return dataclasses.replace(config, seeds=first, epochs=min(config.epochs, 14))
 
 

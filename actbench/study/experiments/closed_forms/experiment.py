@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 
 from actbench.store import datasets
 from actbench.store.environment import describe
-from actbench.store.errors import ActbenchError, require_positive_int
 from actbench.study import theory
 from actbench.study.catalog import targets
+from actbench.study.experiments import settings
 
 # The two loss tables of the study: its model card (digits from its file of final losses), and
 # its report, for the same set-up.
@@ -29,7 +28,7 @@ _REPORT = {"linear": 0.4231, "sigmoid": 0.4975, "relu": 0.0, "leaky_relu": 0.000
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(settings.Settings):
     """Nothing here depends on a seed or a device; the settings exist for uniformity.
 
     Args:
@@ -44,17 +43,8 @@ class Config:
     device: str = "cpu"
     threads: int | None = None
 
-    def __post_init__(self) -> None:
-        if require_positive_int("points", self.points) < 2:
-            raise ActbenchError(f"points is {self.points!r}, but must be at least 2")
-
-    def protocol(self) -> dict[str, Any]:
-        """List every setting that a number depends on.
-
-        Returns:
-            Names and values.
-        """
-        return {"points": self.points}
+    not_in_protocol = ("seeds", "device", "threads")
+    checked = settings.checks(**settings.NOT_USED)
 
     @property
     def steps(self) -> int:

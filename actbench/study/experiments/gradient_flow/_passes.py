@@ -21,7 +21,6 @@ from actbench.study.experiments.gradient_flow._protocol import (
     SPREAD_DEPTH,
     SPREAD_INITIALIZER,
     Config,
-    seeds_of,
     spread_activations,
     spread_networks,
 )
@@ -147,7 +146,7 @@ def spread_over_width(config: Config) -> Part:
             keys,
             (SPREAD_INITIALIZER,),
             (SPREAD_DEPTH, width),
-            seeds_of(config)[:count],
+            config.seed_list[:count],
             torch.ones(1, 1),
             _slope,
         )

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actbench.store import studies
-from actbench.store.errors import ActbenchError, require_positive_int
-from actbench.study.catalog import activations, initializers
+from actbench.store.errors import require_positive_int
+from actbench.study.catalog import activations
 from actbench.study.experiments import settings
-from actbench.study.experiments.settings import protocol_of
 
 # The spread part: one input and normal weights, so that theory needs no approximation but width.
 SPREAD_ACTIVATIONS = ("linear", "tanh", "relu", "gelu")
@@ -20,9 +18,11 @@ SPREAD_INITIALIZER = "he_normal"
 SPREAD_DEPTH = 6
 """Hidden layers of the spread part; a network's slope is measured from layer 1 to this one."""
 
+_widths = settings.each("width", require_positive_int)
+
 
 @dataclass(frozen=True)
-class Config:
+class Config(settings.Settings):
     """The protocol of both parts.
 
     Args:
@@ -68,29 +68,20 @@ class Config:
     device: str = "cpu"
     threads: int | None = None
 
-    def __post_init__(self) -> None:
-        for name, lookup in (("activations", activations), ("initializers", initializers)):
-            object.__setattr__(self, name, settings.names(name, getattr(self, name), lookup.get))
-        for name in ("depths", "robust_depths"):
-            object.__setattr__(self, name, settings.each_once(name, getattr(self, name)))
-        widths = settings.each_once("spread_widths", self.spread_widths or (self.width,))
-        object.__setattr__(self, "spread_widths", widths if self.spread_widths else ())
-        for depth in (*self.depths, *self.robust_depths):
-            require_positive_int("depth", depth)
-        for width in (self.width, *self.spread_widths):
-            require_positive_int("width", width)
-        if self.deep_depth != 0:
-            require_positive_int("deep_depth", self.deep_depth)
-        require_positive_int("deep_seeds", self.deep_seeds)
-        for name in ("points", "deep_points"):
-            if require_positive_int(name, getattr(self, name)) < 2:
-                raise ActbenchError(f"{name} is {getattr(self, name)!r}, but must be at least 2")
-        object.__setattr__(self, "seeds", studies.expand(self.seeds))
+    not_in_protocol = ("device", "threads")
+    checked = settings.checks(
+        depths=settings.each("depth", require_positive_int),
+        robust_depths=settings.each("depth", require_positive_int),
+        deep_depth=settings.zero_or_positive_int,
+        deep_seeds=require_positive_int,
+        deep_points=settings.at_least(2),
+        spread_widths=lambda name, given: _widths(name, given) if given else (),
+    )
 
     @property
     def steps(self) -> int:
         """Steps of progress that ``run`` reports: networks."""
-        robust = len(self.robust_depths) * len(self.initializers) * len(seeds_of(self))
+        robust = len(self.robust_depths) * len(self.initializers) * len(self.seed_list)
         deep = len(self.initializers) * len(deep_seeds_of(self)) if self.deep_depth else 0
         spread = sum(spread_networks(self, width) for width in self.spread_widths)
         return (
@@ -98,9 +89,9 @@ class Config:
             + len(spread_activations(self)) * spread
         )
 
-    def protocol(self) -> dict[str, Any]:
-        """List every setting that a number depends on, with those that no argument changes."""
-        fixed = {
+    def fixed(self) -> dict[str, Any]:
+        """State what no argument changes."""
+        return {
             "objective": "mean of the outputs, one backward pass, no update",
             "recovered": "one reset of the random state; per depth and activation: all linear "
             "layers, then Xavier-uniform weights and zero biases layer by layer, then 32 inputs "
@@ -111,15 +102,10 @@ class Config:
             "spread_depth": SPREAD_DEPTH,
             "spread_initializer": SPREAD_INITIALIZER,
         }
-        return protocol_of(self, fixed, leave_out=("device", "threads"))
-
-
-def seeds_of(config: Config) -> tuple[int, ...]:
-    return studies.expand(config.seeds)
 
 
 def deep_seeds_of(config: Config) -> tuple[int, ...]:
-    return seeds_of(config)[: config.deep_seeds]
+    return config.seed_list[: config.deep_seeds]
 
 
 def spread_activations(config: Config) -> tuple[str, ...]:
@@ -128,4 +114,4 @@ def spread_activations(config: Config) -> tuple[str, ...]:
 
 def spread_networks(config: Config, width: int) -> int:
     # Drawing a network takes time that grows with the square of its width.
-    return min(len(seeds_of(config)), max(12, min(64, 64 * 192 // width)))
+    return min(len(config.seed_list), max(12, min(64, 64 * 192 // width)))

@@ -32,7 +32,6 @@ from actbench.study.experiments.gradient_flow._protocol import (
     SPREAD_INITIALIZER,
     Config,
     deep_seeds_of,
-    seeds_of,
 )
 from actbench.study.nets import devices
 from actbench.study.nets.devices import pinned_state
@@ -89,7 +88,7 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
     coords = {
         "activation": list(config.activations),
         "initializer": list(config.initializers),
-        "seed": np.array(seeds_of(config), dtype=np.int32),
+        "seed": np.array(config.seed_list, dtype=np.int32),
         "layer": np.arange(1, layers + 1, dtype=np.int32),
     }
     first = xr.Dataset(
@@ -174,7 +173,7 @@ def _robust(config: Config, layers: int) -> Part:
     shape = (
         len(config.activations),
         len(config.initializers),
-        len(seeds_of(config)),
+        len(config.seed_list),
         len(config.robust_depths),
         layers,
     )
@@ -184,7 +183,7 @@ def _robust(config: Config, layers: int) -> Part:
             config.activations,
             config.initializers,
             (depth, config.width),
-            seeds_of(config),
+            config.seed_list,
             x,
             _passes.flow,
         )
@@ -263,7 +262,7 @@ def calibration(config: Config) -> Config:
     Returns:
         The same networks for a few seeds, without the widest: a few of those would stand for all.
     """
-    return dataclasses.replace(config, seeds=seeds_of(config)[:4], spread_widths=())
+    return dataclasses.replace(config, seeds=config.seed_list[:4], spread_widths=())
 
 
 def coordinates(metric: Mapping[str, Any], config: Config) -> Mapping[str, tuple[Any, ...]]:

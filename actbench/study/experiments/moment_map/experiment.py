@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from actbench.store import datasets, environment
-from actbench.store.errors import ActbenchError, require_positive_int
+from actbench.store.errors import require_positive_int
 from actbench.study import theory
 from actbench.study.catalog import activations
 from actbench.study.experiments import settings
@@ -30,7 +30,7 @@ _DIMS = ("mean", "variance", "weight_sum", "weight_square")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(settings.Settings):
     """A box of means, variances and weights, and how often the map is applied.
 
     Args:
@@ -60,30 +60,21 @@ class Config:
     device: str = "cpu"
     threads: int | None = None
 
+    not_in_protocol = ("seeds", "device", "threads")
+    checked = settings.checks(
+        **settings.NOT_USED,
+        **dict.fromkeys(_RANGES, settings.ordered_pair),
+        layers=require_positive_int,
+    )
+
     def __post_init__(self) -> None:
-        keys = settings.names("activations", self.activations, activations.get)
-        object.__setattr__(self, "activations", keys)
-        for name in _RANGES:
-            object.__setattr__(self, name, settings.ordered_pair(name, getattr(self, name)))
+        super().__post_init__()
         for name in ("variances", "weight_squares"):
             settings.positive(name, getattr(self, name)[0])
-        require_positive_int("layers", self.layers)
-        if require_positive_int("points", self.points) < 2:
-            raise ActbenchError(f"points is {self.points!r}, but must be at least 2")
 
-    def protocol(self) -> dict[str, Any]:
-        """List every setting that a number depends on.
-
-        Returns:
-            Names and values that JSON can hold.
-        """
-        return {
-            "activations": list(self.activations),
-            **{name: list(getattr(self, name)) for name in _RANGES},
-            "points": self.points,
-            "layers": self.layers,
-            "dtype": "float64",
-        }
+    def fixed(self) -> dict[str, Any]:
+        """State what no argument changes."""
+        return {"dtype": "float64"}
 
     @property
     def steps(self) -> int:

@@ -15,23 +15,22 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from actbench.store import datasets, environment, studies
+from actbench.store import datasets, environment
 from actbench.store.checkpoints import Checkpoint, compute_now
 from actbench.store.errors import require_positive_int
 from actbench.study.catalog import activations, initializers, targets
 from actbench.study.experiments import settings
 from actbench.study.experiments._losses import first_non_finite, mean_square_error
-from actbench.study.experiments.settings import protocol_of
 from actbench.study.nets import devices
 from actbench.study.nets.devices import pinned_state
 from actbench.study.nets.networks import Architecture
-from actbench.study.nets.training import Member, Schedule, Training, require_runnable, train
+from actbench.study.nets.training import Member, Schedule, Training, train
 
 _LOOK_EPOCH = 50  # the output has settled on the mean by then, and no deep network has left it
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(settings.Settings):
     """The protocol: networks of which depths, trained with which eps of Adam.
 
     Args:
@@ -70,22 +69,10 @@ class Config:
     dtype: str = "float32"
     threads: int | None = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "seeds", studies.expand(self.seeds))
-        chosen = settings.names("activations", self.activations, activations.get)
-        object.__setattr__(self, "activations", chosen)
-        for name in ("depths", "adam_epsilons"):
-            object.__setattr__(self, name, settings.each_once(name, getattr(self, name)))
-        for depth in self.depths:
-            require_positive_int("depths", depth)
-        for eps in self.adam_epsilons:
-            settings.positive("adam_epsilons", eps)
-        initializers.get(self.initializer)
-        for name in ("epochs", "width"):
-            require_positive_int(name, getattr(self, name))
-        require_runnable(self.points, self.dtype, self.threads)
-        settings.positive("learning_rate", self.learning_rate)
-        settings.at_least_zero("noise_std", self.noise_std)
+    checked = settings.checks(
+        depths=settings.each("depths", require_positive_int),
+        adam_epsilons=settings.each("adam_epsilons", settings.positive),
+    )
 
     @property
     def look_epoch(self) -> int:
@@ -96,21 +83,16 @@ class Config:
     def steps(self) -> int:
         """Steps of progress that ``run`` reports: epochs x members."""
         cells = len(self.activations) * len(self.depths) * len(self.adam_epsilons)
-        return cells * len(studies.expand(self.seeds)) * self.epochs
+        return cells * len(self.seed_list) * self.epochs
 
-    def protocol(self) -> dict[str, Any]:
-        """List every setting, with those that no argument changes.
-
-        Returns:
-            Names and values that JSON can hold.
-        """
-        fixed = {
+    def fixed(self) -> dict[str, Any]:
+        """State what no argument changes."""
+        return {
             "optimizer": "Adam, betas 0.9 and 0.999, full batch",
             "objective": "mean squared error on the noisy targets",
             "random_state": "reset to the member's seed before each network",
             "plateau_gradient": f"layer 1, before the update of epoch {self.look_epoch}",
         }
-        return protocol_of(self, fixed)
 
 
 @pinned_state()
@@ -137,7 +119,7 @@ def run(
     device = devices.choose(config.device)
     target = targets.noisy_sine(config.points, config.noise_std, config.noise_seed)
     initializer = initializers.get(config.initializer)
-    members = [Member(seed, initializer) for seed in studies.expand(config.seeds)]
+    members = [Member(seed, initializer) for seed in config.seed_list]
     with devices.using_threads(config.threads) as threads:
 
         def part(key: str, depth: int, eps: float) -> xr.Dataset:
@@ -190,7 +172,7 @@ def _dataset(
             "activation": [key],
             "depth": np.array([depth], dtype=np.int32),
             "adam_eps": np.array([eps], dtype=np.float64),
-            "seed": np.array(studies.expand(config.seeds), dtype=np.int32),
+            "seed": np.array(config.seed_list, dtype=np.int32),
             "epoch": np.arange(config.epochs, dtype=np.int32),
         },
     )

@@ -19,12 +19,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from actbench.store import datasets, environment, studies
+from actbench.store import datasets, environment
 from actbench.store.errors import ActbenchError, require_positive_int
 from actbench.study.catalog import activations, initializers
 from actbench.study.catalog.initializers import Initializer
 from actbench.study.experiments import settings
-from actbench.study.experiments.settings import protocol_of
 from actbench.study.nets import devices
 from actbench.study.nets.devices import pinned_state
 
@@ -42,7 +41,7 @@ INPUTS = ("even", "normal")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(settings.Settings):
     """The protocol.
 
     Args:
@@ -80,44 +79,35 @@ class Config:
     device: str = "cpu"
     threads: int | None = None
 
+    not_in_protocol = ("device",)
+    checked = settings.checks(
+        widths=settings.each("width", require_positive_int),
+        input_variances=settings.each("input_variances", settings.positive),
+        networks=require_positive_int,
+        features=require_positive_int,
+        input_mean=settings.finite,
+    )
+
     def __post_init__(self) -> None:
-        for name, lookup in (("activations", activations), ("initializers", initializers)):
-            object.__setattr__(self, name, settings.names(name, getattr(self, name), lookup.get))
-        for name in ("widths", "input_variances"):
-            object.__setattr__(self, name, settings.each_once(name, getattr(self, name)))
-        for width in self.widths:
-            require_positive_int("width", width)
-        for variance in self.input_variances:
-            settings.positive("input_variances", variance)
-        for name in ("depth", "networks", "features"):
-            require_positive_int(name, getattr(self, name))
-        if require_positive_int("points", self.points) < 2:
-            raise ActbenchError(f"points is {self.points!r}, but must be at least 2")
+        super().__post_init__()
         if self.inputs not in INPUTS or (self.inputs == "even" and self.features != 1):
             raise ActbenchError(
                 f"inputs are {self.inputs!r} with {self.features} features, but must be 'even' "
                 "with one feature, or 'normal' with any number"
             )
-        settings.finite("input_mean", self.input_mean)
-        object.__setattr__(self, "seeds", studies.expand(self.seeds))
 
     @property
     def steps(self) -> int:
         """Steps of progress that ``run`` reports: networks."""
         kinds = len(self.activations) * len(self.initializers) * len(self.widths)
-        return kinds * len(studies.expand(self.seeds)) * self.networks
+        return kinds * len(self.seed_list) * self.networks
 
-    def protocol(self) -> dict[str, Any]:
-        """List every setting that a number depends on.
-
-        Returns:
-            Names and values that JSON can hold.
-        """
-        fixed = {
+    def fixed(self) -> dict[str, Any]:
+        """State what no argument changes."""
+        return {
             "draw": "random state reset to the seed for each initializer and width; all weights "
             "of one layer of some networks at once; float32",
         }
-        return protocol_of(self, fixed, leave_out=("device",))
 
 
 @pinned_state()
@@ -133,7 +123,7 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
         input alone), and mean and variance of pre-activations and activations, ``(activation,
         initializer, width, input_variance, seed, layer)``; ``layer`` counts hidden layers.
     """
-    chosen = studies.expand(config.seeds)
+    chosen = config.seed_list
     dims = ("activation", "initializer", "width", "input_variance", "seed", "layer")
     coords: dict[str, Any] = {
         "activation": list(config.activations),
@@ -274,7 +264,7 @@ def calibration(config: Config) -> Config:
         Some networks of its first seed.
     """
     few = min(config.networks, _TIMED_NETWORKS)
-    return dataclasses.replace(config, seeds=studies.expand(config.seeds)[:1], networks=few)
+    return dataclasses.replace(config, seeds=config.seed_list[:1], networks=few)
 
 
 def coordinates(metric: Mapping[str, Any], config: Config) -> Mapping[str, tuple[Any, ...]]:  # noqa: ARG001 - one signature for all

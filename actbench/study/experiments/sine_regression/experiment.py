@@ -13,8 +13,7 @@ import xarray as xr
 
 from actbench.store import datasets, environment, studies
 from actbench.store.checkpoints import Checkpoint, compute_now
-from actbench.store.errors import require_positive_int
-from actbench.study.catalog import activations, initializers, targets
+from actbench.study.catalog import activations, targets
 from actbench.study.experiments import settings
 from actbench.study.experiments._losses import (
     first_non_finite,
@@ -23,11 +22,10 @@ from actbench.study.experiments._losses import (
     order_of,
     stated,
 )
-from actbench.study.experiments.settings import protocol_of
 from actbench.study.nets import devices
 from actbench.study.nets.devices import pinned_state
 from actbench.study.nets.networks import Architecture
-from actbench.study.nets.training import Schedule, Training, require_runnable, train
+from actbench.study.nets.training import Schedule, Training, train
 
 STUDY_ACTIVATIONS = ("linear", "sigmoid", "relu", "leaky_relu", "gelu")
 _RECORDED_EPOCHS = (0, 1, 10, 100, 499)
@@ -35,7 +33,7 @@ _HIDDEN_LAYERS = (1, 5, 10)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(settings.Settings):
     """The protocol: every setting on which a number of this experiment depends.
 
     What the study states is the default. What it leaves open is chosen here and said to be so.
@@ -84,19 +82,12 @@ class Config:
     dtype: str = "float32"
     threads: int | None = None
 
+    not_in_protocol = ("drawn_in_order",)
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seeds", studies.expand(self.seeds))
-        chosen = settings.names("activations", self.activations, activations.get)
-        object.__setattr__(self, "activations", chosen)
-        order = order_of(self.drawn_in_order, chosen)
+        super().__post_init__()
+        order = order_of(self.drawn_in_order, self.activations)
         object.__setattr__(self, "drawn_in_order", order)
-        initializers.get(self.initializer)
-        for name in ("epochs", "depth", "width"):
-            require_positive_int(name, getattr(self, name))
-        require_runnable(self.points, self.dtype, self.threads)
-        settings.positive("learning_rate", self.learning_rate)
-        for name in ("weight_decay", "noise_std"):
-            settings.at_least_zero(name, getattr(self, name))
 
     @property
     def recorded_epochs(self) -> tuple[int, ...]:
@@ -108,19 +99,9 @@ class Config:
         """Hidden layers whose activations are kept: the study's, and always the last."""
         return tuple(sorted({n for n in _HIDDEN_LAYERS if n <= self.depth} | {self.depth}))
 
-    @property
-    def steps(self) -> int:
-        """Steps of progress that ``run`` reports: epochs x members."""
-        return len(self.activations) * len(studies.expand(self.seeds)) * self.epochs
-
-    def protocol(self) -> dict[str, Any]:
-        """List every setting, with those that no argument changes.
-
-        Returns:
-            Names and values that JSON can hold. ``device`` and ``threads`` are as asked for; what
-            was used stands in the dataset's environment.
-        """
-        fixed = {
+    def fixed(self) -> dict[str, Any]:
+        """State what no argument changes."""
+        return {
             "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch",
             "objective": "mean squared error on the noisy targets",
             "random_state": stated(self.drawn_in_order),
@@ -128,7 +109,6 @@ class Config:
             "inputs": "evenly spaced on [-pi, pi], not scaled",
             "gradient_magnitude": "mean absolute value over one weight matrix, biases left out",
         }
-        return protocol_of(self, fixed, leave_out=["drawn_in_order"])
 
 
 @pinned_state()
@@ -156,7 +136,7 @@ def run(
     """
     device = devices.choose(config.device)
     target = targets.noisy_sine(config.points, config.noise_std, config.noise_seed)
-    chosen = studies.expand(config.seeds)
+    chosen = config.seed_list
     schedule = Schedule(
         epochs=config.epochs,
         learning_rate=config.learning_rate,
@@ -210,7 +190,7 @@ def _dataset(config: Config, key: str, target: targets.Target, training: Trainin
         },
         coords={
             "activation": [key],
-            "seed": np.array(studies.expand(config.seeds), dtype=np.int32),
+            "seed": np.array(config.seed_list, dtype=np.int32),
             "epoch": np.arange(config.epochs, dtype=np.int32),
             "recorded_epoch": np.array(config.recorded_epochs, dtype=np.int32),
             "layer": np.arange(1, config.depth + 2, dtype=np.int32),

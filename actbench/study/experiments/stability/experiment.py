@@ -15,13 +15,12 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from actbench.store import datasets, environment, studies
+from actbench.store import datasets, environment
 from actbench.store.checkpoints import Checkpoint, compute_now
 from actbench.store.errors import ActbenchError, require_positive_int
 from actbench.study.catalog import activations, initializers, targets
 from actbench.study.experiments import settings
 from actbench.study.experiments._losses import first_non_finite, mean_square_error
-from actbench.study.experiments.settings import protocol_of
 from actbench.study.nets import devices
 from actbench.study.nets.devices import pinned_state
 from actbench.study.nets.networks import Architecture
@@ -31,7 +30,6 @@ from actbench.study.nets.training import (
     Schedule,
     Task,
     Training,
-    require_runnable,
     train_all,
 )
 
@@ -99,7 +97,7 @@ def border(converged: NDArray[np.bool_], learning_rates: Sequence[float]) -> NDA
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(settings.Settings):
     """The protocol: every setting on which a number of this experiment depends.
 
     The study names this experiment and its figure and states none of its settings: the main
@@ -143,23 +141,16 @@ class Config:
     dtype: str = "float32"
     threads: int | None = None
 
+    checked = settings.checks(
+        depths=settings.each("depth", require_positive_int),
+        learning_rates=settings.each("learning_rate", settings.positive),
+        skip=settings.each_once,
+    )
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seeds", studies.expand(self.seeds))
-        chosen = settings.names("activations", self.activations, activations.get)
-        object.__setattr__(self, "activations", chosen)
-        for name in ("depths", "learning_rates", "skip"):
-            object.__setattr__(self, name, settings.each_once(name, getattr(self, name)))
-        for depth in self.depths:
-            require_positive_int("depth", depth)
-        for rate in self.learning_rates:
-            settings.positive("learning_rate", rate)
+        super().__post_init__()
         if not all(isinstance(with_skip, bool) for with_skip in self.skip):
             raise ActbenchError(f"skip is {list(self.skip)!r}, but must hold False, True or both")
-        initializers.get(self.initializer)
-        for name in ("epochs", "width"):
-            require_positive_int(name, getattr(self, name))
-        require_runnable(self.points, self.dtype, self.threads)
-        settings.at_least_zero("noise_std", self.noise_std)
 
     @property
     def steps(self) -> int:
@@ -169,23 +160,17 @@ class Config:
     @property
     def steps_per_part(self) -> int:
         """Steps of one activation without, or with, skip connections."""
-        members = len(self.learning_rates) * len(studies.expand(self.seeds))
+        members = len(self.learning_rates) * len(self.seed_list)
         return self.epochs * members * sum(self.depths)
 
-    def protocol(self) -> dict[str, Any]:
-        """List every setting, with those that no argument changes.
-
-        Returns:
-            Names and values that JSON can hold. ``device`` and ``threads`` are as asked for; what
-            was used stands in the dataset's environment.
-        """
-        fixed = {
+    def fixed(self) -> dict[str, Any]:
+        """State what no argument changes."""
+        return {
             "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch, no weight decay",
             "objective": "mean squared error on the noisy sine",
             "random_state": "reset to the member's seed before each network",
             "rules": RULES,
         }
-        return protocol_of(self, fixed)
 
 
 @pinned_state()
@@ -246,7 +231,7 @@ def _train(
 ) -> list[Training]:
     """Train one part: a training per depth and learning rate, in this order."""
     target, initializer = _target(config), initializers.get(config.initializer)
-    members = [Member(seed, initializer) for seed in studies.expand(config.seeds)]
+    members = [Member(seed, initializer) for seed in config.seed_list]
     tasks = [
         Task(
             Architecture(activations.get(key), depth, config.width, with_skip),
@@ -296,7 +281,7 @@ def _dataset(
             "skip": np.array([with_skip], dtype=np.int32),
             "depth": np.array(config.depths, dtype=np.int32),
             "learning_rate": np.array(config.learning_rates, dtype=np.float64),
-            "seed": np.array(studies.expand(config.seeds), dtype=np.int32),
+            "seed": np.array(config.seed_list, dtype=np.int32),
             "epoch": np.arange(config.epochs, dtype=np.int32),
             "x": target.x,
         },
@@ -312,7 +297,7 @@ def calibration(config: Config) -> Config:
     Returns:
         The same grid from one seed, for a few epochs.
     """
-    first = studies.expand(config.seeds)[:1]
+    first = config.seed_list[:1]
     return dataclasses.replace(config, seeds=first, epochs=min(config.epochs, 6))
 
 

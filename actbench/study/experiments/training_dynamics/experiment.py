@@ -13,10 +13,10 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from actbench.store import datasets, environment, studies
+from actbench.store import datasets, environment
 from actbench.store.checkpoints import Checkpoint, compute_now
 from actbench.store.errors import require_positive_int
-from actbench.study.catalog import activations, initializers, targets
+from actbench.study.catalog import activations, targets
 from actbench.study.experiments import settings
 from actbench.study.experiments._losses import (
     first_non_finite,
@@ -25,7 +25,6 @@ from actbench.study.experiments._losses import (
     order_of,
     stated,
 )
-from actbench.study.experiments.settings import protocol_of
 from actbench.study.nets import devices
 from actbench.study.nets.devices import pinned_state
 from actbench.study.nets.networks import Architecture
@@ -34,13 +33,12 @@ from actbench.study.nets.training import (
     Schedule,
     Training,
     gradient_magnitudes,
-    require_runnable,
     train,
 )
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(settings.Settings):
     """The protocol: how networks are trained, and how often they are looked at.
 
     Args:
@@ -83,18 +81,13 @@ class Config:
     dtype: str = "float32"
     threads: int | None = None
 
+    not_in_protocol = ("drawn_in_order",)
+    checked = settings.checks(looks=require_positive_int)
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seeds", studies.expand(self.seeds))
-        chosen = settings.names("activations", self.activations, activations.get)
-        object.__setattr__(self, "activations", chosen)
-        order = order_of(self.drawn_in_order, chosen)
+        super().__post_init__()
+        order = order_of(self.drawn_in_order, self.activations)
         object.__setattr__(self, "drawn_in_order", order)
-        initializers.get(self.initializer)
-        for name in ("epochs", "looks", "depth", "width"):
-            require_positive_int(name, getattr(self, name))
-        require_runnable(self.points, self.dtype, self.threads)
-        settings.positive("learning_rate", self.learning_rate)
-        settings.at_least_zero("noise_std", self.noise_std)
 
     @property
     def recorded_epochs(self) -> tuple[int, ...]:
@@ -102,25 +95,15 @@ class Config:
         spaced = np.geomspace(1, self.epochs, self.looks).round().astype(int).tolist()
         return tuple(sorted({0, self.epochs, *spaced}))
 
-    @property
-    def steps(self) -> int:
-        """Steps of progress that ``run`` reports: epochs x members."""
-        return len(self.activations) * len(studies.expand(self.seeds)) * self.epochs
-
-    def protocol(self) -> dict[str, Any]:
-        """List every setting, with those that no argument changes.
-
-        Returns:
-            Names and values that JSON can hold.
-        """
-        fixed = {
+    def fixed(self) -> dict[str, Any]:
+        """State what no argument changes."""
+        return {
             "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch",
             "objective": "mean squared error on the noisy targets",
             "random_state": stated(self.drawn_in_order),
             "recorded": "before the update of that epoch; the last, after the last update",
             "rms": "root of the mean square over the inputs and the units of one layer",
         }
-        return protocol_of(self, fixed, leave_out=["drawn_in_order"])
 
 
 @pinned_state()
@@ -149,7 +132,7 @@ def run(
     """
     device = devices.choose(config.device)
     target = targets.noisy_sine(config.points, config.noise_std, config.noise_seed)
-    chosen = studies.expand(config.seeds)
+    chosen = config.seed_list
     schedule = Schedule(
         epochs=config.epochs,
         learning_rate=config.learning_rate,
@@ -237,7 +220,7 @@ def _dataset(config: Config, key: str, target: targets.Target, training: Trainin
         },
         coords={
             "activation": [key],
-            "seed": np.array(studies.expand(config.seeds), dtype=np.int32),
+            "seed": np.array(config.seed_list, dtype=np.int32),
             "epoch": np.arange(config.epochs, dtype=np.int32),
             "recorded_epoch": np.array(config.recorded_epochs, dtype=np.int32),
             "layer": np.arange(1, config.depth + 2, dtype=np.int32),

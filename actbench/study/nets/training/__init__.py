@@ -8,7 +8,6 @@ from actbench.study.nets.training.schedule import (
     Schedule,
     Start,
     Training,
-    require_runnable,
 )
 from actbench.study.nets.training.stacked import (
     Progress,
@@ -27,7 +26,6 @@ __all__ = [
     "Task",
     "Training",
     "gradient_magnitudes",
-    "require_runnable",
     "stack_sizes",
     "train",
     "train_all",

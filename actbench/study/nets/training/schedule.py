@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from actbench.store.errors import ActbenchError, require_positive_int, unknown_name
 from actbench.study.catalog.initializers import Initializer
 from actbench.study.nets.networks import Architecture, seeded_network
 
@@ -87,26 +86,6 @@ def by_member(kept: Sequence[Mapping[str, Tensor]]) -> dict[str, NDArray[np.floa
 
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-
-
-def require_runnable(points: int, dtype: str, threads: int | None, fewest_points: int = 2) -> None:
-    """Check what every experiment that trains must be given to run at all.
-
-    Args:
-        points: Inputs of the batch.
-        dtype: Name of a floating-point type.
-        threads: CPU threads; ``None`` leaves the choice open.
-        fewest_points: How few inputs will do.
-
-    Raises:
-        ActbenchError: One of them is out of range or not known.
-    """
-    if require_positive_int("points", points) < fewest_points:
-        raise ActbenchError(f"points is {points!r}, but must be at least {fewest_points}")
-    if dtype not in DTYPES:
-        raise unknown_name("dtype", dtype, DTYPES)
-    if threads is not None:
-        require_positive_int("threads", threads)
 
 
 @dataclass(frozen=True)
