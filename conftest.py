@@ -37,6 +37,11 @@ _MEASURING = (
     *("tests/test_baselines.py", "tests/test_claims.py", "tests/test_studies.py"),
     "tests/test_theory.py",
 )
+# Few tests each, so xdist would start them last, and one worker would wait for the other.
+_LONG = tuple(
+    f"tests/test_{name}.py"
+    for name in ("recover", "architecture", "light", "examples", "second_study", "report", "gate")
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -156,6 +161,12 @@ class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
         return _MEASURING[0] if file in _MEASURING else file
+
+    def _assign_work_unit(self, node: Any) -> None:
+        for file in (*reversed(_LONG), _MEASURING[0]):
+            if file in self.workqueue:
+                self.workqueue.move_to_end(file, last=False)
+        super()._assign_work_unit(node)
 
 
 @pytest.hookimpl(optionalhook=True)
