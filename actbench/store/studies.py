@@ -362,6 +362,7 @@ def _is_own(entry: EntryPoint) -> bool:
     return entry.module.partition(".")[0] == "actbench"
 
 
+@cache  # which reads the distribution's metadata
 def _distribution(entry: EntryPoint) -> str:
     if entry.dist is None:
         return f"actbench {__version__}"
