@@ -298,7 +298,7 @@ def shipped() -> Study:
 def parts(name: str) -> list[ModuleType]:
     """Import a part of the program from every study that brings it."""
     return [
-        _imported(found.study.parts[name], f"the part {name!r} of {found}")
+        _imported(found.study.parts[name], f"the part {name!r} of {found.study.name!r}")
         for found in registered()
         if name in found.study.parts
     ]
@@ -362,7 +362,6 @@ def _is_own(entry: EntryPoint) -> bool:
     return entry.module.partition(".")[0] == "actbench"
 
 
-@cache  # which reads the distribution's metadata
 def _distribution(entry: EntryPoint) -> str:
     if entry.dist is None:
         return f"actbench {__version__}"
