@@ -1,4 +1,4 @@
-"""Sessions: `nox -s lint`, `tests`, `processors`, `guests`, `rooms`, `track -- 2.6.0 2.13.0`."""
+"""Sessions: `lint`, `tests`, `processors`, `guests`, `rooms`, `mutation`, `track -- 2.6.0`."""
 
 from __future__ import annotations
 
@@ -98,6 +98,13 @@ def processors(session: nox.Session) -> None:
     """Run the tests that touch numbers as on other processors; arguments go to the script."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("python", "tests/processors.py", *session.posargs)
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Let the tests find a fixed sample of planted faults; arguments are subjects of the table."""
+    session.install(*CONSTRAINTS, "-e", ".[test]", "cosmic-ray==8.7.0")  # it plants them
+    session.run("python", "tests/mutation.py", *session.posargs)
 
 
 @nox.session

@@ -140,9 +140,20 @@ def test_sessions_that_are_named_exist() -> None:
     """`nox -s NAME` in the guide and in the README names a session of noxfile.py."""
     tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
     sessions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    assert sessions == {"lint", "tests", "guests", "processors", "rooms", "track"}
+    named = {"lint", "tests", "guests", "mutation", "processors", "rooms", "track"}
+    assert sessions == named
     for path in (GUIDE, ROOT / "README.md"):
         assert set(re.findall(r"nox -s (\w+)", path.read_text(encoding="utf-8"))) <= sessions
+
+
+def test_what_is_mutated_exists() -> None:
+    """The modules and the test files of `nox -s mutation`."""
+    table = tomllib.loads((ROOT / "tests" / "mutation.toml").read_text(encoding="utf-8"))
+    for subject in table["subject"].values():
+        paths = [word.partition("::")[0] for word in subject["tests"] if word.startswith("tests/")]
+        assert paths
+        for path in (*subject["modules"], *paths):
+            assert (ROOT / path).is_file()
 
 
 SHARED = {"follow.yml", "judge.yml"}
