@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from actbench.claims.statistics import (
     jackknife,
@@ -64,6 +65,14 @@ def test_the_interval_of_a_mean_scales_with_its_values() -> None:
     for unit in (2.0**1000, 2.0**-900):
         assert mean_interval(values * unit, 0.01) == (low * unit, high * unit)
     assert mean_interval(np.zeros(40), 0.01) == (0, 0)
+
+
+@pytest.mark.parametrize("n", [16, 40])
+def test_mean_interval_is_students(n: int) -> None:
+    """End for end that of scipy's test of one sample, which no coverage tells from n degrees."""
+    values = np.random.default_rng(n).exponential(size=n)
+    theirs = stats.ttest_1samp(values, 0).confidence_interval(0.99)
+    assert mean_interval(values, 0.01) == pytest.approx((theirs.low, theirs.high), rel=1e-12)
 
 
 def test_mean_interval_covers_as_often_as_promised() -> None:
@@ -225,3 +234,4 @@ def test_noise_is_that_of_a_median() -> None:
     notch = float(np.mean([noise_of_median(run.tolist()) for run in runs]))
     assert 0.8 * error < notch < 2 * error
     assert noise_of_median([1.0]) == 0
+    assert noise_of_median([1.0, 3.0]) == pytest.approx(1.57 * (2.5 - 1.5) / math.sqrt(2) / 2)

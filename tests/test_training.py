@@ -440,6 +440,23 @@ def test_the_global_stream_is_left_alone() -> None:
         assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_both_loops_are_blind_to_the_session_s_default_dtype() -> None:
+    """A member starts and trains as in a fresh process, whatever was set before."""
+    target, architecture, schedule = noisy_sine(6), shape("tanh", 1, 4), Schedule(epochs=2)
+    data, crew = (schedule, target.x, target.noisy), members(1)
+
+    def losses() -> list[np.ndarray]:
+        both = train_stack(architecture, crew, *data), train_reference(architecture, crew[0], *data)
+        return [training.loss for training in both]
+
+    fresh = losses()
+    torch.set_default_dtype(torch.float64)
+    try:
+        np.testing.assert_array_equal(losses(), fresh)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_the_documented_defaults_are_the_study_s() -> None:
     """Unless told otherwise: 500 epochs, learning rate 0.001, no decay, float32 on the CPU."""
     schedule = Schedule()

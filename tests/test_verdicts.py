@@ -462,6 +462,8 @@ def test_a_flip_of_a_claim_about_every_seed_is_not_excused_by_too_few() -> None:
     pinned = judged(ABOVE, "every", [2.0] * 16, expected="not_reproduced")
     assert pinned.verdict is Verdict.INCONCLUSIVE
     assert pinned.seeds >= pinned.seeds_needed == 3
+    assert pinned.lacks_runs is False
+    assert judged(ABOVE, "every", [2.0] * 16).lacks_runs is True
     assert judged(ABOVE, "every", [0.5] * 16, expected="not_reproduced").as_expected
 
 
