@@ -13,7 +13,7 @@ from actbench.store import environment
 
 SCRIPT = """
 import json, os, sys
-from actbench import environment
+from actbench.store import environment
 if "late" in sys.argv:
     import torch
 environment.require_exact_arithmetic()

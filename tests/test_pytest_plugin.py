@@ -261,14 +261,14 @@ def test_workers_share_what_one_of_them_computed(pytester: pytest.Pytester) -> N
         study = dataclasses.replace(claims.shipped(), claims=HERE / "published.toml")
         for module in (claims, claims_file):
             module.shipped = lambda: study
-        run = closed_forms.run
+        run = closed_forms.experiment.run
 
         def counted(config, progress=lambda done: None):
             with (HERE / "runs.txt").open("a") as log:
                 log.write(f"threads {config.threads}\\n")
             return run(config, progress)
 
-        closed_forms.run = counted
+        closed_forms.experiment.run = counted
         """
     )
     result = pytester.runpytest_subprocess(
