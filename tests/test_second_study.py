@@ -299,6 +299,56 @@ def test_an_experiment_of_two_studies_is_refused(install: Install, actbench: Com
     )
 
 
+WHOLE = (
+    ODD.replace("metrics=metrics)", 'metrics=metrics, figures="odd", findings="odd")')
+    + """
+FIGURES = {"dots": lambda dataset: dataset}
+CAPTIONS = {"dots": "Dots."}
+def findings(dataset):
+    return [f"{dataset} dots were found."]
+def dots() -> None:
+    \"\"\"Count dots.\"\"\"
+    print("three dots")
+def remarks(file, judgments):
+    return {"a-claim": "It has dots."}
+from actbench.cli.options import Command
+COMMANDS = {"Dots": ((dots, Command),)}
+STUDY = Study("odd", "t", (experiment("one"),), parts={"commands": "odd", "remarks": "odd"})
+"""
+)
+
+
+def test_it_brings_figures_findings_remarks_and_commands(install: Install) -> None:
+    """What ours registers beside experiments, another study registers too."""
+    install(WHOLE)
+    one = studies.experiment("one")
+    assert (list(one.drawn()), one.drawn("CAPTIONS")) == (["dots"], {"dots": "Dots."})
+    assert one.drawn("ANIMATIONS") == {}
+    assert one.found(3) == ["3 dots were found."]
+    (part,) = [part for part in studies.parts("remarks") if part.__name__ == "odd"]
+    assert part.remarks(None, []) == {"a-claim": "It has dots."}
+    place = str(Path(str(import_module("odd").__file__)).parent)
+    paths = os.pathsep.join([place, *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-m", "actbench", "dots"],
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("three dots\n", "", 0)
+
+
+def test_a_part_that_cannot_be_imported_stops_nothing(install: Install, actbench: Command) -> None:
+    """The command line works without it, and the list says whose it is."""
+    install(ODD + "STUDY = Study('odd', 't', (), parts={'remarks': 'nothere'})")
+    assert [part.__name__ for part in studies.parts("remarks")] == [
+        "actbench.study.robustness.sentences"
+    ]
+    code, _, told = actbench("list")
+    assert (code, BROKEN.format("the part 'remarks'", MISSING) in told) == (0, True)
+
+
 def test_a_metric_of_two_studies_is_refused(install: Install) -> None:
     """A second function of one name, be it of a third study; one function may serve two studies."""
     shared = "from odd import size\nMETRICS = (size,)\n"

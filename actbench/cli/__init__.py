@@ -79,6 +79,8 @@ _LONGEST = 2000
 _OWN = "Your own"
 _RESULTS = "Results"
 _RELEASES = "Releases of torch"
+_STUDY = "The study"
+_PANELS = (_OWN, _STUDY, _RESULTS, _RELEASES)
 
 
 def _add(
@@ -95,7 +97,7 @@ def _add_registered(*panels: str) -> None:
     """Add the commands that studies bring to some panels; to all others where none is named."""
     for part in studies.parts("commands"):
         for panel, commands in part.COMMANDS.items():
-            if panel in panels or not (panels or panel in (_OWN, _RESULTS, _RELEASES)):
+            if panel in panels or not (panels or panel in _PANELS):
                 for command, cls in commands:
                     _add(command, panel, command.__name__.rstrip("_"), cls)
 
@@ -105,7 +107,7 @@ _add(judging.init, _OWN)
 _add(verifying.verify, _OWN)
 _add(planning.plan, _OWN)
 _add_registered(_OWN)
-_add_registered("The study")
+_add_registered(_STUDY)
 app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)
 _add_registered(_RESULTS)
 _add(tracking.record, _RELEASES)
@@ -113,7 +115,7 @@ _add(drifting.drift, _RELEASES)
 _add(installing.track, _RELEASES)
 _add(installing.bisect, _RELEASES)
 _add(history.history, _RELEASES)
-_add_registered("This installation")
+_add_registered()
 
 
 def main() -> None:

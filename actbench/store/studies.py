@@ -296,12 +296,17 @@ def shipped() -> Study:
 
 
 def parts(name: str) -> list[ModuleType]:
-    """Import a part of the program from every study that brings it."""
-    return [
-        _imported(found.study.parts[name], f"the part {name!r} of {found.study.name!r}")
-        for found in registered()
-        if name in found.study.parts
-    ]
+    """Import a part of the program from every study that brings it; a broken one is told later."""
+    imported = []
+    for found in registered():
+        if name in found.study.parts:
+            try:
+                imported.append(import_module(found.study.parts[name]))
+            except Exception as error:  # a stranger's code raises whatever it meets
+                if found.own:
+                    raise
+                _note(found.entry, f"the part {name!r}", error)
+    return imported
 
 
 def own_part(name: str) -> ModuleType:
