@@ -1,4 +1,8 @@
-"""Which values a metric's arguments can take, told from a protocol's settings before it runs."""
+"""Whether the names in a claims file exist: protocols, experiments, metrics, their arguments.
+
+Names are looked up in what studies register and nowhere else: nothing that a file says is imported
+or run. An activation of one's own, ``path/to/file.py:name``, is checked when it is loaded.
+"""
 
 from __future__ import annotations
 

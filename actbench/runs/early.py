@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from actbench.claims.claim import Claim
-    from actbench.claims.claims_file import ClaimsFile
+    from actbench.claims.claims_file import ClaimsFile, Protocol
     from actbench.claims.verdicts import Judgment
     from actbench.runs.sources import Sources
     from actbench.store.parallel import Progress
@@ -329,12 +329,15 @@ class Job:
 
 def jobs_of(file: ClaimsFile, seeds: int, device: str, threads: int | None) -> list[Job]:
     """List what the claims of a file need, slow protocols too."""
-    jobs = []
-    for name, protocol in evidence.experiments_of(file):
-        config = evidence.config_for(protocol, seeds, device, threads)
-        variant = evidence.file_name(name, protocol) if protocol.settings else None
-        jobs.append(Job(get_experiment(protocol.experiment), config, variant))
-    return jobs
+    found = evidence.experiments_of(file)
+    return [job_of(name, protocol, seeds, device, threads) for name, protocol in found]
+
+
+def job_of(name: str, protocol: Protocol, seeds: int, device: str, threads: int | None) -> Job:
+    """Prepare what a protocol runs, into the file that its claims are judged from."""
+    config = evidence.config_for(protocol, seeds, device, threads)
+    variant = evidence.file_name(name, protocol) if protocol.settings else None
+    return Job(get_experiment(protocol.experiment), config, variant)
 
 
 def decide_jobs(

@@ -1,4 +1,8 @@
-"""Which seeds a study uses: 42, 43, 44 and so on, or those that are named."""
+"""Studies: what a package registers, so that claims files can name its experiments and metrics.
+
+A package declares a ``Study`` as an entry point of the group ``actbench.studies``. The study of
+activation functions, which comes with actbench, does so too, and is found in no other way.
+"""
 
 from __future__ import annotations
 

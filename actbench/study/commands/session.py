@@ -13,10 +13,9 @@ from actbench.cli import console
 from actbench.cli.session import Session
 from actbench.ledger.judgments import counted
 from actbench.runs import evidence
-from actbench.runs.early import Job
+from actbench.runs.early import Job, job_of
 from actbench.store.errors import ActbenchError, unknown_name
 from actbench.study.experiments import EXPERIMENTS, Experiment
-from actbench.study.experiments import get as get_experiment
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,12 +48,11 @@ _SURPRISES = 5
 
 def study_jobs(seeds: int, device: str, threads: int | None, *, quick: bool = False) -> list[Job]:
     """List what shows the study: what its claims need, then every other experiment."""
-    jobs = []
-    for name, protocol in claims.published().protocol.items():
-        if not protocol.slow:
-            config = evidence.config_for(protocol, seeds, device, threads)
-            variant = evidence.file_name(name, protocol) if protocol.settings else None
-            jobs.append(Job(get_experiment(protocol.experiment), config, variant))
+    jobs = [
+        job_of(name, protocol, seeds, device, threads)
+        for name, protocol in claims.published().protocol.items()
+        if not protocol.slow
+    ]
     covered = {job.experiment.key for job in jobs}
     for key, experiment in EXPERIMENTS.items() if not quick else ():
         if key not in covered:
