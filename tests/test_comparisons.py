@@ -13,7 +13,8 @@ import pytest
 from scipy import stats
 
 from actbench import claims
-from actbench.claims import Verdict, aggregates, comparisons, mean_comparison
+from actbench.claims import Verdict, comparisons, simulations
+from actbench.claims.published_value import mean_beside
 from actbench.claims.statistics import proportion_interval
 from actbench.claims.verdicts import Judgment
 from actbench.cli import main
@@ -78,11 +79,11 @@ def test_the_bound_is_the_least_over_every_threshold() -> None:
     assert min(at) == pytest.approx(level, rel=1e-3)
 
 
-@pytest.mark.parametrize("case", comparisons._CASES)
+@pytest.mark.parametrize("case", simulations.SETS)
 def test_unpaired_runs_are_told_apart_no_more_often_than_the_level(case: str) -> None:
     """Simulated as in the page's table, with fewer repetitions."""
     for sizes, alpha in (((5, 5), 0.05), ((5, 5), 0.01), ((10, 40), 0.05)):
-        missed, width, *_ = comparisons.errors(case, sizes, alpha, 1000)
+        missed, width, *_ = simulations.missed_superiority(case, sizes, alpha, 1000)
         assert missed <= alpha + 3 * math.sqrt(alpha / 1000)
         assert 0 < width < 0.9
 
@@ -103,7 +104,9 @@ def test_the_page_says_why_no_verdict_rests_on_the_usual_interval() -> None:
     missed = cells("| normal, 2 sd apart | 5, 5 |")
     assert missed[3] > 0.3
     for place, alpha in ((0, 0.05), (2, 0.01)):
-        here, _, usual, _ = comparisons.errors("normal, 2 sd apart", (5, 5), alpha, 1000)
+        here, _, usual, _ = simulations.missed_superiority(
+            "normal, 2 sd apart", (5, 5), alpha, 1000
+        )
         assert [here, usual] == [about(m, 1000) for m in missed[place : place + 2]]
 
 
@@ -112,7 +115,7 @@ def test_the_usual_interval_is_brunner_and_munzels() -> None:
     random = np.random.default_rng(0)
     first, second = random.normal(0.8, 1, 15), random.normal(0, 3, 9)
     p = stats.brunnermunzel(second, first).pvalue
-    low, high = comparisons.brunner_munzel(comparisons.wins(first[:, None], second), p)
+    low, high = simulations.brunner_munzel(comparisons.wins(first[:, None], second), p)
     assert min(abs(low - 0.5), abs(high - 0.5)) == pytest.approx(0, abs=1e-9)
 
 
@@ -122,7 +125,7 @@ def test_the_interquartile_mean_is_a_trimmed_mean() -> None:
     for count in (3, 4, 7, 40, 101):
         values = random.standard_cauchy((2, count))
         expected = stats.trim_mean(values, 0.25, axis=-1)
-        assert aggregates.iqm(values) == pytest.approx(expected)
+        assert comparisons.iqm(values) == pytest.approx(expected)
 
 
 def test_the_bootstrap_draws_within_tasks_and_is_as_wide_as_the_error() -> None:
@@ -131,38 +134,38 @@ def test_the_bootstrap_draws_within_tasks_and_is_as_wide_as_the_error() -> None:
     tasks = np.repeat(np.arange(8), 4)
     values = random.normal(size=32)
     moved = values + 1000 * tasks
-    near, far = (aggregates.resampled(v, tasks, 1, 4000).std() for v in (values[:32], moved))
+    near, far = (comparisons.resampled(v, tasks, 1, 4000).std() for v in (values[:32], moved))
     # Of tasks far apart the middle half is that of four of them: the mean of their runs.
     middle = values[8:24].reshape(4, 4)
     assert far == pytest.approx(math.sqrt((middle.var(axis=1, ddof=1) / 4).mean() / 4), rel=0.06)
     assert near < far * 2
-    low, high = aggregates.iqm_interval(values, tasks, 0.01)
-    assert (low, high) == aggregates.iqm_interval(values, tasks, 0.01)
-    half = stats.t.ppf(1 - 0.01 / 4, 24) * aggregates.resampled(values, tasks, 1).std()
-    assert (low + high, high - low) == pytest.approx((2 * aggregates.iqm(values), 2 * half))
+    low, high = comparisons.iqm_interval(values, tasks, 0.01)
+    assert (low, high) == comparisons.iqm_interval(values, tasks, 0.01)
+    half = stats.t.ppf(1 - 0.01 / 4, 24) * comparisons.resampled(values, tasks, 1).std()
+    assert (low + high, high - low) == pytest.approx((2 * comparisons.iqm(values), 2 * half))
     values[:9] = -math.inf
-    assert aggregates.iqm_interval(values, tasks, 0.01) == (-math.inf, math.inf)
+    assert comparisons.iqm_interval(values, tasks, 0.01) == (-math.inf, math.inf)
 
 
-@pytest.mark.parametrize(("place", "case"), list(enumerate(aggregates._CASES)))
+@pytest.mark.parametrize(("place", "case"), list(enumerate(simulations.TASK_SHAPES)))
 def test_the_interval_of_an_interquartile_mean_holds_from_its_fewest_runs_on(
     place: int, case: str
 ) -> None:
     """As the page's table tells of it and of rliable's percentiles; the table holds its levels."""
-    for tasks, runs in product(aggregates._TASKS, aggregates._RUNS):
+    for tasks, runs in product(simulations.TASKS, simulations.RUNS):
         told = cells(f"| {tasks} | {runs} |")[4 * place + 2 : 4 * place + 4]
-        if tasks * runs >= aggregates.FEWEST_RUNS and runs >= aggregates.FEWEST_OF_A_TASK:
+        if tasks * runs >= comparisons.FEWEST_RUNS and runs >= comparisons.FEWEST_OF_A_TASK:
             assert told[0] <= 0.05
             assert told[1] <= 0.01 + 3 * math.sqrt(0.01 / 1000)
-    found = aggregates.errors(case, 5, 20, 150, 200)
+    found = simulations.missed_iqm(case, 5, 20, 150, 200)
     assert list(found) == [about(m, 150) for m in cells("| 20 | 5 |")[4 * place : 4 * place + 4]]
 
 
 @pytest.mark.slow
 def test_the_tables_on_the_page_are_what_their_lines_print() -> None:
     """All repetitions, which take minutes."""
-    assert comparisons.table() in PAGE
-    assert aggregates.table() in PAGE
+    assert simulations.superiority_table() in PAGE
+    assert simulations.iqm_table() in PAGE
 
 
 HEADER = "method,game,seed,score"
@@ -288,7 +291,7 @@ def test_an_interquartile_mean_over_tasks(tmp_path: Path) -> None:
     own = np.array([float(r.split(",")[3]) for r in lines if r.startswith("ours")])
     assert found.verdict is Verdict.REPRODUCED
     assert found.measured == pytest.approx(stats.trim_mean(own, 0.25))
-    assert found.interval == aggregates.iqm_interval(own, np.repeat(np.arange(5), 20), 0.01)
+    assert found.interval == comparisons.iqm_interval(own, np.repeat(np.arange(5), 20), 0.01)
     few = judged(tmp_path, rows(5, 19), IQM)
     assert (few.verdict, few.seeds, few.seeds_needed) == (Verdict.INCONCLUSIVE, 95, 100)
     assert "errs too often with less than 100 runs" in few.sentence
@@ -329,7 +332,7 @@ def test_a_published_mean_of_runs_is_not_compared_with_ranks(tmp_path: Path) -> 
     published = f"{exactly}\npublished = {{ mean = 2.0, std = 0.5, n = 5 }}"
     found = judged(tmp_path, rows(30, 1), RANK, published)
     assert found.values is not None
-    assert mean_comparison.compared(found.claim, found.values) is None
+    assert mean_beside(found.claim, found.values) is None
 
 
 WRONG = [

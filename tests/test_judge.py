@@ -12,7 +12,7 @@ import pytest
 
 import actbench
 from actbench import claims
-from actbench.claims.published_run import half_last_digit, joint_p, published_run
+from actbench.claims.published_value import half_last_digit, joint_p, published_run
 from actbench.claims.statistics import prediction_interval, values_for_prediction
 from actbench.runs import evidence, judging
 from actbench.store.errors import ActbenchError

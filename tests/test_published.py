@@ -17,9 +17,9 @@ from scipy import stats
 
 import actbench
 from actbench import claims, ledger
-from actbench.claims import mean_errors
+from actbench.claims import simulations
 from actbench.claims.claim import PublishedMean, from_text
-from actbench.claims.mean_comparison import (
+from actbench.claims.published_value import (
     RULES,
     WORST,
     Sample,
@@ -27,8 +27,9 @@ from actbench.claims.mean_comparison import (
     equal_means_p,
     equal_spreads_p,
     equivalence_p,
+    joint_p,
+    published_run,
 )
-from actbench.claims.published_run import joint_p, published_run
 from actbench.cli import main
 from actbench.ledger import pages, published_table
 from actbench.runs import evidence
@@ -67,9 +68,9 @@ def test_the_rules_are_the_textbooks() -> None:
 
 def test_of_normal_runs_the_rules_err_as_they_say() -> None:
     """Exact where theory says so, in 10,000 repetitions at 5 % and 1 %; Welch's is nearly."""
-    found = mean_errors.rates("normal", 5, 16, 10_000)
+    found = simulations.wrong_answers("normal", 5, 16, 10_000)
     for rule in ("equal means, our spread", "equivalence, our spread", "equal spreads"):
-        for share, level in zip(found[rule], mean_errors.LEVELS, strict=True):
+        for share, level in zip(found[rule], simulations.LEVELS, strict=True):
             # The worse of two sides is a little more than either.
             assert abs(share - level) < 4 * math.sqrt(level * (1 - level) / 10_000)
     assert found["equal means"][0] < 0.07
@@ -79,8 +80,8 @@ def test_the_worst_that_is_printed_is_what_is_simulated() -> None:
     """Of every shape and number of runs, in short; the docs have the long form."""
     for published, stated in WORST.items():
         every = [
-            mean_errors.rates(shape, published, ours, 1_500)
-            for shape, ours in itertools.product(mean_errors.SHAPES, mean_errors.OURS)
+            simulations.wrong_answers(shape, published, ours, 1_500)
+            for shape, ours in itertools.product(simulations.SHAPES, simulations.OURS)
         ]
         for rule, both in zip(RULES, stated, strict=True):
             for place, worst in enumerate(both):
@@ -102,7 +103,7 @@ def percents(lines: list[str]) -> dict[str, list[float]]:
 @pytest.mark.slow
 def test_the_page_shows_the_table_of_errors() -> None:
     """What the command beside it prints, but for what a processor's last digit may turn."""
-    table = mean_errors.markdown().splitlines()
+    table = simulations.published_mean_table().splitlines()
     page = PAGE.read_text(encoding="utf-8").splitlines()
     start = page.index(table[0])
     shown = percents(page[start + 2 : start + len(table)])
@@ -116,7 +117,7 @@ def test_the_worst_of_the_page_is_what_answers_print() -> None:
     """Each column's largest number, of each number of published runs."""
     page = PAGE.read_text(encoding="utf-8").splitlines()
     start = page.index(next(line for line in page if line.startswith(f"| runs | n | {RULES[0]} |")))
-    size = len(mean_errors.SHAPES) * len(WORST)
+    size = len(simulations.SHAPES) * len(WORST)
     shown = percents(page[start + 2 : start + 2 + size])
     for published, stated in WORST.items():
         rows = [numbers for name, numbers in shown.items() if name.endswith(f" {published}")]

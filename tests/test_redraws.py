@@ -138,9 +138,7 @@ def test_sixteen_runs_that_agree_say_what_is_honest() -> None:
         values = np.full(16, 1.125)
         assert flip_probability(asked, values, 8.5e-5) == pytest.approx(1 - agree)
     assert 1 - agree == pytest.approx(0.29, abs=0.001)
-    (row,) = [row for row in redraws.table() if row[:3] == (1e-4, 16, 16)]
-    assert row[3] is Verdict.REPRODUCED
-    assert row[4] == pytest.approx(1 - agree)
+    assert f"| 0.0001 | 16 | {1 - agree:.1%} |" in redraws.table()
 
 
 def test_drawn_counts_tell_what_all_of_them_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +244,7 @@ def test_the_page_shows_the_tables_that_its_lines_print() -> None:
     """And how many runs each rule takes, as the judge counts them."""
     page = (Path(__file__).parents[1] / "docs" / "statistics.md").read_text(encoding="utf-8")
     assert looks.table() in page
-    assert redraws.markdown() in page
+    assert redraws.table() in page
     for alpha in (0.05, 0.01, 0.001, 0.0001):
         median, every = seeds_for_median(alpha), seeds_for_proportion(0.95, alpha)
         assert f"| {alpha:g} | {median} | {every} |" in page

@@ -1,4 +1,11 @@
-"""Claims: data in a file, judged by one function, listed in a ledger."""
+"""Claims: data in a file, judged by one function.
+
+A file is read by ``load`` into a ``ClaimsFile`` of claims (``claim``) and protocols, whose names
+are looked up (``references``). What a claim's metric gives of a dataset (``metrics``), or gave when
+it was stored (``measured``), is judged by ``verdicts.judge_values``, with the intervals of
+``statistics``; beside its verdict stand the published value (``published_value``) and how likely
+new runs are to end in another one (``redraws``).
+"""
 
 from __future__ import annotations
 

@@ -78,12 +78,12 @@ def _read(given: Any, _: object) -> float | PublishedMean:
     return float(given)
 
 
-Published: TypeAlias = Annotated[float | PublishedMean, WrapValidator(_read)]
+_Published: TypeAlias = Annotated[float | PublishedMean, WrapValidator(_read)]
 """What a publication states: the number of one run, or the mean of several."""
 
 
 def from_text(text: str) -> float | dict[str, float | int]:
-    """Read what a publication prints, as ``Published`` takes it."""
+    """Read what a publication prints, as a claim takes it."""
     found = _TEXT.fullmatch(text)
     if found is None or (found["std"] and not found["n"]):
         raise ActbenchError(
@@ -239,7 +239,7 @@ class Claim(BaseModel):
     variant_of: str | None = None
     protocol: str | None = None
     metric: dict[str, Any] = Field(default_factory=dict)
-    published: Published | None = None
+    published: _Published | None = None
     relation: Relation | None = None
     direction: Relation | None = None
     quantifier: Literal["exact", "median", "every", "mean"] = "median"

@@ -32,7 +32,7 @@ _Files: TypeAlias = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 
-SOURCES = ("experiment", "table", "function", "command")
+_SOURCES = ("experiment", "table", "function", "command")
 """What a protocol's numbers can come from; each protocol names one."""
 
 
@@ -79,8 +79,8 @@ class Protocol(BaseModel):
 
     @property
     def source(self) -> str:
-        """Which of ``SOURCES`` it names."""
-        return next(name for name in SOURCES if getattr(self, name))
+        """Which of ``_SOURCES`` it names."""
+        return next(name for name in _SOURCES if getattr(self, name))
 
     @property
     def activations(self) -> tuple[str, ...]:
@@ -101,10 +101,10 @@ class Protocol(BaseModel):
 
     @model_validator(mode="after")
     def _check_source(self) -> Protocol:
-        named = [name for name in SOURCES if getattr(self, name)]
+        named = [name for name in _SOURCES if getattr(self, name)]
         if len(named) != 1:
             given = " and ".join(named) or "none"
-            raise ValueError(f"a protocol names one of {', '.join(SOURCES)}; this names {given}")
+            raise ValueError(f"a protocol names one of {', '.join(_SOURCES)}; this names {given}")
         for field, sources in _ONLY_FOR.items():
             if getattr(self, field) and named[0] not in sources:
                 raise ValueError(f"{field!r} is for {' or '.join(sources)}, not for {named[0]}")

@@ -1,10 +1,11 @@
-"""How much one set of runs exceeds another: by how much, by which factor, and how often."""
+"""One number of all runs: how much one set exceeds another, and what several tasks give together.
+
+How often the intervals err, ``actbench.claims.simulations`` shows.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,55 +14,44 @@ from scipy import special
 from actbench.claims.statistics import median_interval, proportion_interval
 
 _STEPS = 50
+_RESAMPLES = 2000
+_MOST_NUMBERS = 4_000_000
+"""So many are resampled at once."""
 _SEED = 0
 _Interval = tuple[float, float]
+_Array = NDArray[np.float64]
+
+FEWEST_RUNS, FEWEST_OF_A_TASK = 100, 3
+"""Of all tasks and of each; below either, ``iqm_interval`` errs too often."""
 
 
-def wins(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Say for each pair which is larger.
+def wins(first: _Array, second: _Array) -> _Array:
+    """Say for each pair which is larger; the two are of any shapes that fit.
 
-    Args:
-        first: One number per pair; of any shape that fits the other's.
-        second: As ``first``.
-
-    Returns:
-        1 where the first is larger, 0.5 where both are the same, 0 where it is smaller, NaN where
-        one is not a number.
+    1 where the first is, 0.5 where both are the same, 0 where it is smaller, NaN where one is not a
+    number.
     """
     above = np.greater(first, second) + 0.5 * np.equal(first, second)
     return np.where(np.isnan(first) | np.isnan(second), math.nan, above)
 
 
-def paired_superiority(won: NDArray[np.float64], alpha: float) -> _Interval:
+def paired_superiority(won: _Array, alpha: float) -> _Interval:
     """Return the interval of the probability that the first of a pair is larger, ties half.
 
     Clopper and Pearson's interval of a proportion. With ties it is that of as many successes as
     wins and half the ties: the error stays within alpha, by calculation for up to 100 pairs and
     any share of ties, as a tie is a coin that can't fall far.
-
-    Args:
-        won: Of each independent pair 0, 0.5 or 1, as ``wins`` gives them.
-        alpha: Largest probability that the interval misses, between 0 and 1.
-
-    Returns:
-        Low and high end, within [0, 1].
     """
     return proportion_interval(float(won.sum()), len(won), alpha)
 
 
-def unpaired_superiority(won: NDArray[np.float64], alpha: float) -> _Interval:
+def unpaired_superiority(won: _Array, alpha: float) -> _Interval:
     """Return the interval of the probability that a run of one set exceeds one of another.
 
-    The share of all pairs is a mean over ways to pair the runs off, and so for every convex
-    function spreads no wider than as many coins as the smaller set has runs (Hoeffding 1963,
-    sections 4 and 5); ``bounded_mean`` holds for all of these, whatever the two distributions.
-
-    Args:
-        won: Shape ``(run of the first, run of the second)``, as ``wins`` gives them.
-        alpha: As of ``paired_superiority``.
-
-    Returns:
-        Low and high end, within [0, 1].
+    ``won`` has shape ``(run of the first, run of the second)``. The share of all pairs is a mean
+    over ways to pair the runs off, and so for every convex function spreads no wider than as many
+    coins as the smaller set has runs (Hoeffding 1963, sections 4 and 5); ``bounded_mean`` holds for
+    all of these, whatever the two distributions.
     """
     return bounded_mean(float(won.mean()), min(won.shape), alpha)
 
@@ -72,14 +62,6 @@ def bounded_mean(mean: float, count: int, alpha: float) -> _Interval:
     Their sum S is below that of coins of the same mean, B, in convex order, so that for any t < s
     P(S >= s) <= E(B - t)+ / (s - t); the least over whole t is taken (Hoeffding 1963, theorem 1
     with the functions of Bentkus 2004, section 2).
-
-    Args:
-        mean: Of the numbers, within [0, 1].
-        count: How many there are.
-        alpha: Largest probability that the interval misses, between 0 and 1.
-
-    Returns:
-        Low and high end, within [0, 1].
     """
     return _least(mean, count, alpha / 2), 1 - _least(1 - mean, count, alpha / 2)
 
@@ -101,55 +83,12 @@ def _least(mean: float, count: int, level: float) -> float:
     return low
 
 
-def brunner_munzel(
-    won: NDArray[np.float64], alpha: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the approximate interval of ``unpaired_superiority`` that is in use elsewhere.
+def effect(first: _Array, second: _Array, alpha: float, *, smaller: bool = False) -> dict[str, str]:
+    """Say how paired runs differ: how often, by how much and by which factor; decides nothing.
 
-    Placements, the share of one set that each run of the other exceeds, give the variance, and
-    Satterthwaite's degrees of freedom Student's quantile (Brunner and Munzel 2000, section 3). It
-    takes the share to be normal, and where the sets hardly overlap it misses far too often: no
-    verdict rests on it, and ``table`` says why.
-
-    Args:
-        won: As there, with at least 2 runs of either kind; leading axes are repetitions.
-        alpha: Intended probability that the interval misses.
-
-    Returns:
-        Low and high ends.
-    """
-    runs = np.array(won.shape[-2:])
-    share = won.mean(axis=(-2, -1))
-    # What is next to nothing keeps the quotient of two zeros from being none.
-    parts = [
-        np.maximum(won.mean(axis=k - 2).var(axis=-1, ddof=1) / runs[1 - k], 1e-30) for k in (1, 0)
-    ]
-    total = parts[0] + parts[1]
-    freedom = total**2 / sum(part**2 / (n - 1) for part, n in zip(parts, runs, strict=True))
-    half = special.stdtrit(freedom, 1 - alpha / 2) * np.sqrt(total)
-    return share - half, share + half
-
-
-def effect(
-    first: NDArray[np.float64],
-    second: NDArray[np.float64],
-    alpha: float,
-    *,
-    smaller: bool = False,
-) -> dict[str, str]:
-    """Say how paired runs differ: how often, by how much and by which factor.
-
-    Args:
-        first: One number per run.
-        second: Of the same runs.
-        alpha: Error level of each of the intervals: none of them decides anything.
-        smaller: Whether to say how often the first is smaller, not larger.
-
-    Returns:
-        Such as ``"the first is larger in 93 of 100 runs (probability 0.93, between 0.84 and
-        0.98)"`` as ``"often"``, and ``"difference"`` and ``"ratio"``, each in the median with its
-        interval. Left out are pairs with what is not a number, and the ratio to numbers of both
-        signs, or 0.
+    Such as ``"the first is larger in 93 of 100 runs (probability 0.93, between 0.84 and 0.98)"`` as
+    ``"often"``, and ``"difference"`` and ``"ratio"``, each in the median with its interval. Left
+    out are pairs with what is not a number, and the ratio to numbers of both signs, or 0.
     """
     there = ~(np.isnan(first) | np.isnan(second))
     first, second = first[there], second[there]
@@ -174,81 +113,56 @@ def effect(
     return told
 
 
-_Draw = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]
+def iqm(values: _Array) -> _Array:
+    """Return the interquartile mean along the last axis, all runs of all tasks.
 
-
-def _binomial(share: float) -> _Draw:
-    return lambda r, size: r.binomial(10, share, size).astype(np.float64)
-
-
-def _answered_more() -> float:
-    """Of ten questions each, more with 0.8 than with 0.6; ties half."""
-    count = np.arange(11.0)
-    chances = [special.binom(10, count) * p**count * (1 - p) ** (10 - count) for p in (0.8, 0.6)]
-    return float(chances[0] @ wins(count[:, None], count) @ chances[1])
-
-
-_CASES: dict[str, tuple[_Draw, _Draw, float]] = {
-    "normal, the same": (lambda r, n: r.normal(size=n), lambda r, n: r.normal(size=n), 0.5),
-    "normal, 2 sd apart": (
-        lambda r, n: r.normal(2, 1, n),
-        lambda r, n: r.normal(size=n),
-        float(special.ndtr(math.sqrt(2))),
-    ),
-    "lognormal, one 3 times wider": (
-        lambda r, n: r.lognormal(0, 1, n),
-        lambda r, n: r.lognormal(0, 3, n),
-        0.5,
-    ),
-    "8 and 6 of 10 questions": (_binomial(0.8), _binomial(0.6), _answered_more()),
-    "half of one diverged": (
-        lambda r, n: np.where(r.random(n) < 0.5, -math.inf, r.normal(3, 1, n)),
-        lambda r, n: r.normal(size=n),
-        0.5 * float(special.ndtr(3 / math.sqrt(2))),
-    ),
-}
-"""Distribution of either kind of runs and the probability that the first is larger."""
-_SIZES = ((5, 5), (10, 10), (10, 40), (40, 40))
-
-
-def errors(
-    case: str, sizes: tuple[int, int], alpha: float, repetitions: int
-) -> tuple[float, float, float, float]:
-    """Simulate how often intervals of unpaired runs miss, and how wide they are.
-
-    Args:
-        case: One of those that ``table`` lists.
-        sizes: Runs of the first and of the second.
-        alpha: Intended error level.
-        repetitions: How often to draw both.
-
-    Returns:
-        Share missed and mean width, of ``unpaired_superiority`` and of ``brunner_munzel``.
+    Of what is left without the lowest and the highest quarter, rounded down to whole runs (Agarwal
+    et al. 2021, section 4.3).
     """
-    random = np.random.default_rng(_SEED)
-    (first, second, truth), (m, n) = _CASES[case], sizes
-    won = wins(
-        first(random, (repetitions, m))[:, :, None], second(random, (repetitions, n))[:, None]
-    )
-    shares, which = np.unique(won.mean(axis=(1, 2)), return_inverse=True)
-    exact = np.array([bounded_mean(share, min(sizes), alpha) for share in shares])[which]
-    found: list[float] = []
-    for low, high in (exact.T, brunner_munzel(won, alpha)):
-        width = np.minimum(high, 1) - np.maximum(low, 0)
-        found += [float(np.mean((low > truth) | (high < truth))), float(width.mean())]
-    return found[0], found[1], found[2], found[3]
+    ordered = np.sort(values, axis=-1)
+    cut = values.shape[-1] // 4
+    middle: _Array = ordered[..., cut : values.shape[-1] - cut].mean(axis=-1)
+    return middle
 
 
-def table(repetitions: int = 10_000) -> str:
-    """Return what ``errors`` finds, in Markdown."""
-    heads = [f"{rule}, {level}" for level in ("5 %", "1 %") for rule in ("here", "Brunner-Munzel")]
-    lines = [f"| runs | of each | {' | '.join(heads)} |", "|" + " --- |" * 6]
-    for case, (m, n) in product(_CASES, _SIZES):
-        found = [errors(case, (m, n), alpha, repetitions) for alpha in (0.05, 0.01)]
-        cells = [
-            f"{missed:.1%}, {width:.2f} wide"
-            for each in found
-            for missed, width in (each[:2], each[2:])
-        ]
-        lines.append(f"| {case} | {m}, {n} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def iqm_interval(values: _Array, tasks: NDArray[np.intp], alpha: float) -> _Interval:
+    """Return Student's interval around the interquartile mean, by the stratified bootstrap's error.
+
+    ``tasks`` numbers that of each run from 0, with at least 2 runs of each. The bootstrap draws
+    runs of each task anew (Agarwal et al. 2021, section 4.2), one less than there are, as all of
+    them make it too narrow by n - 1 of n (McCarthy and Snowden 1985); its spread and Student's
+    quantile reach any level, which percentiles of resamples do not. It assumes that the mean is
+    near to normal. What is simulated to err beyond its level, from ``FEWEST_RUNS`` on up to 1.6
+    times, is taken off beforehand: the quantile is that of alpha / 2. The ends are infinite where
+    diverged runs may reach the middle half.
+    """
+    drawn = resampled(values, tasks, less=1)
+    if not np.isfinite(drawn).all():
+        return -math.inf, math.inf
+    runs = len(values) - (int(tasks.max()) + 1)
+    half = iqm_half_width(drawn, runs, alpha)
+    center = float(iqm(values))
+    return center - half, center + half
+
+
+def iqm_half_width(drawn: _Array, freedom: int, alpha: float) -> float:
+    """Return half of what ``iqm_interval`` spans, from the resampled means."""
+    return float(special.stdtrit(freedom, 1 - alpha / 4) * drawn.std())
+
+
+def resampled(
+    values: _Array, tasks: NDArray[np.intp], less: int, resamples: int = _RESAMPLES
+) -> _Array:
+    """Draw so many fewer runs of each task anew, and return the interquartile mean of each sample.
+
+    Seeded, so that the same runs give the same interval.
+    """
+    random, at_once = np.random.default_rng(_SEED), max(1, _MOST_NUMBERS // len(values))
+    places = [np.flatnonzero(tasks == task) for task in range(int(tasks.max()) + 1)]
+    found = []
+    for start in range(0, resamples, at_once):
+        rows = min(at_once, resamples - start)
+        drawn = [own[random.integers(0, len(own), (rows, len(own) - less))] for own in places]
+        with np.errstate(invalid="ignore"):  # a mean of both infinities is none
+            found.append(iqm(values[np.concatenate(drawn, axis=1)]))
+    return np.concatenate(found)

@@ -57,7 +57,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class _Outcome:
     """Where looks lead to at one true share.
 
     Args:
@@ -76,19 +76,11 @@ class Outcome:
 def schedule(
     p0: float, alpha: float, largest: int | None = None, step: int | None = 1, first: int = 1
 ) -> tuple[int, ...]:
-    """Return the numbers of runs at which to look.
+    """Return the numbers of runs at which to look, from the first that can decide to ``largest``.
 
-    Args:
-        p0: What the share is compared with: 1/2 for ``median``, the claim's share for ``every``.
-        alpha: Largest probability of a wrong decision.
-        largest: Runs at the last look; by default 100, or twice what shows ``p0`` at a single look
-            if all agree, where that is more.
-        step: Runs from look to look, such as those that are carried out together; ``None`` doubles
-            them from look to look, for runs that are made anew each time.
-        first: No look before so many runs.
-
-    Returns:
-        Numbers of runs from the first at which anything can be decided to ``largest``.
+    By default that is 100, or twice what shows ``p0`` at a single look if all agree, where that is
+    more. ``step`` is from look to look, such as runs that are carried out together; ``None``
+    doubles them, for runs that are made anew each time. No look comes before ``first`` runs.
     """
     last = largest or max(100, 2 * seeds_for_proportion(p0, alpha))
     rarest = min(p0, 1 - p0)
@@ -101,21 +93,9 @@ def schedule(
 
 @functools.lru_cache(maxsize=256)
 def boundaries(looks: tuple[int, ...], p0: float, alpha: float) -> tuple[Look, ...]:
-    """Return the counts that decide at each look, exactly.
+    """Return the counts that decide at each look, exactly, for an alpha over all looks together.
 
     A schedule of one look decides as ``median_interval`` and ``proportion_interval`` do.
-
-    Args:
-        looks: Numbers of runs, increasing.
-        p0: What the share of successes is compared with.
-        alpha: Largest probability of a wrong decision over all looks together, whatever the share.
-
-    Returns:
-        One look for each, in order.
-
-    Raises:
-        ValueError: The looks do not increase from 1 or more, or ``p0`` or ``alpha`` is not between
-            0 and 1.
     """
     if not looks or any(one >= two for one, two in pairwise((0, *looks))):
         raise ValueError(f"looks {looks} must be numbers of runs that increase from 1 or more")
@@ -152,16 +132,8 @@ def _stop(
     return ended
 
 
-def crossing(looks: tuple[Look, ...], p: float) -> Outcome:
-    """Return how looks end at a true share, exactly.
-
-    Args:
-        looks: As ``boundaries`` returns them.
-        p: The true share, between 0 and 1.
-
-    Returns:
-        Probabilities of the three ends, and the expected number of runs.
-    """
+def crossing(looks: tuple[Look, ...], p: float) -> _Outcome:
+    """Return how looks end at a true share, exactly."""
     mass, above, below, expected = np.ones(1), 0.0, 0.0, 0.0
     for look in looks:
         mass = _after(mass, look.runs, p)
@@ -169,18 +141,13 @@ def crossing(looks: tuple[Look, ...], p: float) -> Outcome:
         above, below = above + new_above, below + new_below
         expected += look.runs * (new_above + new_below)
     undecided = float(mass.sum())
-    return Outcome(above, below, undecided, expected + looks[-1].runs * undecided)
+    return _Outcome(above, below, undecided, expected + looks[-1].runs * undecided)
 
 
 def decide(successes: Sequence[int], looks: tuple[Look, ...]) -> tuple[bool | None, int]:
-    """Return the first decision, which stands whatever comes later.
+    """Return whether the share is above ``p0`` by the first decision, which stands, and its runs.
 
-    Args:
-        successes: How many of the runs so far succeeded at each look so far.
-        looks: As ``boundaries`` returns them; may be more than have been reached.
-
-    Returns:
-        Whether the share is above ``p0``, ``None`` if not decided; and how many runs it took.
+    ``successes`` counts them at each look so far; ``None`` is not decided yet.
     """
     seen = 0
     for count, look in zip(successes, looks, strict=False):
@@ -199,26 +166,14 @@ def judge_sequential(
     looks: tuple[int, ...] | None = None,
     relation: Relation | None = None,
 ) -> tuple[bool | None, int]:
-    """Judge a claim at each look until it is decided.
+    """Judge a claim, or another relation of it, at each look until it is decided.
 
-    Whatever the distribution, the probability of a wrong decision is at most ``alpha``: "holds"
-    where the median, or the share, is outside, or "does not" where it is inside. A value on the
-    bound is inside, one that is not a number outside, as ``judge_values`` has it. For ``equals``
-    the median is asked for on each side; that it holds needs both answers, that it does not needs
-    one, and each of the two can be wrong with half of alpha.
-
-    Args:
-        claim: The claim, about a ``median`` or ``every`` seed.
-        values: One value per run in the order of the runs; may be fewer or more than are needed.
-        alpha: Error level of this claim.
-        looks: Numbers of runs at which to look; by default those of ``schedule``.
-        relation: What to judge, such as the claim's ``direction``; by default its relation.
-
-    Returns:
-        Whether the relation holds, ``None`` if that is not decided; and how many runs were used.
-
-    Raises:
-        ValueError: The claim has no relation, or another quantifier.
+    Returns whether it holds, ``None`` if that is not decided, and how many runs were used. Whatever
+    the distribution, the probability of a wrong decision is at most ``alpha``: "holds" where the
+    median, or the share, is outside, or "does not" where it is inside. A value on the bound is
+    inside, one that is not a number outside, as ``judge_values`` has it. For ``equals`` the median
+    is asked for on each side; that it holds needs both answers, that it does not needs one, and
+    each of the two can be wrong with half of alpha.
     """
     own = _relation(claim, "median", "every")
     p0 = share_asked(claim)
@@ -270,20 +225,9 @@ def share_shown(
 ) -> float:
     """Return the share of all seeds that at least agrees, by the runs at hand.
 
-    It is larger than the true share with a probability of at most ``alpha / 2``, whenever the runs
-    end: the first percentage that is not below the true share would have been shown too.
-
-    Args:
-        claim: The claim, about ``every`` seed.
-        values: As for ``judge_sequential``.
-        alpha: As there.
-        looks: As there.
-
-    Returns:
-        The largest whole percentage that is decided to be exceeded, with all below; 0 without one.
-
-    Raises:
-        ValueError: The claim has no relation, or another quantifier.
+    The largest whole percentage that is decided to be exceeded, with all below. It is larger than
+    the true share with a probability of at most ``alpha / 2``, whenever the runs end: the first
+    percentage that is not below the true share would have been shown too.
     """
     looks = looks or schedule(claim.share, alpha)
     (agrees,) = _questions(claim, _relation(claim, "every"), values)
@@ -294,21 +238,13 @@ def share_shown(
     return 0.99
 
 
-def table(alphas: Sequence[float] = (0.01, 1e-4), share: float = 0.95) -> str:
-    """Return what stopping early costs, exactly, as a table in Markdown.
-
-    Args:
-        alphas: Error levels, a row each for both quantifiers.
-        share: Of all seeds, for ``every``.
-
-    Returns:
-        Expected runs and probability of no decision, by the true share.
-    """
+def table() -> str:
+    """Tabulate expected runs and probability of no decision by the true share, in Markdown."""
     shares = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
     head = ["quantifier", "alpha", "looks", *(f"{p:.0%} agree" for p in shares)]
     rows = [head, ["---"] * len(head)]
-    for name, p0 in (("median", 0.5), (f"every, {share:g}", share)):
-        for alpha in alphas:
+    for name, p0 in (("median", 0.5), ("every, 0.95", 0.95)):
+        for alpha in (0.01, 1e-4):
             looks = schedule(p0, alpha)
             ends = [crossing(boundaries(looks, p0, alpha), p) for p in shares]
             cells = [f"{end.runs:.1f} runs, {end.undecided:.1%} undecided" for end in ends]

@@ -28,13 +28,9 @@ SCHEMA_VERSION = 1
 
 
 class Entry(BaseModel):
-    """One metric's stored values.
+    """One metric's stored values, one per seed, finite or not.
 
-    Args:
-        metric: Name and arguments.
-        definition: What the metric is.
-        exact: Whether a fresh run must give the same values, seed by seed, up to rounding.
-        values: One per seed, finite or not.
+    Of an exact one a fresh run must give the same, seed by seed, up to rounding.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,15 +42,7 @@ class Entry(BaseModel):
 
 
 class Measured(BaseModel):
-    """What one protocol's run left behind.
-
-    Args:
-        schema_version: Of this file's shape.
-        protocol: Name of the protocol.
-        settings: Every setting of the run.
-        environment: What it was computed with.
-        entries: Metrics and their values.
-    """
+    """What one protocol's run left behind: all its settings, and the values of its metrics."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -134,7 +122,7 @@ def entry_of(metric: Mapping[str, Any], exact: bool, dataset: xr.Dataset) -> Ent
 
 # Two processors round differently; over the first epochs that stays below 1e-5, while one per
 # cent in a derivative moves a gradient by at least 1e-3.
-EXACT_TOLERANCE = 1e-4
+_EXACT_TOLERANCE = 1e-4
 
 # Probability that one clean comparison of all distributions of a protocol raises an alarm.
 FALSE_ALARM = 1e-3
@@ -142,14 +130,7 @@ FALSE_ALARM = 1e-3
 
 @dataclass(frozen=True)
 class Difference:
-    """One metric that is not what was stored.
-
-    Args:
-        metric: Name and arguments.
-        stored: Median of the stored values.
-        fresh: Median of the new ones.
-        how: What the comparison found.
-    """
+    """One metric that is not what was stored: both medians, and what the comparison found."""
 
     metric: Mapping[str, Any]
     stored: float
@@ -200,7 +181,7 @@ def _of_one(entry: Entry, how: str) -> Difference:
 
 def _exact(old: NDArray[np.float64], new: NDArray[np.float64]) -> str | None:
     # Infinite, or not a number, only if both are.
-    same = np.isclose(new, old, rtol=EXACT_TOLERANCE, atol=0, equal_nan=True)
+    same = np.isclose(new, old, rtol=_EXACT_TOLERANCE, atol=0, equal_nan=True)
     if same.all():
         return None
     with np.errstate(all="ignore"):
@@ -219,23 +200,6 @@ def _below(new: NDArray[np.float64], ceiling: float) -> str | None:
 
 def _by_test(old: NDArray[np.float64], new: NDArray[np.float64], alpha: float) -> str | None:
     """Test in both directions, after each value has taken a step of rounding back."""
-    step = np.where(np.isfinite(new), EXACT_TOLERANCE * np.abs(new), 0)  # an infinite one stays
+    step = np.where(np.isfinite(new), _EXACT_TOLERANCE * np.abs(new), 0)  # an infinite one stays
     p = 2 * min(never_below(new + step, old), never_below(old, new - step))
     return None if p >= alpha else f"two-sample test, p = {p:.2g}"
-
-
-__all__ = [
-    "EXACT_TOLERANCE",
-    "FALSE_ALARM",
-    "SCHEMA_VERSION",
-    "Difference",
-    "Entry",
-    "Measured",
-    "compare",
-    "entry_of",
-    "from_dataset",
-    "load",
-    "metric_title",
-    "path_of",
-    "save",
-]

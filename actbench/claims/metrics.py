@@ -83,18 +83,7 @@ def exact(dataset: xr.Dataset) -> Iterator[dict[str, Any]]:
 
 
 def measure(metric: Mapping[str, Any], dataset: xr.Dataset) -> Values:
-    """Compute a metric from a dataset.
-
-    Args:
-        metric: Its name under ``name``, and its arguments.
-        dataset: Of an experiment that has the variables the metric reads.
-
-    Returns:
-        One value per seed, shape ``(seed,)``; a single one where no seed enters.
-
-    Raises:
-        ActbenchError: The arguments are not the metric's, or the dataset lacks what it reads.
-    """
+    """Compute a metric from a dataset: one value per seed, a single one where no seed enters."""
     arguments = {key: value for key, value in metric.items() if key != "name"}
     function = METRICS[str(metric["name"])]
     try:

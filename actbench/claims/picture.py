@@ -22,20 +22,15 @@ _LEVELS = " ▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
-class Tick:
-    """A number on the axis.
-
-    Args:
-        at: Where, from 0 to 1.
-        label: What stands there.
-    """
+class _Tick:
+    """A number on the axis, and where it stands, from 0 to 1."""
 
     at: float
     label: str
 
 
 @dataclass(frozen=True)
-class Strip:
+class _Strip:
     """Where everything lies on an axis from 0 to 1.
 
     Args:
@@ -53,11 +48,11 @@ class Strip:
     interval: tuple[float, float] | None
     center: float | None
     published: float | None
-    ticks: tuple[Tick, ...]
+    ticks: tuple[_Tick, ...]
     outside: int
 
 
-def strip(judgment: Judgment) -> Strip | None:
+def _strip(judgment: Judgment) -> _Strip | None:
     """Place what a judgment rests on."""
     relation = judgment.claim.relation
     if relation is None or judgment.values is None or not np.isfinite(judgment.values).any():
@@ -81,13 +76,13 @@ def strip(judgment: Judgment) -> Strip | None:
     places = np.array([at(float(value)) for value in values])
     ends = (at(interval[0]), at(interval[1])) if interval else None
     published = judgment.claim.published_value
-    return Strip(
+    return _Strip(
         dots=tuple(zip(places.tolist(), _heights(places).tolist(), strict=True)),
         holds=(at(relation.bounds[0]), at(relation.bounds[1])),
         interval=ends,
         center=at(judgment.measured) if typical and judgment.measured is not None else None,
         published=None if published is None else at(published),
-        ticks=tuple(Tick(at(x), f"{x:.6g}") for x in _ticks(low, high, spread=spread)),
+        ticks=tuple(_Tick(at(x), f"{x:.6g}") for x in _ticks(low, high, spread=spread)),
         outside=len(judgment.values) - len(values),
     )
 
@@ -117,7 +112,7 @@ def _ticks(low: float, high: float, *, spread: bool) -> list[float]:
 
 def as_text(judgment: Judgment, width: int = 64) -> str:
     """Draw the values as bars of text, with the bound below them."""
-    placed = strip(judgment)
+    placed = _strip(judgment)
     if placed is None:
         return ""
     counts = np.bincount(
@@ -162,7 +157,7 @@ def shown(
         "sentence": judgment.sentence,
         "measured": _measured(judgment),
         "margin": margin,
-        "strip": strip(judgment),
+        "strip": _strip(judgment),
         "facts": [(label, text) for label, text in known if text.strip(". ")],
     }
 

@@ -20,6 +20,7 @@ from scipy import special
 from actbench.claims.claim import Claim, Relation, Verdict
 from actbench.claims.statistics import FEWEST_FOR_MEAN, median_interval, proportion_interval
 from actbench.claims.verdicts import judge_values
+from actbench.store.terminal import markdown
 
 _VERDICTS = tuple(verdict for verdict in Verdict if verdict is not Verdict.NOT_TESTABLE)
 """Reproduced, by direction only, not reproduced, inconclusive."""
@@ -37,26 +38,14 @@ _Rule = tuple[str, float, float]
 def verdict_probabilities(
     claim: Claim, values: NDArray[np.float64], alpha: float, runs: int
 ) -> dict[Verdict, float] | None:
-    """Predict which verdict new runs of the same kind get.
+    """Predict which verdict so many new runs of the same kind get.
 
     For ``every`` and ``median`` a verdict depends only on how many runs lie below, within and above
     the bounds of relation and direction, so the prediction is Dirichlet-multinomial over the cells
     that these cut, whatever the distribution. The prior weighs as much as one run, half of it
     within the relation (Jeffreys' for agreeing or not). For ``mean`` runs are taken to be normal,
-    as by Student's interval; a run that is not finite is expected only where one was seen.
-
-    Args:
-        claim: The claim.
-        values: One value per run.
-        alpha: Error level of this claim.
-        runs: How many new runs are judged.
-
-    Returns:
-        The probability of each verdict; ``None`` where nothing was measured, or one number of all
-        runs is judged by a rule of its own.
-
-    Raises:
-        ActbenchError: A value that is said to be ``exact`` is not the same for every seed.
+    as by Student's interval; a run that is not finite is expected only where one was seen. ``None``
+    where nothing was measured, or one number of all runs is judged by a rule of its own.
     """
     if claim.relation is None or not len(values) or claim.pooled:
         return None
@@ -72,17 +61,7 @@ def verdict_probabilities(
 
 
 def flip_probability(claim: Claim, values: NDArray[np.float64], alpha: float) -> float | None:
-    """Return the probability that a redraw of all runs ends in another verdict.
-
-    Args:
-        claim: The claim.
-        values: One value per run; as many new ones are judged, by the same rule.
-        alpha: Error level of this claim.
-
-    Returns:
-        A probability as ``verdict_probabilities`` predicts it, 0 for ``exact``; ``None`` where
-        nothing was measured.
-    """
+    """Return the probability that a redraw of all runs ends in another verdict; as above."""
     shares = verdict_probabilities(claim, values, alpha, len(values))
     if shares is None:
         return None
@@ -101,17 +80,8 @@ def runs_for_decision(
 
     Counts are whole, so the probability is not monotone in their number: numbers are tried in steps
     of 5 % (of 1 up to 40), and within the first step that suffices by bisection. One less than the
-    answer does not suffice; up to 40 no smaller number does, above one 5 % smaller may.
-
-    Args:
-        claim: The claim.
-        pilot: One value per run that was made; they are not judged with the new ones.
-        alpha: Error level of this claim.
-        power: Smallest probability of a decision, as ``verdict_probabilities`` predicts it.
-        largest: Most runs to think of.
-
-    Returns:
-        The number; ``None`` where ``largest`` do not suffice or the pilot is empty.
+    answer does not suffice; up to 40 no smaller number does, above one 5 % smaller may. ``None``
+    where ``largest`` do not suffice or the pilot, which is not judged with the new runs, is empty.
     """
 
     def decides(runs: int) -> bool:
@@ -134,16 +104,8 @@ def smallest_difference(
 
     New runs are taken to be distributed as these, moved and blurred by a Gaussian kernel of
     Silverman's width, as the tail that decides may reach beyond the lowest of a few runs; there the
-    kernel guesses. For a bound from above, give the negative values.
-
-    Args:
-        values: One value per run; NaN counts as minus infinity.
-        alpha: Error level of the claim.
-        power: Smallest probability that the lower end of the median's interval reaches the bound.
-
-    Returns:
-        The smallest distance from the bound to the median; ``None`` where so few runs decide
-        nothing or too many of them are not finite.
+    kernel guesses. For a bound from above, give the negative values. NaN counts as minus infinity;
+    ``None`` where so few runs decide nothing or too many of them are not finite.
     """
     kth = _median_rank(len(values), alpha)
     lowest = np.where(np.isnan(values), -np.inf, values)
@@ -170,38 +132,22 @@ def smallest_difference(
     return (quantile(0.5) - quantile(below)) * unit if width else 0.0
 
 
-def table() -> list[tuple[float, int, int, Verdict, float]]:
-    """Tabulate how stable the verdict on a median is.
-
-    Returns:
-        Error level, runs, how many of them agree, the verdict and its ``flip_probability``.
-    """
+def table() -> str:
+    """Tabulate how likely the verdict on a median is to flip, in Markdown."""
     claim = Claim(
         id="a-median", statement="-", protocol="-", relation=Relation(kind="above", value=0)
     )
-    rows = []
-    for alpha, runs, share in product((0.01, 1e-4), (16, 32, 100), _SHARES):
-        agreeing = round(share * runs)
-        values = np.where(np.arange(runs) < agreeing, 1.0, -1.0)
-        verdict = judge_values(claim, values, alpha).verdict
-        flips = flip_probability(claim, values, alpha) or 0.0
-        rows.append((alpha, runs, agreeing, verdict, flips))
-    return rows
-
-
-def markdown() -> str:
-    """Return ``table`` in Markdown, a line per level and number of runs."""
-    rows = table()
-    lines = ["| alpha | runs | " + " | ".join(f"{s:.0%} agree" for s in _SHARES) + " |"]
-    lines.append("|" + " --- |" * (2 + len(_SHARES)))
-    for start in range(0, len(rows), len(_SHARES)):
-        alpha, runs = rows[start][:2]
-        cells = [
-            f"{flips:.1%}" + (" (inconclusive)" if verdict is Verdict.INCONCLUSIVE else "")
-            for *_, verdict, flips in rows[start : start + len(_SHARES)]
-        ]
-        lines.append(f"| {alpha:g} | {runs} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    rows = [["alpha", "runs", *(f"{share:.0%} agree" for share in _SHARES)]]
+    rows.append(["---"] * len(rows[0]))
+    for alpha, runs in product((0.01, 1e-4), (16, 32, 100)):
+        row = [f"{alpha:g}", str(runs)]
+        for share in _SHARES:
+            values = np.where(np.arange(runs) < round(share * runs), 1.0, -1.0)
+            verdict = judge_values(claim, values, alpha).verdict
+            open_still = " (inconclusive)" if verdict is Verdict.INCONCLUSIVE else ""
+            row.append(f"{flip_probability(claim, values, alpha):.1%}{open_still}")
+        rows.append(row)
+    return markdown(rows)
 
 
 def _cells(claim: Claim, values: NDArray[np.float64]) -> tuple[_Sides, tuple[int, ...]]:

@@ -21,13 +21,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Coordinate:
-    """The values that an argument can take.
-
-    Args:
-        values: All of them.
-        setting: The setting that decides them; none where no setting does.
-    """
+class _Coordinate:
+    """The values that an argument can take, and the setting that decides them, if one does."""
 
     values: Sequence[Any]
     setting: str | None = None
@@ -52,7 +47,7 @@ def metric_problems(metric: Mapping[str, Any], experiment: str, config: Any) -> 
             )
 
 
-def of(metric: Mapping[str, Any], experiment: str, config: Any) -> dict[str, Coordinate]:
+def of(metric: Mapping[str, Any], experiment: str, config: Any) -> dict[str, _Coordinate]:
     """List the values of each of a metric's arguments that a protocol decides.
 
     They are those of the setting of that name in the plural, unless the experiment says otherwise.
@@ -62,9 +57,9 @@ def of(metric: Mapping[str, Any], experiment: str, config: Any) -> dict[str, Coo
         of_what = "activation" if argument == "over" else argument.removeprefix("over_")
         values = getattr(config, f"{of_what}s", None)
         if isinstance(values, tuple | list):
-            found[argument] = Coordinate(values, f"{of_what}s")
+            found[argument] = _Coordinate(values, f"{of_what}s")
     particular = dict(_asked(experiment, "coordinates", metric, config))
-    found.update({argument: Coordinate(*where) for argument, where in particular.items()})
+    found.update({argument: _Coordinate(*where) for argument, where in particular.items()})
     return {argument: values for argument, values in found.items() if argument in metric}
 
 

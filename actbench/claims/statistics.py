@@ -20,14 +20,7 @@ def median_interval(values: ArrayLike, alpha: float) -> tuple[float, float] | No
 
     The number of values below the median is binomial with p = 1/2, so the k-th smallest and the
     k-th largest enclose it with probability 1 - 2 P(B < k), whatever the distribution
-    (David and Nagaraja 2003, eq. 7.1.2).
-
-    Args:
-        values: One value per seed; infinite values are allowed, NaN counts as plus infinity.
-        alpha: Largest probability of missing the median, between 0 and 1.
-
-    Returns:
-        Low and high end, or ``None`` where there are too few values for any interval.
+    (David and Nagaraja 2003, eq. 7.1.2). NaN counts as plus infinity; ``None`` of too few values.
     """
     ordered = np.sort(_nan_as_infinity(values))
     k = _rank(len(ordered), alpha)
@@ -42,14 +35,7 @@ def _rank(count: int, alpha: float) -> int:
 
 
 def seeds_for_median(alpha: float) -> int:
-    """Return how many values ``median_interval`` needs at least.
-
-    Args:
-        alpha: Largest probability of missing the median, between 0 and 1.
-
-    Returns:
-        The smallest n with 2 x 0.5^n <= alpha.
-    """
+    """Return how many values ``median_interval`` needs: the smallest n with 2 x 0.5^n <= alpha."""
     return max(1, math.ceil(1 - math.log2(alpha)))
 
 
@@ -58,14 +44,8 @@ def prediction_interval(values: ArrayLike, coverage: float) -> tuple[float, floa
 
     Of n + 1 exchangeable values the last is equally likely to have any rank, so it lies between
     the k-th smallest and the k-th largest of the others with probability 1 - 2 k / (n + 1), or
-    more where values tie (David and Nagaraja 2003, section 7.3).
-
-    Args:
-        values: One value per run; NaN counts as plus infinity.
-        coverage: Smallest probability that the interval holds a further value, between 0 and 1.
-
-    Returns:
-        Low and high end, or ``None`` where there are too few values.
+    more where values tie (David and Nagaraja 2003, section 7.3). NaN counts as plus infinity;
+    ``None`` of too few values.
     """
     ordered = np.sort(_nan_as_infinity(values))
     # A hair's breadth more, so that 0.05 * 40 / 2 is 1.
@@ -74,14 +54,7 @@ def prediction_interval(values: ArrayLike, coverage: float) -> tuple[float, floa
 
 
 def values_for_prediction(coverage: float) -> int:
-    """Return how many values ``prediction_interval`` needs at least.
-
-    Args:
-        coverage: As there.
-
-    Returns:
-        The smallest n with 2 / (n + 1) <= 1 - coverage.
-    """
+    """Return how many values that needs: the smallest n with 2 / (n + 1) <= 1 - coverage."""
     return math.ceil(2 / (1 - coverage) - 1e-9) - 1
 
 
@@ -90,15 +63,7 @@ FEWEST_FOR_MEAN = 16
 
 
 def mean_interval(values: ArrayLike, alpha: float) -> tuple[float, float] | None:
-    """Return Student's confidence interval of the mean.
-
-    Args:
-        values: One finite value per seed or network.
-        alpha: Largest probability of missing the mean, between 0 and 1.
-
-    Returns:
-        Low and high end, or ``None`` where there are too few values.
-    """
+    """Return Student's confidence interval of the mean of finite values; ``None`` of too few."""
     given = np.asarray(values, dtype=np.float64)
     if len(given) < FEWEST_FOR_MEAN:
         return None
@@ -114,14 +79,9 @@ def mean_interval(values: ArrayLike, alpha: float) -> tuple[float, float] | None
 def jackknife(pooled: Callable[[NDArray[np.intp]], float], rows: int) -> NDArray[np.float64]:
     """Give a value that is pooled over networks its sampling error, as one number per network.
 
-    Args:
-        pooled: Computes it from some of the networks, by their places.
-        rows: How many networks there are; of fewer than 2 nothing is known.
-
-    Returns:
-        Tukey's pseudo-values n t - (n - 1) t_i, with t_i without network i; shape ``(rows,)``.
-        Their mean is t with its bias corrected, their scatter its error (Efron and Tibshirani
-        1993, section 11.5).
+    Tukey's pseudo-values n t - (n - 1) t_i, with t_i without network i, from a function of the
+    places of some networks. Their mean is t with its bias corrected, their scatter its error (Efron
+    and Tibshirani 1993, section 11.5); of fewer than 2 nothing is known.
     """
     if rows < 2:
         return np.full(rows, math.nan)
@@ -133,13 +93,7 @@ def jackknife(pooled: Callable[[NDArray[np.intp]], float], rows: int) -> NDArray
 def proportion_interval(successes: float, trials: int, alpha: float) -> tuple[float, float]:
     """Return the exact binomial interval of a proportion (Clopper and Pearson 1934).
 
-    Args:
-        successes: How many trials succeeded; one that is undecided counts as half.
-        trials: How many there were, at least 1.
-        alpha: Largest probability that the true proportion lies outside.
-
-    Returns:
-        Low and high end, within [0, 1].
+    A trial that is undecided counts as half a success.
     """
     low = special.betaincinv(successes, trials - successes + 1, alpha / 2) if successes else 0.0
     missed = trials - successes
@@ -150,13 +104,8 @@ def proportion_interval(successes: float, trials: int, alpha: float) -> tuple[fl
 def seeds_for_proportion(share: float, alpha: float) -> int:
     """Return how many agreeing seeds show that at least a share of all seeds agrees.
 
-    Args:
-        share: The share to be shown, between 0 and 1.
-        alpha: As in ``proportion_interval``.
-
-    Returns:
-        The smallest n whose exact interval, with n successes in n trials, begins at ``share`` or
-        above: share^n <= alpha / 2.
+    The smallest n whose exact interval, with n successes in n trials, begins at ``share`` or above:
+    share^n <= alpha / 2.
     """
     return max(1, math.ceil(math.log(alpha / 2) / math.log(share)))
 
@@ -164,40 +113,22 @@ def seeds_for_proportion(share: float, alpha: float) -> int:
 def seeds_against_proportion(share: float, alpha: float) -> int:
     """Return how many disagreeing seeds show that less than a share of all seeds agrees.
 
-    Args:
-        share: The share to be refuted, between 0 and 1.
-        alpha: As in ``proportion_interval``.
-
-    Returns:
-        The smallest n whose exact interval, with no success in n trials, ends below ``share``:
-        (1 - share)^n < alpha / 2.
+    The smallest n whose exact interval, with no success in n trials, ends below ``share``:
+    (1 - share)^n < alpha / 2.
     """
     return math.floor(math.log(alpha / 2) / math.log(1 - share)) + 1
 
 
 def same_distribution(first: ArrayLike, second: ArrayLike) -> float:
-    """Return the p value of a two-sample Kolmogorov-Smirnov test.
-
-    Args:
-        first: One value per seed; NaN counts as plus infinity.
-        second: As ``first``; may have another length.
-
-    Returns:
-        The probability of a distance at least this large if both come from one distribution.
-    """
+    """Return the p value of a two-sample Kolmogorov-Smirnov test; NaN counts as plus infinity."""
     return _kolmogorov_smirnov(first, second, "two-sided")
 
 
 def never_below(first: ArrayLike, second: ArrayLike) -> float:
     """Return the p value of the one-sided two-sample Kolmogorov-Smirnov test.
 
-    Args:
-        first: One value per seed; NaN counts as plus infinity.
-        second: As ``first``; may have another length.
-
-    Returns:
-        The probability that this many more of the first lie below some number if no number has a
-        larger share of the first below it than of the second.
+    The probability that this many more of the first lie below some number if no number has a larger
+    share of the first below it than of the second.
     """
     return _kolmogorov_smirnov(first, second, "greater")
 
@@ -221,14 +152,7 @@ def _nan_as_infinity(values: ArrayLike) -> np.ndarray[tuple[int], np.dtype[np.fl
 
 
 def quantiles(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the 2.5 %, 50 % and 97.5 % quantiles over seeds, diverged seeds counted as infinite.
-
-    Args:
-        values: One value per seed, shape ``(seed,)``.
-
-    Returns:
-        Low end, median, high end; infinite or NaN where that many seeds diverged.
-    """
+    """Return the 2.5 %, 50 % and 97.5 % quantiles, seeds that diverged counted as infinite."""
     finite = np.where(np.isfinite(values), values, np.inf).astype(np.float64)
     # Neighbors, not interpolation: between a number and infinity there is nothing to interpolate.
     low, median, high = (
@@ -241,15 +165,10 @@ def quantiles(values: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def noise_of_median(values: Sequence[float]) -> float:
-    """Estimate how far a median of these may be off, as a share of it.
+    """Estimate how far a median of positive numbers may be off, as a share of it.
 
-    Half the width of a notch, 1.57 IQR / sqrt(n) (McGill, Tukey and Larsen 1978, section 7).
-
-    Args:
-        values: Positive numbers, at least one.
-
-    Returns:
-        A share of at least 0; 0 for fewer than two values, which tell nothing.
+    Half the width of a notch, 1.57 IQR / sqrt(n) (McGill, Tukey and Larsen 1978, section 7); 0 for
+    fewer than two values, which tell nothing.
     """
     if len(values) < 2:
         return 0.0

@@ -19,7 +19,7 @@ _MOST_STEPS = 50_000_000
 """Up to so many additions a distribution is counted out; beyond, it is taken to be normal, whose
 tails are heavier than those of a sum of bounded scores."""
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,8 @@ class Margin:
     relative: float = 0.0
     absolute: float = 0.0
 
-    def of(self, values: Floats) -> Floats:
-        """Return the margin of each value: none of one that is not finite.
-
-        Args:
-            values: Any numbers.
-
-        Returns:
-            At least 0, of the same shape.
-        """
+    def of(self, values: _Floats) -> _Floats:
+        """Return the margin of each value: none of one that is not finite."""
         size = np.where(np.isfinite(values), np.abs(values), 0)
         return np.where(np.isfinite(values), self.relative * size + self.absolute, 0)
 
@@ -54,16 +47,7 @@ def location(old: ArrayLike, new: ArrayLike, margin: Margin, *, paired: bool) ->
     chance but for a move within the margin. Otherwise the rank-sum test (Mann and Whitney 1947),
     which holds where both are draws from one distribution but for such a move. Ties get the mean of
     their ranks, and sums the distribution that the ranks at hand give them (Lehmann 1975, sections
-    1.4 and 3.2).
-
-    Args:
-        old: One value per seed; NaN counts as plus infinity.
-        new: As ``old``; as many, in the same order, where ``paired``.
-        margin: A shift within it is none.
-        paired: Whether values in the same place belong together.
-
-    Returns:
-        The two-sided p value.
+    1.4 and 3.2). NaN counts as plus infinity; p is two-sided.
     """
     one, two = _numbers(old), _numbers(new)
     return _two_sided(one, two, margin.of(one) / 2, margin.of(two) / 2, paired=paired, power=1)
@@ -74,16 +58,8 @@ def spread(old: ArrayLike, new: ArrayLike, margin: Margin, *, paired: bool) -> f
 
     By their distances from the median of all: of pairs the signed-rank test, otherwise squared
     ranks (Conover and Iman 1978). As the median is one of all values, exchanging some changes no
-    distance, which makes both exact; distances from a median of each side would not be.
-
-    Args:
-        old: As in ``location``.
-        new: As there.
-        margin: As there; a value's and that of the median count.
-        paired: As there.
-
-    Returns:
-        The two-sided p value.
+    distance, which makes both exact; distances from a median of each side would not be. The margin
+    of a value and that of the median count; p is two-sided.
     """
     one, two = _numbers(old), _numbers(new)
     center = np.sort(np.concatenate([one, two]))[(len(one) + len(two) - 1) // 2]
@@ -94,35 +70,24 @@ def spread(old: ArrayLike, new: ArrayLike, margin: Margin, *, paired: bool) -> f
 
 
 def smallest_p(old: int, new: int, *, paired: bool) -> float:
-    """Return the smallest p value that either test can give.
+    """Return the smallest p value that either test can give so many old and new values.
 
-    Args:
-        old: How many values there are, at least 1.
-        new: As ``old``.
-        paired: As in ``location``.
-
-    Returns:
-        One of all arrangements is the most extreme one to each side.
+    One of all arrangements is the most extreme one to each side.
     """
     return 2.0 ** (1 - old) if paired else 2 / math.comb(old + new, old)
 
 
 def by_pairs(seeds: int, alpha: float) -> bool:
-    """Tell whether two tests of pairs can reach a level that they share.
+    """Tell whether two tests of so many pairs can reach a level that they share.
 
-    Args:
-        seeds: How many pairs there are.
-        alpha: The level, between 0 and 1.
-
-    Returns:
-        Whether they can; if not, pairs are tested as two samples, which is the more cautious the
-        more the values of a pair go together, and errs only where they go against each other.
+    If not, pairs are tested as two samples, which is the more cautious the more the values of a
+    pair go together, and errs only where they go against each other.
     """
     return 2 * smallest_p(seeds, seeds, paired=True) <= alpha
 
 
 def _two_sided(
-    old: Floats, new: Floats, old_half: Floats, new_half: Floats, *, paired: bool, power: int
+    old: _Floats, new: _Floats, old_half: _Floats, new_half: _Floats, *, paired: bool, power: int
 ) -> float:
     with np.errstate(over="ignore"):
         sides = ((new - new_half, old + old_half), (old - old_half, new + new_half))
@@ -132,7 +97,7 @@ def _two_sided(
     return min(1.0, 2 * min(tails))
 
 
-def _signed_rank(differences: Floats) -> float:
+def _signed_rank(differences: _Floats) -> float:
     """Probability of positive ranks at least this large if every sign is a coin's."""
     given = differences[differences != 0]
     scores = _whole(2 * _ranks(np.abs(given)))
@@ -142,7 +107,7 @@ def _signed_rank(differences: Floats) -> float:
     return float(_of_signs(tuple(np.sort(scores).tolist()))[seen])
 
 
-def _rank_sum(first: Floats, second: Floats, power: int) -> float:
+def _rank_sum(first: _Floats, second: _Floats, power: int) -> float:
     """Probability of ranks of the first at least this large if all arrangements are equally likely.
 
     Powers of ranks are rounded to whole numbers up to their count, of which sums can be counted.
@@ -160,7 +125,7 @@ def _rank_sum(first: Floats, second: Floats, power: int) -> float:
 
 
 @functools.lru_cache(maxsize=32)
-def _of_signs(scores: tuple[int, ...]) -> Floats:
+def _of_signs(scores: tuple[int, ...]) -> _Floats:
     """Per sum, the probability of at least that much where each score counts or not by a coin."""
     chances = np.zeros(sum(scores) + 1)
     chances[0] = 1.0
@@ -171,7 +136,7 @@ def _of_signs(scores: tuple[int, ...]) -> Floats:
 
 
 @functools.lru_cache(maxsize=32)
-def _of_arrangements(scores: tuple[int, ...], count: int) -> Floats:
+def _of_arrangements(scores: tuple[int, ...], count: int) -> _Floats:
     """Per sum, the probability of at least that much for so many of the scores, sorted."""
     largest = sum(scores[-count:])
     ways = np.zeros((count + 1, largest + 1))
@@ -181,8 +146,8 @@ def _of_arrangements(scores: tuple[int, ...], count: int) -> Floats:
     return _at_least(ways[count] / ways[count].sum())
 
 
-def _at_least(chances: Floats) -> Floats:
-    tails: Floats = np.minimum(1, chances[::-1].cumsum()[::-1])
+def _at_least(chances: _Floats) -> _Floats:
+    tails: _Floats = np.minimum(1, chances[::-1].cumsum()[::-1])
     return tails
 
 
@@ -190,24 +155,24 @@ def _normal_tail(seen: float, mean: float, variance: float) -> float:
     return float(special.ndtr((mean - seen) / math.sqrt(variance))) if variance else 1.0
 
 
-def _whole(scores: Floats) -> NDArray[np.int64]:
+def _whole(scores: _Floats) -> NDArray[np.int64]:
     """As whole numbers without a common factor."""
     whole = scores.astype(np.int64)
     return whole // max(1, int(np.gcd.reduce(whole)))
 
 
-def _ranks(values: Floats) -> Floats:
+def _ranks(values: _Floats) -> _Floats:
     """From 1, those of equal values their mean."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
-def _difference(first: Floats, second: Floats | np.float64) -> Floats:
+def _difference(first: _Floats, second: _Floats | np.float64) -> _Floats:
     """Of two equal infinities none."""
     with np.errstate(invalid="ignore", over="ignore"):
         return np.where(first == second, 0, first - second)
 
 
-def _numbers(values: ArrayLike) -> Floats:
+def _numbers(values: ArrayLike) -> _Floats:
     given = np.asarray(values, dtype=np.float64).ravel()
     return np.where(np.isnan(given), np.inf, given)

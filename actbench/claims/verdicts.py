@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actbench.claims import metrics
 from actbench.claims.claim import Claim, Relation, Verdict
-from actbench.claims.mean_comparison import MeanComparison, compared
-from actbench.claims.published_run import place
+from actbench.claims.published_value import MeanComparison, mean_beside, run_beside
 from actbench.claims.statistics import (
     FEWEST_FOR_MEAN,
     mean_interval,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from actbench.claims.looks import Look
 
+_Ends: TypeAlias = tuple[float, float]
 _ROUNDING = 1e-9
 _CENTERS: Mapping[str, Callable[[NDArray[np.float64]], np.floating[Any]]] = {
     "median": np.median,
@@ -96,7 +96,7 @@ class Judgment:
             return ""
         if self.published_mean is not None:
             return str(self.published_mean)
-        found = place(self.claim, self.values)
+        found = run_beside(self.claim, self.values)
         if found is None:
             return ""
         if self.verdict is Verdict.REPRODUCED and found.could_be_one is False:
@@ -109,7 +109,7 @@ class Judgment:
     @property
     def published_mean(self) -> MeanComparison | None:
         """A published mean beside these runs, parametric; ``None`` where none is published."""
-        return None if self.values is None else compared(self.claim, self.values)
+        return None if self.values is None else mean_beside(self.claim, self.values)
 
     def __str__(self) -> str:
         return f"{self.verdict}: {self.sentence}"
@@ -152,43 +152,32 @@ def judge(claim: Claim, dataset: xr.Dataset | None, alpha: float) -> Judgment:
 
 
 def judge_values(claim: Claim, values: NDArray[np.float64], alpha: float) -> Judgment:
-    """Judge one testable claim from its metric's values, fresh or stored.
+    """Judge one testable claim from its metric's values, fresh or stored: one per seed.
 
     What is not a number satisfies no relation; what is infinite compares as a number.
-
-    Args:
-        claim: The claim.
-        values: One value per seed, or a single one for ``exact``.
-        alpha: Error level of this claim.
-
-    Returns:
-        The verdict and its evidence.
-
-    Raises:
-        ValueError: The claim is not testable.
-        ActbenchError: A value that is said to be ``exact`` is not the same for every seed.
     """
-    if claim.relation is None:
+    relation = claim.relation
+    if relation is None:
         raise ValueError(f"claim {claim.id!r} is not testable: there is nothing to judge")
     if claim.quantifier == "exact":
         _require_one_value(values)
-    needed = seeds_needed(claim, alpha)
-    holds = _satisfied(claim, claim.relation, values, alpha)
+    holds = _satisfied(claim, relation, values, alpha)
     if holds is None:
         verdict = Verdict.INCONCLUSIVE
     elif holds:
         verdict = Verdict.REPRODUCED
     else:
         verdict = _by_direction(claim, values, alpha)
-    measured, interval = _summary(claim, values, alpha)
+    measured = _measured(claim, relation, values)
+    interval = _interval(claim, relation, values, alpha)
     return judgment_of(
         claim,
         verdict,
         measured,
         interval,
-        _extent(claim, values, alpha),
+        _extent(claim, relation, values, interval),
         seeds=len(values),
-        seeds_needed=needed,
+        seeds_needed=seeds_needed(claim, alpha),
         sentence=_sentence(claim, values, measured, interval),
         values=values,
     )
@@ -198,8 +187,8 @@ def judgment_of(
     claim: Claim,
     verdict: Verdict,
     measured: float,
-    interval: tuple[float, float] | None,
-    extent: tuple[float, float] | None,
+    interval: _Ends | None,
+    extent: _Ends | None,
     **found: Any,
 ) -> Judgment:
     """Complete a verdict by its margin, from the ends of an extent, and by what would flip it."""
@@ -217,6 +206,30 @@ def judgment_of(
     )
 
 
+def _require_one_value(values: NDArray[np.float64]) -> None:
+    if not np.allclose(values, values[0], rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True):
+        raise ActbenchError(
+            f"quantifier 'exact' is for a value that no seed changes, but {len(values)} seeds give "
+            f"{np.nanmin(values):.4g} to {np.nanmax(values):.4g}; use 'median' or 'every'"
+        )
+
+
+def _satisfied(
+    claim: Claim, relation: Relation, values: NDArray[np.float64], alpha: float
+) -> bool | None:
+    """Whether the relation holds; ``None`` where the evidence does not tell."""
+    interval = _interval(claim, relation, values, alpha)
+    if interval is None:
+        return None
+    at_least, at_most = interval
+    if math.isnan(at_least):
+        return False
+    low, high = (claim.share, math.inf) if claim.quantifier == "every" else relation.bounds
+    if at_least >= low and at_most <= high:
+        return True
+    return False if at_most < low or at_least > high else None
+
+
 def _by_direction(claim: Claim, values: NDArray[np.float64], alpha: float) -> Verdict:
     if claim.direction is None:
         return Verdict.NOT_REPRODUCED
@@ -226,12 +239,61 @@ def _by_direction(claim: Claim, values: NDArray[np.float64], alpha: float) -> Ve
     return Verdict.DIRECTION_ONLY if holds else Verdict.NOT_REPRODUCED
 
 
-def _require_one_value(values: NDArray[np.float64]) -> None:
-    if not np.allclose(values, values[0], rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True):
-        raise ActbenchError(
-            f"quantifier 'exact' is for a value that no seed changes, but {len(values)} seeds give "
-            f"{np.nanmin(values):.4g} to {np.nanmax(values):.4g}; use 'median' or 'every'"
-        )
+def _interval(
+    claim: Claim, relation: Relation, values: NDArray[np.float64], alpha: float
+) -> _Ends | None:
+    """Where the share that agrees, the median, the mean or the one value lies.
+
+    ``None`` of too few values for any interval; a mean is nowhere where a value is not finite.
+    """
+    if claim.quantifier == "every":
+        return proportion_interval(int(_inside(relation, values).sum()), len(values), alpha)
+    if claim.quantifier == "exact":
+        return float(values[0]), float(values[0])
+    ordered = _against(claim, relation, values)
+    if claim.quantifier == "median":
+        return median_interval(ordered, alpha)
+    if not np.isfinite(ordered).all():
+        return float(ordered[0]), float(ordered[0])
+    return mean_interval(values, alpha)
+
+
+def _inside(relation: Relation, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    low, high = relation.bounds
+    return (values >= low) & (values <= high)
+
+
+def _against(claim: Claim, relation: Relation, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is not a number counts as far outside the relation, whatever its side.
+
+    A mean is none where one value is not finite.
+    """
+    worst = -math.inf if relation.kind == "above" else math.inf
+    undefined = np.isnan(values)
+    if claim.quantifier == "mean" and not np.isfinite(values).all():
+        undefined = np.full(len(values), True)
+    return np.where(undefined, worst, values)
+
+
+def _measured(claim: Claim, relation: Relation, values: NDArray[np.float64]) -> float:
+    """The share of seeds that agree, the median or mean, or the one value."""
+    if claim.quantifier == "every":
+        return float(_inside(relation, values).mean())
+    if claim.quantifier == "exact":
+        return float(values[0])
+    # Between -inf and inf there is nothing, and a sum of large values may be infinite.
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(_CENTERS[claim.quantifier](_against(claim, relation, values)))
+
+
+def _extent(
+    claim: Claim, relation: Relation, values: NDArray[np.float64], interval: _Ends | None
+) -> _Ends | None:
+    """The values whose distance to the bound is the margin."""
+    if claim.quantifier in _CENTERS:
+        return interval
+    ordered = _against(claim, relation, values)
+    return float(ordered.min()), float(ordered.max())
 
 
 def seeds_needed(claim: Claim, alpha: float) -> int:
@@ -247,82 +309,8 @@ def seeds_needed(claim: Claim, alpha: float) -> int:
     return seeds_for_proportion(claim.share, alpha)
 
 
-def _inside(relation: Relation, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    low, high = relation.bounds
-    return (values >= low) & (values <= high)
-
-
-def _satisfied(
-    claim: Claim, relation: Relation, values: NDArray[np.float64], alpha: float
-) -> bool | None:
-    """Whether the relation holds; ``None`` where the evidence does not tell."""
-    low, high = relation.bounds
-    if claim.quantifier == "every":
-        at_least, at_most = proportion_interval(
-            int(_inside(relation, values).sum()), len(values), alpha
-        )
-        low, high = claim.share, math.inf
-    elif claim.quantifier in _CENTERS:
-        interval = _interval(claim, relation, values, alpha)
-        if interval is None:
-            return None
-        at_least, at_most = interval
-    else:
-        at_least = at_most = float(values[0])
-        if math.isnan(at_least):
-            return False
-    if at_least >= low and at_most <= high:
-        return True
-    return False if at_most < low or at_least > high else None
-
-
-def _interval(
-    claim: Claim, relation: Relation, values: NDArray[np.float64], alpha: float
-) -> tuple[float, float] | None:
-    """The interval of the median, or of a mean, which is nowhere where a value is not finite."""
-    ordered = _against(claim, relation, values)
-    if claim.quantifier == "median":
-        return median_interval(ordered, alpha)
-    if not np.isfinite(ordered).all():
-        return float(ordered[0]), float(ordered[0])
-    return mean_interval(values, alpha)
-
-
-def _against(claim: Claim, relation: Relation, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What is not a number counts as far outside the relation, whatever its side.
-
-    A mean is none where one value is not finite.
-    """
-    worst = -math.inf if relation.kind == "above" else math.inf
-    undefined = np.isnan(values)
-    if claim.quantifier == "mean" and not np.isfinite(values).all():
-        undefined = np.full(len(values), True)
-    return np.where(undefined, worst, values)
-
-
-def _summary(
-    claim: Claim, values: NDArray[np.float64], alpha: float
-) -> tuple[float, tuple[float, float] | None]:
-    if claim.quantifier == "every" and claim.relation is not None:
-        agreeing = int(_inside(claim.relation, values).sum())
-        return agreeing / len(values), proportion_interval(agreeing, len(values), alpha)
-    if claim.quantifier in _CENTERS and claim.relation is not None:
-        # Between -inf and inf there is nothing, and a sum of large values may be infinite.
-        with np.errstate(invalid="ignore", over="ignore"):
-            center = _CENTERS[claim.quantifier](_against(claim, claim.relation, values))
-        return float(center), _interval(claim, claim.relation, values, alpha)
-    return float(values[0]), (float(values[0]), float(values[0]))
-
-
-def _extent(claim: Claim, values: NDArray[np.float64], alpha: float) -> tuple[float, float] | None:
-    """The values whose distance to the bound is the margin."""
-    ordered = values if claim.relation is None else _against(claim, claim.relation, values)
-    if claim.quantifier in _CENTERS and claim.relation is not None:
-        return _interval(claim, claim.relation, values, alpha)
-    return float(ordered.min()), float(ordered.max())
-
-
-def _margin(relation: Relation, extent: tuple[float, float] | None) -> float | None:
+def _margin(relation: Relation, extent: _Ends | None) -> float | None:
+    """How far the near end, the one that would cross first, is from a bound of the relation."""
     if extent is None or not all(math.isfinite(end) for end in extent):
         return None
     low, high = relation.bounds
@@ -332,7 +320,6 @@ def _margin(relation: Relation, extent: tuple[float, float] | None) -> float | N
         distance = min(abs(least - low), abs(high - most), abs(least - high), abs(low - most))
         return distance / relation.half_width
     bound = low if relation.kind == "above" else high
-    # The near end: the one that would cross the bound first.
     near = min(extent, key=lambda end: abs(end - bound))
     if near * bound <= 0:
         return None
@@ -341,36 +328,33 @@ def _margin(relation: Relation, extent: tuple[float, float] | None) -> float | N
 
 
 def _sentence(
-    claim: Claim,
-    values: NDArray[np.float64],
-    measured: float,
-    interval: tuple[float, float] | None,
+    claim: Claim, values: NDArray[np.float64], measured: float, interval: _Ends | None
 ) -> str:
+    count = len(values)
     published = "" if claim.published is None else f"; published {claim.published:.6g}"
     undefined = int(np.isnan(values).sum())
     if undefined:
-        published = f"; {undefined} of {len(values)} are not a number{published}"
-    if claim.quantifier == "every":
-        agreeing = round(measured * len(values))
-        return (
-            f"{agreeing} of {len(values)} seeds agree: {_shown(claim, interval)}, values from "
-            f"{np.fmin.reduce(values):.4g} to {np.fmax.reduce(values):.4g}{published}"
-        )
+        published = f"; {undefined} of {count} are not a number{published}"
     if claim.quantifier == "exact":
         return f"measured {measured:.6g}{published}"
     if claim.quantifier == "mean" and not math.isfinite(measured):
-        return f"no mean over {len(values)} seeds, as not every value is finite{published}"
-    between = "too few seeds for an interval"
-    if interval is not None:
-        between = f"between {interval[0]:.4g} and {interval[1]:.4g}"
+        return f"no mean over {count} seeds, as not every value is finite{published}"
     over = "networks" if claim.of_networks else "seeds"
-    return f"{claim.quantifier} {measured:.4g} over {len(values)} {over}, {between}{published}"
+    center = f"{claim.quantifier} {measured:.4g} over {count} {over}"
+    if interval is None:
+        return f"{center}, too few seeds for an interval{published}"
+    low, high = interval
+    if claim.quantifier == "every":
+        return (
+            f"{round(measured * count)} of {count} seeds agree: {_shown(claim.share, low, high)}, "
+            f"values from {np.fmin.reduce(values):.4g} to {np.fmax.reduce(values):.4g}{published}"
+        )
+    return f"{center}, between {low:.4g} and {high:.4g}{published}"
 
 
-def _shown(claim: Claim, interval: tuple[float, float] | None) -> str:
+def _shown(share: float, low: float, high: float) -> str:
     """What an interval of a share shows; its end is rounded away from what it excludes."""
-    low, high = interval or (0.0, 1.0)
-    if high < claim.share:
+    if high < share:
         return f"shows that at most {math.ceil(high * 1000) / 10:g} % do"
     return f"shows that at least {math.floor(low * 1000) / 10:g} % do"
 

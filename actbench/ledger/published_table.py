@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actbench.claims.published_run import COVERAGE, joint_p, place
+from actbench.claims.published_value import COVERAGE, joint_p, run_beside
 
 if TYPE_CHECKING:
     from actbench.claims.verdicts import Judgment
@@ -63,7 +63,7 @@ def together(
     tables: dict[Hashable, dict[str, Judgment]] = {}
     for judgment in among or judgments:
         claim, values = judgment.claim, judgment.values
-        if values is None or place(claim, values) is None:
+        if values is None or run_beside(claim, values) is None:
             continue
         rest = {k: v for k, v in claim.metric.items() if k not in ("activation", "column")}
         table = claim.protocol, claim.source, repr(sorted(rest.items())), len(values)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench.claims import aggregates, comparisons
+from actbench.claims import comparisons
 from actbench.claims.claim import Claim, Relation, Verdict
 from actbench.claims.statistics import seeds_for_proportion
 from actbench.claims.verdicts import Judgment, judge_values, judgment_of
@@ -122,12 +122,12 @@ def _judge_iqm(claim: Claim, taken: Taken, alpha: float) -> Judgment:
     # On the far side of the bound, where the mean of the middle half does not see few of them.
     worst = -math.inf if _kind(claim) == "above" else math.inf
     values = np.where(lost, worst, taken.values)
-    needed = max(aggregates.FEWEST_OF_A_TASK * tasks, aggregates.FEWEST_RUNS)
+    needed = max(comparisons.FEWEST_OF_A_TASK * tasks, comparisons.FEWEST_RUNS)
     interval = None
     if len(values) >= needed:
-        interval = aggregates.iqm_interval(values, taken.tasks, alpha)
+        interval = comparisons.iqm_interval(values, taken.tasks, alpha)
     with np.errstate(invalid="ignore"):
-        measured = float(aggregates.iqm(values))
+        measured = float(comparisons.iqm(values))
     each = len(values) // tasks
     sentence = (
         f"interquartile mean {measured:.4g} over {tasks} tasks with {each} runs each, "

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench.claims.claim import Claim, Verdict
-from actbench.claims.published_run import COVERAGE
+from actbench.claims.published_value import COVERAGE
 from actbench.claims.statistics import prediction_interval, values_for_prediction
 from actbench.claims.verdicts import Judgment, judge_values
 from actbench.runs.comparing import with_effect

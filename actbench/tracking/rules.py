@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from actbench import claims
 from actbench.claims import looks, measured
 from actbench.claims.comparisons import paired_superiority, unpaired_superiority
-from actbench.claims.mean_comparison import RULES, WORST
 from actbench.claims.measured import FALSE_ALARM
+from actbench.claims.published_value import RULES, WORST
 from actbench.claims.redraws import flip_probability
 from actbench.claims.statistics import prediction_interval
 from actbench.store.files import write_atomic

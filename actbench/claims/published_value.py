@@ -1,7 +1,8 @@
-"""A published mean beside runs: equal means, equivalent means, equal spreads; all parametric.
+"""A published value beside runs: could one run be one of these, does a mean differ from theirs?
 
-None of these decides a verdict: they take runs to be normal, and where they are not, err more often
-than their level says. How often, ``actbench.claims.mean_errors`` simulates; the worst stands here.
+Of a run by ranks, which assume nothing of a shape. Of a mean by parametric rules, none of which
+decides a verdict: they take runs to be normal, and where they are not, err more often than their
+level says. How often, ``actbench.claims.simulations`` shows; the worst stands here.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
 from actbench.claims.claim import Claim, PublishedMean
-from actbench.claims.published_run import half_last_digit
+from actbench.claims.statistics import prediction_interval, values_for_prediction
 
+COVERAGE = 0.95
+_FLOAT32 = 1e-6
+"""By how much of a number rounding in single precision moves it over a training, at least."""
 _STEPS = 65
 """Standard deviations that are tried between the least and the most that is meant."""
 
@@ -34,10 +39,128 @@ WORST: Mapping[int, tuple[tuple[float, float], ...]] = {
 }
 """By number of published runs, the largest share of wrong answers of each rule at 5 % and 1 %.
 
-As ``mean_errors.rates`` finds them, over the shapes and numbers of runs there.
+As ``simulations.wrong_answers`` finds them, over the shapes and numbers of runs there.
 """
 
 _Array = NDArray[np.float64]
+
+
+def half_last_digit(value: float) -> float:
+    """Return half a unit of the last digit with which a number is written."""
+    _, digits, exponent = Decimal(repr(float(value))).normalize().as_tuple()
+    return 0.5 * 10.0 ** int(exponent) if any(digits) else 0.0
+
+
+@dataclass(frozen=True)
+class PublishedRun:
+    """Where a published value lies among runs.
+
+    Args:
+        below: How many runs have less.
+        above: How many have more.
+        runs: How many there are.
+        p: Probability that one more run lies as far out, or farther, whatever the distribution.
+        interval: Where 95 % of further runs lie, whatever the distribution; ``None`` of too few.
+    """
+
+    below: int
+    above: int
+    runs: int
+    p: float
+    interval: tuple[float, float] | None = None
+
+    @property
+    def could_be_one(self) -> bool | None:
+        """Whether it could; ``None`` where there are too few runs to say."""
+        if self.runs < values_for_prediction(COVERAGE):
+            return None
+        return self.p > 1 - COVERAGE
+
+    def __str__(self) -> str:
+        """In words, such as ``"it lies above 100 of 100 runs, so it is hardly one of them"``."""
+        side, count = ("above", self.below) if self.below >= self.above else ("below", self.above)
+        where = f"it lies {side} {count} of {self.runs} runs"
+        if self.interval is None:
+            least = values_for_prediction(COVERAGE)
+            return (
+                f"{where}; {least} are needed to say whether it could be one of them, and where 95 "
+                "% of further ones lie"
+            )
+        could = "could be" if self.could_be_one else "is hardly"
+        low, high = self.interval
+        return (
+            f"{where}, so it {could} one of them (p = {self.p:.2g}): 95 % of further ones lie "
+            f"between {low:.6g} and {high:.6g}"
+        )
+
+
+def published_run(values: _Array, published: float) -> PublishedRun:
+    """Place a published value among runs, of which one that is NaN lies above all.
+
+    If the published run was made as these were, all n + 1 are exchangeable, and the rank of any of
+    them is uniform (David and Nagaraja 2003, section 7.3); ties count for either side. So does what
+    its printed digits, or rounding in float32, can't tell from it. The two-sided p is twice the
+    share of ranks as far out, its own among them.
+    """
+    ordered = np.where(np.isnan(values), math.inf, values)
+    blur = max(half_last_digit(published), _FLOAT32 * abs(published))
+    below = int((ordered < published - blur).sum())
+    above = int((ordered > published + blur).sum())
+    outside = min(len(values) - below, len(values) - above) + 1
+    p = min(1.0, 2 * outside / (len(values) + 1))
+    return PublishedRun(below, above, len(values), p, prediction_interval(values, COVERAGE))
+
+
+def run_beside(claim: Claim, values: _Array) -> PublishedRun | None:
+    """Place the value that a claim says one run gave; ``None`` where it says no such thing.
+
+    A claim that a median is what one run of a publication gave; above or below a bound, the number
+    that is published may be of something else.
+    """
+    equals = claim.relation is not None and claim.relation.kind == "equals"
+    one_run = equals and claim.quantifier == "median" and not claim.ours
+    if not one_run or not isinstance(claim.published, float):
+        return None
+    return published_run(values, claim.published)
+
+
+def joint_p(values: _Array, published: _Array) -> float:
+    """Return how surprising several numbers of one published run are together.
+
+    The distance is Mahalanobis', with mean and covariance of all n + 1 runs, the published among
+    them, so that under the hypothesis the n + 1 distances are exchangeable and the rank of the
+    published one is uniform: exact whatever the distribution, as in conformal prediction (Vovk,
+    Gammerman and Shafer 2005, section 2.2). Ours, of shape ``(run, number)``, are rounded as the
+    published numbers are; a run with a number that is not finite counts as farthest.
+    """
+    finite = values[np.isfinite(values).all(axis=1)]
+    every = _as_printed(np.vstack([finite, published]), published)
+    centered = every - every.mean(axis=0)
+    # What single precision moves is no difference: such a number is left out, for all runs alike,
+    # and adds to the variance of the others.
+    blur = _FLOAT32 * np.abs(every).mean(axis=0)
+    differs = np.abs(centered).max(axis=0) > blur
+    centered, blur = centered[:, differs], blur[differs]
+    scale = np.hypot(centered.std(axis=0), blur)
+    scaled = centered / scale
+    covariance = scaled.T @ scaled / len(every) + np.diag(np.square(blur / scale))
+    inverse = np.linalg.pinv(covariance, hermitian=True)
+    distance = np.einsum("ri,ij,rj->r", scaled, inverse, scaled)
+    # Rounding must not part what is equal.
+    as_far = int((distance >= distance[-1] * (1 - 1e-9)).sum()) + len(values) - len(finite)
+    return as_far / (len(values) + 1)
+
+
+def _as_printed(every: _Array, published: _Array) -> _Array:
+    """Round each number of all runs as that of the published one was.
+
+    What happened to one must happen to all. A 0 has no digits; it takes the finest of its table.
+    """
+    unit = np.array([2 * half_last_digit(number) for number in published])
+    if not unit.any():
+        return every
+    unit[unit == 0] = unit[unit > 0].min()
+    return np.asarray(np.round(every / unit) * unit, np.float64)
 
 
 @dataclass(frozen=True)
@@ -77,15 +200,8 @@ def _error(ours: Sample, theirs: Sample) -> tuple[_Array, _Array]:
 def equal_means_p(ours: Sample, theirs: Sample, blur: float = 0.0) -> _Array:
     """Test that two means are equal, whatever the spreads (Welch 1947, Biometrika 34, 28).
 
-    Where theirs has no spread, it is taken to be ours, and the test is Student's.
-
-    Args:
-        ours: Mean, spread and number.
-        theirs: Of the published runs.
-        blur: By how much the published mean may be off for its digits.
-
-    Returns:
-        Two-sided p; NaN where nothing spreads.
+    Where theirs has no spread, it is taken to be ours, and the test is Student's. ``blur`` is by
+    how much the published mean may be off for its digits; p is NaN where nothing spreads.
     """
     error, freedom = _error(ours, theirs)
     gap = np.maximum(np.abs(np.subtract(ours.mean, theirs.mean)) - blur, 0)
@@ -94,18 +210,10 @@ def equal_means_p(ours: Sample, theirs: Sample, blur: float = 0.0) -> _Array:
 
 
 def equivalence_p(ours: Sample, theirs: Sample, low: float, high: float) -> _Array:
-    """Test that two means differ by less than a tolerance, with two one-sided tests.
+    """Test that the difference of two means, ours minus theirs, lies within low and high.
 
-    Schuirmann 1987 (Journal of Pharmacokinetics and Biopharmaceutics 15, 657), with Welch's error.
-
-    Args:
-        ours: Mean, spread and number.
-        theirs: Of the published runs.
-        low: Least difference, ours minus theirs, that still counts as equal.
-        high: Largest one.
-
-    Returns:
-        p of means that differ by more; NaN where nothing spreads.
+    Two one-sided tests (Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15, 657),
+    with Welch's error; p is NaN where nothing spreads.
     """
     error, freedom = _error(ours, theirs)
     gap = np.subtract(ours.mean, theirs.mean)
@@ -115,15 +223,7 @@ def equivalence_p(ours: Sample, theirs: Sample, low: float, high: float) -> _Arr
 
 
 def equal_spreads_p(ours: Sample, theirs: Sample) -> _Array:
-    """Test that two spreads are equal, with the F test (Snedecor and Cochran 1989, section 6.12).
-
-    Args:
-        ours: Mean, spread and number.
-        theirs: Of the published runs, with a spread.
-
-    Returns:
-        Two-sided p; NaN where nothing spreads.
-    """
+    """Test that two spreads are equal: the F test (Snedecor and Cochran 1989, section 6.12)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.square(theirs.spread / ours.spread)
     freedom = theirs.n - 1, ours.n - 1
@@ -203,23 +303,13 @@ class MeanComparison:
 
 
 def compare(
-    values: NDArray[np.float64],
-    published: PublishedMean,
-    tolerances: tuple[float, float] | None = None,
+    values: _Array, published: PublishedMean, tolerances: tuple[float, float] | None = None
 ) -> MeanComparison | None:
-    """Compare a published mean with runs.
+    """Compare a published mean with runs, and with the tolerances of ours minus theirs, if any.
 
     What its digits leave open, and by what its standard deviation divides where nobody says, may
-    only weaken an answer: the largest p of all that may be meant is told.
-
-    Args:
-        values: One per run, shape ``(run,)``.
-        published: Of other runs.
-        tolerances: Least and largest difference, ours minus theirs, that still counts as equal.
-
-    Returns:
-        The answers; ``None`` where there are fewer than 2 values, one is not finite, so that there
-        is no mean, or nothing spreads.
+    only weaken an answer: the largest p of all that may be meant is told. ``None`` where there are
+    fewer than 2 values, one is not finite, so that there is no mean, or nothing spreads.
     """
     if len(values) < 2 or not np.isfinite(values).all():
         return None
@@ -264,16 +354,11 @@ def _with_spread(compared: MeanComparison, ours: Sample, theirs: Sample) -> Mean
     )
 
 
-def compared(claim: Claim, values: NDArray[np.float64]) -> MeanComparison | None:
+def mean_beside(claim: Claim, values: _Array) -> MeanComparison | None:
     """Compare the mean that a claim's publication states with the runs that judge it.
 
-    Args:
-        claim: The claim.
-        values: One per run, shape ``(run,)``.
-
-    Returns:
-        The answers; ``None`` where it states no mean, or the values are no runs to be averaged:
-            shares of seeds, or what is pooled over networks or tasks.
+    ``None`` where it states no mean, or the values are no runs to be averaged: shares of seeds, or
+    what is pooled over networks or tasks.
     """
     of_each_run = not (claim.of_networks or claim.pooled)
     told = claim.quantifier == "median" or (claim.quantifier == "mean" and of_each_run)
