@@ -14,8 +14,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -56,11 +56,8 @@ _BY_SEEDS = gradient_flow.Config(
 # A loss after more epochs than are run here.
 _LATER = ("loss_of_seed",)
 
-# ``torch.optim`` removes the name of this module from its own.
-_ADAM_MODULE = import_module("torch.optim.adam")
-
 Kernel = Callable[..., Tensor]
-Plant = Callable[[], AbstractContextManager[None]]
+Wrap = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -68,20 +65,57 @@ class Fault:
     """One fault and what a report on it must name.
 
     Args:
-        name: What it is called in tests and in the table.
-        happens: What the bad release does.
         sits_in: The kernel or function that is replaced.
         plant: Returns a context in which the fault is there.
+        name: What it is called in tests and in the table.
+        happens: What the bad release does.
         moves: The activations that a report may name.
         metric: The metric that it must name.
     """
 
+    sits_in: str
+    plant: Callable[[], AbstractContextManager[None]]
     name: str
     happens: str
-    sits_in: str
-    plant: Plant
     moves: tuple[str, ...]
     metric: str
+
+
+def _kernels(*about: Any, **kernels: Kernel) -> Fault:
+    """Replace CPU kernels, each in all its variants, by functions that return a new tensor."""
+
+    def plant() -> AbstractContextManager[None]:
+        return _registered(
+            {
+                variant: _in_variant(schema, kernel)
+                for name, kernel in kernels.items()
+                for variant, schema in _variants(name)
+            }
+        )
+
+    return Fault(f"aten::{', '.join(kernels)}", plant, *about)
+
+
+def _in_place(*about: Any, **functions: Callable[..., Any]) -> Fault:
+    """Replace CPU kernels that have one variant, the in-place one, by functions that work so."""
+    return Fault(f"aten::{', '.join(functions)}", lambda: _registered(functions), *about)
+
+
+def _replaced(*about: Any, place: str, wrap: Wrap, attribute: str = "") -> Fault:
+    """Replace a Python function of torch, or an attribute of it, by ``wrap`` of what it was."""
+
+    @contextmanager
+    def plant() -> Iterator[None]:
+        path, _, name = f"{place}{attribute}".rpartition(".")
+        owner = resolve_name(path)
+        original = getattr(owner, name)
+        setattr(owner, name, wrap(original))
+        try:
+            yield
+        finally:
+            setattr(owner, name, original)
+
+    return Fault(place, plant, *about)
 
 
 def _variants(name: str) -> Iterator[tuple[str, Any]]:
@@ -128,58 +162,7 @@ def _registered(implementations: Mapping[str, Callable[..., Any]]) -> Iterator[N
         library._destroy()  # type: ignore[no-untyped-call]
 
 
-def _kernels(**kernels: Kernel) -> Plant:
-    """Replace CPU kernels, each in all its variants, by functions that return a new tensor."""
-    return lambda: _registered(
-        {
-            variant: _in_variant(schema, kernel)
-            for name, kernel in kernels.items()
-            for variant, schema in _variants(name)
-        }
-    )
-
-
-def _in_place(**functions: Callable[..., Any]) -> Plant:
-    """Replace CPU kernels that have one variant, the in-place one, by functions that work so."""
-    return lambda: _registered(functions)
-
-
-def _replaced(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Plant:
-    """Replace an attribute, such as a Python function of torch, by ``wrap(attribute)``."""
-
-    @contextmanager
-    def plant() -> Iterator[None]:
-        original = getattr(owner, name)
-        setattr(owner, name, wrap(original))
-        try:
-            yield
-        finally:
-            setattr(owner, name, original)
-
-    return plant
-
-
-# Derivatives. Each is written out anew, because a replaced kernel cannot call the original.
-
-
-def _relu_derivative(grad: Tensor, x: Tensor, threshold: float) -> Tensor:
-    return torch.where(x <= threshold, 0, 1.01 * grad)
-
-
-def _strict_relu_derivative(grad: Tensor, x: Tensor, threshold: float) -> Tensor:
-    return torch.where(x < threshold, 0, grad)
-
-
-def _leaky_relu_derivative(grad: Tensor, x: Tensor, slope: float, is_result: bool) -> Tensor:  # noqa: ARG001
-    return torch.where(x > 0, grad, 2 * slope * grad)
-
-
-def _sigmoid_derivative(grad: Tensor, y: Tensor) -> Tensor:
-    return 1.01 * grad * (1 - y) * y
-
-
-def _tanh_derivative(grad: Tensor, y: Tensor) -> Tensor:
-    return 1.01 * grad * (1 - y * y)
+# Each function is written out anew, because a replaced kernel cannot call the original.
 
 
 def _elu_derivative(
@@ -201,33 +184,14 @@ def _tanh_form(x: Tensor) -> tuple[Tensor, Tensor]:
     return 0.5 * x * (1 + t), 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * k * (1 + 3 * c * x * x)
 
 
-def _gelu_derivative_by_tanh(grad: Tensor, x: Tensor, approximate: str = "none") -> Tensor:  # noqa: ARG001
-    return grad * _tanh_form(x)[1]
-
-
-def _gelu_derivative(grad: Tensor, x: Tensor, approximate: str = "none") -> Tensor:  # noqa: ARG001
+def _gelu_derivative(grad: Tensor, x: Tensor, **_: str) -> Tensor:
     density = torch.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
     return 1.01 * grad * (0.5 * (1 + torch.erf(x / math.sqrt(2))) + x * density)
-
-
-# Functions.
-
-
-def _gelu_by_tanh(x: Tensor, approximate: str = "none") -> Tensor:  # noqa: ARG001
-    return _tanh_form(x)[0]
-
-
-def _sigmoid(x: Tensor) -> Tensor:
-    return 1 / (1 + torch.exp(-x)) + 1e-3
 
 
 def _tanh_by_expm1(x: Tensor) -> Tensor:
     grown = torch.expm1(2 * x.clamp(-20, 20))
     return grown / (grown + 2)
-
-
-def _gelu_by_erf(x: Tensor, approximate: str = "none") -> Tensor:  # noqa: ARG001
-    return 0.5 * x * (1 + torch.erf(x / math.sqrt(2)))
 
 
 # Products, sums, losses. NumPy multiplies, because torch's products call each other.
@@ -237,21 +201,11 @@ def _product(one: Tensor, other: Tensor) -> Tensor:
     return torch.from_numpy(np.matmul(one.detach().numpy(), other.detach().numpy()))
 
 
-def _scaled_bmm(one: Tensor, other: Tensor) -> Tensor:
-    return 1.001 * _product(one, other)
-
-
 def _short_product(one: Tensor, other: Tensor) -> Tensor:
     def rounded(x: Tensor) -> Tensor:
         return x.to(torch.bfloat16).to(x.dtype) if x.dtype == torch.float32 else x
 
     return _product(rounded(one), rounded(other))
-
-
-def _short_addmm(
-    bias: Tensor, one: Tensor, other: Tensor, *, beta: float = 1, alpha: float = 1
-) -> Tensor:
-    return beta * bias + alpha * _short_product(one, other)
 
 
 def _product_in_halves(one: Tensor, other: Tensor) -> Tensor:
@@ -260,10 +214,15 @@ def _product_in_halves(one: Tensor, other: Tensor) -> Tensor:
     return later + _product(one[..., :half], other[..., :half, :])
 
 
-def _added_in_halves(
-    bias: Tensor, one: Tensor, other: Tensor, *, beta: float = 1, alpha: float = 1
-) -> Tensor:
-    return beta * bias + alpha * _product_in_halves(one, other)
+def _added(product: Kernel) -> Kernel:
+    """Add a product to a bias, as torch does."""
+
+    def run(
+        bias: Tensor, one: Tensor, other: Tensor, *, beta: float = 1, alpha: float = 1
+    ) -> Tensor:
+        return beta * bias + alpha * product(one, other)
+
+    return run
 
 
 def _sum_without_last(
@@ -274,14 +233,6 @@ def _sum_without_last(
     if len(axes) == 1 and x.shape[axes[0]] > 1:
         terms = np.delete(terms, -1, axes[0])
     return torch.from_numpy(np.asarray(terms.sum(axes, keepdims=keepdim)))
-
-
-def _mse_loss(x: Tensor, target: Tensor, reduction: int = 1) -> Tensor:  # noqa: ARG001
-    return (x - target).square().sum() / (x.numel() - 1)
-
-
-def _mse_derivative(grad: Tensor, x: Tensor, target: Tensor, reduction: int) -> Tensor:  # noqa: ARG001
-    return 2 * grad * (x - target) / (x.numel() - 1)
 
 
 # The random stream.
@@ -361,245 +312,221 @@ def _reset_with(change: Callable[[nn.Linear], object]) -> Callable[[Any], Callab
 
 
 FAULTS = (
-    Fault(
+    _kernels(
         "relu-derivative-1-percent",
         "ReLU's derivative is 1.01 above 0",
-        "aten::threshold_backward",
-        _kernels(threshold_backward=_relu_derivative),
         ("relu",),
         "first_gradient",
+        threshold_backward=lambda grad, x, at: torch.where(x <= at, 0, 1.01 * grad),
     ),
-    Fault(
+    _kernels(
         "relu-derivative-strict",
         "ReLU's derivative is 0 where the output is < 0, not <= 0, so nowhere",
-        "aten::threshold_backward",
-        _kernels(threshold_backward=_strict_relu_derivative),
         ("relu",),
         "first_gradient",
+        threshold_backward=lambda grad, x, at: torch.where(x < at, 0, grad),
     ),
-    Fault(
+    _kernels(
         "leaky-relu-slope",
         "leaky ReLU's derivative has twice the slope below 0, its function has not",
-        "aten::leaky_relu_backward",
-        _kernels(leaky_relu_backward=_leaky_relu_derivative),
         ("leaky_relu",),
         "first_gradient",
+        leaky_relu_backward=lambda grad, x, slope, _: torch.where(x > 0, grad, 2 * slope * grad),
     ),
-    Fault(
+    _kernels(
         "sigmoid-derivative-1-percent",
         "sigmoid's derivative is 1 % too large",
-        "aten::sigmoid_backward",
-        _kernels(sigmoid_backward=_sigmoid_derivative),
         ("sigmoid",),
         "first_gradient",
+        sigmoid_backward=lambda grad, y: 1.01 * grad * (1 - y) * y,
     ),
-    Fault(
+    _kernels(
         "sigmoid-offset",
         "sigmoid is 0.001 too large",
-        "aten::sigmoid",
-        _kernels(sigmoid=_sigmoid),
         ("sigmoid",),
         "first_gradient",
+        sigmoid=lambda x: 1 / (1 + torch.exp(-x)) + 1e-3,
     ),
-    Fault(
+    _kernels(
         "gelu-derivative-1-percent",
         "GELU's derivative is 1 % too large",
-        "aten::gelu_backward",
-        _kernels(gelu_backward=_gelu_derivative),
         ("gelu",),
         "first_gradient",
+        gelu_backward=_gelu_derivative,
     ),
-    Fault(
+    _kernels(
         "gelu-derivative-by-tanh",
         "GELU's derivative is that of its approximation by tanh",
-        "aten::gelu_backward",
-        _kernels(gelu_backward=_gelu_derivative_by_tanh),
         ("gelu",),
         "derivative_at",
+        gelu_backward=lambda grad, x, **_: grad * _tanh_form(x)[1],
     ),
-    Fault(
+    _kernels(
         "gelu-by-tanh",
         "GELU is its approximation by tanh, its derivative is not",
-        "aten::gelu",
-        _kernels(gelu=_gelu_by_tanh),
         ("gelu",),
         "error_share",
+        gelu=lambda x, **_: _tanh_form(x)[0],
     ),
-    Fault(
+    _kernels(
         "tanh-derivative-1-percent",
         "the derivative of tanh is 1 % too large",
-        "aten::tanh_backward",
-        _kernels(tanh_backward=_tanh_derivative),
         ("tanh",),
         "recovered_ratio",
+        tanh_backward=lambda grad, y: 1.01 * grad * (1 - y * y),
     ),
-    Fault(
+    _kernels(
         "elu-derivative-1-percent",
         "ELU's derivative is 1 % too large below 0",
-        "aten::elu_backward",
-        _kernels(elu_backward=_elu_derivative),
         ("elu",),
         "recovered_ratio",
+        elu_backward=_elu_derivative,
     ),
-    Fault(
+    _kernels(
         "swish-derivative-1-percent",
         "the derivative of SiLU is 1 % too large",
-        "aten::silu_backward",
-        _kernels(silu_backward=_silu_derivative),
         ("swish",),
         "recovered_ratio",
+        silu_backward=_silu_derivative,
     ),
-    Fault(
+    _kernels(
         "batched-product-scaled",
         "a batched matrix product is 0.1 % too large",
-        "aten::bmm",
-        _kernels(bmm=_scaled_bmm),
         EVERY,
         "first_gradient",
+        bmm=lambda one, other: 1.001 * _product(one, other),
     ),
-    Fault(
+    _kernels(
         "products-in-bfloat16",
         "float32 matrix products round their factors to bfloat16",
-        "aten::bmm, mm, addmm",
-        _kernels(bmm=_short_product, mm=_short_product, addmm=_short_addmm),
         EVERY,
         "first_gradient",
+        bmm=_short_product,
+        mm=_short_product,
+        addmm=_added(_short_product),
     ),
-    Fault(
+    _kernels(
         "sum-without-last-term",
         "a sum along one dimension leaves out the last term",
-        "aten::sum",
-        _kernels(sum=_sum_without_last),
         STUDY,
         "early_loss",
+        sum=_sum_without_last,
     ),
-    Fault(
+    _kernels(
         "loss-by-n-minus-1",
         "the mean squared error and its derivative divide by n - 1",
-        "aten::mse_loss, mse_loss_backward",
-        _kernels(mse_loss=_mse_loss, mse_loss_backward=_mse_derivative),
         STUDY,
         "early_loss",
+        mse_loss=lambda x, target, _=1: (x - target).square().sum() / (x.numel() - 1),
+        mse_loss_backward=lambda grad, x, target, _: 2 * grad * (x - target) / (x.numel() - 1),
     ),
-    Fault(
+    _replaced(
         "linear-weights-wider",
         "a linear layer's default weights have the bound sqrt(6 / fan-in), not sqrt(1 / fan-in)",
-        "torch.nn.Linear.reset_parameters",
-        _replaced(
-            nn.Linear, "reset_parameters", _reset_with(lambda layer: layer.weight.mul_(6**0.5))
-        ),
         STUDY,
         "first_gradient",
+        place="torch.nn.Linear.reset_parameters",
+        wrap=_reset_with(lambda layer: layer.weight.mul_(6**0.5)),
     ),
-    Fault(
+    _replaced(
         "linear-bias-zero",
         "a linear layer's bias is not drawn but left at zero",
-        "torch.nn.Linear.reset_parameters",
-        _replaced(nn.Linear, "reset_parameters", _reset_with(lambda layer: layer.bias.zero_())),
         STUDY,
         "first_gradient",
+        place="torch.nn.Linear.reset_parameters",
+        wrap=_reset_with(lambda layer: layer.bias.zero_()),
     ),
-    Fault(
+    _replaced(
         "xavier-1-percent",
         "Xavier-uniform weights are 1 % too large",
-        "torch.nn.init.xavier_uniform_",
-        _replaced(nn.init, "xavier_uniform_", _with(gain=lambda gain: 1.01)),
         EVERY,
         "recovered_magnitude",
+        place="torch.nn.init.xavier_uniform_",
+        wrap=_with(gain=lambda gain: 1.01),
     ),
-    Fault(
+    _in_place(
         "uniform-loses-a-number",
         "a uniform draw takes one number too many from the stream",
-        "aten::uniform_",
-        _in_place(uniform_=_uniform_after_one),
         EVERY,
         "first_gradient",
+        uniform_=_uniform_after_one,
     ),
-    Fault(
+    _in_place(
         "normal-by-another-algorithm",
         "normal numbers are as normal as before, but others",
-        "aten::normal_",
-        _in_place(normal_=_normal_by_log),
         EVERY,
         "recovered_ratio",
+        normal_=_normal_by_log,
     ),
-    Fault(
+    _replaced(
         "seed-shifted",
         "a seed gives the stream of the next one",
-        "torch.manual_seed",
-        _replaced(torch, "manual_seed", lambda seed: lambda number: seed(number + 1)),
         EVERY,
         "first_gradient",
+        place="torch.manual_seed",
+        wrap=lambda seed: lambda number: seed(number + 1),
     ),
-    Fault(
+    _in_place(
         "fused-adam-uncorrected",
         "the fused Adam leaves out the correction of the moments' bias",
-        "aten::_fused_adam_",
-        _in_place(_fused_adam_=_fused_adam(corrects=False)),
         STUDY,
         "early_loss",
+        _fused_adam_=_fused_adam(corrects=False),
     ),
-    Fault(
+    _in_place(
         "fused-adam-eps-in-root",
         "the fused Adam adds eps inside the root",
-        "aten::_fused_adam_",
-        _in_place(_fused_adam_=_fused_adam(eps_in_root=True)),
         STUDY,
         "early_loss",
+        _fused_adam_=_fused_adam(eps_in_root=True),
     ),
-    Fault(
+    _in_place(
         "fused-adam-step-1-percent",
         "the fused Adam's steps are 1 % too large",
-        "aten::_fused_adam_",
-        _in_place(_fused_adam_=_fused_adam(1.01)),
         STUDY,
         "early_loss",
+        _fused_adam_=_fused_adam(1.01),
     ),
-    Fault(
+    _replaced(
         "adam-beta2",
         "Adam's default beta2 is 0.99",
-        "torch.optim.Adam",
-        _replaced(
-            torch.optim.Adam.__init__,
-            "__defaults__",
-            lambda given: tuple((0.9, 0.99) if each == (0.9, 0.999) else each for each in given),
-        ),
         STUDY,
         "early_loss",
+        place="torch.optim.Adam",
+        attribute=".__init__.__defaults__",
+        wrap=lambda given: tuple((0.9, 0.99) if each == (0.9, 0.999) else each for each in given),
     ),
-    Fault(
+    _replaced(
         "plain-adam-step-1-percent",
         "the steps of Adam's plain loop are 1 % too large",
-        "torch.optim.adam._single_tensor_adam",
-        _replaced(_ADAM_MODULE, "_single_tensor_adam", _with(lr=lambda lr: 1.01 * lr)),
         STUDY,
         "early_loss",
+        place="torch.optim.adam._single_tensor_adam",
+        wrap=_with(lr=lambda lr: 1.01 * lr),
     ),
 )
 """What is planted, one at a time."""
 
 
-HARMLESS: tuple[Fault, ...] = (
-    Fault(
+HARMLESS = (
+    _kernels(
         "products-in-halves",
         "every matrix product sums its terms in two halves, the later one first",
-        "aten::bmm, baddbmm, mm, addmm",
-        _kernels(
-            bmm=_product_in_halves,
-            baddbmm=_added_in_halves,
-            mm=_product_in_halves,
-            addmm=_added_in_halves,
-        ),
         (),
         "",
+        bmm=_product_in_halves,
+        baddbmm=_added(_product_in_halves),
+        mm=_product_in_halves,
+        addmm=_added(_product_in_halves),
     ),
-    Fault(
+    _kernels(
         "functions-by-other-formulas",
         "sigmoid, tanh and GELU are computed by other formulas, equal but for their rounding",
-        "aten::sigmoid, tanh, gelu",
-        _kernels(sigmoid=lambda x: 1 / (1 + torch.exp(-x)), tanh=_tanh_by_expm1, gelu=_gelu_by_erf),
         (),
         "",
+        sigmoid=lambda x: 1 / (1 + torch.exp(-x)),
+        tanh=_tanh_by_expm1,
+        gelu=lambda x, **_: 0.5 * x * (1 + torch.erf(x / math.sqrt(2))),
     ),
 )
 """What another processor does too: must raise no alarm."""
@@ -621,22 +548,30 @@ class Observation:
 
 
 def observe() -> Observation:
-    """Run the short protocols: the main run's first epochs, gradient flow, derivatives.
-
-    Returns:
-        What they measured and the verdicts that follow.
-    """
+    """Run the short protocols: the main run's first epochs, gradient flow, derivatives."""
     published = claims.published()
-    exact = published.model_copy(
-        update={
-            "claim": [
-                c
-                for c in published.claim
-                if c.quantifier == "exact" and c.metric["name"] not in _LATER
-            ]
-        }
+    exact = [
+        c for c in published.claim if c.quantifier == "exact" and c.metric["name"] not in _LATER
+    ]
+    runs = _short_runs()
+    by_seeds = gradient_flow.run(_BY_SEEDS)
+    about_exact = [c for c in exact if c.protocol in runs]
+    about_seeds = [c for c in published.claim if _of_many_seeds(c)]
+    judgments = [
+        *evidence.judge_all(published, runs.__getitem__, about_exact),
+        *evidence.judge_all(published, lambda protocol: by_seeds, about_seeds),
+    ]
+    kept = published.model_copy(update={"claim": exact})
+    return Observation(
+        {name: measured.from_dataset(name, kept, run) for name, run in runs.items()},
+        measured.from_dataset("reference", kept, _reference_run()),
+        {judgment.claim.id: judgment for judgment in judgments},
     )
-    runs = {
+
+
+def _short_runs() -> dict[str, xr.Dataset]:
+    initial = ("torch_default", "xavier_uniform", "he_normal")
+    return {
         "stated": sine_regression.run(
             sine_regression.Config(seeds=2, epochs=_EPOCHS, device="cpu", threads=1)
         ),
@@ -644,7 +579,7 @@ def observe() -> Observation:
             gradient_flow.Config(
                 seeds=2,
                 depths=(5, 10),
-                initializers=("torch_default", "xavier_uniform", "he_normal"),
+                initializers=initial,
                 deep_depth=0,
                 spread_widths=(),
                 threads=1,
@@ -652,18 +587,6 @@ def observe() -> Observation:
         ),
         "derivatives": activation_derivatives.run(activation_derivatives.Config()),
     }
-    by_seeds = gradient_flow.run(_BY_SEEDS)
-    about_exact = [c for c in exact.claim if c.protocol in runs]
-    about_seeds = [c for c in published.claim if _of_many_seeds(c)]
-    judgments = [
-        *evidence.judge_all(published, runs.__getitem__, about_exact),
-        *evidence.judge_all(published, lambda protocol: by_seeds, about_seeds),
-    ]
-    return Observation(
-        {name: measured.from_dataset(name, exact, run) for name, run in runs.items()},
-        measured.from_dataset("reference", exact, _reference_run()),
-        {judgment.claim.id: judgment for judgment in judgments},
-    )
 
 
 def _of_many_seeds(claim: Claim) -> bool:
@@ -738,15 +661,7 @@ class Report:
 
 
 def report(stored: Mapping[str, Measured], seen: Observation) -> Report:
-    """Judge and compare.
-
-    Args:
-        stored: Baselines by protocol; those of a protocol that is not there are left out.
-        seen: What was observed.
-
-    Returns:
-        What is not as it should be.
-    """
+    """Judge and compare with baselines, of the protocols that have one."""
     stacks = [
         difference
         for protocol, fresh in seen.stacks.items()
@@ -784,28 +699,33 @@ def apart(one: Observation, other: Observation) -> float:
     return float(worst)
 
 
+_PAGE = """\
+# Planted faults
+
+Generated by `python tests/faults.py`; `tests/test_planted_faults.py` checks it. Each
+fault is planted in torch, the short protocols run, and what they measure is judged by
+the claims and compared with clean baselines: once as the experiments run (stacks of
+networks), once by the plain training loop. A cell names what moved, and of which
+activations; *all* are those that the protocol has.
+
+| fault | what a bad release does | sits in | claims | baselines | plain loop |
+|---|---|---|---|---|---|
+{faults}
+
+## What raises no alarm
+
+Rounding as another processor has it, planted in the same way. No claim and no baseline
+reports it, by stacks or by the plain loop.
+
+| rounding | what another processor does | sits in | moves an exact value by at most |
+|---|---|---|---|
+{harmless}
+"""
+
+
 def table(reports: Mapping[str, Report], rounding: Mapping[str, float]) -> str:
-    """Write faults x checks in Markdown.
-
-    Args:
-        reports: By the fault's name, against baselines of the same machine.
-        rounding: How far what is harmless moves anything, by its name.
-
-    Returns:
-        The document.
-    """
-    lines = [
-        "# Planted faults",
-        "",
-        "Generated by `python tests/faults.py`; `tests/test_planted_faults.py` checks it. Each",
-        "fault is planted in torch, the short protocols run, and what they measure is judged by",
-        "the claims and compared with clean baselines: once as the experiments run (stacks of",
-        "networks), once by the plain training loop. A cell names what moved, and of which",
-        "activations; *all* are those that the protocol has.",
-        "",
-        "| fault | what a bad release does | sits in | claims | baselines | plain loop |",
-        "|---|---|---|---|---|---|",
-    ]
+    """Write faults x checks in Markdown, and how far what is harmless moves anything."""
+    rows = []
     for fault in FAULTS:
         found = reports[fault.name]
         cells = [
@@ -816,33 +736,16 @@ def table(reports: Mapping[str, Report], rounding: Mapping[str, float]) -> str:
             "<br>".join(moved(found.stacks)),
             "<br>".join(moved(found.reference)),
         ]
-        lines.append("| " + " | ".join(cell or "none" for cell in cells) + " |")
-    lines += [
-        "",
-        "## What raises no alarm",
-        "",
-        "Rounding as another processor has it, planted in the same way. No claim and no baseline",
-        "reports it, by stacks or by the plain loop.",
-        "",
-        "| rounding | what another processor does | sits in | moves an exact value by at most |",
-        "|---|---|---|---|",
-    ]
-    lines += [
+        rows.append("| " + " | ".join(cell or "none" for cell in cells) + " |")
+    harmless = (
         f"| `{fault.name}` | {fault.happens} | `{fault.sits_in}` | {rounding[fault.name]:.0e} |"
         for fault in HARMLESS
-    ]
-    return "\n".join([*lines, ""])
+    )
+    return _PAGE.format(faults="\n".join(rows), harmless="\n".join(harmless))
 
 
 def moved(differences: Sequence[Difference]) -> list[str]:
-    """Sum up differences.
-
-    Args:
-        differences: Of one comparison.
-
-    Returns:
-        Per metric its name and the activations of which it moved.
-    """
+    """Sum up differences: per metric its name and the activations of which it moved."""
     by_metric: dict[str, list[str]] = {}
     for difference in differences:
         names = by_metric.setdefault(str(difference.metric["name"]), [])
