@@ -536,10 +536,8 @@ HARMLESS = (
 class Observation:
     """What the project's cheap checks see of the torch that is there.
 
-    Args:
-        stacks: Exact measurements by protocol, from the experiments as they run.
-        reference: The same of the main run by the plain training loop.
-        judgments: Claims by their id; those left out need more seeds than are run here.
+    Exact measurements by protocol, from the experiments as they run, the same of the main run by
+    the plain training loop, and the claims by their id that need no more seeds than are run here.
     """
 
     stacks: dict[str, Measured]
@@ -631,13 +629,7 @@ def _reference_run() -> xr.Dataset:
 
 @dataclass(frozen=True)
 class Report:
-    """What the checks have to say, of which nothing is nothing.
-
-    Args:
-        claims: Those whose verdict is not the expected one.
-        stacks: What is not as stored in the experiments as they run.
-        reference: What is not as stored in the plain training loop.
-    """
+    """Claims with another verdict, and what is not as stored, as run and in the plain loop."""
 
     claims: tuple[Judgment, ...]
     stacks: tuple[Difference, ...]

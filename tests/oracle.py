@@ -56,15 +56,7 @@ DERIVATIVES: dict[str, Function] = {
 
 @dataclass(frozen=True)
 class Result:
-    """What one pass through a network gives.
-
-    Args:
-        loss: Mean squared error.
-        output: Learned function, shape ``(points,)``.
-        hidden: Activation of each hidden layer, shape ``(points, width)``.
-        weight_gradients: Derivative of the loss by each weight matrix, ``(fan_out, fan_in)``.
-        bias_gradients: Derivative of the loss by each bias, ``(fan_out,)``.
-    """
+    """What one pass through a network gives: of each layer ``hidden`` is ``(points, width)``."""
 
     loss: float
     output: Array
@@ -78,15 +70,8 @@ def back_propagate(
 ) -> Result:
     """Return the loss of a network and its derivatives by the chain rule.
 
-    Args:
-        key: Activation after each hidden layer.
-        weights: One matrix ``(fan_out, fan_in)`` per layer, the input's side first.
-        biases: One vector ``(fan_out,)`` per layer.
-        x: Inputs, shape ``(points,)``.
-        y: Targets, shape ``(points,)``.
-
-    Returns:
-        Loss, activity and derivatives.
+    A matrix ``(fan_out, fan_in)`` and a vector ``(fan_out,)`` per layer, the input's side first;
+    inputs and targets ``(points,)``.
     """
     inputs, pre = [x[:, None]], []
     for weight, bias in zip(weights, biases, strict=True):
@@ -117,18 +102,7 @@ def train(
 ) -> tuple[list[Result], Result]:
     """Train by Adam (Kingma and Ba 2015, algorithm 1) with an L2 penalty in the gradient.
 
-    Args:
-        key: Activation after each hidden layer.
-        weights: Initial matrices.
-        biases: Initial vectors.
-        x: Inputs.
-        y: Targets.
-        epochs: Updates.
-        learning_rate: Step size alpha.
-        weight_decay: Added to each gradient, times the parameter.
-
-    Returns:
-        The result before each update, and the one after the last.
+    Returns the result before each update, and the one after the last.
     """
     layers = len(weights)
     values = [p.copy() for p in (*weights, *biases)]

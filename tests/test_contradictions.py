@@ -39,13 +39,19 @@ Values = npt.NDArray[np.float64]
 Metric = Mapping[str, Any]
 
 
+def made(
+    metric: Metric, names: tuple[str, ...], variables: Mapping[str, Any], **coords: Any
+) -> xr.Dataset:
+    """A dataset at the one place that a metric names."""
+    dataset = xr.Dataset(dict(variables), coords=coords)
+    return dataset.expand_dims({name: [metric[name]] for name in names if name in metric})
+
+
 def per_member(metric: Metric, variable: str, values: Values) -> xr.Dataset:
     """A variable by activation and seed: the values for one activation, 1 for the other."""
     names = [metric["activation"], metric.get("over", "another")]
-    return xr.Dataset(
-        {variable: (("activation", "seed"), [values, np.ones_like(values)])},
-        coords={"activation": names},
-    )
+    both = ("activation", "seed"), [values, np.ones_like(values)]
+    return xr.Dataset({variable: both}, coords={"activation": names})
 
 
 def over_noise(metric: Metric, values: Values) -> xr.Dataset:
@@ -57,46 +63,34 @@ def over_noise(metric: Metric, values: Values) -> xr.Dataset:
 def bent_lines(metric: Metric, values: Values) -> xr.Dataset:
     """Lines plus what no line has: (1, -1, -1, 1) is at right angles to 1 and to x."""
     x = np.array([-1.5, -0.5, 0.5, 1.5])
-    bend = np.array([1.0, -1.0, -1.0, 1.0])
-    prediction = x / np.sqrt(1.25) + values[:, None] * bend
-    return xr.Dataset(
-        {"prediction": (("activation", "seed", "x"), [prediction])},
-        coords={"activation": [metric["activation"]], "x": x},
-    )
+    bent = x / np.sqrt(1.25) + values[:, None] * np.array([1.0, -1.0, -1.0, 1.0])
+    return made(metric, ("activation",), {"prediction": (("seed", "x"), bent)}, x=x)
 
 
 def escapes(metric: Metric, values: Values) -> xr.Dataset:
     """Losses that leave the plateau at the given epochs."""
     epochs = np.arange(1001)
-    loss = np.where(epochs >= values[:, None], 0.1, 0.518)
-    return xr.Dataset(
-        {"loss": (("activation", "seed", "epoch"), [loss])},
-        coords={"activation": [metric["activation"]], "epoch": epochs},
-    )
+    loss = ("seed", "epoch"), np.where(epochs >= values[:, None], 0.1, 0.518)
+    return made(metric, ("activation",), {"loss": loss}, epoch=epochs)
 
 
 def plateaus(metric: Metric, values: Values) -> xr.Dataset:
     """Losses that leave the plateau at the given epochs in one cell, at epoch 500 in the others."""
     cell, other = (escapes(metric, v)["loss"][0] for v in (values, np.full_like(values, 500)))
-    depths = [metric["depth"], metric.get("over_depth", 99)]
-    epsilons = [metric["adam_eps"], metric.get("over_adam_eps", 9.0)]
-    return xr.Dataset(
-        {
-            "loss": (
-                ("activation", "depth", "adam_eps", "seed", "epoch"),
-                np.array([[[cell, other], [other, other]]]),
-            )
-        },
-        coords={"activation": [metric["activation"]], "depth": depths, "adam_eps": epsilons},
+    dims = ("depth", "adam_eps", "seed", "epoch")
+    return made(
+        metric,
+        ("activation",),
+        {"loss": (dims, np.array([[cell, other], [other, other]]))},
+        depth=[metric["depth"], metric.get("over_depth", 99)],
+        adam_eps=[metric["adam_eps"], metric.get("over_adam_eps", 9.0)],
     )
 
 
 def of_seed(metric: Metric, values: Values) -> xr.Dataset:
     """One seed's loss and gradient, at the one epoch and layer that are asked for."""
-    places = {name: [metric[name]] for name in ("activation", "seed")}
-    at = {k: [metric[k]] for k in ("epoch", "recorded_epoch", "layer") if k in metric}
-    name = "gradient_magnitude" if "layer" in metric else "loss"
-    return xr.Dataset({name: values[0]}).expand_dims({**places, **at})
+    names = ("activation", "seed", "epoch", "recorded_epoch", "layer")
+    return made(metric, names, {"gradient_magnitude" if "layer" in metric else "loss": values[0]})
 
 
 def displaced(metric: Metric, values: Values) -> xr.Dataset:
@@ -107,28 +101,18 @@ def displaced(metric: Metric, values: Values) -> xr.Dataset:
 
 def first_gradients(metric: Metric, values: Values) -> xr.Dataset:
     """Gradients at epoch 0: the values in one layer, 1 in the output layer after it."""
-    layers = np.stack([values, np.ones_like(values)], axis=1)
-    return xr.Dataset(
-        {"gradient_magnitude": (("activation", "seed", "layer"), [layers])},
-        coords={"activation": [metric["activation"]], "layer": [metric["layer"], 99]},
-    ).expand_dims(recorded_epoch=[0])
+    layers = ("seed", "layer"), np.stack([values, np.ones_like(values)], axis=1)
+    coords = {"layer": [metric["layer"], 99]}
+    dataset = made(metric, ("activation",), {"gradient_magnitude": layers}, **coords)
+    return dataset.expand_dims(recorded_epoch=[0])
 
 
 def recovered(metric: Metric, values: Values) -> xr.Dataset:
     """One network's ratio, and magnitudes of which the first is 1, or larger than the value."""
     layer = metric.get("layer", 2)
     first = max(1.0, 2 * values[0]) if metric["name"] == "recovered_smallest" else 1.0
-    return xr.Dataset(
-        {
-            "gradient_ratio": (("activation", "depth"), [values[:1]]),
-            "gradient_magnitude": (("activation", "depth", "layer"), [[[first, values[0]]]]),
-        },
-        coords={
-            "activation": [metric["activation"]],
-            "depth": [metric["depth"]],
-            "layer": [layer - 1, layer],
-        },
-    )
+    variables = {"gradient_ratio": values[0], "gradient_magnitude": ("layer", [first, values[0]])}
+    return made(metric, ("activation", "depth"), variables, layer=[layer - 1, layer])
 
 
 def robust(
@@ -139,34 +123,29 @@ def robust(
     def build(metric: Metric, values: Values) -> xr.Dataset:
         depth = metric["depth"]
         ones = np.ones_like(values)
-        names = [metric["activation"], metric.get("over", "another")]
-        return xr.Dataset(
-            {
-                variable: (
-                    ("activation", "seed", "layer"),
-                    [np.stack([values, ones], axis=1), np.ones((2, len(values))).T],
-                )
-            },
-            coords={"activation": names, "layer": [numerator(depth), denominator(depth)]},
-        ).expand_dims(initializer=[metric["initializer"]], depth=[depth])
+        both = [np.stack(pair, axis=1) for pair in ((values, ones), (ones, ones))]
+        return made(
+            metric,
+            ("initializer", "depth"),
+            {variable: (("activation", "seed", "layer"), both)},
+            activation=[metric["activation"], metric.get("over", "another")],
+            layer=[numerator(depth), denominator(depth)],
+        )
 
     return build
 
 
 def derivative(metric: Metric, values: Values, offset: float) -> xr.Dataset:
     """A derivative with the value as its extreme."""
-    return xr.Dataset(
-        {"derivative": (("activation", "z"), [[values[0] + offset, values[0]]])},
-        coords={"activation": [metric["activation"]]},
-    )
+    return made(metric, ("activation",), {"derivative": ("z", [values[0] + offset, values[0]])})
 
 
 def deep(metric: Metric, variable: str, values: Values) -> xr.Dataset:
     """A variable of the deep part, values of shape (network, layer) at depth 50."""
-    dataset = xr.Dataset({variable: (("deep_seed", "layer"), values)})
-    places = {name: [metric[name]] for name in ("activation", "initializer")}
+    layers = ("deep_seed", "layer"), values
+    dataset = made(metric, ("activation", "initializer"), {variable: layers})
     settings = {"deep_depth": 50, "deep_points": 4, "width": 64}
-    return datasets.finish(dataset.expand_dims(places), "gradient-flow", settings, {})
+    return datasets.finish(dataset, "gradient-flow", settings, {})
 
 
 def deep_slope(metric: Metric, values: Values) -> xr.Dataset:
@@ -206,93 +185,71 @@ def spread(metric: Metric, values: Values) -> xr.Dataset:
 
 def units(metric: Metric, variables: Mapping[str, Sequence[Values]]) -> xr.Dataset:
     """Trained networks of two layers, with each variable's values before and after training."""
-    dims = ("activation", "initializer", "stage", "seed", "hidden_layer")
+    dims = ("stage", "seed", "hidden_layer")
     count = len(next(iter(variables.values()))[0])
-    return xr.Dataset(
+    dataset = made(
+        metric,
+        ("activation", "initializer"),
         {
-            name: (dims, [[[np.stack([stage, stage], axis=1) for stage in stages]]])
+            name: (dims, [np.stack([stage, stage], axis=1) for stage in stages])
             for name, stages in variables.items()
-        }
-        | {"trained": (("initializer", "seed"), np.ones((1, count), dtype=int))},
-        coords={
-            "activation": [metric["activation"]],
-            "initializer": [metric["initializer"]],
-            "stage": ["initial", "trained"],
         },
+        stage=["initial", "trained"],
     )
+    return dataset.assign(trained=(("initializer", "seed"), np.ones((1, count), dtype=int)))
 
 
 def square_gains(metric: Metric, values: Values) -> xr.Dataset:
     """Three layers, of which the last has so many times the mean square of the second."""
     ones = np.ones_like(values)
     layers = np.stack([ones, ones, np.sqrt(values)], axis=1)
-    dims = ("activation", "initializer", "stage", "seed", "hidden_layer")
-    names = {"pre_activation_mean": 0 * layers, "pre_activation_std": layers}
-    return xr.Dataset(
-        {name: (dims, array[None, None, None]) for name, array in names.items()},
-        coords={
-            "activation": [metric["activation"]],
-            "initializer": [metric["initializer"]],
-            "stage": ["initial"],
-        },
-    )
+    parts = {"pre_activation_mean": 0 * layers, "pre_activation_std": layers}
+    variables = {
+        name: (("stage", "seed", "hidden_layer"), part[None]) for name, part in parts.items()
+    }
+    return made(metric, ("activation", "initializer"), variables, stage=["initial"])
 
 
 def final_signals(metric: Metric, values: Values) -> xr.Dataset:
     """Error signals of two hidden layers and the output, that of layer 1 being the values."""
     ones = np.ones_like(values)
-    signal = np.stack([values, ones, ones], axis=1)
-    return xr.Dataset(
-        {
-            "error_signal": (
-                ("activation", "seed", "recorded_epoch", "layer"),
-                signal[None, :, None],
-            )
-        },
-        coords={"activation": [metric["activation"]]},
-    )
+    signal = np.stack([values, ones, ones], axis=1)[:, None]
+    dims = ("seed", "recorded_epoch", "layer")
+    return made(metric, ("activation",), {"error_signal": (dims, signal)})
 
 
 def border(metric: Metric, values: Values) -> xr.Dataset:
     """The largest learning rate at one depth, and 1 at the other."""
-    return xr.Dataset(
-        {"stability_border": (("depth", "seed"), np.stack([values, np.ones_like(values)]))},
-        coords={"depth": [metric["depth"], metric["over_depth"]]},
-    ).expand_dims(activation=[metric["activation"]], skip=[metric["skip"]])
+    borders = ("depth", "seed"), np.stack([values, np.ones_like(values)])
+    depths = [metric["depth"], metric["over_depth"]]
+    return made(metric, ("activation", "skip"), {"stability_border": borders}, depth=depths)
 
 
 def outcomes(metric: Metric, values: Values) -> xr.Dataset:
     """Five thousand learning rates, of which such a share converges."""
     rates = np.arange(5000)
     held = np.where(rates < np.round(values[:, None] * 5000), "converged", "stuck")
-    places = {name: [metric[name]] for name in ("activation", "skip", "depth")}
-    dataset = xr.Dataset({"outcome": (("seed", "learning_rate"), held)})
-    return dataset.expand_dims(places)
+    names = ("activation", "skip", "depth")
+    return made(metric, names, {"outcome": (("seed", "learning_rate"), held)})
 
 
 def learned(metric: Metric, values: Values) -> xr.Dataset:
     """Errors on two targets of variance 1, the second all that the metric does not look at."""
     other = {"largest_clean_share": 0.0, "smallest_clean_share": 1e9}.get(metric["name"], -1.0)
     error = np.stack([values, np.full_like(values, other)])
-    depths = [metric["depth"], metric.get("over_depth", 99)]
-    dims = ("activation", "depth", "target", "seed")
-    errors = dims, np.stack([error, np.ones_like(error)])[None]
-    targets = [metric.get("target", "one"), "another"]
+    errors = ("depth", "target", "seed"), np.stack([error, np.ones_like(error)])
     one = ("reference", "target"), [[1.0, 1.0]]
-    return xr.Dataset(
-        {
-            "final_mse": errors,
-            "final_mse_clean": errors,
-            "reference_mse": one,
-            "reference_mse_clean": one,
-            "target_clean": (("target", "x"), [[-1.0, 1.0]] * 2),
-        },
-        coords={
-            "depth": depths,
-            "target": targets,
-            "reference": [metric.get("reference", "best_line")],
-            "activation": [metric["activation"]],
-        },
+    return made(
+        metric,
+        ("activation",),
+        {"final_mse": errors, "final_mse_clean": errors},
+        depth=[metric["depth"], metric.get("over_depth", 99)],
+        target=[metric.get("target", "one"), "another"],
+        reference=[metric.get("reference", "best_line")],
+    ).assign(
+        reference_mse=one,
+        reference_mse_clean=one,
+        target_clean=(("target", "x"), [[-1.0, 1.0]] * 2),
     )
 
 
@@ -315,9 +272,11 @@ MAKERS: Mapping[str, Callable[[Metric, Values], xr.Dataset]] = {
     "gradient_of_seed": of_seed,
     "escape_epoch_at": plateaus,
     "escape_epoch_ratio": lambda m, v: plateaus(m, 500 * v),
-    "plateau_gradient_over_eps": lambda m, v: xr.Dataset(
-        {"plateau_gradient": ("seed", v * m["adam_eps"])}
-    ).expand_dims({k: [m[k]] for k in ("activation", "depth", "adam_eps")}),
+    "plateau_gradient_over_eps": lambda m, v: made(
+        m,
+        ("activation", "depth", "adam_eps"),
+        {"plateau_gradient": ("seed", v * m["adam_eps"])},
+    ),
     "robust_ratio": robust("robust_gradient_magnitude", lambda d: d + 1, lambda d: 1),
     "ratio_factor": robust("robust_gradient_magnitude", lambda d: d + 1, lambda d: 1),
     "error_share": robust("error_signal", lambda d: 1, lambda d: d),
@@ -409,14 +368,14 @@ def agreements(claim: Claim) -> list[float]:
 
 def dataset_for(claim: Claim, value: float) -> xr.Dataset:
     """A dataset of 200 seeds on which the claim's metric is the value."""
-    made = MAKERS[str(claim.metric["name"])](claim.metric, np.full(SEEDS, value))
+    dataset = MAKERS[str(claim.metric["name"])](claim.metric, np.full(SEEDS, value))
     steps = {"escape_epoch": 1, "escape_epoch_at": 1, "escape_epoch_ratio": 500}
     step = steps.get(str(claim.metric["name"]))
     wanted = math.ceil(value * step) / step if step else value
-    found = metrics.measure(claim.metric, made)
+    found = metrics.measure(claim.metric, dataset)
     assert len(found) == (1 if claim.quantifier == "exact" else SEEDS)
     np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-14)
-    return made
+    return dataset
 
 
 def ending(judgment: Judgment) -> BaseException:

@@ -273,16 +273,15 @@ def test_claims(command: Command, tmp_path: Path) -> None:
     survey(path, CLAIMS.encode(), 700, lambda: command("verify", path, "--out", tmp_path))
 
 
-def test_grids(command: Command, tmp_path: Path) -> None:
-    """A damaged grid."""
-    path = tmp_path / "grid.toml"
-    survey(path, GRID.encode(), 600, lambda: command("sweep", path, "--dry-run"))
-
-
-def test_searches(command: Command, tmp_path: Path) -> None:
-    """A damaged search file."""
-    path = tmp_path / "search.toml"
-    survey(path, SEARCH.encode(), 600, lambda: command("recover", path, "--dry-run"))
+@pytest.mark.parametrize(
+    ("verb", "name", "content"), [("sweep", "grid.toml", GRID), ("recover", "search.toml", SEARCH)]
+)
+def test_what_is_laid_out(
+    verb: str, name: str, content: str, command: Command, tmp_path: Path
+) -> None:
+    """A damaged grid, a damaged search file."""
+    path = tmp_path / name
+    survey(path, content.encode(), 600, lambda: command(verb, path, "--dry-run"))
 
 
 def test_records(command: Command, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 
 import actbench
 from actbench import claims
+from actbench.claims import simulations
 from actbench.claims.published_value import half_last_digit, joint_p, published_run
 from actbench.claims.statistics import prediction_interval, values_for_prediction
 from actbench.runs import evidence, judging
@@ -72,12 +72,8 @@ def test_a_mistake_is_told(values: Any, asked: dict[str, Any], text: str) -> Non
         actbench.judge(values, **asked)
 
 
-SHAPES: dict[str, Callable[[np.random.Generator, tuple[int, int]], Any]] = {
-    "normal": lambda rng, size: rng.normal(size=size),
-    "lognormal": lambda rng, size: rng.lognormal(size=size),
-    "Cauchy": lambda rng, size: rng.standard_cauchy(size=size),
-    "discrete": lambda rng, size: rng.poisson(2, size=size).astype(float),
-    "bimodal": lambda rng, size: rng.normal(size=size) + 10 * rng.integers(0, 2, size=size),
+SHAPES: dict[str, Any] = {
+    **simulations.SHAPES,
     "half diverged": lambda rng, size: np.where(rng.random(size) < 0.5, rng.random(size), np.inf),
 }
 

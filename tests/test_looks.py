@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from claim_factory import claim
 from numpy.typing import NDArray
 
 from actbench.claims.claim import Claim
@@ -29,19 +30,10 @@ SHARES = (0.5, 0.9, 0.95)
 LOOKS = {"each": tuple(range(1, 13)), "fours": (4, 8, 12, 16), "uneven": (3, 10, 11, 16)}
 
 
-def claim(kind: str = "above", quantifier: str = "median", **fields: Any) -> Claim:
+def about(kind: str = "above", quantifier: str = "median", **fields: Any) -> Claim:
     """Return a claim about values around 0."""
-    relation = {"kind": kind, "value": 0.0, **({"tolerance": 1.0} if kind == "equals" else {})}
-    return Claim.model_validate(
-        {
-            "id": "a",
-            "statement": "Values are so.",
-            "protocol": "p",
-            "relation": relation,
-            "quantifier": quantifier,
-            **fields,
-        }
-    )
+    tolerance = {"tolerance": 1.0} if kind == "equals" else {}
+    return claim({"kind": kind, "value": 0.0, **tolerance}, quantifier, **fields)
 
 
 def every_path(runs: int) -> NDArray[np.int64]:
@@ -132,7 +124,7 @@ def test_what_stopping_early_costs() -> None:
         batches = boundaries(schedule(0.5, 1e-4, step=step), 0.5, 1e-4)
         assert [round(crossing(batches, p).runs, 1) for p in (0.95, 0.8)] == runs
     agreeing = next(n for n in itertools.count(1) if (n + 1) * 0.95**n <= 1e-4)
-    assert (agreeing, judge_sequential(claim("above", "every"), np.ones(388), 1e-4)) == (
+    assert (agreeing, judge_sequential(about("above", "every"), np.ones(388), 1e-4)) == (
         291,
         (True, 206),
     )
@@ -178,7 +170,7 @@ def test_wrong_decisions_at_the_true_median(
         noise = math.sqrt(alpha * (1 - alpha) / len(values))
         assert abs(np.mean(ended != 0) - found[-1].level_spent) <= 3 * noise
         assert np.mean(ended != 0) <= alpha + 3 * noise
-        told = [judge_sequential(claim(), row, alpha) for row in values[:300]]
+        told = [judge_sequential(about(), row, alpha) for row in values[:300]]
         answers = {1: True, -1: False, 0: None}
         assert told == [(answers[e], n) for e, n in zip(ended, runs, strict=True)][:300]
 
@@ -187,7 +179,7 @@ def test_an_interval_with_half_of_all_runs_on_either_side() -> None:
     """Two questions, each wrong with half of alpha, are wrong with alpha together."""
     values = DISTRIBUTIONS["bimodal"](np.random.default_rng(1), (2000, 60))
     looks = schedule(0.5, 0.05, 60)
-    told = [judge_sequential(claim("equals"), row, 0.05, looks)[0] for row in values]
+    told = [judge_sequential(about("equals"), row, 0.05, looks)[0] for row in values]
     assert True not in told
     assert 0.03 < told.count(False) / 2000 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 2000)
 
@@ -195,11 +187,11 @@ def test_an_interval_with_half_of_all_runs_on_either_side() -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        claim("above"),
-        claim("below"),
-        claim("equals"),
-        claim("equals", "every", share=0.8),
-        claim("above", "every"),
+        about("above"),
+        about("below"),
+        about("equals"),
+        about("equals", "every", share=0.8),
+        about("above", "every"),
     ],
     ids=lambda asked: f"{asked.quantifier} {asked.relation.kind}",
 )
@@ -223,7 +215,7 @@ def test_one_look_is_the_judge(asked: Claim) -> None:
 def test_more_that_agrees_never_harms(kind: str, quantifier: str) -> None:
     """Moving values into the relation never turns "holds" into less, nor into "does not"."""
     rng, rank = np.random.default_rng(3), {False: 0, None: 1, True: 2}
-    asked, found = claim(kind, quantifier, share=0.6), set()
+    asked, found = about(kind, quantifier, share=0.6), set()
     for _ in range(400):
         values = rng.choice((-2.0, 0.0, 2.0, math.nan), 40, p=rng.dirichlet(np.ones(4)))
         more = np.where(rng.random(40) < rng.random(), 0.0, values)
@@ -235,21 +227,21 @@ def test_more_that_agrees_never_harms(kind: str, quantifier: str) -> None:
 
 def test_a_decision_stands_and_runs_after_it_are_not_looked_at() -> None:
     """It falls at the first look that decides, whatever follows."""
-    assert judge_sequential(claim(), np.ones(16), 1e-4) == (None, 0)
-    assert judge_sequential(claim(), np.r_[np.ones(17), np.full(83, -1.0)], 1e-4) == (True, 17)
-    assert judge_sequential(claim("below"), np.ones(99), 1e-4) == (False, 17)
-    assert judge_sequential(claim(), np.ones(99), 1e-4, schedule(0.5, 1e-4, 20)) == (True, 15)
-    assert judge_sequential(claim(), np.resize((1, -1), 300), 1e-4) == (None, 100)
-    weaker = claim("below").relation
-    assert judge_sequential(claim(), -np.ones(99), 1e-4, relation=weaker) == (True, 17)
-    assert judge_sequential(claim("equals"), np.full(99, -5.0), 1e-4) == (False, 17)
+    assert judge_sequential(about(), np.ones(16), 1e-4) == (None, 0)
+    assert judge_sequential(about(), np.r_[np.ones(17), np.full(83, -1.0)], 1e-4) == (True, 17)
+    assert judge_sequential(about("below"), np.ones(99), 1e-4) == (False, 17)
+    assert judge_sequential(about(), np.ones(99), 1e-4, schedule(0.5, 1e-4, 20)) == (True, 15)
+    assert judge_sequential(about(), np.resize((1, -1), 300), 1e-4) == (None, 100)
+    weaker = about("below").relation
+    assert judge_sequential(about(), -np.ones(99), 1e-4, relation=weaker) == (True, 17)
+    assert judge_sequential(about("equals"), np.full(99, -5.0), 1e-4) == (False, 17)
     assert decide([3, 17], (Look(5, 0, None, None), Look(17, 0, 17, 0))) == (True, 17)
 
 
 def test_the_share_that_the_runs_show() -> None:
     """The closed form where all agree; too large a share with half of alpha at most."""
-    about = claim("above", "every")
-    shown = [share_shown(about, np.ones(n), 1e-4) for n in (5, 50, 100, 206)]
+    asked = about("above", "every")
+    shown = [share_shown(asked, np.ones(n), 1e-4) for n in (5, 50, 100, 206)]
     assert shown == [
         max(q for q in range(100) if (q / 100) ** n <= 5e-5 * n / 388) / 100
         for n in (5, 50, 100, 206)
@@ -257,7 +249,7 @@ def test_the_share_that_the_runs_show() -> None:
     assert shown[-1] == 0.95
     looks, alpha = (2, 4, 6, 7), 0.2
     paths = np.array(list(itertools.product((-1.0, 1.0), repeat=7)))
-    told = np.array([share_shown(about, path, alpha, looks) for path in paths])
+    told = np.array([share_shown(asked, path, alpha, looks) for path in paths])
     for p in (0.3, 0.495, 0.6, 0.7):
         agreeing = (paths > 0).sum(axis=1)
         wrong = (p**agreeing * (1 - p) ** (7 - agreeing))[told > p].sum()
@@ -277,6 +269,6 @@ def test_impossible_looks_are_refused(looks: tuple[int, ...], p0: float, alpha: 
 def test_claims_without_a_share_are_refused() -> None:
     """A mean is no share of runs; a share is shown for `every` only."""
     with pytest.raises(ValueError, match="this is for median or every"):
-        judge_sequential(claim(quantifier="mean"), np.ones(20), 0.01)
+        judge_sequential(about(quantifier="mean"), np.ones(20), 0.01)
     with pytest.raises(ValueError, match="this is for every"):
-        share_shown(claim(), np.ones(20), 0.01)
+        share_shown(about(), np.ones(20), 0.01)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from claim_factory import claim
 from numpy.typing import NDArray
 from scipy import special, stats
 
@@ -36,12 +37,6 @@ WEAKER: dict[str, dict[str, Any]] = {
     "elsewhere": {"kind": "below", "value": 0.5},
 }
 NAN, INF = math.nan, math.inf
-
-
-def claim(relation: dict[str, Any], quantifier: str = "median", **more: Any) -> Claim:
-    """A testable claim."""
-    content = {"id": "a", "statement": "-", "protocol": "-", "relation": relation, **more}
-    return Claim.model_validate({"quantifier": quantifier, **content})
 
 
 def ones(agreeing: int, runs: int) -> NDArray[np.float64]:

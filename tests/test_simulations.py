@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from claim_factory import claim
 
-from actbench.claims import Claim
 from actbench.claims.looks import judge_sequential
 from actbench.claims.simulations import (
     DISTRIBUTIONS,
@@ -26,20 +26,6 @@ from actbench.claims.verdicts import judge_values
 REPETITIONS = 10_000
 PAGE = (Path(__file__).parents[1] / "docs" / "statistics.md").read_text(encoding="utf-8")
 TABLE = PAGE.split("## Simulated\n")[1].split("```\n")[1].strip()
-
-
-def claim(quantifier: str, value: float = 0.0) -> Claim:
-    """Values lie at or above a bound."""
-    return Claim.model_validate(
-        {
-            "id": "c",
-            "statement": "They do.",
-            "protocol": "p",
-            "relation": {"kind": "above", "value": value},
-            "quantifier": quantifier,
-            "share": SHARE,
-        }
-    )
 
 
 def values_of(rule: Rule, distribution: str, rows: int) -> np.ndarray[tuple[int, int]]:
@@ -78,7 +64,8 @@ def test_what_is_simulated_is_what_judges(distribution: str) -> None:
             if quantifier == "mean" and distribution not in MEANS:
                 continue
             mean = MEANS.get(distribution, 0.0)
-            asked = claim(quantifier, mean if quantifier == "mean" else 0.0)
+            bound = mean if quantifier == "mean" else 0.0
+            asked = claim({"kind": "above", "value": bound}, quantifier, share=SHARE)
             rows = values_of(rule, distribution, 60)
             if "until" in rule.name:
                 told = [judge_sequential(asked, row, alpha)[0] is not None for row in rows]

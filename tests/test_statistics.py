@@ -84,19 +84,14 @@ def test_mean_interval_covers_as_often_as_promised() -> None:
     assert mean_interval(samples[0, :15], 0.05) is None
 
 
-def test_the_jackknife_of_a_mean_is_its_values() -> None:
-    """Pseudo-values of the mean are the values, so that their mean is it and their error is its."""
-    values = np.array([1.0, 4.0, -2.0, 7.0])
+def test_the_jackknife_gives_an_error_and_takes_the_bias() -> None:
+    """Of a mean it gives the values; of a plain variance their mean is the unbiased one."""
+    values = np.array([1.0, 4.0, -2.0, 7.0, 3.0])
     found = jackknife(lambda rows: float(values[rows].mean()), len(values))
     np.testing.assert_allclose(found, values)
-    assert np.isnan(jackknife(lambda rows: 1.0, 1)).all()
-
-
-def test_the_jackknife_takes_the_bias_of_a_plain_variance() -> None:
-    """The mean of its pseudo-values is the unbiased variance (Efron and Tibshirani 1993)."""
-    values = np.array([1.0, 4.0, -2.0, 7.0, 3.0])
     found = jackknife(lambda rows: float(values[rows].var()), len(values))
     assert found.mean() == pytest.approx(values.var(ddof=1))
+    assert np.isnan(jackknife(lambda rows: 1.0, 1)).all()
 
 
 @pytest.mark.parametrize("alpha", [*ALPHAS, *(0.01 / n for n in range(1, 200)), 0.9, 1.0])
@@ -152,35 +147,21 @@ def test_proportion_interval_covers_every_proportion(n: int) -> None:
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.95, 0.99])
 @pytest.mark.parametrize("alpha", [0.05, 1e-3, 1.3e-4])
-def test_seeds_for_proportion_is_the_smallest_number_that_shows_it(
-    share: float, alpha: float
-) -> None:
-    """That many agreeing seeds put the interval above the share; one less does not."""
+def test_seeds_for_and_against_a_proportion_are_the_fewest(share: float, alpha: float) -> None:
+    """That many that agree, or do not, put the interval on one side; one less does not."""
     needed = seeds_for_proportion(share, alpha)
     assert proportion_interval(needed, needed, alpha)[0] >= share
     assert proportion_interval(needed - 1, needed - 1, alpha)[0] < share
-
-
-@pytest.mark.parametrize("share", [0.5, 0.9, 0.95, 0.99])
-@pytest.mark.parametrize("alpha", [0.05, 1e-3, 1.3e-4])
-def test_seeds_against_proportion_is_the_smallest_number_that_refutes_it(
-    share: float, alpha: float
-) -> None:
-    """That many disagreeing seeds put the interval below the share; one less does not."""
     needed = seeds_against_proportion(share, alpha)
     assert proportion_interval(0, needed, alpha)[1] < share
     assert needed == 1 or proportion_interval(0, needed - 1, alpha)[1] >= share
 
 
-def test_one_seed_shows_a_share_that_is_small_enough() -> None:
-    """One success alone puts the interval above alpha / 2."""
+def test_one_seed_shows_little_and_sixteen_do_not_prove_always() -> None:
+    """One puts the interval above alpha / 2; sixteen leave room for one in five to disagree."""
     assert proportion_interval(1, 1, 0.05)[0] == pytest.approx(0.025)
     assert seeds_for_proportion(0.025, 0.05) == 1
     assert seeds_for_proportion(0.01, 0.05) == 1
-
-
-def test_sixteen_agreeing_seeds_do_not_prove_always() -> None:
-    """Sixteen of sixteen leave room for one seed in five to disagree even at the 5 % level."""
     assert proportion_interval(16, 16, 0.05)[0] == pytest.approx(0.025 ** (1 / 16))
     assert proportion_interval(16, 16, 0.05)[0] < 0.8
     assert seeds_for_proportion(0.95, 0.01 / 76) == 188
