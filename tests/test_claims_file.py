@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -196,10 +197,7 @@ METRIC = "claim 'first', field 'metric': "
 SHORT = {"experiment": "closed-forms", "settings": {"points": 9}}
 RELATIVE, DECADES = {"claim.0.relation.relative": True}, {"claim.0.relation.decades": True}
 BAD: list[tuple[dict[str, object], str]] = [
-    (
-        {"claim.0.metric.name": "final_msee"},
-        f"{METRIC}there is no metric 'final_msee'. Did you mean",
-    ),
+    ({"claim.0.metric.name": "final_msee"}, f"{METRIC}there is no metric .* you mean 'final_mse'"),
     ({"claim.0.metric.name": ["x"]}, f"{METRIC}there is no metric"),
     ({"claim.0.metric.target": ["x"]}, METRIC + r"target is \['x'\], but must be a text$"),
     ({"claim.0.metric": None}, f"{METRIC}closed-forms needs a metric with"),
@@ -209,10 +207,7 @@ BAD: list[tuple[dict[str, object], str]] = [
     ({"claim.0.relation.kind": "above"}, "claim 'first', field 'relation': .*take none"),
     ({"claim.0.published": None}, "claim 'first': a relation needs a value, its own or the publ"),
     ({"claim.0.direction": {"kind": "above"}}, "claim 'first': .*needs a value"),
-    (
-        {"claim.0.expected": "x"},
-        "claim 'first', field 'expected' is 'x', but must be 'reproduced', 'd",
-    ),
+    ({"claim.0.expected": "x"}, "claim 'first', field 'expected' is 'x', but must be 'reproduced'"),
     ({"claim.0.id": None}, "claim 'number 1', field 'id' is missing; add it$"),
     ({"claim.0.id": "Not Kebab"}, "claim 'Not Kebab', field 'id'"),
     ({"claim.0.id": "second"}, "claim 'second', field 'id': stands there twice"),
@@ -222,21 +217,18 @@ BAD: list[tuple[dict[str, object], str]] = [
     ({"study": None}, "field 'study' is missing; add it$"),
     (
         {"protocol.main.experiment": "sine"},
-        "protocol 'main', field 'experiment': there is no.*'sine'",
+        "protocol 'main', field 'experiment': .* no .*'sine'",
     ),
     (
         {"protocol.short": SHORT},
-        "protocol 'short' is used by no claim; use it in a claim or remove it",
+        "protocol 'short' is used by no claim; use it in a claim or",
     ),
     # A share of 0 is no tolerance, nor is a factor from 0 on.
     ({"claim.0.published": 0.0, **RELATIVE}, "claim 'first': .*can't be relative to a value of 0"),
-    (
-        {**DECADES, **RELATIVE},
-        "claim 'first', .*a tolerance is 'relative' or in 'decades', not both",
-    ),
+    ({**DECADES, **RELATIVE}, "claim 'first', .* is 'relative' or in 'decades', not both"),
     (
         {**DECADES, "claim.0.relation.value": -1.0},
-        "claim 'first': .* in decades needs a value above 0",
+        "claim 'first': .* decades needs a value above 0",
     ),
     # A field that is not known, and one with a slip: not that the right one is missing.
     ({"claim.0.tolerance": 1.0}, "claim 'first', unknown field 'tolerance'; known: id, source"),
@@ -336,7 +328,7 @@ def test_relation_contains(
     relation: dict[str, Any], inside: list[float], outside: list[float]
 ) -> None:
     """Both ends belong to it, whatever the sign; NaN never does."""
-    built = Relation(**relation, reason="r")
+    built = Relation(**relation)
     assert all(built.contains(value) for value in inside)
     assert not any(built.contains(value) for value in outside)
 
@@ -359,23 +351,21 @@ def test_the_shipped_file_has_the_studys_claims() -> None:
 
 
 @pytest.fixture(scope="module")
-def small_dataset() -> Iterator[Callable[[str], xr.Dataset]]:
+def small_dataset() -> Callable[[str], xr.Dataset]:
     """Each protocol's experiment in its smallest form: activations, depths and layers are kept."""
-    known: dict[str, xr.Dataset] = {}
     few = {"width": 2, "points": 5, "epochs": 2, "seeds": (42,), "threads": 1, "device": "cpu"}
     few["deep_seeds"] = 1
 
+    @functools.cache
     def find(name: str) -> xr.Dataset:
-        if name not in known:
-            protocol = SHIPPED.protocol[name]
-            config = evidence.config_for(protocol, 1, "cpu", 1)
-            smaller = {k: v for k, v in few.items() if k in config.__dataclass_fields__}
-            config = dataclasses.replace(config, **smaller)
-            known[name] = EXPERIMENTS[protocol.experiment].module().run(config)
-        return known[name]
+        protocol = SHIPPED.protocol[name]
+        config = evidence.config_for(protocol, 1, "cpu", 1)
+        smaller = {k: v for k, v in few.items() if k in config.__dataclass_fields__}
+        run = EXPERIMENTS[protocol.experiment].module().run
+        dataset: xr.Dataset = run(dataclasses.replace(config, **smaller))
+        return dataset
 
-    yield find
-    known.clear()
+    return find
 
 
 @pytest.mark.parametrize("testable", TESTABLE, ids=lambda claim: claim.id)
@@ -384,22 +374,10 @@ def test_a_claims_metric_resolves_on_its_experiment(
 ) -> None:
     """The experiment has what the metric reads: a single value, or one per seed or network."""
     assert testable.protocol is not None
-    values = metrics.measure(_early(testable.metric), small_dataset(testable.protocol))
+    # The small dataset reaches the first epochs.
+    metric = testable.metric | ({"epoch": 1} if "epoch" in testable.metric else {})
+    values = metrics.measure(metric, small_dataset(testable.protocol))
     assert testable.quantifier == "mean" or values.shape == (1,)
-
-
-def _early(metric: dict[str, Any]) -> dict[str, Any]:
-    """The metric at an epoch that the small dataset reaches."""
-    return {**metric, "epoch": 1} if "epoch" in metric else metric
-
-
-PUBLISHED_RATIOS = {
-    "linear": "0.84",
-    "sigmoid": "2.60e+07",
-    "relu": "1.93",
-    "leaky_relu": "0.72",
-    "gelu": "0.83",
-}
 
 
 def test_the_gradient_ratios_come_out_with_the_printed_digits() -> None:
@@ -426,7 +404,13 @@ def test_the_gradient_ratios_come_out_with_the_printed_digits() -> None:
             assert judgment.measured is not None
             printed = ".2e" if judgment.measured > 1e6 else ".2f"
             found[claim.activation] = format(judgment.measured, printed)
-    assert found == PUBLISHED_RATIOS
+    assert found == {
+        "linear": "0.84",
+        "sigmoid": "2.60e+07",
+        "relu": "1.93",
+        "leaky_relu": "0.72",
+        "gelu": "0.83",
+    }
 
 
 def test_the_study_is_known_by_any_path(monkeypatch: pytest.MonkeyPatch) -> None:

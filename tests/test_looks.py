@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from actbench.claims.looks import (
     share_shown,
     table,
 )
+from actbench.claims.simulations import DISTRIBUTIONS
 from actbench.claims.verdicts import judge_values
 
 ALPHAS = (0.05, 0.01, 1e-4)
@@ -146,38 +146,22 @@ def test_as_few_runs_as_must_be(step: int) -> None:
     assert max(nearly_all.below, most.below) < 1e-10
 
 
-DISTRIBUTIONS: dict[str, Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]] = {
-    "normal": lambda rng, shape: rng.standard_normal(shape),
-    "lognormal": lambda rng, shape: rng.lognormal(size=shape) - 1,
-    "cauchy": lambda rng, shape: rng.standard_cauchy(shape),
-    "discrete": lambda rng, shape: rng.choice((-1.0, 0.0, 1.0), shape, p=(0.5, 0.3, 0.2)),
-    "bimodal": lambda rng, shape: (
-        rng.choice((-9.0, 9.0), shape) + rng.standard_normal(shape).clip(-3, 3)
-    ),
-    "half diverged": lambda rng, shape: rng.choice((math.nan, 1.0), shape),
-}
-
-
-@pytest.mark.parametrize("draw", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
-def test_wrong_decisions_at_the_true_median(
-    draw: Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]],
-) -> None:
-    """Where half of all runs reach the bound, any decision counts as wrong."""
-    values = draw(np.random.default_rng(7), (20_000, 100))
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_decisions_fall_where_the_counts_cross(distribution: str) -> None:
+    """Whatever the values; how often that is wrong at the true median, simulations show."""
+    values = DISTRIBUTIONS[distribution](np.random.default_rng(7).random((300, 100)), 0.5)
+    answers = {1: True, -1: False, 0: None}
     for alpha in (0.05, 0.01):
         found = boundaries(schedule(0.5, alpha), 0.5, alpha)
         ended, runs = ends((values >= 0).cumsum(axis=1), found)
-        noise = math.sqrt(alpha * (1 - alpha) / len(values))
-        assert abs(np.mean(ended != 0) - found[-1].level_spent) <= 3 * noise
-        assert np.mean(ended != 0) <= alpha + 3 * noise
-        told = [judge_sequential(about(), row, alpha) for row in values[:300]]
-        answers = {1: True, -1: False, 0: None}
-        assert told == [(answers[e], n) for e, n in zip(ended, runs, strict=True)][:300]
+        told = [judge_sequential(about(), row, alpha) for row in values]
+        assert told == [(answers[e], n) for e, n in zip(ended, runs, strict=True)]
+        assert alpha < 0.05 or set(ended.tolist()) == {-1, 0, 1}
 
 
 def test_an_interval_with_half_of_all_runs_on_either_side() -> None:
     """Two questions, each wrong with half of alpha, are wrong with alpha together."""
-    values = DISTRIBUTIONS["bimodal"](np.random.default_rng(1), (2000, 60))
+    values = DISTRIBUTIONS["bimodal"](np.random.default_rng(1).random((2000, 60)), 0.5)
     looks = schedule(0.5, 0.05, 60)
     told = [judge_sequential(about("equals"), row, 0.05, looks)[0] for row in values]
     assert True not in told
