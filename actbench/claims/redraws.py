@@ -61,7 +61,7 @@ def verdict_probabilities(
 
 
 def flip_probability(claim: Claim, values: NDArray[np.float64], alpha: float) -> float | None:
-    """Return the probability that a redraw of all runs ends in another verdict; as above."""
+    """Return the probability, predicted as above, that a redraw of all runs ends in another."""
     shares = verdict_probabilities(claim, values, alpha, len(values))
     if shares is None:
         return None
