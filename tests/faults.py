@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from fresh_runs import Difference, compare
 from torch import Tensor, nn
 
 from actbench import claims
 from actbench.claims import Claim, measured
-from actbench.claims.measured import Difference, Measured
+from actbench.claims.measured import Measured
 from actbench.claims.verdicts import Judgment
 from actbench.runs import evidence
 from actbench.store import datasets
@@ -658,15 +659,13 @@ def report(stored: Mapping[str, Measured], seen: Observation) -> Report:
         difference
         for protocol, fresh in seen.stacks.items()
         if protocol in stored
-        for difference in measured.compare(_comparable(stored[protocol], fresh), fresh)
+        for difference in compare(_comparable(stored[protocol], fresh), fresh)
     ]
     plain = seen.reference
     return Report(
         tuple(j for j in seen.judgments.values() if not j.as_expected),
         tuple(stacks),
-        tuple(measured.compare(_comparable(stored["stated"], plain), plain))
-        if "stated" in stored
-        else (),
+        tuple(compare(_comparable(stored["stated"], plain), plain)) if "stated" in stored else (),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fresh_runs import Difference, compare
 
 from actbench import claims
 from actbench.claims import measured
@@ -43,7 +44,7 @@ def test_fresh_run_agrees_with_the_baseline(
         measured.save(fresh, folder)
         pytest.fail(f"there was no baseline {path.name}; it was written, look at it and commit it")
     stored = measured.load(protocol, folder)
-    differences = measured.compare(stored, fresh)
+    differences = compare(stored, fresh)
     if pytestconfig.getoption("actbench_regenerate_baselines"):
         _regenerate(claims_file, stored, fresh, differences, dataset)
     assert not differences, "\n".join(["no longer as stored:", *map(str, differences)])
@@ -53,7 +54,7 @@ def _regenerate(
     claims_file: ClaimsFile,
     stored: measured.Measured,
     fresh: measured.Measured,
-    differences: list[measured.Difference],
+    differences: list[Difference],
     dataset: Any,
 ) -> None:
     same_metrics = [e.metric for e in stored.entries] == [e.metric for e in fresh.entries]

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import xarray as xr
+from fresh_runs import compare
 
 from actbench import claims
 from actbench.claims import ClaimsFile, measured
-from actbench.claims.measured import Entry, Measured, compare
+from actbench.claims.measured import Entry, Measured
 from actbench.store.errors import ActbenchError
 from actbench.study.catalog.activations import ACTIVATIONS
 from actbench.study.experiments import (
