@@ -63,16 +63,7 @@ Wrap = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault and what a report on it must name.
-
-    Args:
-        sits_in: The kernel or function that is replaced.
-        plant: Returns a context in which the fault is there.
-        name: What it is called in tests and in the table.
-        happens: What the bad release does.
-        moves: The activations that a report may name.
-        metric: The metric that it must name.
-    """
+    """What a bad release does where, and the metric and activations that a report must name."""
 
     sits_in: str
     plant: Callable[[], AbstractContextManager[None]]
@@ -261,19 +252,9 @@ def _fused_adam(
     step_factor: float = 1.0, *, corrects: bool = True, eps_in_root: bool = False
 ) -> Callable[..., None]:
     def run(
-        parameters: list[Tensor],
-        gradients: list[Tensor],
-        firsts: list[Tensor],
-        seconds: list[Tensor],
-        maxima: list[Tensor],  # noqa: ARG001 - the operator's
-        steps: list[Tensor],
-        *,
-        lr: float,
-        beta1: float,
-        beta2: float,
-        eps: float,
-        **rest: Any,  # noqa: ARG001 - the operator's
+        *lists: list[Tensor], lr: float, beta1: float, beta2: float, eps: float, **_: Any
     ) -> None:
+        parameters, gradients, firsts, seconds, _maxima, steps = lists
         for p, g, m, v, step in zip(parameters, gradients, firsts, seconds, steps, strict=True):
             m.mul_(beta1).add_(g, alpha=1 - beta1)
             v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
