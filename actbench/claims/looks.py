@@ -58,14 +58,7 @@ class Look:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """Where looks lead to at one true share.
-
-    Args:
-        above: Probability of deciding that the share is above ``p0``.
-        below: Probability of deciding that it is below.
-        undecided: Probability of reaching the last look undecided.
-        runs: Expected number of runs.
-    """
+    """Where looks lead to at one true share: the chance of each end, and the expected runs."""
 
     above: float
     below: float

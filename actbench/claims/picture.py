@@ -33,14 +33,9 @@ class _Tick:
 class _Strip:
     """Where everything lies on an axis from 0 to 1.
 
-    Args:
-        dots: Of each finite value its place and its height in the pile, from 0 to 1.
-        holds: The range in which the claim holds.
-        interval: Of the median or mean; ``None`` where there is none on this axis.
-        center: The median or mean; ``None`` where it is not on this axis.
-        published: The published value.
-        ticks: Numbers along the axis.
-        outside: How many values are not finite.
+    Of each finite value its place and its height in the pile, also from 0 to 1; where the claim
+    holds; the interval and center of a median or mean, which a share has not on this axis; and how
+    many values are not finite.
     """
 
     dots: tuple[tuple[float, float], ...]

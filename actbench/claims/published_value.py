@@ -53,14 +53,10 @@ def half_last_digit(value: float) -> float:
 
 @dataclass(frozen=True)
 class PublishedRun:
-    """Where a published value lies among runs.
+    """How many runs have less and more than a published value.
 
-    Args:
-        below: How many runs have less.
-        above: How many have more.
-        runs: How many there are.
-        p: Probability that one more run lies as far out, or farther, whatever the distribution.
-        interval: Where 95 % of further runs lie, whatever the distribution; ``None`` of too few.
+    With probability ``p`` one more lies as far out, or farther, and 95 % of further ones lie within
+    the interval, whatever the distribution; ``None`` of too few.
     """
 
     below: int
@@ -165,12 +161,9 @@ def _as_printed(every: _Array, published: _Array) -> _Array:
 
 @dataclass(frozen=True)
 class Sample:
-    """Mean and spread of runs; each an array where many are compared at once.
+    """Mean and standard deviation, with n - 1, of n runs; arrays where many are compared at once.
 
-    Args:
-        mean: Of the runs.
-        std: Their standard deviation, with n - 1; ``None`` for that of the other sample.
-        n: How many there are, at least 2.
+    Where there is none, it is that of the other sample.
     """
 
     mean: float | _Array
@@ -233,18 +226,11 @@ def equal_spreads_p(ours: Sample, theirs: Sample) -> _Array:
 
 @dataclass(frozen=True)
 class MeanComparison:
-    """A published mean beside runs.
+    """A published mean beside the mean and standard deviation of our runs.
 
-    Args:
-        published: What was published.
-        mean: Of our runs.
-        std: Their standard deviation.
-        runs: How many they are.
-        equal_p: p of equal means.
-        equivalence_p: p of means that differ by more than the tolerance; ``None`` without one.
-        spread_ratio: Theirs over ours; ``None`` where one of them is not known, or 0.
-        spread_interval: Its 95 % interval.
-        spread_p: p of equal spreads.
+    With p of equal means, and of means that differ by more than the tolerance, if there is one. The
+    ratio of spreads is theirs over ours, with its 95 % interval and p of equal spreads; ``None``
+    where one of them is not known, or 0.
     """
 
     published: PublishedMean

@@ -60,15 +60,10 @@ MEANS = {"normal": 0.0, "lognormal": math.exp(0.5) - 1, "discrete": -0.5, "bimod
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule at a level.
+    """A rule at a level, of which a share ``below`` of all runs does not reach the bound.
 
-    Args:
-        name: What it is called.
-        runs: How many runs it may take.
-        below: Share of all runs that do not reach the bound.
-        decides: Tells of values ``(repetition, run)`` which repetitions are decided; of a mean,
-            whether it is another than the one given.
-        exact: Share of false verdicts by calculation; ``None`` for a mean.
+    It tells of values ``(repetition, run)`` which repetitions are decided; of a mean, whether it is
+    another than the one given. ``exact`` is the share of false verdicts by calculation.
     """
 
     name: str
