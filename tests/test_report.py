@@ -26,7 +26,7 @@ from actbench import claims, ledger
 from actbench.claims import ClaimsFile, Verdict
 from actbench.claims.verdicts import Judgment
 from actbench.cli import main
-from actbench.ledger.entries import MEANING
+from actbench.ledger.wording import MEANING
 from actbench.pages import rendering
 from actbench.store import datasets
 from actbench.store.errors import ActbenchError

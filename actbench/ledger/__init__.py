@@ -5,13 +5,8 @@ from actbench.ledger.documents import (
     LEGEND,
     STUDY_LEGEND,
     as_json,
-    elsewhere,
     export,
-    in_full,
-    margin,
     markdown,
-    redraw,
-    rule,
     table,
 )
 from actbench.ledger.judgments import (
@@ -25,6 +20,7 @@ from actbench.ledger.judgments import (
     seeds_to_settle,
     surprises,
 )
+from actbench.ledger.wording import elsewhere, in_full, margin, redraw, rule
 
 __all__ = [
     "EXPORTS",

@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import jinja2
 from markupsafe import Markup, escape
 
+from actbench.pages import blocks
 from actbench.store.errors import ActbenchError
 
 
@@ -126,9 +127,6 @@ def _drop_ids_nobody_uses(root: ET.Element) -> None:
             element.attrib.pop("id", None)
 
 
-_SPECIAL = re.compile(r"([\\`*\[\]|~$])")
-
-
 def html(template: str, variables: Mapping[str, object]) -> str:
     """Fill a template of a page; everything that it is told is text, not markup."""
     environment = _environment()
@@ -168,13 +166,9 @@ def _embed(drawing: Drawing) -> Markup:
 
 
 def _markdown_text(value: object) -> object:
-    # Line breaks would end a table's row; the rest would be taken for markup.
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    text = _SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", value))
-    for character, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(character, name)
-    return Markup(text)  # noqa: S704 - escaped for Markdown, where quotes mean nothing
+    return Markup(blocks.escaped(value))  # noqa: S704 - for Markdown, where quotes mean nothing
 
 
 def _markdown_file(name: str) -> Markup:
@@ -182,4 +176,4 @@ def _markdown_file(name: str) -> Markup:
 
 
 def _markdown_code(value: str) -> Markup:
-    return Markup("`{}`").format(Markup(value.replace("`", "'").replace("|", "\\|")))  # noqa: S704
+    return Markup(blocks.code(value))  # noqa: S704 - within code nothing is markup

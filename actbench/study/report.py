@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actbench import ledger
 from actbench.claims import ClaimsFile, Verdict
-from actbench.ledger import entries, parts, published_table
-from actbench.ledger.entries import Entry, entry_of
+from actbench.ledger import published_table
 from actbench.ledger.judgments import Standing, statements
-from actbench.ledger.parts import Animation, Content, Contrast, Section
+from actbench.ledger.wording import MEANING, Entry, entry_of
 from actbench.pages import rendering
 from actbench.pages.rendering import Drawing
 from actbench.pages.wording import settings, value_in_words, words
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from actbench.claims.verdicts import Judgment
-    from actbench.ledger import Results
 
-
-GLOSSARY: tuple[tuple[str, str], ...] = (
+_GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "the study, its model card, its report",
         'Two documents of one study, which print different losses; "the report" in a claim is the '
@@ -86,6 +84,15 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
 )
 """Words and what they mean, in the order in which a reader meets them."""
 
+_HEADINGS = {
+    Standing.DOCUMENTED: "What holds as documented",
+    Standing.AS_RUN: "What holds only as it was run",
+    Standing.PARTLY: "What holds under some settings only",
+    Standing.DIRECTION: "What holds in direction only",
+    Standing.NOWHERE: "What does not hold",
+    Standing.UNDECIDED: "What these results leave undecided",
+    Standing.UNTESTABLE: "What nothing here can decide",
+}
 _CONTRAST = "theory_error_signals"
 _LEAD = "loss_curves"
 _APART = (_CONTRAST, _LEAD)
@@ -95,22 +102,50 @@ _RATIO_CLAIM = "gelu-ratio-near-one-means-flow"
 _UNMET = (Verdict.NOT_REPRODUCED, Verdict.DIRECTION_ONLY)
 _FIRST = ("torch", "device", "device_name", "threads")
 """What of an environment matters most; the rest follows."""
+FILES = ("report.html", "report.md")
 
 
-def gather(
+def write(
     out: Path,
     claims: ClaimsFile,
     judgments: Sequence[Judgment],
     results: ledger.Results | None = None,
-) -> Content:
-    """Read a folder of results."""
+) -> list[Path]:
+    """Write the report into a folder of results: as HTML that needs nothing else, and Markdown."""
     found = _datasets(out, claims)
     if not found:
         raise ActbenchError(_nothing(out))
-    results = results or ledger.Results(claims, out)
+    entries = _entries(claims, judgments, results or ledger.Results(claims, out))
+    drawings = {path.stem: path for path in sorted(out.glob("*.svg"))}
+    owned = {name for e in EXPERIMENTS.values() for name in e.drawn()} | {_CONTRAST}
+    variables = {
+        "study": claims.study,
+        "alpha": claims.level_of_each,
+        **_summary(claims, judgments, entries),
+        "sections": [_section(key, out, found, drawings, entries) for key in EXPERIMENTS],
+        "lead": _drawing(drawings[_LEAD]) if _LEAD in drawings else None,
+        "contrast": _contrast(found, drawings, entries),
+        "further": [_drawing(path) for name, path in drawings.items() if name not in owned],
+        "environment": _environment(found),
+        "options": _options(found.get("sine_regression.nc")),
+        "glossary": _GLOSSARY,
+        "words": words,
+    }
+    pages = (
+        rendering.html("report.html.j2", variables),
+        rendering.markdown("report.md.j2", variables),
+    )
+    for name, page in zip(FILES, pages, strict=True):
+        write_atomic(out / name, page.encode())
+    return [out / name for name in FILES]
+
+
+def _entries(
+    claims: ClaimsFile, judgments: Sequence[Judgment], results: ledger.Results
+) -> list[Entry]:
     sentences = ledger.elsewhere(claims, judgments)
     tables = {one.claims[0]: str(one) for one in published_table.together(judgments)}
-    entries = tuple(
+    return [
         entry_of(
             judgment,
             claims,
@@ -119,24 +154,59 @@ def gather(
             tables.get(judgment.claim.id, ""),
         )
         for judgment in judgments
-    )
+    ]
+
+
+def _summary(
+    claims: ClaimsFile, judgments: Sequence[Judgment], entries: Sequence[Entry]
+) -> dict[str, object]:
+    """The claims, and how they stand."""
+    by_id = {entry.id: entry for entry in entries}
+    gathered = statements(claims, judgments)
+    variants = {s.shown.claim.id: [by_id[other.claim.id] for other in s.others] for s in gathered}
+    shown = {
+        standing: [by_id[s.shown.claim.id] for s in gathered if s.standing is standing]
+        for standing in Standing
+    }
+    stated = [entry for entry in entries if not entry.judgment.claim.ours]
+    ours = [entry for entry in entries if entry.judgment.claim.ours]
     flipped = {judgment.claim.id for judgment in ledger.changed(judgments)}
-    drawings = {path.stem: path for path in sorted(out.glob("*.svg"))}
-    owned = {name for e in EXPERIMENTS.values() for name in e.drawn()} | {_CONTRAST}
-    return Content(
-        study=claims.study,
-        alpha=claims.level_of_each,
-        entries=entries,
-        statements=tuple(statements(claims, judgments)),
-        changed=tuple(e for e in entries if e.id in flipped),
-        lacking=tuple(e for e in entries if not e.judgment.as_expected and e.id not in flipped),
-        environment=_environment(found),
-        sections=tuple(_section(key, out, found, drawings, entries) for key in EXPERIMENTS),
-        lead=_drawing(drawings[_LEAD]) if _LEAD in drawings else None,
-        contrast=_contrast(found, drawings, entries),
-        further=tuple(_drawing(path) for name, path in drawings.items() if name not in owned),
-        options=_options(found.get("sine_regression.nc")),
-    )
+    return {
+        "entries": entries,
+        "changed": [e for e in entries if e.id in flipped],
+        "lacking": [e for e in entries if not e.judgment.as_expected and e.id not in flipped],
+        "count_of_statements": len(gathered),
+        "standings": {str(standing): len(some) for standing, some in shown.items() if some},
+        "groups": {str(s): _grouped(some, variants) for s, some in shown.items() if some},
+        "headings": _HEADINGS,
+        "ours": {
+            str(v): _grouped([e for e in ours if e.judgment.verdict is v], {}) for v in Verdict
+        },
+        "count_of_ours": len(ours),
+        "number_of": {
+            str(v): tuple(sum(e.judgment.verdict is v for e in part) for part in (stated, ours))
+            for v in Verdict
+        },
+        "meaning": {str(verdict): text for verdict, text in MEANING.items()},
+    }
+
+
+def _grouped(
+    entries: Iterable[Entry], variants: Mapping[str, Sequence[Entry]]
+) -> list[dict[str, object]]:
+    """Gather claims that are alike, so that a list of them can be read at a glance.
+
+    They come from one place, are about one metric, and had the same verdict for the same reason,
+    which is given for the group. Variants of the first stand beside it.
+    """
+    found: dict[tuple[str, object, str], list[Entry]] = {}
+    for entry in entries:
+        claim = entry.judgment.claim
+        found.setdefault((claim.source, claim.metric.get("name"), claim.because), []).append(entry)
+    return [
+        {"first": first, "others": others, "variants": variants.get(first.id, ())}
+        for first, *others in found.values()
+    ]
 
 
 def _nothing(out: Path) -> str:
@@ -179,42 +249,40 @@ def _section(
     found: Mapping[str, xr.Dataset],
     drawings: Mapping[str, Path],
     entries: Iterable[Entry],
-) -> Section:
+) -> dict[str, object]:
+    """One experiment."""
     stem = key.replace("-", "_")
     dataset = found.get(f"{stem}.nc")
     protocol = {} if dataset is None else datasets.protocol_of(dataset)
-    wanted = list(EXPERIMENTS[key].drawn())
-    absent = [f"{name}.svg" for name in wanted if name not in drawings]
-    missing = []
+    variants = {
+        name: datasets.protocol_of(ds) for name, ds in found.items() if name.startswith(f"{stem}-")
+    }
+    drawn = EXPERIMENTS[key].drawn()
+    there = [name for name in drawn if name in drawings]
+    return {
+        "key": key,
+        "summary": EXPERIMENTS[key].summary,
+        "missing": _missing(key, dataset, [f"{name}.svg" for name in drawn if name not in there]),
+        "protocol": [(words(name), value_in_words(value)) for name, value in protocol.items()],
+        "variants": [
+            (name, settings({k: v for k, v in other.items() if protocol.get(k) != v}))
+            for name, other in variants.items()
+        ],
+        "findings": [] if dataset is None else findings.of(key, dataset),
+        "figures": [_drawing(drawings[name]) for name in there if name not in _APART],
+        "elsewhere": [name for name in there if name in _APART],
+        "animations": _animations(key, out),
+        "unmet": [e for e in entries if e.experiment == key and e.judgment.verdict in _UNMET],
+        "rerun": f"actbench run {key}{_options(dataset)} --out again",
+    }
+
+
+def _missing(key: str, dataset: xr.Dataset | None, absent: Sequence[str]) -> str:
     if dataset is None:
-        missing.append(
-            f"There are no results of this experiment in the folder. Run: actbench run {key}"
-        )
-    elif absent:
-        missing.append(f"The folder lacks {', '.join(absent)}. Draw it with: actbench run {key}")
-    return Section(
-        key=key,
-        summary=EXPERIMENTS[key].summary,
-        missing=tuple(missing),
-        protocol=tuple((words(name), value_in_words(value)) for name, value in protocol.items()),
-        variants=tuple(
-            (name, settings(_differences(protocol, datasets.protocol_of(ds))))
-            for name, ds in found.items()
-            if name.startswith(f"{stem}-")
-        ),
-        findings=() if dataset is None else tuple(findings.of(key, dataset)),
-        figures=tuple(
-            _drawing(drawings[name]) for name in wanted if name in drawings and name not in _APART
-        ),
-        elsewhere=tuple(name for name in wanted if name in drawings and name in _APART),
-        animations=_animations(key, out),
-        unmet=tuple(e for e in entries if e.experiment == key and e.judgment.verdict in _UNMET),
-        rerun=_rerun(key, dataset),
-    )
-
-
-def _differences(usual: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in other.items() if usual.get(name) != value}
+        return f"There are no results of this experiment in the folder. Run: actbench run {key}"
+    if absent:
+        return f"The folder lacks {', '.join(absent)}. Draw it with: actbench run {key}"
+    return ""
 
 
 def _drawing(path: Path) -> Drawing:
@@ -223,26 +291,31 @@ def _drawing(path: Path) -> Drawing:
     )
 
 
-def _animations(key: str, out: Path) -> tuple[Animation, ...]:
+def _animations(key: str, out: Path) -> list[dict[str, str]]:
     files = [out / f"{name}.gif" for name in EXPERIMENTS[key].drawn("ANIMATIONS")]
-    return tuple(
-        Animation(path.name, caption(path.name), path.read_bytes())
+    return [
+        {
+            "file": path.name,
+            "caption": caption(path.name),
+            "uri": f"data:image/gif;base64,{base64.b64encode(path.read_bytes()).decode()}",
+        }
         for path in files
         if path.exists()
-    )
+    ]
 
 
 def _contrast(
     found: Mapping[str, xr.Dataset], drawings: Mapping[str, Path], entries: Iterable[Entry]
-) -> Contrast:
+) -> dict[str, object]:
+    """Why the published ratio misleads: in sentences, a claim, and a figure or its name."""
     dataset = found.get("gradient_flow.nc")
     names = [name for name in (_CONTRAST, _CONTRAST_OTHERWISE) if name in drawings]
-    return Contrast(
-        sentences=() if dataset is None else tuple(level_but_vanished(dataset)),
-        claim=next((entry for entry in entries if entry.id == _RATIO_CLAIM), None),
-        drawing=_drawing(drawings[_CONTRAST]) if _CONTRAST in drawings else None,
-        see=names[0] if names else None,
-    )
+    return {
+        "sentences": [] if dataset is None else level_but_vanished(dataset),
+        "claim": next((entry for entry in entries if entry.id == _RATIO_CLAIM), None),
+        "drawing": _drawing(drawings[_CONTRAST]) if _CONTRAST in drawings else None,
+        "see": names[0] if names else None,
+    }
 
 
 def _options(dataset: xr.Dataset | None) -> str:
@@ -256,75 +329,3 @@ def _options(dataset: xr.Dataset | None) -> str:
     if "threads" in protocol:
         options += f" --threads {datasets.environment_of(dataset)['threads']}"
     return options
-
-
-def _rerun(key: str, dataset: xr.Dataset | None) -> str:
-    return f"actbench run {key}{_options(dataset)} --out again"
-
-
-_HEADINGS = {
-    Standing.DOCUMENTED: "What holds as documented",
-    Standing.AS_RUN: "What holds only as it was run",
-    Standing.PARTLY: "What holds under some settings only",
-    Standing.DIRECTION: "What holds in direction only",
-    Standing.NOWHERE: "What does not hold",
-    Standing.UNDECIDED: "What these results leave undecided",
-    Standing.UNTESTABLE: "What nothing here can decide",
-}
-FILES = ("report.html", "report.md")
-
-
-def write(
-    out: Path,
-    claims: ClaimsFile,
-    judgments: Sequence[Judgment],
-    results: Results | None = None,
-) -> list[Path]:
-    """Write the report into a folder of results, as HTML and as Markdown."""
-    gathered = gather(out, claims, judgments, results)
-    pages = {"report.html": html(gathered), "report.md": markdown(gathered)}
-    for name, page in pages.items():
-        write_atomic(out / name, page.encode())
-    return [out / name for name in FILES]
-
-
-def html(gathered: parts.Content) -> str:
-    """Render the report as a page that needs no other file and no network."""
-    return rendering.html("report.html.j2", _variables(gathered))
-
-
-def markdown(gathered: parts.Content) -> str:
-    """Render the report as GitHub's Markdown, with figures as files beside it."""
-    return rendering.markdown("report.md.j2", _variables(gathered))
-
-
-def _variables(gathered: parts.Content) -> dict[str, object]:
-    ledger = gathered.entries
-    by_id = {entry.id: entry for entry in ledger}
-    variants = {
-        statement.shown.claim.id: [by_id[other.claim.id] for other in statement.others]
-        for statement in gathered.statements
-    }
-    shown = {
-        standing: [by_id[s.shown.claim.id] for s in gathered.statements if s.standing is standing]
-        for standing in Standing
-    }
-    stated = [e for e in ledger if not e.judgment.claim.ours]
-    ours = [e for e in ledger if e.judgment.claim.ours]
-    return {
-        "report": gathered,
-        "standings": {str(standing): len(found) for standing, found in shown.items() if found},
-        "groups": {str(s): entries.group(found, variants) for s, found in shown.items() if found},
-        "ours": {
-            str(v): entries.group([e for e in ours if e.judgment.verdict is v]) for v in Verdict
-        },
-        "count_of_ours": len(ours),
-        "number_of": {
-            str(v): tuple(sum(e.judgment.verdict is v for e in part) for part in (stated, ours))
-            for v in Verdict
-        },
-        "headings": _HEADINGS,
-        "glossary": GLOSSARY,
-        "meaning": {str(verdict): text for verdict, text in entries.MEANING.items()},
-        "words": words,
-    }
