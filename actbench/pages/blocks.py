@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from actbench.store.terminal import printable
 
 if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
+    from rich.console import Group, JustifyMethod, RenderableType
     from rich.table import Table
     from rich.text import Text
 
@@ -141,7 +141,8 @@ def _table(block: Rows) -> Table:
     title = _text(block.title, "table.title") if block.title else None
     table = Table(title=title, title_justify="left", box=SIMPLE)
     for heading in block.heading:
-        table.add_column(_text(heading), justify="right" if heading in block.right else "left")
+        justify: JustifyMethod = "right" if heading in block.right else "left"
+        table.add_column(_text(heading), justify=justify, overflow="fold")
     for place, row in enumerate(block.rows):
         table.add_row(*map(_text, row), style="bold" if place in block.bold else None)
     return table

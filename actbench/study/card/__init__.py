@@ -7,32 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from actbench.study.card.facts import Fact, Field
-from actbench.study.card.measures import (
-    COST,
-    COST_TITLE,
-    LEVEL,
-    METHOD,
-    Outcome,
-    Part,
-    Row,
-    Values,
-    row,
-)
-from actbench.study.catalog.activations import ACTIVATIONS, Activation
+from actbench.study.card.measures import METHOD, Outcome, Row
 from actbench.study.theory import Critical
-
-__all__ = ["Card", "Group", "assemble"]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Measures of one run.
-
-    Args:
-        title: What they are about.
-        protocol: Under which settings, in words.
-        rows: The measures.
-    """
+    """Measures of one run, with its settings in words."""
 
     title: str
     protocol: str
@@ -41,53 +22,38 @@ class Group:
 
 @dataclass(frozen=True)
 class Card:
-    """Everything that a card says.
+    """Everything that a card says."""
 
-    Args:
-        activation: Key of the activation that was tried.
-        name: Its name in its code.
-        formula: First line of its docstring.
-        source: Digest of its file.
-        parameters: Its own, by name, with their initial values in words.
-        facts: What was found out about it alone.
-        fields: Its mean-field theory, by initializer.
-        critical: A critical initialization; ``None`` where there is none.
-        settles: Whether deep networks stay there.
-        groups: Comparisons with the others.
-        alpha: Level of one comparison.
-        environment: What it was measured with, and the stored measurements of the eight.
-    """
-
-    activation: str
-    name: str
-    formula: str
-    source: str
-    parameters: Mapping[str, str]
+    activation: str  # its key
+    name: str  # in its code
+    formula: str  # first line of its docstring
+    source: str  # digest of its file
+    parameters: Mapping[str, str]  # its own, by name, with their initial values in words
     facts: tuple[Fact, ...]
     fields: tuple[Field, ...]
     critical: Critical | None
-    settles: bool
+    settles: bool  # whether deep networks stay there
     groups: tuple[Group, ...]
-    alpha: float
-    environment: tuple[tuple[str, str], ...]
+    alpha: float  # level of one comparison
+    environment: tuple[tuple[str, str], ...]  # of its measurements and of those of the eight
 
     @property
     def comparisons(self) -> int:
         """How many comparisons were made."""
-        return sum(len(r.outcomes) for group in self.groups for r in group.rows)
+        return sum(len(row.outcomes) for group in self.groups for row in group.rows)
 
     def count(self, outcome: Outcome) -> int:
         """Return how many comparisons ended in one way."""
-        return sum(r.count(outcome) for group in self.groups for r in group.rows)
+        return sum(row.count(outcome) for group in self.groups for row in group.rows)
 
     def against(self) -> dict[str, dict[str, list[str]]]:
         """Say where it wins and loses against each other activation."""
         said: dict[str, dict[str, list[str]]] = {}
         for group in self.groups:
-            for one in group.rows:
-                for key, outcome in one.outcomes.items():
+            for row in group.rows:
+                for key, outcome in row.outcomes.items():
                     places = said.setdefault(key, {"wins": [], "ties": [], "loses": []})
-                    places[outcome].append(f"{group.title.partition(':')[0].lower()} {one.label}")
+                    places[outcome].append(f"{group.title.partition(':')[0].lower()} {row.label}")
         return said
 
     def json(self) -> dict[str, Any]:
@@ -112,49 +78,9 @@ class Card:
                 {
                     "title": group.title,
                     "protocol": group.protocol,
-                    "rows": [one.json() for one in group.rows],
+                    "rows": [row.json() for row in group.rows],
                 }
                 for group in self.groups
             ],
             "environment": dict(self.environment),
         }
-
-
-def assemble(
-    activation: Activation,
-    parameters: Mapping[str, str],
-    found: tuple[list[Fact], list[Field], Critical | None, bool],
-    measured: Mapping[str, tuple[Part, str, list[dict[str, Values]]]],
-    cost: tuple[str, dict[str, Values]],
-    environment: tuple[tuple[str, str], ...],
-) -> Card:
-    """Put a card together."""
-    rows = sum(len(part.measures) for part, _, _ in measured.values()) + 1
-    alpha = LEVEL / (rows * len(ACTIVATIONS.keys() - {activation.key}))
-    groups = [
-        Group(
-            part.title,
-            protocol,
-            tuple(
-                row(measure.label, measure.better, values, activation.key, alpha)
-                for measure, values in zip(part.measures, table, strict=True)
-            ),
-        )
-        for part, protocol, table in measured.values()
-    ]
-    timed = row(COST.label, COST.better, cost[1], activation.key, alpha, paired=True)
-    groups.append(Group(COST_TITLE, cost[0], (timed,)))
-    return Card(
-        activation=activation.key,
-        name=activation.name,
-        formula=activation.formula,
-        source=activation.source,
-        parameters=parameters,
-        facts=tuple(found[0]),
-        fields=tuple(found[1]),
-        critical=found[2],
-        settles=found[3],
-        groups=tuple(groups),
-        alpha=alpha,
-        environment=environment,
-    )

@@ -34,19 +34,12 @@ _TINY = 1e-9  # below it a number of the range is the rounding of a limit
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that was found out.
-
-    Args:
-        label: What about.
-        text: What was found.
-        evidence: How.
-        good: Whether nothing about it needs attention.
-    """
+    """One thing that was found out."""
 
     label: str
     text: str
-    evidence: str
-    good: bool = True
+    evidence: str  # how it was found out
+    good: bool = True  # whether nothing about it needs attention
 
 
 def of_function(formula: theory.Formula, derivatives: xr.Dataset) -> list[Fact]:
@@ -60,8 +53,8 @@ def of_function(formula: theory.Formula, derivatives: xr.Dataset) -> list[Fact]:
             # Where the derivative is another function's, the rise that it predicts is too.
             *(_jumps(one, z) if differences.good else []),
             _kinks(one["derivative"], z, quadrature_error(formula)),
-            _range(formula.value),
-            _bounds(formula.derivative),
+            _extremes("range", formula.value, 3),
+            _extremes("derivative", formula.derivative, 4),
         ]
 
 
@@ -170,29 +163,19 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
-def _range(value: Function) -> Fact:
-    (low, at_low), (high, at_high) = theory.extremes(value, _REACH)
-    far = value(np.array([-_FAR, _FAR]))
-    text = f"from {_about(low)} ({_at(at_low)}) to {_about(high)} ({_at(at_high)})"
-    return Fact("range", text, _searched(far), good=bool(np.isfinite(far).all()))
-
-
-def _bounds(derivative: Function) -> Fact:
-    (low, at_low), (high, at_high) = theory.extremes(derivative, _REACH)
-    far = derivative(np.array([-_FAR, _FAR]))
-    text = f"from {_about(low, 4)} ({_at(at_low)}) to {_about(high, 4)} ({_at(at_high)})"
-    return Fact("derivative", text, _searched(far), good=bool(np.isfinite(far).all()))
+def _extremes(label: str, function: Function, digits: int) -> Fact:
+    (low, at_low), (high, at_high) = theory.extremes(function, _REACH)
+    far = function(np.array([-_FAR, _FAR]))
+    text = f"from {_about(low, digits)} ({_at(at_low)}) to {_about(high, digits)} ({_at(at_high)})"
+    how = (
+        f"8,001 points of [-{_REACH:g}, {_REACH:g}], refined between them; beyond, "
+        f"{_about(far[0])} at -{_FAR:g} and {_about(far[1])} at {_FAR:g}"
+    )
+    return Fact(label, text, how, good=bool(np.isfinite(far).all()))
 
 
 def _at(z: float) -> str:
     return f"at {number(z)}" if abs(z) < _REACH else f"at {number(z)}, where the search ends"
-
-
-def _searched(far: NDArray[np.float64]) -> str:
-    return (
-        f"8,001 points of [-{_REACH:g}, {_REACH:g}], refined between them; beyond, "
-        f"{_about(far[0])} at -{_FAR:g} and {_about(far[1])} at {_FAR:g}"
-    )
 
 
 def _about(value: float, digits: int = 3) -> str:
@@ -204,40 +187,28 @@ _WIDTH = 64  # of the networks that are measured
 _POINTS = 10  # and their inputs
 _SETTLED = 1e-3
 _FIRST, _LAST, _DEPTH = 10, 40, 50
-NEAR = 0.001
-"""Decades per layer by which a prediction may differ from that of chi; 7 % over 30 layers."""
-SEARCHED_Q = (1e-3, 1e3)
-"""Between which fixed points of q with chi = 1 are looked for where there are biases."""
-_FAILURES = (ActbenchError, ArithmeticError, ValueError)
-"""What root finding says of a function that has no root; a user's function may have none."""
+NEAR = 0.001  # decades per layer between predictions that agree; 7 % over 30 layers
+SEARCHED_Q = (1e-3, 1e3)  # for fixed points with chi = 1 where there are biases
+_FAILURES = (ActbenchError, ArithmeticError, ValueError)  # of root finding where there is no root
 
 
 @dataclass(frozen=True)
 class Field:
-    """Mean-field theory of one initialization.
+    """Mean-field theory of one initialization, and what networks of depth 50 do.
 
-    Args:
-        initializer: Its key.
-        sigma_w2: sigma_w^2 of hidden layers.
-        sigma_b2: sigma_b^2 of hidden layers.
-        q: Fixed point of the mean square of the pre-activations; ``None`` where none was found.
-        c: Fixed point of the correlation of two inputs.
-        chi: By which the squared error signal is multiplied per layer on its way back.
-        predicted: Decades per layer by which the error signal shrinks toward the input, layers 10
-            to 40 of 50, by following q from the inputs; ``None`` where it is not finite.
-        measured: The same in networks of depth 50, pooled; ``None`` where not measured.
-        q_of_layers: q in layers 10 and 50, which the prediction follows.
+    Predicted and measured are decades per layer by which the error signal shrinks toward the
+    input, layers 10 to 40 of 50: by following q from the inputs, and pooled over networks.
     """
 
     initializer: str
-    sigma_w2: float
+    sigma_w2: float  # of hidden layers
     sigma_b2: float
-    q: float | None
-    c: float | None
-    chi: float | None
+    q: float | None  # fixed point of the mean square of the pre-activations
+    c: float | None  # fixed point of the correlation of two inputs
+    chi: float | None  # multiplies the squared error signal per layer on its way back
     predicted: float | None
     measured: float | None
-    q_of_layers: tuple[float, float] | None = None
+    q_of_layers: tuple[float, float] | None = None  # in layers 10 and 50, in the prediction
 
     @property
     def limit(self) -> float | None:

@@ -15,8 +15,7 @@ from actbench.study.catalog.targets import TARGETS, TargetFunction
 
 _SEEDS = (8, 16)
 _FLOW_SEEDS = (32, 32)  # one pass each, which takes no time
-TRAINED_BY = "torch_default"
-"""Initializer of the networks that are trained, unless another is asked for."""
+TRAINED_BY = "torch_default"  # unless another initializer is asked for
 
 _FLOW_INITIALIZERS = ("torch_default", "xavier_uniform", "he_normal")
 _STABILITY_DEPTHS = (5, 10, 20)
@@ -24,16 +23,10 @@ _STABILITY_DEPTHS = (5, 10, 20)
 
 @dataclass(frozen=True)
 class Measure:
-    """One number per seed by which activations are compared.
-
-    Args:
-        label: What it is, in print.
-        metric: Name and arguments of the metric, without the activation.
-        better: Which values are better.
-    """
+    """One number per seed by which activations are compared."""
 
     label: str
-    metric: Mapping[str, str | int]
+    metric: Mapping[str, str | int]  # without the activation
     better: Literal["low", "high"]
 
     def of(self, activation: str) -> dict[str, Any]:
@@ -43,71 +36,65 @@ class Measure:
 
 @dataclass(frozen=True)
 class Part:
-    """One run of an experiment, and what is read off it.
+    """One run of an experiment, and what is read off it."""
 
-    Args:
-        name: Of its dataset and of its stored measurements.
-        title: Of its rows, in print.
-        experiment: Key of the experiment.
-        settings: Settings that differ from the experiment's defaults.
-        measures: What is compared.
-        seeds: How many the activation that is tried has, and each of the eight that are stored.
-        further: Settings to state that are the experiment's defaults, in words.
-        note: How to read its numbers, as a sentence without its full stop.
-    """
-
-    name: str
-    title: str
+    name: str  # of its dataset and of its stored measurements
+    title: str  # of its rows, in print
     experiment: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any]  # that differ from the experiment's defaults
     measures: tuple[Measure, ...] = ()
-    seeds: tuple[int, int] = _SEEDS
-    further: tuple[str, ...] = ()
-    note: str = ""
+    seeds: tuple[int, int] = _SEEDS  # of the activation that is tried, and of each of the eight
+    further: tuple[str, ...] = ()  # defaults to state too, in words
+    note: str = ""  # how to read its numbers, as a sentence without its full stop
 
 
 def parts(initializer: str = TRAINED_BY, own_targets: Sequence[TargetFunction] = ()) -> list[Part]:
     """List what is run for a card."""
-    flow = dict.fromkeys((*_FLOW_INITIALIZERS, initializer))
     trained = {} if initializer == TRAINED_BY else {"initializer": initializer}
     listed = [
-        Part(
-            "gradient-flow",
-            "Gradient flow: decades per layer that the error signal grows or shrinks, depth 50",
-            "gradient-flow",
-            _flow(tuple(flow)),
-            tuple(
-                Measure(
-                    f"from {key}", {"name": "deep_slope_size", "initializer": key}, better="low"
-                )
-                for key in flow
-            ),
-            _FLOW_SEEDS,
-            note="These are sizes, of growth as of shrinking: each network's drift without its "
-            "sign, and their median; the table of mean-field theory has the sign, of all networks "
-            "pooled",
-        ),
-        Part(
-            "stability",
-            "Stability: largest learning rate that still converges",
-            "stability",
-            {"depths": _STABILITY_DEPTHS, "skip": (False,), **trained},
-            tuple(
-                Measure(
-                    f"at depth {depth}",
-                    {"name": "stability_border", "skip": 0, "depth": depth},
-                    better="high",
-                )
-                for depth in _STABILITY_DEPTHS
-            ),
-            further=("nine learning rates from 1e-4 to 1", "no skip connections", "120 epochs"),
-            note="0: no rate converged; a median may lie between two rates that were tried",
-        ),
+        _gradient_flow(tuple(dict.fromkeys((*_FLOW_INITIALIZERS, initializer)))),
+        _stability(trained),
         _capacity("capacity", tuple(TARGETS.values()), trained),
     ]
     if own_targets:
         listed.append(_capacity("capacity-own", tuple(own_targets), trained))
     return listed
+
+
+def _gradient_flow(initializers: tuple[str, ...]) -> Part:
+    return Part(
+        "gradient-flow",
+        "Gradient flow: decades per layer that the error signal grows or shrinks, depth 50",
+        "gradient-flow",
+        _flow(initializers),
+        tuple(
+            Measure(f"from {key}", {"name": "deep_slope_size", "initializer": key}, better="low")
+            for key in initializers
+        ),
+        _FLOW_SEEDS,
+        note="These are sizes, of growth as of shrinking: each network's drift without its "
+        "sign, and their median; the table of mean-field theory has the sign, of all networks "
+        "pooled",
+    )
+
+
+def _stability(trained: dict[str, Any]) -> Part:
+    return Part(
+        "stability",
+        "Stability: largest learning rate that still converges",
+        "stability",
+        {"depths": _STABILITY_DEPTHS, "skip": (False,), **trained},
+        tuple(
+            Measure(
+                f"at depth {depth}",
+                {"name": "stability_border", "skip": 0, "depth": depth},
+                better="high",
+            )
+            for depth in _STABILITY_DEPTHS
+        ),
+        further=("nine learning rates from 1e-4 to 1", "no skip connections", "120 epochs"),
+        note="0: no rate converged; a median may lie between two rates that were tried",
+    )
 
 
 def _flow(initializers: tuple[str, ...]) -> dict[str, Any]:
@@ -170,14 +157,7 @@ METHOD = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """A median over seeds with its interval.
-
-    Args:
-        median: The median.
-        low: Low end of the interval; ``None`` where there are too few values.
-        high: High end.
-        count: Number of values.
-    """
+    """A median over seeds with its interval; there is none of too few values."""
 
     median: float
     low: float | None
@@ -187,21 +167,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Row:
-    """One measure of everyone.
-
-    Args:
-        label: What it is.
-        better: Which values are better.
-        estimates: By activation, the one that is tried first.
-        outcomes: Of the one that is tried, by the other's key.
-        place: Its place by median, 1 for the best; equal medians share one.
-    """
+    """One measure of everyone."""
 
     label: str
     better: str
-    estimates: Mapping[str, Estimate]
-    outcomes: Mapping[str, Outcome]
-    place: int
+    estimates: Mapping[str, Estimate]  # by activation, the one that is tried first
+    outcomes: Mapping[str, Outcome]  # of the one that is tried, by the other's key
+    place: int  # its place by median, 1 for the best; equal medians share one
 
     def count(self, outcome: Outcome) -> int:
         """Return how many comparisons ended in one way."""

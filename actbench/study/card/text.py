@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from rich.box import SIMPLE
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from actbench.pages.blocks import Rows, Sentence, Strong, terminal
 from actbench.pages.colors import ACTIVATION_STYLES
 from actbench.pages.wording import listed, number
 from actbench.store.terminal import plural
@@ -29,26 +31,29 @@ PLACES = (
 
 def show(card: Card, width: int) -> list[RenderableType]:
     """Lay the card out for a terminal."""
-    parts: list[RenderableType] = [_heading(card), _facts(card), Text(), _fields(card)]
-    parts += [Text(note) for note in notes(card)]
-    parts += [Text(f"Critical initialization: {critical_in_words(card)}")]
-    parts += [Text(), Text(PLACES), Text()]
+    theory = (
+        Sentence(""),
+        _fields(card),
+        *map(Sentence, notes(card)),
+        Sentence(f"Critical initialization: {critical_in_words(card)}"),
+        *(Sentence(""), Sentence(PLACES), Sentence("")),
+    )
+    parts: list[RenderableType] = [terminal(_heading(card), width), _facts(card)]
+    parts.append(terminal(theory, width))
     for group in card.groups:
         parts += [_comparisons(group, width), Text()]
-    return [*parts, Text(summary(card), style="bold")]
+    return [*parts, terminal([Sentence(summary(card), "strong")], width)]
 
 
-def _heading(card: Card) -> Text:
-    text = Text(f"{card.name}", style="bold")
-    text.append(f"  {card.formula}\n{card.activation}", style="not bold")
-    text.append(f", SHA-256 {card.source}...\n" if card.source else "\n", style="not bold")
+def _heading(card: Card) -> Iterator[Sentence]:
+    yield Sentence((Strong(card.name), f"  {card.formula}"))
+    yield Sentence(card.activation + (f", SHA-256 {card.source}..." if card.source else ""))
     for name, value in card.parameters.items():
-        text.append(
+        yield Sentence(
             f"learned: {name}, one per layer and network, starts at {value}; function, derivative "
-            "and theory are shown there\n",
-            style="not bold",
+            "and theory are shown there"
         )
-    return text
+    yield Sentence("")
 
 
 def _facts(card: Card) -> Table:
@@ -65,18 +70,16 @@ def _facts(card: Card) -> Table:
     return table
 
 
-def _fields(card: Card) -> Table:
-    title = (
-        "Mean-field theory, hidden layers of 64 units. chi multiplies the squared error signal per "
-        f"layer; predicted and measured: decades per layer, {SIGN}"
+def _fields(card: Card) -> Rows:
+    numbers = ("q*", "c*", "chi", "predicted", "measured")
+    return Rows(
+        ("start", *numbers),
+        tuple((field.initializer, *field_values(field)) for field in card.fields),
+        title="Mean-field theory, hidden layers of 64 units. chi multiplies the squared error "
+        f"signal per layer; predicted and measured: decades per layer, {SIGN}",
+        right=numbers,
+        folds=True,
     )
-    table = Table(title=title, title_justify="left", box=SIMPLE)
-    table.add_column("start", overflow="fold")
-    for heading in ("q*", "c*", "chi", "predicted", "measured"):
-        table.add_column(heading, justify="right")
-    for field in card.fields:
-        table.add_row(Text(field.initializer), *field_values(field))
-    return table
 
 
 def field_values(field: Field) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,9 +23,20 @@ from actbench.runs.results import fulfil
 from actbench.store import datasets, environment
 from actbench.store.environment import Stopwatch
 from actbench.store.files import baselines_folder, prepare_folder
-from actbench.study import card
-from actbench.study.card import facts
-from actbench.study.card.measures import TRAINED_BY, Part, Values, critical_part, parts
+from actbench.study.card import Card, Group, facts
+from actbench.study.card.measures import (
+    COST,
+    COST_TITLE,
+    LEVEL,
+    TRAINED_BY,
+    Measure,
+    Part,
+    Row,
+    Values,
+    critical_part,
+    parts,
+    row,
+)
 from actbench.study.catalog.activations import ACTIVATIONS, Activation, trained
 from actbench.study.catalog.targets import TargetFunction
 from actbench.study.experiments import EXPERIMENTS
@@ -35,10 +46,6 @@ from actbench.study.nets.devices import pinned_state
 from actbench.study.nets.engines import PlainLoop
 from actbench.study.own.functions import formula
 
-if TYPE_CHECKING:
-    import xarray as xr
-
-
 CONTROL = "relu"
 _DURATION = "processor time of one epoch of a plain training loop"
 _COST = "epoch_duration_s over that of ReLU in the same round"
@@ -46,18 +53,15 @@ _COST = "epoch_duration_s over that of ReLU in the same round"
 
 @dataclass(frozen=True)
 class Config:
-    """The protocol: the study's network in a plain loop, as a script of one's own would train it.
+    """The protocol of the cost: the study's network in a plain loop, as a script would train it.
 
-    Args:
-        activations: Keys of the activations, ReLU among them.
-        rounds: In each round every activation is timed once, in an order that turns from round to
-            round, so that what the machine does meanwhile falls on all alike.
-        epochs: Updates per timing.
+    In each round every activation is timed once, in an order that turns from round to round, so
+    that what the machine does meanwhile falls on all alike.
     """
 
-    activations: Sequence[str]
+    activations: Sequence[str]  # ReLU among them
     rounds: int = 41
-    epochs: int = 4
+    epochs: int = 4  # updates per timing
 
     @property
     def steps(self) -> int:
@@ -79,16 +83,7 @@ class Config:
 
 @pinned_state()
 def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> xr.Dataset:
-    """Time epochs of every activation in turn.
-
-    Args:
-        config: The protocol.
-        progress: Called once per timing.
-
-    Returns:
-        Dataset with ``epoch_duration_s`` and ``epoch_cost (activation, round)``, the second over
-        ReLU's of the same round.
-    """
+    """Time epochs: ``epoch_duration_s`` and ``epoch_cost (activation, round)``, over ReLU's."""
     with devices.using_threads(1) as threads:
         loops = [PlainLoop(key, torch.device("cpu")) for key in config.activations]
         # Processor time: other work on the machine lengthens it far less.
@@ -129,69 +124,56 @@ _WHO = {"activations", "seeds", "own_code", "device", "threads"}
 
 @dataclass(frozen=True)
 class Battery:
-    """One invocation.
-
-    Args:
-        activation: What is tried.
-        out: Folder of its results; those of another version of its code lie in another.
-        bar: Shows progress.
-        initializer: Of the networks that are trained.
-        targets: Functions of the user's to learn beside the six.
-        device: Where to train.
-        threads: CPU threads.
-        overwrite: Whether results of other settings may be replaced.
-    """
+    """Trying one activation."""
 
     activation: Activation
     out: Path
     bar: Bar
-    initializer: str = TRAINED_BY
-    targets: Sequence[TargetFunction] = ()
+    initializer: str = TRAINED_BY  # of the networks that are trained
+    targets: Sequence[TargetFunction] = ()  # of the user's, to learn beside the six
     device: str = "cpu"
     threads: int | None = None
-    overwrite: bool = False
+    overwrite: bool = False  # results of other settings
 
     @property
     def folder(self) -> Path:
-        """Where this activation's results lie."""
+        """Where its results lie; those of another version of its code lie in another."""
         name = re.sub(r"[^A-Za-z0-9_.-]", "_", self.activation.name)
         return self.out / f"try-{name}-{_digest([self.activation.key, self.activation.source])}"
 
-    def run(self) -> tuple[card.Card, xr.Dataset, dict[str, xr.Dataset]]:
+    def run(self) -> tuple[Card, xr.Dataset, dict[str, xr.Dataset]]:
         """Measure what is not measured yet, and put the card together."""
         prepare_folder(self.folder)
         theory = formula(self.activation.module)
         derivatives = self._own_run(Part("function", "", "activation-derivatives", {}))
         point = facts.critical(theory)
         listed = parts(self.initializer, self.targets)
-        own = {part.name: (part, self._own_run(part)) for part in listed}
-        flows = {"gradient-flow": own["gradient-flow"][1]}
+        own = {part.name: self._own_run(part) for part in listed}
+        flows = {"gradient-flow": own["gradient-flow"]}
         keys = list(listed[0].settings["initializers"])
         if point is not None:
             start = facts.initializer_of(point)
             flows["critical"] = self._own_run(critical_part(start))
             keys.append(start)
-        table = {}
-        environments: dict[str, Mapping[str, Any]] = {
-            "yours": datasets.environment_of(own["capacity"][1])
-        }
-        for name, (part, dataset) in own.items():
-            rows, stored_in = self._beside(part, dataset)
-            table[name] = (part, _in_words(part), rows)
-            environments |= stored_in
-        found = (
-            facts.of_function(theory, derivatives),
-            facts.fields(theory, keys, lambda key: _pooled(flows.values(), self._key, key)),
-            point,
-            point is not None and facts.settles(theory, point),
+        alpha = LEVEL / (
+            (sum(len(part.measures) for part in listed) + 1) * len(ACTIVATIONS.keys() - {self._key})
         )
-        made = card.assemble(
-            self.activation,
-            _parameters(self.activation),
-            found,
-            table,
-            self._cost(),
-            _environment(environments),
+        groups, environments = self._compared(listed, own, alpha)
+        made = Card(
+            activation=self._key,
+            name=self.activation.name,
+            formula=self.activation.formula,
+            source=self.activation.source,
+            parameters=_parameters(self.activation),
+            facts=tuple(facts.of_function(theory, derivatives)),
+            fields=tuple(
+                facts.fields(theory, keys, lambda key: _pooled(flows.values(), self._key, key))
+            ),
+            critical=point,
+            settles=point is not None and facts.settles(theory, point),
+            groups=(*groups, self._cost(alpha)),
+            alpha=alpha,
+            environment=environments,
         )
         return made, derivatives, flows
 
@@ -231,17 +213,25 @@ class Battery:
             )
         )
 
-    def _beside(
-        self, part: Part, dataset: xr.Dataset
-    ) -> tuple[list[dict[str, Values]], dict[str, Mapping[str, Any]]]:
-        """Values of every measure by activation, and what those of the eight were made with."""
-        stored = self._stored(part, datasets.protocol_of(dataset))
-        rows = []
-        for measure in part.measures:
-            values = {key: stored.values(measure.of(key)) for key in ACTIVATIONS}
-            values[self._key] = metrics.measure(measure.of(self._key), dataset)
-            rows.append(values)
-        return rows, {f"the eight, {part.name}": stored.environment}
+    def _compared(
+        self, listed: Sequence[Part], own: Mapping[str, xr.Dataset], alpha: float
+    ) -> tuple[list[Group], tuple[tuple[str, str], ...]]:
+        """Every measure beside the eight, and what all of it was measured with."""
+        groups, made = [], {"yours": datasets.environment_of(own["capacity"])}
+        for part in listed:
+            dataset = own[part.name]
+            stored = self._stored(part, datasets.protocol_of(dataset))
+            rows = [self._row(measure, stored, dataset, alpha) for measure in part.measures]
+            groups.append(Group(part.title, _in_words(part), tuple(rows)))
+            made[f"the eight, {part.name}"] = stored.environment
+        return groups, tuple((where, _environment(told)) for where, told in made.items())
+
+    def _row(
+        self, measure: Measure, stored: measured.Measured, own: xr.Dataset, alpha: float
+    ) -> Row:
+        values = {key: stored.values(measure.of(key)) for key in ACTIVATIONS}
+        values[self._key] = metrics.measure(measure.of(self._key), own)
+        return row(measure.label, measure.better, values, self._key, alpha)
 
     def _stored(self, part: Part, protocol: Mapping[str, Any]) -> measured.Measured:
         if measured.path_of(part.name, stored_folder()).exists():
@@ -254,18 +244,18 @@ class Battery:
             part, self._fulfil(part, tuple(ACTIVATIONS), part.seeds[1], self.out, name)
         )
 
-    def _cost(self) -> tuple[str, dict[str, Values]]:
-
+    def _cost(self, alpha: float) -> Group:
         config = Config(tuple(dict.fromkeys((self._key, *ACTIVATIONS))))
         with self.bar("cost", config.steps) as progress:
             dataset = run(config, progress)
         datasets.save(dataset, self.folder / "cost.nc")
         protocol = config.protocol()
         said = {name: protocol[name] for name in ("rounds", "epochs", "network", "loop", "clock")}
-        costs = {
+        costs: dict[str, Values] = {
             key: dataset["epoch_cost"].sel(activation=key).to_numpy() for key in config.activations
         }
-        return settings_in_words(said), costs
+        timed = row(COST.label, COST.better, costs, self._key, alpha, paired=True)
+        return Group(COST_TITLE, settings_in_words(said), (timed,))
 
 
 def measure_eight(bar: Bar, device: str, threads: int | None, out: Path) -> list[Path]:
@@ -342,12 +332,8 @@ def _in_words(part: Part) -> str:
     )
 
 
-def _environment(found: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (
-            where,
-            f"torch {facts_['torch']}, {facts_['device']}, {facts_['cpu']}, actbench "
-            f"{facts_['actbench']}, threads {facts_['threads']}",
-        )
-        for where, facts_ in found.items()
+def _environment(told: Mapping[str, Any]) -> str:
+    return (
+        f"torch {told['torch']}, {told['device']}, {told['cpu']}, actbench {told['actbench']}, "
+        f"threads {told['threads']}"
     )
