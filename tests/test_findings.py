@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 from actbench.pages import wording
+from actbench.store.terminal import plural
 from actbench.study import figures, findings
 from actbench.study.experiments import EXPERIMENTS
 from actbench.study.experiments.activation_derivatives import findings as activation_derivatives
@@ -255,4 +256,4 @@ def test_numbers_are_written_as_in_the_study(value: float, text: str) -> None:
 def test_lists_read_as_sentences() -> None:
     """Commas, then one 'and'; counts agree with their nouns."""
     assert [wording.listed("abc"[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
-    assert (wording.plural(1, "seed"), wording.plural(2, "seed")) == ("1 seed", "2 seeds")
+    assert (plural(1, "seed"), plural(2, "seed")) == ("1 seed", "2 seeds")

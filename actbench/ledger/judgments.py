@@ -42,17 +42,11 @@ _FAILED = {Verdict.DIRECTION_ONLY, Verdict.NOT_REPRODUCED}
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement of the publication.
-
-    Args:
-        standing: Where it holds.
-        shown: The judgment that says so best.
-        others: Of the same statement under other protocols.
-    """
+    """A statement of the publication."""
 
     standing: Standing
-    shown: Judgment
-    others: tuple[Judgment, ...]
+    shown: Judgment  # that says so best
+    others: tuple[Judgment, ...]  # of the same statement under other protocols
 
 
 def statements(claims: ClaimsFile | None, judgments: Sequence[Judgment]) -> list[Statement]:
@@ -106,21 +100,13 @@ def _by_verdict(judgments: Sequence[Judgment]) -> str:
 
 
 class Results:
-    """What a folder of results has of a claims file's protocols; each dataset is read once.
-
-    Args:
-        claims: The claims file.
-        out: Folder that ``actbench reproduce``, ``run`` or ``verify`` wrote; it need not exist.
-
-    Attributes:
-        others: One sentence for each dataset that was looked at and is of other settings.
-    """
+    """What a folder of results has of a claims file's protocols; each dataset is read once."""
 
     def __init__(self, claims: ClaimsFile, out: Path) -> None:
         self._claims = claims
         self._out = out
         self._known: dict[str, xr.Dataset | None] = {}
-        self.others: list[str] = []
+        self.others: list[str] = []  # sentences on datasets that are of other settings
 
     def judge(self, chosen: Iterable[Claim] | None = None) -> list[Judgment]:
         """Judge claims, from stored measurements where the folder does not decide."""

@@ -19,31 +19,24 @@ ASSUMED = (
 )
 """What stands before the answers."""
 
-FEWEST = round(1 / (1 - COVERAGE)) - 1
+_FEWEST = round(1 / (1 - COVERAGE)) - 1
 """Of fewer runs no p is below 1 - COVERAGE."""
 
 
 @dataclass(frozen=True)
 class Together:
-    """How surprising the numbers of one table are together, among runs of one protocol.
-
-    Args:
-        protocol: Whose runs they are.
-        claims: Ids of the claims, one per number.
-        runs: How many runs there are.
-        p: Probability that one more run lies as far out, or farther, whatever the distribution.
-    """
+    """How surprising the numbers of one table are together, among runs of one protocol."""
 
     protocol: str
-    claims: tuple[str, ...]
+    claims: tuple[str, ...]  # their ids, one per number
     runs: int
-    p: float
+    p: float  # that one more run lies as far out, or farther, whatever the distribution
 
     def __str__(self) -> str:
         """In words, such as ``"stated: a and 4 more are hardly of one such run (joint p = …)"``."""
         which = f"{self.protocol}: {self.claims[0]} and {len(self.claims) - 1} more"
-        if self.runs < FEWEST:
-            return f"{which}: {FEWEST} runs instead of {self.runs} could tell"
+        if self.runs < _FEWEST:
+            return f"{which}: {_FEWEST} runs instead of {self.runs} could tell"
         could = "could be" if self.p > 1 - COVERAGE else "are hardly"
         return f"{which} {could} of one such run (joint p = {self.p:.2g}, {self.runs} runs)"
 

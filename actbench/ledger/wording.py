@@ -105,44 +105,46 @@ def in_full(
 ) -> str:
     """Write everything about one claim, a line each."""
     claim = judgment.claim
-    lines = [
-        claim.id,
-        f"  says       {claim.statement}",
-        f"  stated in  {claim.source}",
-        f"  verdict    {judgment.verdict} (expected: {claim.expected})",
-        f"  why        {claim.because}",
+    facts: list[tuple[str, str | None]] = [
+        ("says", claim.statement),
+        ("stated in", claim.source),
+        ("verdict", f"{judgment.verdict} (expected: {claim.expected})"),
+        ("why", claim.because),
     ]
-    if claim.protocol is None or claim.relation is None:
-        return "\n".join(lines)
-    protocol = claims.protocol[claim.protocol]
-    lines += _asked(claim, claim.relation, protocol)
-    lines += _found_lines(judgment, claims, "stored measurements" if stored else "results")
-    lines.append(f"  rerun      {_test(claims, claim.id, protocol)}")
-    sentence = elsewhere(claims, [judgment]).get(claim.id)
-    if sentence:
-        lines.append(f"  elsewhere  {sentence}")
-    lines += [_told_beside(other, claims) for other in others]
-    if stored:
-        lines.append(f"  measured   {_made(claim.protocol, claims)}")
-    return "\n".join(lines)
+    if claim.protocol is not None and claim.relation is not None:
+        protocol = claims.protocol[claim.protocol]
+        facts += _asked(claim, claim.relation, protocol)
+        facts += _answered(judgment, claims, "stored measurements" if stored else "results")
+        facts += [
+            ("rerun", _test(claims, claim.id, protocol)),
+            ("elsewhere", elsewhere(claims, [judgment]).get(claim.id)),
+            *(("beside", _told_beside(other, claims)) for other in others),
+            ("measured", _made(claim.protocol, claims) if stored else None),
+        ]
+    return "\n".join(
+        [claim.id, *(f"  {about:11}{text}" for about, text in facts if text is not None)]
+    )
 
 
-def _asked(claim: Claim, relation: Relation, protocol: Protocol) -> list[str]:
+def _asked(claim: Claim, relation: Relation, protocol: Protocol) -> list[tuple[str, str]]:
     arguments = ", ".join(f"{k}={v}" for k, v in claim.metric.items() if k != "name")
     metric = f"{claim.metric['name']}({arguments}): " if "name" in claim.metric else ""
-    low, high = relation.bounds
-    lines = [
-        f"  protocol   {claim.protocol}: {protocol.experiment}, {_settings(protocol)}",
-        f"  metric     {metric}{_measures(claim)}",
-        f"  holds if   {claim.quantifier} in [{low:.6g}, {high:.6g}]: {relation.reason}",
+    facts = [
+        ("protocol", f"{claim.protocol}: {protocol.experiment}, {_settings(protocol)}"),
+        ("metric", f"{metric}{_measures(claim)}"),
+        ("holds if", f"{claim.quantifier} {_within(relation)}"),
     ]
-    if claim.direction is not None:
-        low, high = claim.direction.bounds
-        lines.append(f"  direction  in [{low:.6g}, {high:.6g}]: {claim.direction.reason}")
-    return lines
+    return facts + ([("direction", _within(claim.direction))] if claim.direction else [])
 
 
-def _found_lines(judgment: Judgment, claims: ClaimsFile, evidence: str) -> list[str]:
+def _within(relation: Relation) -> str:
+    low, high = relation.bounds
+    return f"in [{low:.6g}, {high:.6g}]: {relation.reason}"
+
+
+def _answered(
+    judgment: Judgment, claims: ClaimsFile, evidence: str
+) -> list[tuple[str, str | None]]:
     interval = "none, as it is one value"
     if judgment.interval is None:
         interval = "none"
@@ -151,14 +153,14 @@ def _found_lines(judgment: Judgment, claims: ClaimsFile, evidence: str) -> list[
     settling, flips = seeds_to_settle(judgment), redraw(judgment)
     about = "about " if judgment.seeds >= judgment.seeds_needed else ""
     return [
-        f"  found      {judgment.sentence} ({evidence})",
-        *([f"  published  {judgment.published_run}"] if judgment.published_run else []),
-        f"  interval   {interval}, error level {claims.level(judgment.claim):.2g}",
-        f"  margin     {margin(judgment) or 'none'} to the bound",
-        f"  seeds      {judgment.seeds}; the wording needs {judgment.seeds_needed}",
-        f"  to flip    {judgment.to_flip}",
-        *([f"  redraw     of all runs flips it in {flips} of cases"] if flips else []),
-        *([f"  to decide  {about}{plural(settling, 'seed')}"] if settling else []),
+        ("found", f"{judgment.sentence} ({evidence})"),
+        ("published", judgment.published_run or None),
+        ("interval", f"{interval}, error level {claims.level(judgment.claim):.2g}"),
+        ("margin", f"{margin(judgment) or 'none'} to the bound"),
+        ("seeds", f"{judgment.seeds}; the wording needs {judgment.seeds_needed}"),
+        ("to flip", judgment.to_flip),
+        ("redraw", f"of all runs flips it in {flips} of cases" if flips else None),
+        ("to decide", f"{about}{plural(settling, 'seed')}" if settling else None),
     ]
 
 
@@ -166,7 +168,7 @@ def _told_beside(judgment: Judgment, claims: ClaimsFile) -> str:
     claim = judgment.claim
     settings = _settings(claims.protocol[claim.protocol]) if claim.protocol else "no protocol"
     return (
-        f"  beside     {claim.id}, judged under {claim.protocol} ({settings}): {judgment.verdict}; "
+        f"{claim.id}, judged under {claim.protocol} ({settings}): {judgment.verdict}; "
         f"{judgment.sentence}"
     )
 

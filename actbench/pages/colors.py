@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-Linestyle: TypeAlias = Literal["-", "--", "-.", ":"]
+_Linestyle: TypeAlias = Literal["-", "--", "-.", ":"]
 
 
 class ActivationStyle(NamedTuple):
@@ -13,7 +13,7 @@ class ActivationStyle(NamedTuple):
 
     name: str
     color: str
-    linestyle: Linestyle
+    linestyle: _Linestyle
     marker: str
 
 
@@ -31,7 +31,7 @@ ACTIVATION_STYLES: Final[dict[str, ActivationStyle]] = {
 }
 
 _OTHER_COLORS: Final = ("#332288", "#999933", "#7A4B2A", "#6E6E6E", "#AA4466")
-_OTHER_LINESTYLES: Final[tuple[Linestyle, ...]] = ("-", "--", "-.")
+_OTHER_LINESTYLES: Final[tuple[_Linestyle, ...]] = ("-", "--", "-.")
 _OTHER_MARKERS: Final = ("<", ">", "p", "h")
 _LONGEST_NAME: Final = 22
 _LAST_LETTER_IN_FONT: Final = 0x52F

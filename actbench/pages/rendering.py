@@ -19,19 +19,12 @@ from actbench.store.errors import ActbenchError
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the folder.
+    """A figure of the folder."""
 
-    Args:
-        name: That of its file without the suffix.
-        caption: What is seen.
-        svg: Content of the file.
-        png: Whether there is a PNG of it too.
-    """
-
-    name: str
+    name: str  # of its file without the suffix
     caption: str
     svg: bytes
-    png: bool
+    png: bool  # whether there is a PNG of it too
 
     @property
     def anchor(self) -> str:

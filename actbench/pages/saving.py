@@ -35,19 +35,7 @@ _RENDERING: Final = threading.Lock()
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as PNG and SVG, each whole or not at all, the same bytes for the same data.
-
-    Args:
-        figure: What to write.
-        folder: Where; made if it is missing.
-        name: File name without a suffix.
-
-    Returns:
-        The two paths, PNG first.
-
-    Raises:
-        ActbenchError: The folder cannot be made or written to; no half-written file stays.
-    """
+    """Write a figure as PNG and SVG, each whole or not at all, the same bytes for the same data."""
     prepare_folder(folder)
     # The salt is a setting of the whole process, not of a figure: one thread at a time.
     with _RENDERING, mpl.rc_context({"svg.hashsalt": "actbench"}):

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from actbench.pages.colors import style_of
-from actbench.store.terminal import plural as plural  # noqa: PLC0414 - part of how a sentence is written
 
 
 def number(value: float, digits: int = 3) -> str:

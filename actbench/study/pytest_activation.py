@@ -41,7 +41,7 @@ class ActivationNode(pytest.File):
         given = _from_here(self.config, self.config.stash[_GIVEN][self.path])
         candidate = cache(lambda: own.candidate(given))
         activation = cache(lambda: own.activation(given))
-        properties = {holds.__name__: holds for holds in PROPERTIES}
+        properties = {holds.__name__: holds for holds in _PROPERTIES}
         for subject, all_ in ((candidate, own.CHECKS), (activation, properties)):
             for name, holds in all_.items():
                 yield _PropertyTest.from_parent(self, name=name, holds=holds, subject=subject)
@@ -103,7 +103,7 @@ def stack_follows_the_plain_loop(activation: Activation) -> None:
     together = _stack(activation, 3, schedule)
     for place, member in enumerate(_members()):
         data = targets.noisy_sine(64)
-        alone = train_reference(_shape(activation, 3), member, schedule, data.x, data.noisy)
+        alone = train_reference(Architecture(activation, 3), member, schedule, data.x, data.noisy)
         if not np.allclose(together.loss[place], alone.loss[0], rtol=_TOLERANCE, equal_nan=True):
             raise ActbenchError(
                 f"{activation.key}: a stack of networks and a plain loop part within "
@@ -126,16 +126,12 @@ def _members() -> list[Member]:
     return [Member(seed, initializers.get("torch_default")) for seed in (42, 43)]
 
 
-def _shape(activation: Activation, depth: int) -> Architecture:
-    return Architecture(activation, depth)
-
-
 def _stack(activation: Activation, depth: int, schedule: Schedule) -> Training:
     data = targets.noisy_sine(64)
-    return train_stack(_shape(activation, depth), _members(), schedule, data.x, data.noisy)
+    return train_stack(Architecture(activation, depth), _members(), schedule, data.x, data.noisy)
 
 
-PROPERTIES: tuple[Callable[[Activation], None], ...] = (
+_PROPERTIES: tuple[Callable[[Activation], None], ...] = (
     derivative_agrees_with_finite_differences,
     error_signal_reaches_the_first_layer,
     stack_follows_the_plain_loop,

@@ -143,15 +143,16 @@ LEVEL = 0.01
 """Probability that one card shows any difference where there is none, at most."""
 INTERVAL_LEVEL = 0.01
 """Probability that one interval of a median misses it, at most."""
-OTHER_WAY = 0.05
+_OTHER_WAY = 0.05
 """A difference that shows in the other direction too, at this level, is one of spread."""
 COST_MARGIN = 1.1
 """Costs that are nearer than this factor are a tie: timings swing by as much."""
 
 METHOD = (
     f"two-sample Kolmogorov-Smirnov test at {LEVEL:g} over the number of comparisons (Bonferroni), "
-    f"medians in that order, and no difference the other way, one-sided at {OTHER_WAY:g}; of costs "
-    f"the interval, at that level, of the ratio in the same round lies beyond {COST_MARGIN:g}"
+    "medians in that order, and no difference the other way, one-sided at "
+    f"{_OTHER_WAY:g}; of costs the interval, at that level, of the ratio in the same round lies "
+    f"beyond {COST_MARGIN:g}"
 )
 
 
@@ -232,9 +233,9 @@ def _by_test(own: Values, other: Values, sign: int, alpha: float) -> Outcome:
         return "ties"
     ours, theirs = sign * own, sign * other
     if _median(ours) < _median(theirs):
-        return "wins" if never_below(theirs, ours) >= OTHER_WAY else "ties"
+        return "wins" if never_below(theirs, ours) >= _OTHER_WAY else "ties"
     if _median(ours) > _median(theirs):
-        return "loses" if never_below(ours, theirs) >= OTHER_WAY else "ties"
+        return "loses" if never_below(ours, theirs) >= _OTHER_WAY else "ties"
     return "ties"
 
 

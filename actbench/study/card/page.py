@@ -49,16 +49,8 @@ _OUTCOME: Final[Mapping[str, str]] = {"wins": "#0072B2", "ties": "#8A8A8A", "los
 _COLUMNS: Final = 4
 
 
-def draw_function(derivatives: xr.Dataset, flows: Iterable[xr.Dataset]) -> Figure:
-    """Draw an activation with its derivative, and its error signal through 50 layers.
-
-    Args:
-        derivatives: Of ``activation-derivatives``, of one activation.
-        flows: Of ``gradient-flow``, of the same activation.
-
-    Returns:
-        The figure.
-    """
+def _draw_function(derivatives: xr.Dataset, flows: Iterable[xr.Dataset]) -> Figure:
+    """Draw an activation with its derivative, and its error signal through 50 layers."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     one = derivatives.isel(activation=0).sel(z=slice(-_SHOWN, _SHOWN))
@@ -103,16 +95,8 @@ def _flow(axes: Axes, flows: Iterable[xr.Dataset]) -> None:
     axes.legend(fontsize=SMALL)
 
 
-def draw_measures(rows: Sequence[tuple[str, Row]], own: str) -> Figure:
-    """Draw every measure of everyone: median and interval, the better the further left.
-
-    Args:
-        rows: Title of the group and measure.
-        own: Key of the activation that was tried.
-
-    Returns:
-        The figure.
-    """
+def _draw_measures(rows: Sequence[tuple[str, Row]], own: str) -> Figure:
+    """Draw every measure of everyone: median and interval, the better the further left."""
     down = math.ceil(len(rows) / _COLUMNS)
     height = 2.7 * down + 0.35
     # Margins by hand: to lay out so many logarithmic axes takes longer than to draw them.
@@ -196,8 +180,8 @@ def write(
     """Write a card as a page, as data, and as figures."""
     rows = [(group.title.partition(":")[0], one) for group in card.groups for one in group.rows]
     drawn = {
-        "function": draw_function(derivatives, flows.values()),
-        "measures": draw_measures(rows, card.activation),
+        "function": _draw_function(derivatives, flows.values()),
+        "measures": _draw_measures(rows, card.activation),
     }
     written, drawings = [], []
     for name, figure in drawn.items():

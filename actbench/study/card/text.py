@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from actbench.pages.blocks import Rows, Sentence, Strong, terminal
+from actbench.pages.blocks import Block, Rows, Sentence, Strong, terminal
 from actbench.pages.colors import ACTIVATION_STYLES
 from actbench.pages.wording import listed, number
 from actbench.store.terminal import plural
@@ -31,13 +31,13 @@ PLACES = (
 
 def show(card: Card, width: int) -> list[RenderableType]:
     """Lay the card out for a terminal."""
-    theory = (
+    theory: list[Block] = [
         Sentence(""),
         _fields(card),
         *map(Sentence, notes(card)),
         Sentence(f"Critical initialization: {critical_in_words(card)}"),
         *(Sentence(""), Sentence(PLACES), Sentence("")),
-    )
+    ]
     parts: list[RenderableType] = [terminal(_heading(card), width), _facts(card)]
     parts.append(terminal(theory, width))
     for group in card.groups:

@@ -44,7 +44,7 @@ from actbench.study.experiments.settings import own_code
 from actbench.study.nets import devices
 from actbench.study.nets.devices import pinned_state
 from actbench.study.nets.engines import PlainLoop
-from actbench.study.own.functions import formula
+from actbench.study.own import formula
 
 CONTROL = "relu"
 _DURATION = "processor time of one epoch of a plain training loop"

@@ -23,15 +23,10 @@ _INPUT = "its input"
 
 @dataclass(frozen=True)
 class Candidate:
-    """An activation that nobody has checked yet.
-
-    Args:
-        key: As the user names it.
-        build: Makes its module anew.
-    """
+    """An activation that nobody has checked yet."""
 
     key: str
-    build: Callable[[], nn.Module]
+    build: Callable[[], nn.Module]  # its module, anew
 
     def __call__(self, module: nn.Module, z: Tensor) -> Tensor:
         """Evaluate a module of it."""

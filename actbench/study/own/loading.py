@@ -32,7 +32,7 @@ _FILES: dict[str, str] = {}
 RAISED = (Exception, SystemExit)
 """What ends a user's code and is theirs to mend: ``sys.exit`` too, but not an interruption."""
 
-GROUPS: Mapping[str, str] = {
+_GROUPS: Mapping[str, str] = {
     "activation": "actbench.activations",
     "target": "actbench.targets",
     "initializer": "actbench.initializers",
@@ -42,52 +42,26 @@ GROUPS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Loaded:
-    """An object of the user's.
+    """An object of the user's."""
 
-    Args:
-        key: As it was named.
-        name: What it is called in its code.
-        thing: The object.
-        source: SHA-256 of the file that it comes from, shortened; what that file imports is not
-            part of it.
-        summary: First line of its docstring; empty where it has none.
-    """
-
-    key: str
-    name: str
+    key: str  # as it was named
+    name: str  # in its code
     thing: Any
-    source: str
-    summary: str
+    source: str  # start of the SHA-256 of its file; what that file imports is no part of it
+    summary: str  # first line of its docstring
 
 
 def offered(kind: str) -> dict[str, EntryPoint]:
-    """List what installed packages offer, without loading any of it.
-
-    Args:
-        kind: A key of ``GROUPS``.
-
-    Returns:
-        Name to entry point.
-    """
-    return {entry.name: entry for entry in entry_points(group=GROUPS[kind])}
+    """List what installed packages offer of a key of ``_GROUPS``, without loading any of it."""
+    return {entry.name: entry for entry in entry_points(group=_GROUPS[kind])}
 
 
 def load(
     kind: str, given: str, known: Mapping[str, object] | tuple[str, ...], base: Path = Path()
 ) -> Loaded:
-    """Load an object of the user's. This runs their code.
+    """Load an object of the user's, as seen from a folder. This runs their code.
 
-    Args:
-        kind: A key of ``GROUPS``.
-        given: ``path/to/file.py:name``, ``module:name``, or the name of an entry point.
-        known: Names of the built-in ones, for the error.
-        base: The folder from which a file's path, or a module that is not installed, is seen.
-
-    Returns:
-        The object.
-
-    Raises:
-        ActbenchError: There is no such thing, or its code fails or prints while it is loaded.
+    It is given as ``path/to/file.py:name``, ``module:name``, or the name of an entry point.
     """
     if ":" not in given:
         entries = offered(kind)
@@ -113,14 +87,9 @@ def load(
 
 @contextmanager
 def listening(*, errors: bool = True) -> Iterator[io.StringIO]:
-    """Keep what is printed in the block from the terminal.
+    """Keep what is printed in the block from the terminal, and yield where it can be read.
 
-    Args:
-        errors: Whether that to standard error too; warnings, which Python says once, are no part
-            of it.
-
-    Yields:
-        Where it can be read.
+    Warnings, which Python says once, are no part of it.
     """
     printed = io.StringIO()
     with ExitStack() as stack:
@@ -136,15 +105,7 @@ def listening(*, errors: bool = True) -> Iterator[io.StringIO]:
 
 
 def in_one_line(error: BaseException, file: str | None = None) -> str:
-    """Say what a user's code raised, in one line.
-
-    Args:
-        error: The exception.
-        file: Of the user; the line in it is said too.
-
-    Returns:
-        Such as ``"ZeroDivisionError: division by zero (line 4)"``.
-    """
+    """Say what a user's code raised: ``"ZeroDivisionError: division by zero (line 4)"``."""
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if file is not None and frame.filename == file]
@@ -155,14 +116,7 @@ def in_one_line(error: BaseException, file: str | None = None) -> str:
 
 @contextmanager
 def blaming_own_code(when: str = "while networks are trained") -> Iterator[None]:
-    """Turn what a user's code raises in the block into one line that says so.
-
-    Args:
-        when: What is being done with it.
-
-    Raises:
-        ActbenchError: An exception came out of a file that ``load`` has run.
-    """
+    """Turn what code that ``load`` has run raises in the block into one line that says so."""
     try:
         yield
     except RAISED as error:
@@ -227,14 +181,11 @@ def _imported(given: str, name: str, base: Path) -> ModuleType:
 
 def _require_silence(printed: io.StringIO, shown: str) -> None:
     if printed.getvalue():
+        start = " ".join(printed.getvalue().split())[:40]
         raise ActbenchError(
-            f"{shown} prints {_start(printed)!r} when it is loaded; remove that, or move it "
+            f"{shown} prints {start!r} when it is loaded; remove that, or move it "
             'under: if __name__ == "__main__"'
         )
-
-
-def _start(printed: io.StringIO) -> str:
-    return " ".join(printed.getvalue().split())[:40]
 
 
 @contextmanager
