@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import xarray as xr
 from rich.console import Console
-from rich.table import Table
 
 from actbench import claims, ledger
 from actbench.claims import ClaimsFile, Verdict, measured, metrics
@@ -86,10 +85,10 @@ def judgment(verdict: str = "reproduced", content: Any = None, **more: Any) -> J
 UNDECIDED: dict[str, Any] = {"verdict": "inconclusive", "seeds": 3, "interval": None}
 
 
-def rendered(table: Table, width: int) -> list[str]:
-    """The lines that a terminal of that width shows."""
+def rendered(judgments: list[Judgment], width: int) -> list[str]:
+    """The lines of the ledger that a terminal of that width shows."""
     console = Console(width=width, file=io.StringIO(), record=True)
-    console.print(table)
+    console.print(ledger.table(judgments, width))
     return console.export_text().splitlines()
 
 
@@ -106,7 +105,7 @@ def dataset(values: list[float], **settings: object) -> xr.Dataset:
 
 
 @pytest.fixture
-def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A folder of stored measurements with values of the three protocols."""
     folder = tmp_path / "baselines"
     (folder / "measured").mkdir(parents=True)
@@ -126,12 +125,11 @@ def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             "entries": [entry],
         }
         measured.save(measured.Measured.model_validate(content))
-    return folder
 
 
-def test_results_come_before_what_is_stored(stored: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("stored")
+def test_results_come_before_what_is_stored(tmp_path: Path) -> None:
     """A protocol with a dataset in the folder is judged from it, another from the store."""
-    assert stored.is_dir()
     content = file(claim(), claim("slow-claim", protocol="slow"), NOT_TESTABLE)
     datasets.save(dataset([0.5] * 20), tmp_path / "sine_regression-trained.nc")
     first, second, third = ledger.from_results(content, tmp_path)
@@ -141,9 +139,9 @@ def test_results_come_before_what_is_stored(stored: Path, tmp_path: Path) -> Non
     assert [j.claim for j in (first, second, third)] == list(content.claim)
 
 
-def test_without_results_all_is_judged_from_the_store(stored: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("stored")
+def test_without_results_all_is_judged_from_the_store(tmp_path: Path) -> None:
     """A folder that does not exist is not made, and what is stored speaks."""
-    assert stored.is_dir()
     (found,) = ledger.from_results(file(), tmp_path / "none")
     assert (found.verdict, found.measured) == (Verdict.NOT_REPRODUCED, 2.0)
     assert not (tmp_path / "none").exists()
@@ -187,9 +185,9 @@ def test_bad_results_are_refused_not_passed_over(tmp_path: Path, damage: str) ->
         ledger.from_results(file(), tmp_path)
 
 
-def test_what_is_neither_run_nor_stored_is_told(stored: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("stored")
+def test_what_is_neither_run_nor_stored_is_told(tmp_path: Path) -> None:
     """A protocol without any value is an error, not a verdict."""
-    assert stored.is_dir()
     metric = {"name": "closed_form", "quantity": "best_line_mse", "target": "noisy_sine"}
     content = file(claim(protocol="closed-forms", metric=metric, quantifier="exact"))
     with pytest.raises(ActbenchError, match=r"^there is no file .*closed-forms\.json"):
@@ -284,7 +282,7 @@ def test_the_wide_table_has_a_column_per_number() -> None:
     content = claim(
         published=0.5, relation={"kind": "equals", "tolerance": 0.125, "reason": "It is."}
     )
-    lines = rendered(ledger.table([judgment(content=content, measured=0.51234567)], 120), 120)
+    lines = rendered([judgment(content=content, measured=0.51234567)], 120)
     (heading,) = [line.split() for line in lines if "verdict" in line]
     assert heading == ["claim", "published", "measured", "margin", "redraw", "flips", "verdict"]
     (cells,) = [line.split() for line in lines if "a-claim" in line]
@@ -298,22 +296,22 @@ def test_an_undecided_claim_shows_its_interval(width: int) -> None:
     A share of seeds stands with an interval of shares.
     """
     median = judgment("inconclusive", measured=0.209, interval=(0.198, 0.22), margin=1.01)
-    shown = " ".join(" ".join(rendered(ledger.table([median], width), width)).split())
+    shown = " ".join(" ".join(rendered([median], width)).split())
     assert "0.209" in shown
     assert all(part in shown for part in ("(between 0.198", "and 0.22)"))
     share = judgment(
         "inconclusive", claim(quantifier="every"), measured=0.94, interval=(0.875, 0.981)
     )
-    shown = " ".join(" ".join(rendered(ledger.table([share], width), width)).split())
+    shown = " ".join(" ".join(rendered([share], width)).split())
     assert "94% of seeds" in shown
     assert all(part in shown for part in ("(between 87.5%", "and 98.1%)"))
     decided = judgment(measured=0.209, interval=(0.198, 0.22))
-    assert not any("between" in line for line in rendered(ledger.table([decided], width), width))
+    assert not any("between" in line for line in rendered([decided], width))
 
 
 def test_the_narrow_table_has_two_lines_per_claim() -> None:
     """On 80 columns the numbers stand below, each with its name; one that is not there does not."""
-    lines = rendered(ledger.table([judgment(), judgment("not_testable", NOT_TESTABLE)], 80), 80)
+    lines = rendered([judgment(), judgment("not_testable", NOT_TESTABLE)], 80)
     first = next(n for n, line in enumerate(lines) if line.split()[:1] == ["a-claim"])
     assert lines[first].split() == ["a-claim", "reproduced"]
     assert lines[first + 1].split() == ["measured", "0.5,", "margin", "factor", "2"]
@@ -323,7 +321,7 @@ def test_the_narrow_table_has_two_lines_per_claim() -> None:
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_a_changed_verdict_shows_the_expected_one(width: int) -> None:
     """Beside what was found stands what was pinned, and only there."""
-    lines = rendered(ledger.table([judgment(), judgment("not_reproduced")], width), width)
+    lines = rendered([judgment(), judgment("not_reproduced")], width)
     assert sum("expected reproduced" in line for line in lines) == 1
     assert not any("…" in line for line in lines)
     assert max(len(line) for line in lines) <= width
@@ -333,7 +331,7 @@ def test_a_changed_verdict_shows_the_expected_one(width: int) -> None:
 def test_the_longest_id_is_not_cut(width: int) -> None:
     """Every character of an id is on the screen, folded where it must be."""
     longest = max((c.id for c in claims.published().claim), key=len)
-    lines = rendered(ledger.table([judgment(content=claim(longest))], width), width)
+    lines = rendered([judgment(content=claim(longest))], width)
     shown = "".join(line.split()[0] for line in lines if line.strip())
     assert longest in shown
     assert max(len(line) for line in lines) <= width
@@ -342,7 +340,7 @@ def test_the_longest_id_is_not_cut(width: int) -> None:
 def test_a_share_of_seeds_is_told_from_a_value() -> None:
     """What was measured of a claim about every seed is how many agree, and says so."""
     about_every = judgment(content=claim(quantifier="every"), measured=0.25)
-    lines = rendered(ledger.table([about_every], 120), 120)
+    lines = rendered([about_every], 120)
     assert any("25% of seeds" in line for line in lines)
 
 
@@ -436,7 +434,7 @@ def test_a_claim_whose_seeds_diverged_is_written(tmp_path: Path) -> None:
     assert ledger.counts(found) == "1 claim: 1 not_reproduced; all as expected"
     assert strictly(ledger.as_json(found, {}))[0]["measured"] is None
     assert "| **not_reproduced** |" in ledger.markdown(found, {})
-    assert any("measured inf" in line for line in rendered(ledger.table(found, 80), 80))
+    assert any("measured inf" in line for line in rendered(found, 80))
     assert "interval   none, as it is one value, error" in ledger.in_full(
         found[0], content, stored=False
     )
@@ -494,9 +492,9 @@ def test_one_claim_in_full(content: dict[str, Any], lines: list[str]) -> None:
     assert sum(line.startswith("direction") for line in shown) == ("direction" in content)
 
 
-def test_a_claim_in_full_says_where_stored_values_come_from(stored: Path) -> None:
+@pytest.mark.usefixtures("stored")
+def test_a_claim_in_full_says_where_stored_values_come_from() -> None:
     """Judged from the store, the machine that measured is named."""
-    assert stored.is_dir()
     text = ledger.in_full(judgment(), file(), stored=True)
     assert text.splitlines()[-1] == "  measured   with torch 9.9 on an abacus"
     assert "100 seeds (stored measurements)" in text
@@ -554,8 +552,8 @@ def test_no_number_loses_its_unit() -> None:
     """On 80 columns a number, its unit and its interval stay on one line."""
     content = claim("a" * 40, published=0.0004004)
     found = judgment("not_reproduced", content, measured=0.0005189, margin=2.37e4)
-    lines = [line.strip() for line in rendered(ledger.table([found], 80), 80)]
+    lines = [line.strip() for line in rendered([found], 80)]
     assert any("margin factor 2.37e+04" in line for line in lines)
     straddling = judgment("inconclusive", content, measured=0.0005189, interval=(1.0001, 2.3456))
-    lines = rendered(ledger.table([straddling], 80), 80)
+    lines = rendered([straddling], 80)
     assert any("measured 0.0005189 (between 1 and 2.346)" in line for line in lines)
