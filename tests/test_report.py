@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import browser
+import made_up
 import numpy as np
 import pytest
 import xarray as xr
 from drawings import draw_instead
+from made_up import NOT_TESTABLE, claim, flow, targets, trained
 from matplotlib.figure import Figure
 
 from actbench import claims, ledger
@@ -39,21 +41,6 @@ VOID = {"meta", "link", "br", "img", "input"}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def claim(name: str, **more: Any) -> dict[str, Any]:
-    """A testable claim, as it stands in a file."""
-    return {
-        "id": name,
-        "source": f"a table, {name}",
-        "statement": f"Of {name} something holds.",
-        "protocol": "trained",
-        "metric": {"name": "final_mse", "activation": "relu"},
-        "relation": {"kind": "below", "value": 1.0, "reason": "It is low."},
-        "expected": "reproduced",
-        "because": f"So it is with {name}.",
-        **more,
-    }
-
-
 FILE = ClaimsFile.model_validate(
     {
         "study": f"A study {NASTY}",
@@ -67,7 +54,7 @@ FILE = ClaimsFile.model_validate(
             },
         },
         "claim": [
-            claim("holds", published=0.5),
+            claim("holds", published=0.25),
             claim("holds-too", source="a table, holds", because="So it is with holds."),
             claim(
                 "nasty",
@@ -81,13 +68,7 @@ FILE = ClaimsFile.model_validate(
             claim("deep", protocol="deep-plain"),
             claim("flips"),
             claim("lacks-seeds"),
-            {
-                "id": "beauty",
-                "source": "somewhere",
-                "statement": "It is beautiful.",
-                "expected": "not_testable",
-                "because": "Beauty is not measured.",
-            },
+            NOT_TESTABLE,
         ],
     }
 )
@@ -95,17 +76,7 @@ FILE = ClaimsFile.model_validate(
 
 def judgment(name: str, verdict: str, **more: Any) -> Judgment:
     """A judgment of a claim of the file, with evidence."""
-    evidence = {
-        "measured": 0.25,
-        "interval": (0.125, 0.375),
-        "margin": 2.5,
-        "seeds": 20,
-        "seeds_needed": 14,
-        "sentence": f"found for {name}",
-        "to_flip": "a measurement that left (-infinity, 1]",
-        **more,
-    }
-    return Judgment(FILE.get(name), Verdict(verdict), **evidence)
+    return made_up.judgment(FILE.get(name), verdict, **more)
 
 
 JUDGMENTS = [
@@ -135,51 +106,13 @@ def plot() -> bytes:
 
 def results() -> dict[str, xr.Dataset]:
     """Datasets of three experiments, small and made up, by file."""
-    x, layers = np.linspace(-3, 3, 8), [1, 2, 3]
-    per_seed, shape = ("activation", "seed"), (2, 2)
-    trained = xr.Dataset(
-        {
-            "final_mse": (per_seed, np.array([[0.001, 0.002], [0.3, 0.4]])),
-            "final_mse_clean": (per_seed, np.full(shape, 4e-4)),
-            "diverged": (per_seed, np.full(shape, -1)),
-            "loss": ((*per_seed, "epoch"), np.full((*shape, 4), 0.1)),
-            "gradient_magnitude": (
-                (*per_seed, "recorded_epoch", "layer"),
-                np.full((*shape, 1, 3), 0.1),
-            ),
-            "weight_displacement": ((*per_seed, "layer"), np.full((*shape, 3), 0.1)),
-            "target_noisy": ("x", np.sin(x) + 0.1),
-            "target_clean": ("x", np.sin(x)),
-        },
-        coords={"activation": ["relu", "tanh"], "seed": [42, 43], "layer": layers, "x": x}
-        | {"recorded_epoch": [0], "epoch": np.arange(4)},
-    )
-    flow = xr.Dataset(
-        {
-            "gradient_magnitude": (("activation", "depth", "layer"), np.full((1, 1, 3), 1e-12)),
-            "gradient_ratio": (("activation", "depth"), np.ones((1, 1))),
-            "error_signal_rms": (
-                ("activation", "initializer", "depth", "layer"),
-                np.array([[[[0.25, 1.0, 9.0]]]]),
-            ),
-        },
-        coords={"activation": ["gelu"], "depth": [2], "layer": layers, "seed": [42, 43]}
-        | {"initializer": ["he_normal"]},
-    )
-    forms = xr.Dataset(
-        {
-            **{f"best_{name}_mse": ("target", [0.5]) for name in ("constant", "line")},
-            "best_unit_interval_mse": ("target", [0.25]),
-            "report_over_card": ("activation", [2.0]),
-        },
-        coords={"target": ["noisy_sine"], "activation": ["linear"]},
-    )
+    losses = {"relu": [0.001, 0.002], "tanh": [0.3, 0.4]}
     seeded = {"seeds": [42, 43], "threads": 1, "learning_rate": 1e-3}
     here = {"numpy": "2.0", "threads": 1, "torch": "2.6"}
     return {
-        "sine_regression.nc": datasets.finish(trained, "sine-regression", seeded, here),
-        "gradient_flow.nc": datasets.finish(flow, "gradient-flow", seeded, here),
-        "closed_forms.nc": datasets.finish(forms, "closed-forms", {"points": 200}, here),
+        "sine_regression.nc": datasets.finish(trained(losses), "sine-regression", seeded, here),
+        "gradient_flow.nc": datasets.finish(flow(), "gradient-flow", seeded, here),
+        "closed_forms.nc": datasets.finish(targets(), "closed-forms", {"points": 200}, here),
     }
 
 
@@ -407,8 +340,8 @@ def test_the_ledger_shows_the_evidence(page: Page) -> None:
     text = page.text
     row = text[text.index("Every claim with its verdict") :]
     assert "Of holds something holds. Evidence for holds Why So it is with holds." in row
-    assert "0.5 0.25 0.125 to 0.375 factor 2.5" in row
-    assert "5 % of 20 seeds agree 0 % to 40 %" in row
+    assert "0.25 0.5 0.25 to 0.75 factor 2" in row
+    assert "5 % of 100 seeds agree 0 % to 40 %" in row
     for part in (
         "Stated in a table, holds",
         "Protocol trained: sine-regression, at its defaults",
@@ -417,7 +350,7 @@ def test_the_ledger_shows_the_evidence(page: Page) -> None:
         "Holds if In at least 95 % of all seeds the metric is at most 1. It is low.",
         "Found Found for holds.",
         "Measured in These results.",
-        "Seeds 20; the claim's wording needs 14.",
+        "Seeds 100; the claim's wording needs 9.",
         "Rerun pytest 'tests/test_claims.py::test_claim[holds]'",
         "Rerun pytest 'tests/test_claims.py::test_claim[deep]' --actbench-slow",
         "Measured in Stored measurements, as the folder has no results of this protocol",

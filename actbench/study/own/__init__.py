@@ -208,15 +208,7 @@ def initializer(given: str) -> Initializer:
     if ":" not in given and given not in offered("initializer"):
         return initializers.get(given)
     loaded = load("initializer", given, initializers.KEYS)
-    first, again = (_drawn(loaded, 64, 64, 1)[0] for _ in range(2))
-    if [tuple(p.shape) for p in first.parameters()] != [(64, 64), (64,)]:
-        raise ActbenchError(f"{given} changes the shape of the layer; fill its weight and bias")
-    if not all(torch.isfinite(p).all() for p in first.parameters()):
-        raise ActbenchError(f"{given} draws numbers that are not finite; mend it")
-    if not all(map(torch.equal, first.parameters(), again.parameters())):
-        raise ActbenchError(
-            f"{given} draws other numbers from the same seed; use torch's random numbers only"
-        )
+    _require_fit(loaded)
 
     @lru_cache
     def weight_variance(fan_in: int, fan_out: int) -> float:
@@ -235,6 +227,20 @@ def initializer(given: str) -> Initializer:
     found = Initializer(given, weight_variance, bias_variance, draw, source=loaded.source)
     initializers.register(found)
     return found
+
+
+def _require_fit(loaded: Loaded) -> None:
+    first, again = (_drawn(loaded, 64, 64, 1)[0] for _ in range(2))
+    if [tuple(p.shape) for p in first.parameters()] != [(64, 64), (64,)]:
+        raise ActbenchError(
+            f"{loaded.key} changes the shape of the layer; fill its weight and bias"
+        )
+    if not all(torch.isfinite(p).all() for p in first.parameters()):
+        raise ActbenchError(f"{loaded.key} draws numbers that are not finite; mend it")
+    if not all(map(torch.equal, first.parameters(), again.parameters())):
+        raise ActbenchError(
+            f"{loaded.key} draws other numbers from the same seed; use torch's random numbers only"
+        )
 
 
 def _drawn(loaded: Loaded, fan_in: int, fan_out: int, count: int) -> list[nn.Linear]:
