@@ -23,7 +23,7 @@ from actbench.pages.blocks import (
     Strong,
 )
 
-ROWS = Rows(("name", "size"), (("one", "1.5"), ("two | b", "12")), right=("size",))
+ROWS = Rows(("name", "size"), ((Code("1|2"), "1.5"), ("two | b", "12")), right=("size",))
 
 
 def drawn(*page: Block, width: int = 60, color: bool = False) -> str:
@@ -53,9 +53,9 @@ def test_a_page_in_both_forms() -> None:
     more = "… and 3 more rows: --format json has them all."
     assert blocks.markdown(page) == "\n".join(
         [
-            *("# A page", "", "**Bad.**", "", r"See `a_b\|c`, **now** and *then*.", ""),
+            *("# A page", "", "**Bad.**", "", "See `a_b|c`, **now** and *then*.", ""),
             *("## Its part", "", "- first", r"- \- second", ""),
-            *("| name | size |", "|---|---|", "| one | 1.5 |", r"| two \| b | 12 |", ""),
+            *("| name | size |", "|---|---|", r"| `1\|2` | 1.5 |", r"| two \| b | 12 |", ""),
             *("**More**", "", "| a |", "|---|", "| x |", "", more, ""),
             *(r"![What is \*seen\*](a%20figure.png)", ""),
         ]
@@ -63,7 +63,7 @@ def test_a_page_in_both_forms() -> None:
     assert drawn(*page).splitlines() == [
         *("A page", "Bad.", "", "See a_b|c, now and then.", "", "Its part"),
         *("  first", "  - second"),
-        *("", "  name      size", " ────────────────", "  one        1.5", "  two | b     12", ""),
+        *("", "  name      size", " ────────────────", "  1|2        1.5", "  two | b     12", ""),
         *("More", "", "  a", " ───", "  x", "", more),
     ]
 

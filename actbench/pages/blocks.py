@@ -202,7 +202,7 @@ def _written(block: Block) -> str:
 
 
 def _row(cells: Sequence[Words]) -> str:
-    return f"| {' | '.join(map(_marked, cells))} |"
+    return f"| {' | '.join(_marked(cell, in_table=True) for cell in cells)} |"
 
 
 def _begun(words: Words) -> str:
@@ -210,11 +210,11 @@ def _begun(words: Words) -> str:
     return re.sub(r"^(\d{0,9})(#{1,6}|[-+.)]+)(?=\s|$)", r"\1\\\2", _marked(words))
 
 
-def _marked(words: Words) -> str:
+def _marked(words: Words, *, in_table: bool = False) -> str:
     if isinstance(words, tuple):
-        return "".join(map(_marked, words))
+        return "".join(_marked(part, in_table=in_table) for part in words)
     if isinstance(words, Code):
-        return code(words)
+        return code(words, in_table=in_table)
     mark = {Strong: "**", Emphasis: "*"}.get(type(words), "")
     return f"{mark}{escaped(words)}{mark}"
 
@@ -229,6 +229,7 @@ def escaped(text: str) -> str:
     return plain
 
 
-def code(text: str) -> str:
-    """Write a text as GitHub's Markdown shows code, in a table too."""
-    return "`{}`".format(printable(text).replace("`", "'").replace("|", "\\|"))
+def code(text: str, *, in_table: bool) -> str:
+    """Write a text as GitHub's Markdown shows code, where only a table knows vertical bars."""
+    shown = "`{}`".format(printable(text).replace("`", "'"))
+    return shown.replace("|", "\\|") if in_table else shown

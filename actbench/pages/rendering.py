@@ -169,4 +169,4 @@ def _markdown_file(name: str) -> Markup:
 
 
 def _markdown_code(value: str) -> Markup:
-    return Markup(blocks.code(value))  # noqa: S704 - within code nothing is markup
+    return Markup(blocks.code(value, in_table=True))  # noqa: S704 - within code nothing is markup
