@@ -12,7 +12,7 @@ from rich.text import Text
 from actbench.claims.claim import Verdict
 from actbench.ledger import published_table
 from actbench.ledger.judgments import changed, counts, seeds_to_settle
-from actbench.ledger.wording import found, margin, number, redraw, rule
+from actbench.ledger.wording import found, four_digits, margin, redraw, rule
 from actbench.pages import blocks
 from actbench.pages.blocks import Block, Code, Emphasis, Heading, Items, Rows, Sentence, Strong
 from actbench.store.files import strict_json
@@ -55,7 +55,7 @@ def table(judgments: Sequence[Judgment], width: int) -> Table:
     verdicts = [_verdict(judgment) for judgment in judgments]
     longest = max((len(line) for v in verdicts for line in v.plain.splitlines()), default=0)
     for judgment, verdict in zip(judgments, verdicts, strict=True):
-        published = number(judgment.claim.published)
+        published = four_digits(judgment.claim.published)
         numbers = [published, found(judgment), margin(judgment), redraw(judgment)]
         if wide:
             numbers[1] = numbers[1].replace(" (", "\n(").replace(" and ", "\nand ")

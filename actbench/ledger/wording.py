@@ -12,7 +12,7 @@ from actbench.claims import measured, metrics
 from actbench.claims.claim import Verdict
 from actbench.ledger import published_table
 from actbench.ledger.judgments import seeds_to_settle
-from actbench.pages import wording
+from actbench.pages.wording import number, settings, words
 from actbench.store import studies
 from actbench.store.terminal import plural
 
@@ -31,7 +31,7 @@ MEANING = {
 """What each verdict says of a claim."""
 
 
-def number(value: float | PublishedMean | None) -> str:
+def four_digits(value: float | PublishedMean | None) -> str:
     """Write a value, or a mean with its parts, with four digits, or nothing where there is none."""
     return "" if value is None else f"{value:.4g}"
 
@@ -39,10 +39,10 @@ def number(value: float | PublishedMean | None) -> str:
 def found(judgment: Judgment) -> str:
     """Write the measured value, with its interval where that decides nothing."""
     share = judgment.measured is not None and judgment.claim.quantifier == "every"
-    text = f"{judgment.measured:.0%} of seeds" if share else number(judgment.measured)
+    text = f"{judgment.measured:.0%} of seeds" if share else four_digits(judgment.measured)
     # The value alone may lie well within the bound.
     if judgment.verdict is Verdict.INCONCLUSIVE and judgment.interval is not None:
-        low, high = (f"{end:.1%}" if share else number(end) for end in judgment.interval)
+        low, high = (f"{end:.1%}" if share else four_digits(end) for end in judgment.interval)
         text += f" (between {low} and {high})" if low != high else ""
     return text
 
@@ -166,9 +166,9 @@ def _answered(
 
 def _told_beside(judgment: Judgment, claims: ClaimsFile) -> str:
     claim = judgment.claim
-    settings = _settings(claims.protocol[claim.protocol]) if claim.protocol else "no protocol"
+    told = _settings(claims.protocol[claim.protocol]) if claim.protocol else "no protocol"
     return (
-        f"{claim.id}, judged under {claim.protocol} ({settings}): {judgment.verdict}; "
+        f"{claim.id}, judged under {claim.protocol} ({told}): {judgment.verdict}; "
         f"{judgment.sentence}"
     )
 
@@ -230,7 +230,7 @@ class Entry:
             return f"Undecided: it takes {judgment.to_flip}."
         return (
             "This is not the expected verdict, "
-            f"{wording.words(str(claim.expected))}, for which the reason on file is: "
+            f"{words(str(claim.expected))}, for which the reason on file is: "
             f"{claim.because}"
         )
 
@@ -238,7 +238,7 @@ class Entry:
     def published(self) -> str:
         """The published value."""
         value = self.judgment.claim.published
-        return wording.number(value, 4) if isinstance(value, float) else number(value)
+        return number(value, 4) if isinstance(value, float) else four_digits(value)
 
     @property
     def measured(self) -> str:
@@ -248,7 +248,7 @@ class Entry:
             return ""
         if self.judgment.claim.quantifier == "every":
             return f"{100 * value:.3g} % of {plural(self.judgment.seeds, 'seed')} agree"
-        return wording.number(value, 4)
+        return number(value, 4)
 
     @property
     def interval(self) -> str:
@@ -258,7 +258,7 @@ class Entry:
             return ""
         if self.judgment.claim.quantifier == "every":
             return f"{100 * interval[0]:.3g} % to {100 * interval[1]:.3g} %"
-        return f"{wording.number(interval[0], 4)} to {wording.number(interval[1], 4)}"
+        return f"{number(interval[0], 4)} to {number(interval[1], 4)}"
 
     @property
     def margin(self) -> str:
@@ -276,8 +276,7 @@ def entry_of(
         return Entry(judgment, None, (stated,))
     protocol = claims.protocol[claim.protocol]
     name = str(claim.metric["name"])
-    arguments = wording.settings({k: v for k, v in claim.metric.items() if k != "name"})
-    settings = wording.settings(protocol.settings)
+    arguments = settings({k: v for k, v in claim.metric.items() if k != "name"})
     needed = f"{judgment.seeds}; the claim's wording needs {judgment.seeds_needed}."
     flips = redraw(judgment)
     evidence = "These results."
@@ -288,7 +287,7 @@ def entry_of(
         )
     facts = [
         stated,
-        ("Protocol", f"{claim.protocol}: {protocol.experiment}, {settings}"),
+        ("Protocol", f"{claim.protocol}: {protocol.experiment}, {settings(protocol.settings)}"),
         ("Metric", f"{name} ({arguments}): {metrics.definition(name)}"),
         ("Holds if", _condition(claim, claim.relation)),
         ("Direction holds if", _condition(claim, claim.direction) if claim.direction else ""),
@@ -316,7 +315,7 @@ def _condition(claim: Claim, relation: Relation) -> str:
         "mean": "The mean over networks is",
         "every": f"In at least {100 * claim.share:g} % of all seeds the metric is",
     }[claim.quantifier]
-    low, high = (wording.number(bound, 6) for bound in relation.bounds)
+    low, high = (number(bound, 6) for bound in relation.bounds)
     where = {
         "above": f"at least {low}",
         "below": f"at most {high}",
