@@ -356,6 +356,8 @@ def test_the_ledger_shows_the_evidence(page: Page) -> None:
         "Measured in Stored measurements, as the folder has no results of this protocol",
     ):
         assert part in row
+    for unknown in ("With its table", "A redraw"):
+        assert unknown not in row
 
 
 def test_the_ledger_says_what_each_verdict_means(page: Page, markdown: str) -> None:
