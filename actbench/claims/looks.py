@@ -36,7 +36,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from actbench.claims.claim import Claim, Relation
 from actbench.claims.statistics import seeds_for_proportion
-from actbench.store.terminal import markdown
+from actbench.pages import blocks
 
 
 @dataclass(frozen=True)
@@ -235,11 +235,11 @@ def table() -> str:
     """Tabulate expected runs and probability of no decision by the true share, in Markdown."""
     shares = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
     head = ["quantifier", "alpha", "looks", *(f"{p:.0%} agree" for p in shares)]
-    rows = [head, ["---"] * len(head)]
+    rows = []
     for name, p0 in (("median", 0.5), ("every, 0.95", 0.95)):
         for alpha in (0.01, 1e-4):
             looks = schedule(p0, alpha)
             ends = [crossing(boundaries(looks, p0, alpha), p) for p in shares]
             cells = [f"{end.runs:.1f} runs, {end.undecided:.1%} undecided" for end in ends]
             rows.append([name, f"{alpha:g}", f"{looks[0]} to {looks[-1]}", *cells])
-    return markdown(rows)
+    return blocks.table(head, rows)

@@ -20,7 +20,7 @@ from scipy import special
 from actbench.claims.claim import Claim, Relation, Verdict
 from actbench.claims.statistics import FEWEST_FOR_MEAN, median_interval, proportion_interval
 from actbench.claims.verdicts import judge_values
-from actbench.store.terminal import markdown
+from actbench.pages import blocks
 
 _VERDICTS = tuple(verdict for verdict in Verdict if verdict is not Verdict.NOT_TESTABLE)
 """Reproduced, by direction only, not reproduced, inconclusive."""
@@ -137,8 +137,8 @@ def table() -> str:
     claim = Claim(
         id="a-median", statement="-", protocol="-", relation=Relation(kind="above", value=0)
     )
-    rows = [["alpha", "runs", *(f"{share:.0%} agree" for share in _SHARES)]]
-    rows.append(["---"] * len(rows[0]))
+    head = ["alpha", "runs", *(f"{share:.0%} agree" for share in _SHARES)]
+    rows = []
     for alpha, runs in product((0.01, 1e-4), (16, 32, 100)):
         row = [f"{alpha:g}", str(runs)]
         for share in _SHARES:
@@ -147,7 +147,7 @@ def table() -> str:
             open_still = " (inconclusive)" if verdict is Verdict.INCONCLUSIVE else ""
             row.append(f"{flip_probability(claim, values, alpha):.1%}{open_still}")
         rows.append(row)
-    return markdown(rows)
+    return blocks.table(head, rows)
 
 
 def _cells(claim: Claim, values: NDArray[np.float64]) -> tuple[_Sides, tuple[int, ...]]:

@@ -8,7 +8,7 @@ that assumes nothing stays within its level for every distribution.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import TypeAlias
@@ -27,17 +27,13 @@ from actbench.claims.published_value import (
     equivalence_p,
 )
 from actbench.claims.statistics import mean_interval, median_interval, proportion_interval
-from actbench.store.terminal import markdown
+from actbench.pages import blocks
 
 _Values: TypeAlias = NDArray[np.float64]
 _Draw: TypeAlias = Callable[[np.random.Generator, tuple[int, int]], _Values]
 _CHUNK = 10_000
 
 LEVELS = (0.05, 0.01)
-
-
-def _tabulated(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return markdown([head, ["---"] * len(head), *rows])
 
 
 # Verdicts.
@@ -155,7 +151,7 @@ def table(repetitions: int = 100_000) -> str:
                 seed += 1
                 cells.append(_percent(false_share(rule, name, repetitions, seed)))
             rows.append(cells)
-    return _tabulated(["rule", "level", "calculated", *DISTRIBUTIONS], rows)
+    return blocks.table(["rule", "level", "calculated", *DISTRIBUTIONS], rows)
 
 
 def _percent(share: float | None) -> str:
@@ -249,7 +245,7 @@ def superiority_table(repetitions: int = 10_000) -> str:
             for missed, width in (each[:2], each[2:])
         )
         rows.append([case, f"{m}, {n}", *cells])
-    return _tabulated(["runs", "of each", *heads], rows)
+    return blocks.table(["runs", "of each", *heads], rows)
 
 
 # Means of runs: the interquartile one of several tasks, and a published one beside ours.
@@ -318,7 +314,7 @@ def iqm_table(repetitions: int = 1000) -> str:
         found = [missed_iqm(shape, runs, tasks, repetitions) for shape in TASK_SHAPES]
         cells = (f"{a:.1%}, {b:.1%}" for each in found for a, b in (each[:2], each[2:]))
         rows.append([str(tasks), str(runs), *cells])
-    return _tabulated(["tasks", "runs of each", *heads], rows)
+    return blocks.table(["tasks", "runs of each", *heads], rows)
 
 
 _PUBLISHED, OURS = (3, 5, 10), (10, 16, 32, 100)
@@ -363,7 +359,7 @@ def published_mean_table(repetitions: int = 20_000) -> str:
         worst = (np.max([found[name] for found in every], axis=0) for name in RULES)
         cells = (" / ".join(f"{share:.1%}" for share in shares) for shares in worst)
         rows.append([shape, str(published), *cells])
-    return _tabulated(["runs", "n", *RULES], rows)
+    return blocks.table(["runs", "n", *RULES], rows)
 
 
 if __name__ == "__main__":
