@@ -17,7 +17,7 @@ import pytest
 from actbench import claims
 from actbench.claims import Verdict
 from actbench.cli import main
-from actbench.runs import columns, evidence, tables, taking
+from actbench.runs import columns, evidence, tables
 from actbench.store.errors import ActbenchError
 
 ROWS = [
@@ -79,8 +79,7 @@ def test_every_form_of_a_table_gives_the_same_numbers(name: str, tmp_path: Path)
     """Separators, decimal signs, compression and kinds of files change no number."""
     FORMS[name](tmp_path / name)
     table = tables.read([name], tmp_path, columns={"acc", "method", "step"})
-    runs, values = taking.values(table, columns.parse(LAST))
-    assert dict(zip(runs, values, strict=True)) == pytest.approx(EXPECTED)
+    assert taken(table, LAST) == pytest.approx(EXPECTED)
 
 
 def read(tmp_path: Path, text: str, seed: str = "") -> tables.Table:
@@ -91,8 +90,8 @@ def read(tmp_path: Path, text: str, seed: str = "") -> tables.Table:
 
 def taken(table: tables.Table, metric: Mapping[str, object]) -> dict[str, float]:
     """Return a metric by run."""
-    runs, values = taking.values(table, columns.parse(metric))
-    return dict(zip(runs, values.tolist(), strict=True))
+    found = columns.take(table, columns.parse(metric))
+    return dict(zip(found.runs, found.values.tolist(), strict=True))
 
 
 PAIRED: list[tuple[dict[str, object], dict[str, float]]] = [

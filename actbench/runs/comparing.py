@@ -12,7 +12,7 @@ from actbench.claims import comparisons
 from actbench.claims.claim import Claim, Relation, Verdict
 from actbench.claims.statistics import seeds_for_proportion
 from actbench.claims.verdicts import Judgment, judge_values, judgment_of
-from actbench.runs.taking import Taken
+from actbench.runs.columns import Taken
 
 _Interval = tuple[float, float]
 

@@ -14,7 +14,7 @@ import numpy as np
 from actbench.claims import metrics
 from actbench.claims.claim import Claim, PublishedMean, Relation
 from actbench.claims.claims_file import ClaimsFile, OwnModel, Protocol
-from actbench.runs import columns, tables, taking
+from actbench.runs import columns, tables
 from actbench.runs.columns import Column
 from actbench.store import studies
 from actbench.store.errors import ActbenchError
@@ -192,7 +192,7 @@ def _claims(table: tables.Table, found: Guess) -> list[dict[str, str]]:
         where = {"where": {column: name}} if column else {}
         metric = {"column": found.metric, **where, **extra}
         try:
-            values = taking.values(table, columns.parse(metric))[1]
+            values = columns.take(table, columns.parse(metric)).values
         except ActbenchError:  # several rows for a run, which the file's reader will be told
             values = np.array([0.0])
         edge = np.nanmin(values) if found.higher_is_better else np.nanmax(values)

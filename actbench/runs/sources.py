@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench.claims.claims_file import Protocol
-from actbench.runs import columns, commands, functions, tables, taking
+from actbench.runs import columns, commands, functions, tables
 from actbench.runs.functions import Children, StoppedError
 from actbench.runs.kept import Run, Store, ingredients
 from actbench.store import studies
@@ -237,11 +237,11 @@ class Sources:
         """Return a claim's numbers, one per run; NaN for a run that gave none."""
         return self.take(claim).values
 
-    def take(self, claim: Claim) -> taking.Taken:
+    def take(self, claim: Claim) -> columns.Taken:
         """Return a claim's numbers, with what was compared, and the tasks."""
         table = self.table(str(claim.protocol))
         try:
-            return taking.take(table, columns.parse(claim.metric))
+            return columns.take(table, columns.parse(claim.metric))
         except ActbenchError as error:
             raise self._of_claim(claim, error) from error
 

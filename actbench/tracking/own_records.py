@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from actbench.claims import ClaimsFile
-from actbench.runs import columns, commands, evidence, kept, taking
+from actbench.runs import commands, evidence, kept
 from actbench.store import environment
 from actbench.store.errors import ActbenchError
 from actbench.tracking.records import Chain, Distribution, Record, Verdict
@@ -92,7 +92,8 @@ def _values(
     if claim.protocol is None or values is None:
         return
     if claim.protocol not in trained:
-        seeds, values = taking.values(sources.table(claim.protocol), columns.parse(claim.metric))
+        taken = sources.take(claim)
+        seeds, values = taken.runs, taken.values
     yield Distribution(
         protocol=claim.protocol,
         metric={"name": "values", "claim": claim.id},
