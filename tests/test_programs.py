@@ -368,7 +368,7 @@ def test_sources_of_a_command_are_its_files(counted: Study) -> None:
     counted.write("pkg/part.py", "from ..model import scale\nimport json, numpy\n")
     counted.write("pkg/main.py", "import pkg, importlib\n")
     words = ["python", "-m", "pkg.main", "--config=data.csv", "train.py", "none.py"]
-    assert set(kept.of_command(words, counted.base)) == {
+    assert set(kept.of_code("", words, counted.base)) == {
         *("pkg/__init__.py", "pkg/part.py", "pkg/main.py", "data.csv"),
         *("train.py", "model.py", "layers.py"),
     }

@@ -323,8 +323,9 @@ def _chosen(
     by_run = steps.fillna(-np.inf).groupby(names.to_numpy()[places], sort=False, dropna=False)
     # Among equals the earliest is best, and all of the last are told as several rows.
     if metric.best:
-        return places[np.sort(by_run.idxmax())]
-    return places[steps.fillna(-np.inf) == by_run.transform("max")]
+        return np.sort(places[by_run.idxmax()])
+    chosen: NDArray[np.intp] = places[steps.fillna(-np.inf) == by_run.transform("max")]
+    return chosen
 
 
 def _require_one_row(

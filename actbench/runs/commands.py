@@ -17,13 +17,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from actbench.claims.claims_file import Protocol
-from actbench.runs.functions import Children, StoppedError, ending, limit, too_late
-from actbench.runs.kept import Run, run_of
+from actbench.runs.functions import Runner, StoppedError, ending, limit, too_late
+from actbench.runs.kept import Run
 from actbench.runs.tables import grouped
 from actbench.runs.worker import NoNumberError, numbers_in
 from actbench.store.errors import ActbenchError
@@ -112,46 +113,38 @@ def _program(word: str, base: Path) -> str:
     return found
 
 
-class CommandRunner:
-    """Runs one command, a seed at a time.
+@dataclass
+class CommandRunner(Runner):
+    """Runs one command, whose words are those of ``split``, each time in a folder of its own."""
 
-    Args:
-        protocol: Names the command.
-        words: Of ``split``.
-        base: Folder that it runs in.
-        folder: Where each run gets a folder of its own.
-        children: Who starts and ends its processes.
-    """
+    words: tuple[str, ...]
 
-    def __init__(
-        self,
-        protocol: Protocol,
-        words: tuple[str, ...],
-        base: Path,
-        folder: Path,
-        children: Children,
-    ) -> None:
-        self._protocol = protocol
-        self._words = words
-        self._base = base
-        self._folder = folder
-        self._children = children
-
-    def run(self, seed: int) -> tuple[Run, Path | None]:
+    def run(self, seed: int) -> tuple[Run, Path]:
         """Run it with a seed."""
-        folder = Path(tempfile.mkdtemp(prefix=f"{seed}.", dir=self._folder))
-        out = folder / "out"
-        out.mkdir()
-        places = {"seed": seed, "out": str(out)}
-        words = [filled(word, places) for word in self._words]
-        result = self._protocol.result
-        printed = _printed(result)
-        result = "" if printed else filled(filled(result, self._protocol.settings), places)
-        before = _state(self._base / result)
+        folder = Path(tempfile.mkdtemp(prefix=f"{seed}.", dir=self.folder))
+        (folder / "out").mkdir()
+        places = {"seed": seed, "out": str(folder / "out")}
+        pattern = _printed(self.protocol.result)
+        result = filled(filled(self.protocol.result, self.protocol.settings), places)
+        file = self.base / result
+        if pattern is not None:
+            numbers = partial(_said, pattern, folder / "stdout.log")
+        elif result:
+            numbers = partial(_written, file, _state(file))
+        else:
+            numbers = partial(_said_last, folder / "stdout.log")
         started = time.perf_counter()
+        code = self._ended([filled(word, places) for word in self.words], folder)
+        duration = time.perf_counter() - started
+        limit_s = self.protocol.timeout_s
+        told = too_late(limit_s) if code is None else _told(code, numbers, folder)
+        return Run(seed=seed, duration_s=duration, **told), folder
+
+    def _ended(self, words: Sequence[str], folder: Path) -> int | None:
+        """Run it to its end, and return its exit code; None where it took too long."""
         with (folder / "stdout.log").open("wb") as said, (folder / "stderr.log").open("wb") as log:
             try:
-                process = self._children.start(words, self._base, subprocess.DEVNULL, said, log)
+                process = self.children.start(words, self.base, subprocess.DEVNULL, said, log)
             except StoppedError:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -159,17 +152,10 @@ class CommandRunner:
                 raise ActbenchError(
                     f"{words[0]} can't be run: {error.strerror or error}; mend the command"
                 ) from error
-            with limit(process, self._protocol.timeout_s) as late:
+            with limit(process, self.protocol.timeout_s) as late:
                 process.wait()
-            code = self._children.end(process)
-        duration = time.perf_counter() - started
-        if late.is_set():
-            return run_of(seed, too_late(self._protocol.timeout_s), duration), folder
-        written = self._base / result if result else None
-        numbers = partial(_numbers, written, before, folder)
-        if printed is not None:
-            numbers = partial(_said, printed, folder / "stdout.log")
-        return run_of(seed, _told(code, numbers, folder), duration), folder
+            code = self.children.end(process)
+        return None if late.is_set() else code
 
     def close(self) -> None:
         """Do nothing: each of its processes has ended with its run."""
@@ -196,16 +182,16 @@ def _state(file: Path) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _numbers(
-    result: Path | None, before: tuple[int, int, int] | None, folder: Path
-) -> dict[str, float]:
-    """Return the numbers that a run wrote to its result, or printed last."""
-    if result is None:
-        line = _last_line(folder / "stdout.log")
-        try:
-            return numbers_in(_parsed(line))
-        except NoNumberError as error:
-            raise NoNumberError(f"the last line that it printed is {error}") from error
+def _said_last(file: Path) -> dict[str, float]:
+    """Return the numbers that a run printed last."""
+    try:
+        return numbers_in(_parsed(_last_line(file)))
+    except NoNumberError as error:
+        raise NoNumberError(f"the last line that it printed is {error}") from error
+
+
+def _written(result: Path, before: tuple[int, int, int] | None) -> dict[str, float]:
+    """Return the numbers that a run wrote to its result, unless it is as it was before."""
     now = _state(result)
     if now is None or now == before:
         what = "did not write" if now is None else "left as it was"

@@ -18,16 +18,7 @@ _Interval = tuple[float, float]
 
 
 def judge_taken(claim: Claim, taken: Taken, alpha: float) -> Judgment:
-    """Judge a claim from what its metric took from a table.
-
-    Args:
-        claim: The claim, which is testable.
-        taken: Its numbers, with what was compared.
-        alpha: Error level of this claim.
-
-    Returns:
-        The verdict; of runs that were compared in pairs the sentence tells the effect too.
-    """
+    """Judge a testable claim from what its metric took; of pairs the effect is told too."""
     if claim.metric.get("aggregate") == "iqm":
         return _judge_iqm(claim, taken, alpha)
     if claim.metric.get("aggregate") is not None:
@@ -52,16 +43,10 @@ def with_effect(
 
 
 def judge_won(claim: Claim, won: NDArray[np.float64], alpha: float, told: str = "") -> Judgment:
-    """Judge how often one run exceeds another; what has no number counts against the claim.
+    """Judge how often one run exceeds another, by an interval that holds for any distribution.
 
-    Args:
-        claim: The claim.
-        won: As ``comparisons.wins`` gives them, of pairs, or of all runs with all others.
-        alpha: Error level of this claim.
-        told: What else to say of the runs.
-
-    Returns:
-        The verdict, by an interval that holds for any distribution.
+    ``won`` is of pairs, shape ``(run,)``, or of all runs with all others, ``(run, run)``, as
+    ``comparisons.wins`` gives them; what has no number counts against the claim.
     """
     lost = np.isnan(won)
     counted = np.where(lost, 0.0 if _kind(claim) == "above" else 1.0, won)

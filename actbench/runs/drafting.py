@@ -30,12 +30,7 @@ _TYPES = {"str": "string", "int": "integer", "float": "number"}
 
 
 def schema() -> dict[str, Any]:
-    """Build the schema from the models that read a claims file.
-
-    Returns:
-        A JSON Schema; besides the shape it knows every experiment, and every metric with its
-        definition and arguments.
-    """
+    """Build the schema from the models that read a claims file, with experiments and metrics."""
     built = ClaimsFile.model_json_schema()
     parts = built["$defs"]
     parts["Protocol"]["properties"]["experiment"]["oneOf"] = [
@@ -92,29 +87,19 @@ _ASIDE = re.compile(r"time|date|lr|rate|size|width|depth|param|alpha|beta|id$", 
 
 
 @dataclass(frozen=True)
-class Guess:
-    """What the columns of a table seem to be.
+class _Guess:
+    """What the columns of a table seem to be."""
 
-    Args:
-        seed: The run's name, as a protocol says it.
-        guessed: Whether that is a guess.
-        step: The column that counts steps; empty where each run has one row.
-        groups: The column that tells methods apart, and their names; empty without one.
-        metric: The number that claims are likely about.
-        higher_is_better: Of that number.
-        others: Further numbers that claims could be about.
-    """
-
-    seed: str
-    guessed: bool
-    step: str
-    groups: tuple[str, tuple[str, ...]]
+    seed: str  # the run's name, as a protocol says it
+    guessed: bool  # whether that is a guess
+    step: str  # empty where each run has one row
+    groups: tuple[str, tuple[str, ...]]  # what tells methods apart, and their names, best first
     metric: str
     higher_is_better: bool
-    others: tuple[str, ...]
+    others: tuple[str, ...]  # further numbers that claims could be about
 
 
-def guess(frame: pd.DataFrame, seed: str) -> Guess:
+def _guess(frame: pd.DataFrame, seed: str) -> _Guess:
     """Look at the columns of a table."""
     import pandas as pd
 
@@ -148,7 +133,7 @@ def guess(frame: pd.DataFrame, seed: str) -> Guess:
         typical = numbers.groupby(frame[column]).median().sort_values(ascending=not higher)
         kinds = tuple(str(name) for name in typical.index)
     others = tuple(name for name in numeric if name != metric and not _ASIDE.search(name))
-    return Guess(found, guessed, step, (column, kinds), metric, higher, others)
+    return _Guess(found, guessed, step, (column, kinds), metric, higher, others)
 
 
 def _is_number(cells: pd.Series[Any]) -> bool:
@@ -166,7 +151,7 @@ def draft(path: Path, target: Path, seed: str = "") -> str:
     from actbench.pages import rendering
 
     table = tables.read([path.name], path.parent, seed or "row")
-    found = guess(table.frame, seed)
+    found = _guess(table.frame, seed)
     if found.seed in table.columns:
         table.frame[tables.SEED] = table.frame[found.seed]
     return rendering.plain(
@@ -183,7 +168,7 @@ def draft(path: Path, target: Path, seed: str = "") -> str:
     )
 
 
-def _claims(table: tables.Table, found: Guess) -> list[dict[str, str]]:
+def _claims(table: tables.Table, found: _Guess) -> list[dict[str, str]]:
     column, names = found.groups
     extra = {"last": found.step} if found.step else {}
     subject = found.metric.replace("_", " ")
@@ -222,7 +207,7 @@ def _claims(table: tables.Table, found: Guess) -> list[dict[str, str]]:
     return claims
 
 
-def _pair(table: tables.Table, found: Guess) -> bool:
+def _pair(table: tables.Table, found: _Guess) -> bool:
     """Tell whether the two best were run with the same seeds."""
     column, (first, second, *_) = found.groups
     seeds = table.frame[tables.SEED]

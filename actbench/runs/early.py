@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +24,9 @@ from actbench.store.studies import FIRST_SEED, Experiment
 from actbench.store.studies import experiment as get_experiment
 
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
-    from numpy.typing import NDArray
 
-    from actbench.claims.claim import Claim
     from actbench.claims.claims_file import ClaimsFile, Protocol
-    from actbench.claims.verdicts import Judgment
     from actbench.runs.sources import Sources
     from actbench.store.parallel import Progress
 
@@ -161,14 +156,6 @@ class Batches:
 
     A seed's numbers do not depend on the batch that it came with, up to the rounding that the
     library of products has at another size of a stack; ``Stack`` says where bit for bit.
-
-    Args:
-        experiment: What to run.
-        config: Its configuration; its seeds are not used.
-        out: The folder.
-        name: The dataset's file, where it is a variant of the experiment.
-        overwrite: Whether results of other settings that are there may be replaced.
-        progress: Makes a bar of a title and a number of steps; by default none.
     """
 
     def __init__(
@@ -272,33 +259,16 @@ def decide(
     """Make runs of a protocol until its claims about a median or about every run are decided."""
     about = [claim for claim in claims.claim if claim.protocol == name]
     own = claims.protocol[name].seeds
-    values: Callable[[Claim, int], NDArray[np.float64]]
-    if isinstance(runs, Batches):
-        step, values = runs.step, partial(_values, claims, runs)
-    else:
-        step, values = workers, runs.grow
+    step = runs.step if isinstance(runs, Batches) else workers
+
+    def values(claim: Claim, count: int) -> NDArray[np.float64]:
+        if isinstance(runs, Batches):
+            dataset = runs.up_to(count).isel(seed=slice(count))
+            return evidence.values_in(claims, claim, dataset)
+        return runs.grow(claim, count)
+
     looks = looks_of(about, claims.level, own or largest, step)
     return until_decided(about, claims.level, values, looks, own or seeds)
-
-
-def decide_all(
-    claims: ClaimsFile,
-    sources: Sources,
-    experiments: Mapping[str, Batches],
-    tell: Callable[[str], None],
-    **numbers: Any,
-) -> dict[str, Judgment]:
-    """Decide every protocol of a file that ``looked_at`` lists."""
-    sources.require_allowed()
-    found: dict[str, Judgment] = {}
-    for name in looked_at(claims):
-        batches = experiments.get(name)
-        judged = decide(claims, name, batches or sources, **numbers)
-        found |= {judgment.claim.id: judgment for judgment in judged}
-        tell(f"{name}: {max(judgment.seeds for judgment in judged)} runs")
-        for sentence in batches.finish() if batches else ():
-            tell(f"Note: {sentence}")
-    return found
 
 
 def looked_at(claims: ClaimsFile) -> list[str]:
@@ -307,20 +277,9 @@ def looked_at(claims: ClaimsFile) -> list[str]:
     return [name for name, p in claims.protocol.items() if name in asked and not p.table]
 
 
-def _values(claims: ClaimsFile, batches: Batches, claim: Claim, runs: int) -> NDArray[np.float64]:
-    dataset = batches.up_to(runs).isel(seed=slice(runs))
-    return evidence.values_in(claims, claim, dataset)
-
-
 @dataclass(frozen=True)
 class Job:
-    """One run of an experiment.
-
-    Args:
-        experiment: What to run.
-        config: With which settings.
-        name: Dataset file, where it is a variant of the experiment.
-    """
+    """One run of an experiment; with a name of its dataset's file where it is a variant of it."""
 
     experiment: Experiment
     config: Any
@@ -353,10 +312,18 @@ def decide_jobs(
     **numbers: int,
 ) -> tuple[dict[str, Judgment], list[Job]]:
     """Make runs until the claims that can be looked at as they come are decided; the jobs left."""
+    sources.require_allowed()
     named = dict(zip((name for name, _ in evidence.experiments_of(file)), jobs, strict=True))
     batches = {
         name: Batches(j.experiment, j.config, out, j.name, overwrite, bar)
         for name, j in named.items()
     }
-    found = decide_all(file, sources, batches, tell, largest=largest, **numbers)
+    found: dict[str, Judgment] = {}
+    for name in looked_at(file):
+        runs = batches.get(name)
+        judged = decide(file, name, runs or sources, largest=largest, **numbers)
+        found |= {judgment.claim.id: judgment for judgment in judged}
+        tell(f"{name}: {max(judgment.seeds for judgment in judged)} runs")
+        for sentence in runs.finish() if runs else ():
+            tell(f"Note: {sentence}")
     return found, [job for name, job in named.items() if not batches[name].made]

@@ -33,7 +33,7 @@ def config_for(
 ) -> Any:
     """Build the configuration of a protocol. Loads torch."""
     factory = get_experiment(protocol.experiment).module().Config
-    known = [name for name in factory.__dataclass_fields__ if name not in _NOT_SETTINGS]
+    known = [f.name for f in dataclasses.fields(factory) if f.name not in _NOT_SETTINGS]
     unknown = set(protocol.settings) - set(known)
     if unknown:
         given = sorted(unknown)[0]
@@ -45,10 +45,6 @@ def config_for(
     return factory(
         **protocol.settings, seeds=protocol.seeds or seeds, device=device, threads=threads
     )
-
-
-def _toml(value: Any) -> str:
-    return str(list(value) if isinstance(value, tuple) else value)
 
 
 def experiments_of(claims: ClaimsFile) -> list[tuple[str, Protocol]]:
@@ -100,9 +96,10 @@ def _checked_configs(claims: ClaimsFile) -> dict[str, Any]:
             ) from error
         except (TypeError, ValueError, AttributeError) as error:
             given = ", ".join(f"{key} = {value!r}" for key, value in protocol.settings.items())
-            factory = get_experiment(protocol.experiment).module().Config()
+            defaults = get_experiment(protocol.experiment).module().Config()
+            values = {key: getattr(defaults, key) for key in protocol.settings}
             usual = ", ".join(
-                f"{key} = {_toml(getattr(factory, key))}" for key in protocol.settings
+                f"{key} = {list(v) if isinstance(v, tuple) else v}" for key, v in values.items()
             )
             raise ActbenchError(
                 f"{claims.path}: protocol {name!r}, field 'settings': {given}: one of these is of "

@@ -10,14 +10,16 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from actbench.claims.claims_file import Protocol
 from actbench.runs import worker
-from actbench.runs.kept import Run, run_of
+from actbench.runs.kept import Run
 from actbench.store.environment import pinned_variables
 from actbench.store.errors import ActbenchError
 
@@ -27,16 +29,12 @@ class StoppedError(Exception):
 
 
 class Children:
-    """The processes that run now, each with a group of its own, so that Ctrl-C passes them by.
-
-    Attributes:
-        stopped: Whether all of them were ended, finished or not.
-    """
+    """The processes that run now, each with a group of its own, so that Ctrl-C passes them by."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._living: set[subprocess.Popen[bytes]] = set()
-        self.stopped = False
+        self.stopped = False  # all of them were ended, finished or not
 
     def start(
         self,
@@ -148,69 +146,76 @@ def check(protocol: Protocol) -> None:
         )
 
 
-class FunctionRunner:
-    """Calls one function, a seed at a time.
+@dataclass
+class Runner(ABC):
+    """Makes the runs of a protocol, a seed at a time, in processes that its children start."""
 
-    Args:
-        protocol: Names the function.
-        base: Folder that it runs in.
-        logs: Folder for what it prints.
-        children: Who starts and ends its processes.
-    """
+    protocol: Protocol
+    base: Path
+    folder: Path
+    children: Children
 
-    def __init__(self, protocol: Protocol, base: Path, logs: Path, children: Children) -> None:
-        self._protocol = protocol
-        self._base = base
-        self._logs = logs
-        self._children = children
-        self._process: subprocess.Popen[bytes] | None = None
-
+    @abstractmethod
     def run(self, seed: int) -> tuple[Run, Path | None]:
+        """Run a seed; what became of it, and the folder that it wrote to if it has one."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what still runs."""
+
+
+@dataclass
+class FunctionRunner(Runner):
+    """Calls one function."""
+
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def run(self, seed: int) -> tuple[Run, None]:
         """Call it with a seed."""
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = self._started()
-        log = self._logs / f"{seed}.log"
+        log = self.folder / f"{seed}.log"
         started = time.perf_counter()
-        with limit(self._process, self._protocol.timeout_s) as late:
+        with limit(self._process, self.protocol.timeout_s) as late:
             said = self._asked(self._process, (seed, str(log)))
         duration = time.perf_counter() - started
         if said is None or late.is_set():
             end, self._process = self._ended(self._process), None
             ended = {"outcome": "exited", "message": f"the process {end}"}
-            said = said or (too_late(self._protocol.timeout_s) if late.is_set() else ended)
+            said = said or (too_late(self.protocol.timeout_s) if late.is_set() else ended)
         with suppress(OSError):
             if not log.stat().st_size:
                 log.unlink()
-        return run_of(seed, said, duration), None
+        return Run(seed=seed, duration_s=duration, **said), None
 
     def close(self) -> None:
         """End its process and all that this started."""
         if self._process is not None:
-            self._children.end(self._process)
+            self.children.end(self._process)
             self._process = None
 
     def _started(self) -> subprocess.Popen[bytes]:
         pipe = subprocess.PIPE
-        with (self._logs / "load.log").open("ab") as log:
+        with (self.folder / "load.log").open("ab") as log:
             # Not by its name: there need be no actbench where a user's file is run.
             command = [sys.executable, "-P", worker.__file__]
-            process = self._children.start(command, self._base, pipe, pipe, log)
-        function, timeout_s = self._protocol.function, self._protocol.timeout_s
-        place = self._base / function.rpartition(":")[0]
+            process = self.children.start(command, self.base, pipe, pipe, log)
+        function, timeout_s = self.protocol.function, self.protocol.timeout_s
+        place = self.base / function.rpartition(":")[0]
         paths = [str(place.resolve().parent)] if place.suffix == ".py" else []
-        job = (function, self._protocol.settings, self._base, [*paths, str(self._base)])
+        job = (function, self.protocol.settings, self.base, [*paths, str(self.base)])
         patience = None if timeout_s is None else max(_LOADING_S, timeout_s)
         with limit(process, patience) as late:
             said = self._asked(process, job)
         if said is None:
             end = self._ended(process)
-            if self._children.stopped:
+            if self.children.stopped:
                 raise StoppedError
             end = f"took more than {patience:g} s" if late.is_set() else end
-            said = {"setup": f"loading it {end}; see {self._logs / 'load.log'}"}
+            said = {"setup": f"loading it {end}; see {self.folder / 'load.log'}"}
         if "setup" in said:
-            self._children.end(process)
+            self.children.end(process)
             raise ActbenchError(
                 f"function = {function!r} can't be called: {said['setup']}. Mend that; it is "
                 "called with seed= and the protocol's settings"
@@ -234,6 +239,6 @@ class FunctionRunner:
         try:
             process.wait(1.0)
         except subprocess.TimeoutExpired:
-            self._children.end(process)
+            self.children.end(process)
             return "closed its way back to actbench"
-        return ending(self._children.end(process))
+        return ending(self.children.end(process))

@@ -115,12 +115,7 @@ def _real(name: str, value: object) -> float:
 
 
 def numbers_of(values: ArrayLike | Mapping[Any, float] | Runs) -> NDArray[np.float64]:
-    """Return what was given as numbers, one per run.
-
-    Raises:
-        ActbenchError: It holds none, or something else, or several numbers for a run: these would
-            count as runs, and be taken for more evidence than there is.
-    """
+    """Return what was given as numbers, one per run; several of a run would pass for more runs."""
     if isinstance(values, Runs):
         return values.values
     given: Any = list(values.values()) if isinstance(values, Mapping) else values
@@ -151,11 +146,7 @@ def claim_of(
     share: float = 0.95,
     name: str = "values",
 ) -> Claim:
-    """Make a claim about values of what was asked; arguments as of ``judge``.
-
-    Raises:
-        ActbenchError: They do not make one; says which and why.
-    """
+    """Make a claim about values of what was asked; arguments as of ``judge``."""
     from pydantic import ValidationError
 
     from actbench.store import stored
@@ -257,11 +248,7 @@ class Runs(Askable):
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """The numbers, shape ``(run,)``.
-
-        Raises:
-            ActbenchError: Each run has several.
-        """
+        """The numbers, shape ``(run,)``; an error where each run has several."""
         if len(self.numbers) != 1:
             raise ActbenchError(
                 f"{self.name} gives {', '.join(self.numbers)}; choose one, as in "
@@ -272,28 +259,24 @@ class Runs(Askable):
     def __getitem__(self, number: str) -> Runs:
         if number not in self.numbers:
             raise unknown_name(f"number of {self.name}", number, self.numbers)
-        return self._with({number: self.numbers[number]}, self.name)
+        return replace(self, numbers={number: self.numbers[number]}, pair=None)
 
     def __len__(self) -> int:
         return len(self.seeds)
 
-    def _with(self, numbers: Mapping[str, NDArray[np.float64]], name: str) -> Runs:
-        return Runs(self.seeds, numbers, name, self.settings, self.judged)
-
     def __sub__(self, other: Runs) -> Runs:
-        if not isinstance(other, Runs):
-            return NotImplemented
-        own, paired = self.values, self._paired(other)
-        difference = self._with({VALUE: own - paired}, f"{self.name} - {other.name}")
-        return replace(difference, pair=(own, paired))
+        return self._compared(other, "-", np.subtract)
 
     def __truediv__(self, other: Runs) -> Runs:
+        return self._compared(other, "/", np.divide)
+
+    def _compared(self, other: Runs, sign: str, operation: np.ufunc) -> Runs:
         if not isinstance(other, Runs):
             return NotImplemented
-        own, paired = self.values, self._paired(other)
+        pair = self.values, self._paired(other)
         with np.errstate(divide="ignore", invalid="ignore"):
-            quotient = self._with({VALUE: own / paired}, f"{self.name} / {other.name}")
-        return replace(quotient, pair=(own, paired))
+            numbers = {VALUE: operation(*pair)}
+        return replace(self, numbers=numbers, name=f"{self.name} {sign} {other.name}", pair=pair)
 
     def _paired(self, other: Runs) -> NDArray[np.float64]:
         places = {seed: place for place, seed in enumerate(other.seeds)}

@@ -13,7 +13,9 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +23,17 @@ from actbench.claims.claims_file import Protocol
 from actbench.store import environment
 from actbench.store.errors import ActbenchError
 from actbench.store.files import prepare_folder, read_json, write_json
+from actbench.store.stored import to_json
 
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
 def of_code(function: str, words: Sequence[str], base: Path) -> dict[str, str]:
-    """Digest what a protocol runs: its function, or without one the words of its command."""
-    return of_function(function, base) if function else of_command(words, base)
+    """Digest a function's file, or those that a command names, and what they import locally."""
+    return _of_function(function, base) if function else _of_command(words, base)
 
 
-def of_function(function: str, base: Path) -> dict[str, str]:
-    """Digest a function's file and the local modules that it imports."""
+def _of_function(function: str, base: Path) -> dict[str, str]:
     place = function.rpartition(":")[0]
     if not place.endswith(".py"):
         return _with_imported(_located(place.split("."), [base]), [base], base)
@@ -44,18 +46,15 @@ def of_function(function: str, base: Path) -> dict[str, str]:
     return _with_imported([file], [file.parent, base], base)
 
 
-def of_command(words: Sequence[str], base: Path) -> dict[str, str]:
-    """Digest the files that a command names, and the local modules that these import."""
+def _of_command(words: Sequence[str], base: Path) -> dict[str, str]:
     named = []
-    for before, word in zip(("", *words), words, strict=False):
+    for before, word in pairwise(("", *words)):
         if before == "-m":
             named += _located(word.split("."), [base])
         for text in (word, word.partition("=")[2]):
-            try:
+            with suppress(OSError, ValueError):  # too long for a name, or with a null byte
                 if text and (base / text).is_file():
                     named.append((base / text).resolve())
-            except (OSError, ValueError):  # too long for a name, or with a null byte
-                continue
     folders = dict.fromkeys(file.parent for file in named if file.suffix == ".py")
     return _with_imported(named, [*folders, base], base)
 
@@ -182,7 +181,7 @@ def _editable(name: str) -> tuple[Path, ...]:
     return ()
 
 
-OUTCOMES = ("finished", "failed", "timed out", "exited", "no number")
+_OUTCOMES = ("finished", "failed", "timed out", "exited", "no number")
 
 _SCHEMA = 1
 _LONGEST_KEY = 32
@@ -194,23 +193,17 @@ class Run:
 
     Args:
         seed: The seed.
-        outcome: One of ``OUTCOMES``.
+        outcome: ``finished``, ``failed``, ``timed out``, ``exited`` or ``no number``.
+        duration_s: Seconds that it took.
         values: Numbers by name, ``value`` where only one came; empty unless it finished.
         message: Why there are none, in one line; empty where it finished.
-        duration_s: Seconds that it took.
     """
 
     seed: int
     outcome: str
-    values: Mapping[str, float]
-    message: str
     duration_s: float
-
-
-def run_of(seed: int, told: Mapping[str, Any], duration_s: float) -> Run:
-    """Make a run of what was told about it: an outcome, with numbers or a message."""
-    values, message = told.get("values", {}), told.get("message", "")
-    return Run(seed, str(told["outcome"]), values, message, duration_s)
+    values: Mapping[str, float] = field(default_factory=dict)
+    message: str = ""
 
 
 def ingredients(protocol: Protocol, base: Path, words: tuple[str, ...]) -> dict[str, Any]:
@@ -230,18 +223,12 @@ def ingredients(protocol: Protocol, base: Path, words: tuple[str, ...]) -> dict[
 
 
 class Store:
-    """The runs of one protocol, as long as nothing that their numbers depend on changes.
-
-    Args:
-        depends: Gives the ``ingredients``, now and whenever a run has ended.
-        folder: Where the runs of all protocols are kept.
-        timeout_s: How long a run may take now, which what was ended too early must be asked.
-    """
+    """The runs of one protocol, as long as nothing that their numbers depend on changes."""
 
     def __init__(
         self, depends: Callable[[], dict[str, Any]], folder: Path, timeout_s: float | None
     ) -> None:
-        self._depends = depends
+        self._depends = depends  # gives the ingredients, now and whenever a run has ended
         self._parts = depends()
         text = json.dumps(self._parts, sort_keys=True)
         self.folder = folder / hashlib.sha256(text.encode()).hexdigest()[:_LONGEST_KEY]
@@ -270,7 +257,7 @@ class Store:
             ended_at = math.inf if kept["timeout_s"] is None else float(kept["timeout_s"])
         except (AttributeError, KeyError, TypeError, ValueError):  # damaged: made once more
             return None
-        if run.outcome not in OUTCOMES or (run.outcome == "finished") != bool(run.values):
+        if run.outcome not in _OUTCOMES or (run.outcome == "finished") != bool(run.values):
             return None
         allowed = math.inf if self._timeout_s is None else self._timeout_s
         return None if run.outcome == "timed out" and allowed > ended_at else run
@@ -279,15 +266,13 @@ class Store:
         """Write a run in place of what is kept of its seed."""
         self._require_unchanged()
         before = self._content(run.seed).get("folder")
-        # JSON has no number that is not finite: such a one is a text, exact as the others.
-        values = {name: v if math.isfinite(v) else str(v) for name, v in run.values.items()}
         write_json(
             self._file(run.seed),
             {
                 "schema_version": _SCHEMA,
                 "seed": run.seed,
                 "outcome": run.outcome,
-                "values": values,
+                "values": {name: to_json(value) for name, value in run.values.items()},
                 "message": run.message,
                 "duration_s": run.duration_s,
                 "timeout_s": self._timeout_s,

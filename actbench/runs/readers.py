@@ -81,10 +81,15 @@ def read_file(path: Path, name: str, choose: Choose) -> pd.DataFrame:
         raise ActbenchError(f"can't read {name}: {words}") from error
 
 
+def _opened(path: Path) -> IO[str]:
+    opener: Callable[..., IO[str]] = _OPENERS.get(path.suffix, open)
+    return opener(path, "rt", encoding="utf-8-sig", newline="")
+
+
 def _csv(path: Path, choose: Choose) -> pd.DataFrame:
     import pandas as pd
 
-    with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8-sig", newline="") as stream:
+    with _opened(path) as stream:
         sample = stream.read(_SAMPLE)
     delimiter = "\t" if ".tsv" in path.suffixes else _delimiter(sample)
     if path.stat().st_size < SMALL_BYTES:
@@ -111,7 +116,7 @@ def _csv(path: Path, choose: Choose) -> pd.DataFrame:
 
 def _require_equal_rows(path: Path, delimiter: str) -> None:
     """Refuse a row with fewer cells than the header has names, which pandas fills up."""
-    with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8-sig", newline="") as stream:
+    with _opened(path) as stream:
         rows = csv.reader(stream, delimiter=delimiter)
         names = next(rows, [])
         for number, row in enumerate(filter(None, rows), start=1):
@@ -137,9 +142,10 @@ def _decimal_comma(sample: str, delimiter: str) -> bool:
 def _json_lines(path: Path, choose: Choose) -> pd.DataFrame:
     import pandas as pd
 
+    # By column, of which one takes less memory than its rows.
     columns: dict[str, list[object]] = {}
     rows = 0
-    with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8-sig") as stream:
+    with _opened(path) as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
@@ -164,7 +170,7 @@ def _json_lines(path: Path, choose: Choose) -> pd.DataFrame:
 def _json(path: Path, choose: Choose) -> pd.DataFrame:
     import pandas as pd
 
-    with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8-sig") as stream:
+    with _opened(path) as stream:
         content = json.load(stream)
     rows = content if isinstance(content, list) else [content]
     if not all(isinstance(row, dict) for row in rows):

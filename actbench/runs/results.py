@@ -24,30 +24,16 @@ _WHERE = {"device", "threads"}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one experiment.
-
-    Args:
-        dataset: Its labelled dataset.
-        reused: Whether it was read from the folder rather than computed.
-        written: Files that were written now.
-        notes: What the user should know, a sentence each.
-    """
+    """What became of one experiment."""
 
     dataset: xr.Dataset
-    reused: bool
+    reused: bool  # read from the folder rather than computed
     written: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what the user should know, a sentence each
 
 
 def default_name(experiment: Experiment) -> str:
-    """Return the file of an experiment's dataset in an output folder.
-
-    Args:
-        experiment: The experiment.
-
-    Returns:
-        The name of its NetCDF file.
-    """
+    """Return the name of an experiment's file in an output folder."""
     return f"{experiment.key.replace('-', '_')}.nc"
 
 
@@ -62,21 +48,8 @@ def fulfil(
 ) -> Outcome:
     """Bring an output folder to hold an experiment's data, study files and figures.
 
-    Args:
-        experiment: What to run.
-        config: Its configuration.
-        out: The folder; created where it does not exist.
-        name: File of the dataset, where it is a variant of the experiment; a variant has no study
-            files and no figures.
-        overwrite: Whether results of another protocol may be replaced.
-        progress: Passed on to the experiment.
-
-    Returns:
-        The dataset, and what was written.
-
-    Raises:
-        ActbenchError: The folder holds results of another protocol or environment and
-            ``overwrite`` is false, or it can't be written.
+    With a name of its file it is a variant of the experiment, which has data alone. Results of
+    another protocol or environment are an error, unless they may be overwritten.
     """
     here = _environment_of(config)  # first: a device that is not there leaves no empty folder
     prepare_folder(out)
@@ -105,20 +78,7 @@ def fulfil(
 
 
 def is_there(experiment: Experiment, config: Any, out: Path, name: str | None = None) -> bool:
-    """Tell whether a folder holds what ``fulfil`` would bring it to hold.
-
-    Args:
-        experiment: Of the results.
-        config: Its protocol.
-        out: The folder.
-        name: Of the dataset's file, as for ``fulfil``.
-
-    Returns:
-        Whether the dataset is there, whole and of the same settings.
-
-    Raises:
-        ActbenchError: The folder holds results of other settings.
-    """
+    """Tell whether a folder holds what ``fulfil`` would bring it to hold, whole."""
     path = out / (name or default_name(experiment))
     if not path.exists():
         return False

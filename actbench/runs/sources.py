@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench.claims.claims_file import Protocol
-from actbench.runs import columns, commands, functions, tables
-from actbench.runs.functions import Children, StoppedError
+from actbench.runs import columns, tables
+from actbench.runs.commands import CommandRunner, split
+from actbench.runs.functions import Children, FunctionRunner, Runner, StoppedError, check
 from actbench.runs.kept import Run, Store, ingredients
 from actbench.store import studies
 from actbench.store.errors import ActbenchError, require_positive_int
@@ -25,8 +26,7 @@ from actbench.store.studies import FIRST_SEED
 
 if TYPE_CHECKING:
     from actbench.claims.claim import Claim
-    from actbench.claims.claims_file import ClaimsFile, Protocol
-    from actbench.runs.kept import Run
+    from actbench.claims.claims_file import ClaimsFile
     from actbench.store.parallel import Progress
 
 
@@ -51,11 +51,8 @@ def fulfil(
     require_positive_int("workers", workers)
     seeds = [int(seed) for seed in seeds]
     store, runner = _opened(protocol, base, folder)
-    runs: dict[int, Run] = {}
-    for seed in () if fresh else seeds:
-        found = store.read(seed)
-        if found is not None:
-            runs[seed] = found
+    kept = {} if fresh else {seed: store.read(seed) for seed in seeds}
+    runs = {seed: run for seed, run in kept.items() if run is not None}
     missing = [seed for seed in dict.fromkeys(seeds) if seed not in runs]
     if missing:
         store.prepare()
@@ -71,32 +68,27 @@ def kept_runs(protocol: Protocol, seeds: Iterable[int], *, base: Path, folder: P
     return [run for seed in seeds if (run := store.read(seed)) is not None]
 
 
-_Runner = functions.FunctionRunner | commands.CommandRunner
-
-
 def _opened(
     protocol: Protocol, base: Path, folder: Path
-) -> tuple[Store, Callable[[Children], _Runner]]:
+) -> tuple[Store, Callable[[Children], Runner]]:
     """Check a protocol, and return where its runs are kept and what makes them."""
     base = base.resolve()
+    words: tuple[str, ...] = ()
+    runner: Callable[..., Runner] = FunctionRunner
     if protocol.function:
-        functions.check(protocol)
-    words = () if protocol.function else commands.split(protocol, base)
+        check(protocol)
+    else:
+        words = split(protocol, base)
+        runner = partial(CommandRunner, words=words)
     depends = partial(ingredients, protocol, base, words)
     store = Store(depends, folder.resolve(), protocol.timeout_s)
-
-    def runner(children: Children) -> _Runner:
-        if protocol.function:
-            return functions.FunctionRunner(protocol, base, store.folder, children)
-        return commands.CommandRunner(protocol, words, base, store.folder, children)
-
-    return store, runner
+    return store, partial(runner, protocol, base, store.folder)
 
 
 def _made(
     seeds: Sequence[int],
     store: Store,
-    runner: Callable[[Children], _Runner],
+    runner: Callable[[Children], Runner],
     workers: int,
     progress: Progress | None,
 ) -> dict[int, Run]:
@@ -152,18 +144,7 @@ def _made(
 
 
 class Sources:
-    """What the protocols of a claims file give, whoever asks first.
-
-    Args:
-        claims: The file.
-        allow_code: Whether functions and commands may run.
-        seeds: How many runs of those, where a protocol does not state its own.
-        workers: How many of them side by side.
-        fresh: Whether to run anew what is kept.
-
-    Attributes:
-        notes: One sentence for each run that gave no number.
-    """
+    """What the protocols of a claims file give, whoever asks first; arguments as of ``verify``."""
 
     def __init__(
         self,
@@ -182,7 +163,7 @@ class Sources:
         self._progress: Progress | None = None
         self._tables: dict[str, tables.Table] = {}
         self._runs: dict[str, list[Run]] = {}
-        self.notes: list[str] = []
+        self.notes: list[str] = []  # one sentence for each run that gave no number
         self.base = Path() if claims.path is None else claims.path.parent
 
     def load_own(self) -> None:

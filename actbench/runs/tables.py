@@ -33,29 +33,25 @@ def grouped(field: str, given: str, prefix: str, wanted: str, example: str) -> r
     return pattern
 
 
-SEED, WIDE = "seed of the run", "value"
-"""Columns that reading adds: the run's name, and what a wide table's columns hold."""
+SEED = "seed of the run"
+"""A column that reading adds: the run's name."""
+
+_VALUE = "value"
+"""The column that the cells of a wide table become."""
 
 _ROW, _PATH, _COLUMNS = "row", "path:", "columns:"
 _MOST_BYTES = 4 * 2**30
 
 
 class Table:
-    """Rows of one or several files, read once, whose columns are checked when they are used.
-
-    Args:
-        frame: The rows, with a column ``SEED``.
-        files: Each file with how many of the rows are its, in order.
-
-    Attributes:
-        taken: What was taken already, by metric and task column: many claims compare with one.
-    """
+    """Rows of one or several files, read once, whose columns are checked when they are used."""
 
     def __init__(self, frame: pd.DataFrame, files: Sequence[tuple[str, int]]) -> None:
-        self.frame = frame
-        self._files = files
+        self.frame = frame  # with a column SEED
+        self._files = files  # each with how many of the rows are its, in order
         self._numbers: dict[str, NDArray[np.float64]] = {}
         self._masks: dict[tuple[str, str], NDArray[np.bool_]] = {}
+        # By metric and task column: many claims compare with one.
         self.taken: dict[tuple[str, str], pd.Series[float]] = {}
 
     @property
@@ -80,7 +76,7 @@ class Table:
     def require(self, column: str) -> None:
         """Refuse a column that is not there, naming the nearest."""
         if column not in self.frame.columns:
-            raise _unknown_column(self.name, column, self.columns)
+            raise unknown_name(f"column of {self.name}", column, self.columns)
 
     def missing(self, column: str) -> NDArray[np.bool_]:
         """Tell which cells of a column are empty."""
@@ -125,8 +121,7 @@ class Table:
         key = (column, repr(wanted))
         if key not in self._masks:
             listed = wanted if isinstance(wanted, list | tuple) else [wanted]
-            found = [self._rows_of(column, value) for value in listed]
-            self._masks[key] = np.logical_or.reduce(found)
+            self._masks[key] = np.any([self._rows_of(column, value) for value in listed], axis=0)
         return self._masks[key]
 
     def _rows_of(self, column: str, wanted: object) -> NDArray[np.bool_]:
@@ -156,16 +151,11 @@ def _same(cell: object, wanted: object, number: float | None) -> bool:
     return number is not None and _as_number(cell) == number
 
 
-def _unknown_column(name: str, column: str, known: Iterable[str]) -> ActbenchError:
-    return unknown_name(f"column of {name}", column, tuple(known))
-
-
 def from_rows(name: str, seeds: Sequence[object], rows: Sequence[Mapping[str, float]]) -> Table:
     """Make a table of runs that were computed, one row each."""
     import pandas as pd
 
-    frame = pd.DataFrame.from_records(list(rows), index=range(len(rows)))
-    frame[SEED] = list(seeds)
+    frame = pd.DataFrame.from_records(list(rows), index=range(len(rows))).assign(**{SEED: seeds})
     return Table(frame, [(name, len(rows))])
 
 
@@ -236,24 +226,22 @@ def _wanted(
     """The columns of a file to read."""
     if asked is None:
         return list(known)
-    spread = [column for column in known if wide and wide.fullmatch(column)]
-    folded = {WIDE, *(wide.groupindex if wide else ())}
-    wanted = asked - folded if wide else set(asked)
-    wanted |= {_seed_column(name, known, seed)} - {""}
+    wanted = asked | ({_seed_column(name, known, seed)} - {""})
+    if wide:
+        wanted -= {_VALUE, *wide.groupindex}
     for column in sorted(wanted - set(known)):
-        raise _unknown_column(name, column, known)
-    return [column for column in known if column in wanted or column in spread]
+        raise unknown_name(f"column of {name}", column, known)
+    return [c for c in known if c in wanted or (wide and wide.fullmatch(c))]
 
 
 def _seed_column(name: str, known: Sequence[str], seed: str) -> str:
     """The column that names the run; none where something else does."""
     if seed == _ROW or seed.startswith((_PATH, _COLUMNS)):
         return ""
-    column = seed or "seed"
-    if seed and column not in known:
-        raise _unknown_column(name, column, known)
-    if column in known:
+    if (column := seed or "seed") in known:
         return column
+    if seed:
+        raise unknown_name(f"column of {name}", seed, known)
     raise ActbenchError(
         f"{name} has no column 'seed', so what is a run? Name its column with seed = (--seed for "
         f"'actbench judge'), one of {', '.join(map(str, known))}; or seed = 'row' where each row "
@@ -283,7 +271,7 @@ def _unfolded(frame: pd.DataFrame, name: str, wide: re.Pattern[str]) -> pd.DataF
         )
     rest = [column for column in frame.columns if column not in spread]
     named = "seed" if "seed" in wide.groupindex else 1
-    long = frame.melt(id_vars=rest, value_vars=list(spread), var_name=SEED, value_name=WIDE)
+    long = frame.melt(id_vars=rest, value_vars=list(spread), var_name=SEED, value_name=_VALUE)
     for group in wide.groupindex.keys() - {"seed"}:
         long[group] = long[SEED].map({column: m.group(group) for column, m in spread.items()})
     long[SEED] = long[SEED].map({column: m.group(named) for column, m in spread.items()})

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from actbench.store import datasets
 from actbench.store.errors import ActbenchError
@@ -18,39 +18,27 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-class Checkpoint(Protocol):
-    """How a long run asks for one of its parts and has it kept.
+class Checkpoint:
+    """How a long run asks for one of its parts and has it kept; this one keeps nothing.
 
     A part is named by a key, which distinguishes it from the others of the run.
     """
 
-    def find(self, key: str, steps: int) -> xr.Dataset | None:
+    def find(self, key: str, steps: int) -> xr.Dataset | None:  # noqa: ARG002 - see Folder
         """Return a part that is there already, which counts as so many steps of progress."""
+        return None
 
-    def keep(self, key: str, part: xr.Dataset) -> xr.Dataset:
+    def keep(self, key: str, part: xr.Dataset) -> xr.Dataset:  # noqa: ARG002 - see Folder
         """Keep a part, and return it as ``find`` will."""
-
-    def __call__(self, key: str, steps: int, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
-        """Return a part, computed where it is not there yet."""
-
-
-class _Nowhere:
-    """Keeps nothing."""
-
-    def find(self, key: str, steps: int) -> None:
-        """Find nothing."""
-
-    def keep(self, key: str, part: xr.Dataset) -> xr.Dataset:  # noqa: ARG002 - as every checkpoint
-        """Return the part."""
         return part
 
-    def __call__(self, key: str, steps: int, compute: Callable[[], xr.Dataset]) -> xr.Dataset:  # noqa: ARG002 - as every checkpoint
-        """Compute the part."""
-        return compute()
+    def __call__(self, key: str, steps: int, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
+        """Return a part, computed and kept where it is not there yet."""
+        found = self.find(key, steps)
+        return self.keep(key, compute()) if found is None else found
 
 
-compute_now: Checkpoint = _Nowhere()
-"""Keeps nothing: every part is computed."""
+compute_now = Checkpoint()
 
 
 def gather(
@@ -70,22 +58,11 @@ def gather(
     return [part for part in found.values() if part is not None]
 
 
-class Folder:
+class Folder(Checkpoint):
     """Keeps parts in a hidden folder beside the dataset that they will become.
 
     Parts of other settings or another environment lie in folders of their own, so that none is
     ever taken for one of this run.
-
-    Args:
-        path: File of the dataset, which names the folder.
-        experiment: Key of the experiment.
-        protocol: Every setting of the run.
-        environment: What computes it.
-        progress: Told about the steps of parts that were there already.
-
-    Attributes:
-        reused: How many parts were there already.
-        notes: What the user should know, a sentence each.
     """
 
     def __init__(
@@ -101,13 +78,8 @@ class Folder:
         self._folder = self._all / _digest(run)
         self._finish = (experiment, protocol, environment)
         self._progress = progress
-        self.reused = 0
-        self.notes: list[str] = []
-
-    def __call__(self, key: str, steps: int, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
-        """Read a part, or compute it and keep it."""
-        found = self.find(key, steps)
-        return self.keep(key, compute()) if found is None else found
+        self.reused = 0  # so many parts were there already
+        self.notes: list[str] = []  # what the user should know, a sentence each
 
     def find(self, key: str, steps: int) -> xr.Dataset | None:
         """Read a part that is there and whole."""
