@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,13 @@ import xarray as xr
 
 from actbench.store import datasets
 from actbench.store.errors import ActbenchError
+
+PROTOCOL = {
+    "epochs": 3,
+    "activations": ["relu", "leaky_relu"],
+    "threads": None,
+    "noise_std": 0.1,
+}
 
 
 def example(*, backwards: bool = False) -> xr.Dataset:
@@ -30,15 +39,8 @@ def example(*, backwards: bool = False) -> xr.Dataset:
     if backwards:
         variables = dict(reversed(variables.items()))
         coords = dict(reversed(coords.items()))
-    protocol = {
-        "epochs": 3,
-        "activations": ["relu", "leaky_relu"],
-        "threads": None,
-        "noise_std": 0.1,
-    }
-    return datasets.finish(
-        xr.Dataset(variables, coords), "sine-regression", protocol, {"torch": "2.6.0"}
-    )
+    dataset = xr.Dataset(variables, coords)
+    return datasets.finish(dataset, "sine-regression", PROTOCOL, {"torch": "2.6.0"})
 
 
 @pytest.fixture
@@ -49,43 +51,17 @@ def path(tmp_path: Path) -> Path:
     return result
 
 
-def rewrite_checksum(path: Path) -> None:
-    """Give a changed file its right checksum."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    path.with_name("example.nc.sha256").write_text(f"{digest}  example.nc\n", encoding="utf-8")
-
-
 def test_a_dataset_comes_back_identical(path: Path) -> None:
-    """Values, types, labels and attributes survive the file."""
-    loaded = datasets.load(path)
-    xr.testing.assert_identical(loaded, example())
-    for name in ("loss", "final_mse", "diverged", "seed"):
-        assert loaded[name].dtype == example()[name].dtype
-
-
-def test_a_loaded_dataset_is_free_of_its_file(path: Path) -> None:
-    """All is in memory: the file may go."""
+    """Values, types, labels, settings and definitions survive the file, which may go then."""
     loaded = datasets.load(path)
     path.unlink()
+    xr.testing.assert_identical(loaded, example())
     assert loaded["loss"].sum().item() == 66
-
-
-def test_settings_and_environment_come_back(path: Path) -> None:
-    """What the numbers depend on is read from the file as it was put in."""
-    loaded = datasets.load(path)
-    assert datasets.protocol_of(loaded) == {
-        "epochs": 3,
-        "activations": ["relu", "leaky_relu"],
-        "threads": None,
-        "noise_std": 0.1,
-    }
+    for name in ("loss", "final_mse", "diverged", "seed"):
+        assert loaded[name].dtype == example()[name].dtype
+    assert datasets.protocol_of(loaded) == PROTOCOL
     assert datasets.environment_of(loaded) == {"torch": "2.6.0"}
-
-
-def test_variables_carry_their_definitions(path: Path) -> None:
-    """Definition and unit are in the file, beside each variable."""
-    attributes = datasets.load(path)["diverged"].attrs
-    assert attributes == {
+    assert loaded["diverged"].attrs == {
         "definition": "first epoch with a non-finite loss, -1 if there is none",
         "units": "epoch",
     }
@@ -126,12 +102,23 @@ def test_saving_leaves_the_dataset_as_it_was(tmp_path: Path) -> None:
     assert list(dataset.data_vars) == ["diverged", "final_mse", "loss"]
 
 
-@pytest.mark.parametrize("place", [0, 700, -1])
-def test_a_flipped_bit_is_found(path: Path, place: int) -> None:
-    """One wrong bit anywhere in the file is damage."""
-    content = bytearray(path.read_bytes())
-    content[place] ^= 1
-    path.write_bytes(content)
+def flipped(content: bytes, place: int) -> bytes:
+    """Change one bit."""
+    changed = bytearray(content)
+    changed[place] ^= 1
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(partial(flipped, place=place) for place in (0, 700, -1)),
+        *(lambda content, length=length: content[:length] for length in (0, 100, -1)),
+    ],
+)
+def test_damage_is_found(path: Path, damage: Callable[[bytes], bytes]) -> None:
+    """One wrong bit anywhere in the file, or that it was cut off, even by one byte."""
+    path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ActbenchError) as caught:
         datasets.load(path)
     assert str(caught.value) == (
@@ -140,17 +127,12 @@ def test_a_flipped_bit_is_found(path: Path, place: int) -> None:
     )
 
 
-@pytest.mark.parametrize("length", [0, 100, -1])
-def test_a_truncated_file_is_found(path: Path, length: int) -> None:
-    """A file that was cut off, even by one byte, is damage."""
-    path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(ActbenchError, match=r"example\.nc is damaged: its SHA-256 is not the one"):
-        datasets.load(path)
-
-
-def test_a_missing_checksum_is_told(path: Path) -> None:
-    """Without the checksum beside it a file is not trusted."""
+def test_without_its_checksum_a_file_is_not_trusted(path: Path) -> None:
+    """Whether the checksum, what is in it or the file itself is missing, that is told."""
     checksum = path.with_name("example.nc.sha256")
+    checksum.write_text("", encoding="utf-8")
+    with pytest.raises(ActbenchError, match=r"^can't read .* with its checksum example\.nc\.sha25"):
+        datasets.load(path)
     checksum.unlink()
     with pytest.raises(ActbenchError) as caught:
         datasets.load(path)
@@ -158,19 +140,8 @@ def test_a_missing_checksum_is_told(path: Path) -> None:
         f"can't read {path} with its checksum example.nc.sha256: [Errno 2] No such file or "
         f"directory: '{checksum}'. Run the experiment again"
     )
-
-
-def test_an_empty_checksum_is_told(path: Path) -> None:
-    """A checksum file without a checksum is an error, not a crash."""
-    path.with_name("example.nc.sha256").write_text("", encoding="utf-8")
-    with pytest.raises(ActbenchError, match=r"^can't read .* with its checksum example\.nc\.sha25"):
-        datasets.load(path)
-
-
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    """A file that is not there is a user's error that names it."""
     with pytest.raises(ActbenchError, match=r"^can't read .*absent\.nc with its checksum"):
-        datasets.load(tmp_path / "absent.nc")
+        datasets.load(path.with_name("absent.nc"))
 
 
 @pytest.mark.parametrize("version", [0, 2, 99])
@@ -189,8 +160,10 @@ def test_another_schema_is_refused(path: Path, version: int) -> None:
 
 def test_a_file_without_a_schema_is_refused(path: Path) -> None:
     """NetCDF of somebody else, with a checksum, is not taken for a dataset of ours."""
-    path.write_bytes(bytes(xr.Dataset({"a": 1.0}).to_netcdf(engine="scipy")))
-    rewrite_checksum(path)
+    content = bytes(xr.Dataset({"a": 1.0}).to_netcdf(engine="scipy"))
+    path.write_bytes(content)
+    checksum = path.with_name("example.nc.sha256")
+    checksum.write_text(f"{hashlib.sha256(content).hexdigest()}  example.nc\n", encoding="utf-8")
     with pytest.raises(ActbenchError, match="has schema version 0"):
         datasets.load(path)
 

@@ -5,36 +5,40 @@ import pytest
 from actbench.store.errors import ActbenchError, require_positive_int, unknown_name
 
 
-def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
-    """A misspelled name is answered with all names and the one probably meant."""
-    error = unknown_name("activation", "Relu6", ["linear", "relu", "gelu"])
+@pytest.mark.parametrize(
+    ("kind", "given", "known", "told"),
+    [
+        (
+            "activation",
+            "Relu6",
+            ("linear", "relu", "gelu"),
+            "unknown activation 'Relu6'; known: linear, relu, gelu. Did you mean 'relu'?",
+        ),
+        ("target", "quintic", ("sine", "step"), "unknown target 'quintic'; known: sine, step."),
+        (
+            "initializer",
+            "HE_UNIFOM",
+            ("xavier_uniform", "he_uniform"),
+            "unknown initializer 'HE_UNIFOM'; known: xavier_uniform, he_uniform. Did you mean "
+            "'he_uniform'?",
+        ),
+        (
+            "activation",
+            "leak",
+            ("gelu", "leaky_relu"),
+            "unknown activation 'leak'; known: gelu, leaky_relu. Did you mean 'leaky_relu'?",
+        ),
+        ("activation", 7, ("relu",), "unknown activation 7; known: relu."),
+    ],
+    ids=["near", "far", "nearer", "fragment", "of another type"],
+)
+def test_an_unknown_name_lists_the_known_and_the_nearest(
+    kind: str, given: object, known: tuple[str, ...], told: str
+) -> None:
+    """The one probably meant, whatever the capitals; near to nothing, the list alone."""
+    error = unknown_name(kind, given, iter(known))
     assert isinstance(error, ActbenchError)
-    assert str(error) == (
-        "unknown activation 'Relu6'; known: linear, relu, gelu. Did you mean 'relu'?"
-    )
-
-
-def test_a_far_name_gets_no_guess() -> None:
-    """A name near to nothing is answered with the list alone."""
-    error = unknown_name("target", "quintic", iter(["sine", "step"]))
-    assert str(error) == "unknown target 'quintic'; known: sine, step."
-
-
-def test_the_nearest_of_several_is_named() -> None:
-    """Of two similar names, the more similar one is suggested, whatever the capitals."""
-    error = unknown_name("initializer", "HE_UNIFOM", ["xavier_uniform", "he_uniform"])
-    assert str(error).endswith(" Did you mean 'he_uniform'?")
-
-
-def test_a_fragment_of_a_long_name_is_near_enough() -> None:
-    """The first four of ten letters are taken as that name."""
-    error = unknown_name("activation", "leak", ["gelu", "leaky_relu"])
-    assert str(error).endswith(" Did you mean 'leaky_relu'?")
-
-
-def test_a_name_of_another_type_is_an_answer_not_a_crash() -> None:
-    """A number where a name belongs is quoted as it was given."""
-    assert str(unknown_name("activation", 7, ["relu"])) == "unknown activation 7; known: relu."
+    assert str(error) == told
 
 
 def test_the_error_is_a_value_error() -> None:

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import shutil
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,32 +15,35 @@ import pytest
 
 from actbench.claims import ClaimsFile
 from actbench.claims.statistics import FEWEST_FOR_MEAN, seeds_for_median, seeds_for_proportion
-from actbench.cli import main
 from actbench.runs.drafting import schema
 
 pytest_plugins = ["pytester"]
 
+Command = Callable[..., tuple[int, str, str]]
 EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def copied(name: str, tmp_path: Path) -> Path:
+    """Copy an example, once."""
+    folder = tmp_path / name
+    if not folder.exists():
+        shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns(".actbench"))
+    return folder
 
 
 @pytest.fixture
 def verify(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> Callable[..., tuple[int, dict[str, str], str]]:
     """Verify a copy of an example, and return the exit code, the verdicts and what was said."""
 
     def call(name: str, *options: str) -> tuple[int, dict[str, str], str]:
-        folder = tmp_path / name
-        if not folder.exists():
-            shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns(".actbench"))
+        folder = copied(name, tmp_path)
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, "argv", ["actbench", "verify", "claims.toml", *options])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
+        code, _, said = command("verify", "claims.toml", *options)
         ledger = folder / "results" / "claims" / "ledger.json"
         found = json.loads(ledger.read_text()) if ledger.exists() else []
-        return int(end.value.code or 0), {row["id"]: row["verdict"] for row in found}, said.err
+        return code, {row["id"]: row["verdict"] for row in found}, said
 
     return call
 
@@ -112,34 +114,27 @@ def test_the_page_says_how_many_runs_it_takes() -> None:
 
 
 def test_the_readme_shows_what_its_command_prints(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     """The first screen's verdict is that of the file that it names."""
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    command = re.search(r"^actbench (judge .*)$", readme, flags=re.MULTILINE)
+    line = re.search(r"^actbench (judge .*)$", readme, flags=re.MULTILINE)
     shown = re.search(r"^```text\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
-    assert command is not None
+    assert line is not None
     assert shown is not None
     monkeypatch.chdir(Path(__file__).parents[1])
-    monkeypatch.setattr(sys, "argv", ["actbench", *shlex.split(command[1])])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert not end.value.code
-    assert capsys.readouterr().out == shown[1]
+    assert command(*shlex.split(line[1]))[:2] == (0, shown[1])
     assert len(readme.split()) <= 1000
 
 
 def test_a_plan_says_how_many_runs_it_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     """Of a table from its rows; where all agree, about as many as the wording takes."""
-    shutil.copytree(EXAMPLES / "table", tmp_path / "table")
-    monkeypatch.chdir(tmp_path / "table")
-    monkeypatch.setattr(sys, "argv", ["actbench", "plan", "claims.toml", "--format", "json"])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert not end.value.code
-    rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
+    monkeypatch.chdir(copied("table", tmp_path))
+    code, out, _ = command("plan", "claims.toml", "--format", "json")
+    assert code == 0
+    rows = {row["id"]: row for row in json.loads(out)}
     assert rows["neighbors-reach-97"]["runs"] == 20
     needed = {name: row["runs_needed"] for name, row in rows.items()}
     assert seeds_for_median(0.005) <= needed["neighbors-reach-97"] <= 12

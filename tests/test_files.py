@@ -48,49 +48,49 @@ def test_content_is_written_and_replaced(tmp_path: Path) -> None:
     assert names(tmp_path) == ["data.bin"]
 
 
-@pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.replace"])
-def test_a_full_disk_leaves_the_old_file_and_no_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
-    """Wherever the disk fills up, the old content stays, no temporary file does, and it is told."""
+@pytest.fixture
+def old(tmp_path: Path) -> Iterator[Path]:
+    """A file that can't be replaced: afterwards it is as it was, and alone."""
     path = tmp_path / "data.bin"
     write_atomic(path, b"old")
-    with monkeypatch.context() as patch:
-        patch.setattr(call, failing(errno.ENOSPC))
-        with pytest.raises(ActbenchError) as caught:
-            write_atomic(path, b"new")
-    assert str(caught.value) == (
-        f"can't write {path}: No space left on device. Free some space or choose another folder "
-        "with --out; what was there before is untouched"
-    )
+    yield path
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["data.bin"]
 
 
+@pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.replace"])
+def test_a_full_disk_leaves_the_old_file_and_no_rest(
+    old: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Wherever the disk fills up, the old content stays, no temporary file does, and it is told."""
+    with monkeypatch.context() as patch:
+        patch.setattr(call, failing(errno.ENOSPC))
+        with pytest.raises(ActbenchError) as caught:
+            write_atomic(old, b"new")
+    assert str(caught.value) == (
+        f"can't write {old}: No space left on device. Free some space or choose another folder "
+        "with --out; what was there before is untouched"
+    )
+
+
 @pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
-def test_a_file_that_outgrows_a_limit_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_file_that_outgrows_a_limit_leaves_the_old_one(old: Path) -> None:
     """Where the system itself stops a write half-way, the old content stays and no other file."""
     import resource
 
-    path = tmp_path / "data.bin"
-    write_atomic(path, b"old")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(ActbenchError, match=r"^can't write .*data\.bin: File too large\. Free"):
-            write_atomic(path, b"new" * 1000)
+            write_atomic(old, b"new" * 1000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert path.read_bytes() == b"old"
-    assert names(tmp_path) == ["data.bin"]
 
 
 def test_an_interrupt_leaves_the_old_file_and_no_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C in the middle of writing passes through, with the old content left whole."""
-    path = tmp_path / "data.bin"
-    write_atomic(path, b"old")
 
     def interrupt(descriptor: int) -> NoReturn:
         raise KeyboardInterrupt(descriptor)
@@ -98,9 +98,7 @@ def test_an_interrupt_leaves_the_old_file_and_no_rest(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            write_atomic(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert names(tmp_path) == ["data.bin"]
+            write_atomic(old, b"new")
 
 
 def test_the_content_reaches_the_disk_before_the_name(
@@ -127,9 +125,8 @@ def test_files_are_for_whoever_may_read_the_folder(tmp_path: Path, umask: int) -
 
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     """Writing into a folder that is not there is a user's error that names the file."""
-    path = tmp_path / "missing" / "data.bin"
     with pytest.raises(ActbenchError, match=r"^can't write .*data\.bin: No such file or directory"):
-        write_atomic(path, b"")
+        write_atomic(tmp_path / "missing" / "data.bin", b"")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -144,10 +141,9 @@ def test_what_is_not_finite_becomes_null(tmp_path: Path, value: float) -> None:
 
 def test_numbers_come_back_as_they_were(tmp_path: Path) -> None:
     """No digit of a number is lost on the way through a file."""
-    path = tmp_path / "data.json"
     values = [0.1, 1 / 3, 5e-324, -1.7976931348623157e308, 10**20]
-    write_json(path, values)
-    assert json.loads(path.read_text(encoding="utf-8")) == values
+    write_json(tmp_path / "data.json", values)
+    assert json.loads((tmp_path / "data.json").read_text(encoding="utf-8")) == values
 
 
 def test_a_folder_is_made_with_its_parents(tmp_path: Path) -> None:
@@ -158,28 +154,21 @@ def test_a_folder_is_made_with_its_parents(tmp_path: Path) -> None:
     assert names(folder) == []
 
 
-def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
-    """A place that can't be a folder is refused with the reason and the way out."""
-    (tmp_path / "file").touch()
-    folder = tmp_path / "file" / "results"
-    with pytest.raises(ActbenchError) as caught:
-        prepare_folder(folder)
-    assert str(caught.value) == (
-        f"can't write to the output folder '{folder}': Not a directory. Choose another with --out"
-    )
-
-
-def test_a_folder_that_may_not_be_written_is_found_out_at_once(
+def test_a_folder_that_can_not_be_written_is_found_out_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder that exists but can't be written is refused before anything is computed."""
+    """Refused with the reason and the way out, before anything is computed."""
+    (tmp_path / "file").touch()
     monkeypatch.setattr("tempfile.TemporaryFile", failing(errno.EACCES))
-    with pytest.raises(ActbenchError) as caught:
-        prepare_folder(tmp_path)
-    assert str(caught.value) == (
-        f"can't write to the output folder '{tmp_path}': Permission denied. "
-        "Choose another with --out"
-    )
+    for folder, why in (
+        (tmp_path / "file" / "results", "Not a directory"),
+        (tmp_path, "Permission denied"),
+    ):
+        with pytest.raises(ActbenchError) as caught:
+            prepare_folder(folder)
+        assert str(caught.value) == (
+            f"can't write to the output folder '{folder}': {why}. Choose another with --out"
+        )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,8 +37,8 @@ FILES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def drawn() -> Iterator[None]:
     """One plain figure instead of the real ones, and a film that tells what it was drawn from."""
 
     def draw(dataset: xr.Dataset) -> Figure:  # noqa: ARG001 - as every figure
@@ -45,21 +47,40 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     def film(dataset: xr.Dataset) -> bytes:
         return b"GIF89a" + dataset["final_mse"].to_numpy().tobytes()
 
-    draw_instead(monkeypatch, EXPERIMENT.key, {"drawing": draw})
-    draw_instead(monkeypatch, EXPERIMENT.key, {"film": film}, "ANIMATIONS")
+    with pytest.MonkeyPatch.context() as patch:
+        draw_instead(patch, EXPERIMENT.key, {"drawing": draw})
+        draw_instead(patch, EXPERIMENT.key, {"film": film}, "ANIMATIONS")
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, drawn: None) -> Path:  # noqa: ARG001 - first
+    """The results of ``TINY``, run once."""
+    folder = tmp_path_factory.mktemp("made") / "a" / "b"
+    steps: list[int] = []
+    outcome = fulfil(EXPERIMENT, TINY, folder, progress=steps.append)
+    assert sum(steps) == 1 * 2 * 3
+    assert (outcome.reused, outcome.notes) == (False, [])
+    assert outcome.written == [folder / name for name in FILES]
+    return folder
 
 
 @pytest.fixture
-def out(tmp_path: Path) -> Path:
+def out(tmp_path: Path, made: Path) -> Path:
     """A folder that holds the results of ``TINY``."""
-    folder = tmp_path / "results"
-    fulfil(EXPERIMENT, TINY, folder)
-    return folder
+    return shutil.copytree(made, tmp_path / "results")
 
 
 def forbid_running(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make computing anything a failure."""
     monkeypatch.setattr(sine_regression.experiment, "run", lambda *_: pytest.fail("computed again"))
+
+
+@pytest.fixture
+def finished(out: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, and computing anything is a failure."""
+    forbid_running(monkeypatch)
+    return out
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -79,56 +100,41 @@ def final_loss(folder: Path) -> float:
     return loss
 
 
-def test_everything_is_written_and_listed(tmp_path: Path) -> None:
-    """A new folder gets data, study files and figures, and each is named to the user."""
-    outcome = fulfil(EXPERIMENT, TINY, tmp_path / "a" / "b")
-    assert not outcome.reused
-    assert outcome.notes == []
-    assert outcome.written == [tmp_path / "a" / "b" / name for name in FILES]
-    assert contents(tmp_path / "a" / "b").keys() == {*FILES, "sine_regression.nc.sha256"}
+def filmed(folder: Path) -> bytes:
+    """Read what the film was drawn from."""
+    return (folder / "film.gif").read_bytes().removeprefix(b"GIF89a")
 
 
-@pytest.mark.parametrize("key", EXPERIMENTS)
-def test_the_dataset_is_named_after_its_experiment(key: str) -> None:
-    """The file of a dataset follows from the experiment's key."""
-    assert default_name(get(key)) == f"{key.replace('-', '_')}.nc"
-
-
-def test_the_dataset_is_where_it_is_said_to_be(out: Path) -> None:
-    """A dataset can be read from the file that its experiment names."""
+def test_everything_is_written_and_listed(out: Path) -> None:
+    """A new folder gets data, study files and figures, each named to the user where it is made."""
+    assert contents(out).keys() == {*FILES, "sine_regression.nc.sha256"}
     dataset = datasets.load(out / default_name(EXPERIMENT))
     assert dataset["final_mse"].sel(activation="relu", seed=42) == final_loss(out)
+    for key in EXPERIMENTS:
+        assert default_name(get(key)) == f"{key.replace('-', '_')}.nc"
 
 
-def test_a_variant_is_data_alone_beside_the_experiment(out: Path) -> None:
-    """A variant's dataset has its own file, no study files or figures, and touches no other."""
-    before = contents(out)
-    deeper = dataclasses.replace(TINY, depth=3)
-    outcome = fulfil(EXPERIMENT, deeper, out, name="sine_regression-deeper.nc")
-    assert (outcome.reused, names(outcome)) == (False, ["sine_regression-deeper.nc"])
-    assert outcome.dataset.sizes["layer"] == 4
-    added = {"sine_regression-deeper.nc", "sine_regression-deeper.nc.sha256"}
-    after = contents(out)
-    assert after.keys() - before.keys() == added
-    assert {name: after[name] for name in before} == before
-
-
-def test_a_variant_is_reused_and_its_settings_are_guarded(
+def test_a_variant_is_data_alone_beside_the_experiment(
     out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What holds for an experiment's own file holds for a variant's."""
-    name = "sine_regression-deeper.nc"
-    fulfil(EXPERIMENT, dataclasses.replace(TINY, depth=3), out, name=name)
-    before = contents(out)
+    """It has its own file, no study files or figures, and touches no other; it is guarded alike."""
+    before, name = contents(out), "sine_regression-deeper.nc"
+    deeper = dataclasses.replace(TINY, depth=3)
+    outcome = fulfil(EXPERIMENT, deeper, out, name=name)
+    assert (outcome.reused, names(outcome)) == (False, [name])
+    assert outcome.dataset.sizes["layer"] == 4
+    after = contents(out)
+    assert after.keys() - before.keys() == {name, f"{name}.sha256"}
+    assert {name: after[name] for name in before} == before
     forbid_running(monkeypatch)
-    again = fulfil(EXPERIMENT, dataclasses.replace(TINY, depth=3), out, name=name)
+    again = fulfil(EXPERIMENT, deeper, out, name=name)
     assert (again.reused, again.written) == (True, [])
     with pytest.raises(ActbenchError) as caught:
         fulfil(EXPERIMENT, TINY, out, name=name)
     assert str(caught.value).startswith(
         f"{out / name} holds results of other settings (depth: 3 there, 2 now)."
     )
-    assert contents(out) == before
+    assert contents(out) == after
 
 
 UNTRAINED = [key for key in EXPERIMENTS if "device" not in get(key).module().Config().protocol()]
@@ -186,32 +192,28 @@ def test_a_device_that_is_not_used_does_not_prevent_reuse(
     assert (outcome.reused, outcome.written, outcome.notes) == (True, [], [])
 
 
-@pytest.mark.parametrize("key", UNTRAINED)
-def test_a_device_that_is_not_used_must_still_exist(
-    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("key", "device", "told"),
+    [
+        *((key, "cpuu", "unknown device 'cpuu'") for key in UNTRAINED),
+        (EXPERIMENT.key, "cuda", "device 'cuda' is not present"),
+    ],
+)
+def test_a_device_that_is_not_there_leaves_no_folder(
+    key: str, device: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A slip in a device's name is told, whatever is run."""
+    """A slip in a device's name is told, whatever is run, and a refusal leaves nothing behind."""
     monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu",))
-    with pytest.raises(ActbenchError, match=r"^unknown device 'cpuu'"):
-        fulfil(get(key), get(key).module().Config(device="cpuu"), tmp_path / "results")
+    with pytest.raises(ActbenchError, match=f"^{told}"):
+        fulfil(get(key), get(key).module().Config(device=device), tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
-def test_the_same_device_by_another_name_is_reused(out: Path) -> None:
-    """What was asked for as 'auto' and came to be the CPU is the CPU's result, and back."""
-    by_name = dataclasses.replace(TINY, device="cpu")
-    by_itself = dataclasses.replace(TINY, device="auto")
-    first, second = (by_itself, by_name) if TINY.device == "cpu" else (by_name, by_itself)
-    fulfil(EXPERIMENT, first, out, overwrite=True)
-    assert fulfil(EXPERIMENT, second, out).reused
-
-
-def test_another_device_is_refused_where_it_is_used(
-    out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Training on another device is another result."""
+def test_the_device_that_was_used_counts(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for as 'auto' and came to be the CPU is the CPU's result, and no other's."""
     auto = dataclasses.replace(TINY, device="auto")
     fulfil(EXPERIMENT, auto, out, overwrite=True)
+    assert fulfil(EXPERIMENT, TINY, out).reused
     monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu", "mps"))
     with pytest.raises(ActbenchError, match=r"\(device: 'cpu' there, 'mps' now\)"):
         fulfil(EXPERIMENT, auto, out)
@@ -236,53 +238,26 @@ def test_the_study_files_are_strict_json(tmp_path: Path) -> None:
     assert read["gradient_magnitudes_epochs.json"]["relu"]["2"] == [None, None, None]
 
 
-def test_a_second_time_nothing_is_computed_or_written(
-    out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_time_nothing_is_computed_or_written(finished: Path) -> None:
     """With the same settings all is reused, and no byte of the folder changes."""
-    before = contents(out)
-    forbid_running(monkeypatch)
-    outcome = fulfil(EXPERIMENT, TINY, out)
-    assert outcome.reused
-    assert (outcome.written, outcome.notes) == ([], [])
-    assert contents(out) == before
-    xr.testing.assert_identical(outcome.dataset, datasets.load(out / "sine_regression.nc"))
+    before = contents(finished)
+    steps: list[int] = []
+    outcome = fulfil(EXPERIMENT, TINY, finished, progress=steps.append)
+    assert (outcome.reused, outcome.written, outcome.notes) == (True, [], [])
+    assert contents(finished) == before
+    xr.testing.assert_identical(outcome.dataset, datasets.load(finished / "sine_regression.nc"))
+    assert sum(steps) == 0
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".json")])
-def test_a_missing_study_file_is_written_again(
-    out: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """A deleted study file comes back as it was, from the stored data, and alone."""
-    before = contents(out)
-    (out / name).unlink()
-    forbid_running(monkeypatch)
-    outcome = fulfil(EXPERIMENT, TINY, out)
-    assert (outcome.reused, names(outcome)) == (True, [name])
-    assert contents(out) == before
-
-
-@pytest.mark.parametrize("suffix", ["png", "svg"])
-def test_a_missing_figure_is_drawn_again(
-    out: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
-) -> None:
-    """A deleted figure comes back from the stored data."""
-    before = contents(out)
-    (out / f"drawing.{suffix}").unlink()
-    forbid_running(monkeypatch)
-    outcome = fulfil(EXPERIMENT, TINY, out)
-    assert (outcome.reused, names(outcome)) == (True, ["drawing.png", "drawing.svg"])
-    assert contents(out) == before
-
-
-def test_a_missing_animation_is_made_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A deleted animation comes back from the stored data, and no figure is drawn for it."""
-    before = contents(out)
-    (out / "film.gif").unlink()
-    forbid_running(monkeypatch)
-    outcome = fulfil(EXPERIMENT, TINY, out)
-    assert (outcome.reused, names(outcome)) == (True, ["film.gif"])
-    assert contents(out) == before
+@pytest.mark.parametrize("name", FILES[1:])
+def test_what_is_missing_is_written_again(finished: Path, name: str) -> None:
+    """A deleted file comes back as it was, from the stored data, a figure in both its forms."""
+    before = contents(finished)
+    (finished / name).unlink()
+    outcome = fulfil(EXPERIMENT, TINY, finished)
+    drawn = ["drawing.png", "drawing.svg"]
+    assert (outcome.reused, names(outcome)) == (True, drawn if name in drawn else [name])
+    assert contents(finished) == before
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "no checksum"])
@@ -318,30 +293,28 @@ def test_damaged_data_is_computed_again_with_a_note(out: Path, damage: str) -> N
     ],
 )
 def test_other_settings_are_refused_and_named(
-    out: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, object], text: str
+    finished: Path, changed: dict[str, object], text: str
 ) -> None:
     """Results of another protocol are never mixed in, and what differs is named, both ways."""
-    before = contents(out)
-    forbid_running(monkeypatch)
+    before = contents(finished)
     with pytest.raises(ActbenchError) as caught:
-        fulfil(EXPERIMENT, dataclasses.replace(TINY, **changed), out)  # type: ignore[arg-type]
+        fulfil(EXPERIMENT, dataclasses.replace(TINY, **changed), finished)  # type: ignore[arg-type]
     assert str(caught.value) == (
-        f"{out / 'sine_regression.nc'} holds results of other settings ({text}). "
+        f"{finished / 'sine_regression.nc'} holds results of other settings ({text}). "
         "Replace them with --overwrite, or choose another folder with --out"
     )
-    assert contents(out) == before
+    assert contents(finished) == before
 
 
 def test_another_environment_is_refused_and_named(
-    out: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Results of another torch release are not taken for this one's."""
-    stored = datasets.environment_of(datasets.load(out / "sine_regression.nc"))
+    stored = datasets.environment_of(datasets.load(finished / "sine_regression.nc"))
     other = {**stored, "torch": "2.6.0"}
     monkeypatch.setattr("actbench.store.environment.describe", lambda device, threads: other)
-    forbid_running(monkeypatch)
     with pytest.raises(ActbenchError) as caught:
-        fulfil(EXPERIMENT, TINY, out)
+        fulfil(EXPERIMENT, TINY, finished)
     assert f"(torch: {stored['torch']!r} there, '2.6.0' now)" in str(caught.value)
 
 
@@ -353,8 +326,7 @@ def test_overwriting_replaces_all(out: Path) -> None:
     assert names(outcome) == FILES
     assert outcome.dataset.sizes["epoch"] == 4
     assert final_loss(out) == outcome.dataset["final_mse"].sel(activation="relu", seed=42)
-    film = (out / "film.gif").read_bytes()
-    assert film == b"GIF89a" + outcome.dataset["final_mse"].to_numpy().tobytes()
+    assert filmed(out) == outcome.dataset["final_mse"].to_numpy().tobytes()
     assert contents(out).keys() == before.keys()
 
 
@@ -387,8 +359,7 @@ def test_what_an_interrupted_run_left_of_older_settings_is_not_kept(
     outcome = fulfil(EXPERIMENT, other, out)
     assert (outcome.reused, names(outcome)) == (True, FILES[1:])
     assert final_loss(out) == outcome.dataset["final_mse"].sel(activation="relu", seed=42)
-    film = (out / "film.gif").read_bytes()
-    assert film == b"GIF89a" + outcome.dataset["final_mse"].to_numpy().tobytes()
+    assert filmed(out) == outcome.dataset["final_mse"].to_numpy().tobytes()
 
 
 def test_an_interrupt_while_training_leaves_earlier_results(out: Path) -> None:
@@ -411,21 +382,3 @@ def test_an_unwritable_folder_is_found_before_training(
     forbid_running(monkeypatch)
     with pytest.raises(ActbenchError, match=r"^can't write to the output folder '.*file/results'"):
         fulfil(EXPERIMENT, TINY, tmp_path / "file" / "results")
-
-
-def test_an_absent_device_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refusal leaves nothing behind."""
-    monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu",))
-    with pytest.raises(ActbenchError, match=r"^device 'cuda' is not present"):
-        fulfil(EXPERIMENT, dataclasses.replace(TINY, device="cuda"), tmp_path / "results")
-    assert not (tmp_path / "results").exists()
-
-
-def test_progress_is_passed_on(tmp_path: Path) -> None:
-    """The steps of a run are told while it runs; what is reused takes none."""
-    steps: list[int] = []
-    fulfil(EXPERIMENT, TINY, tmp_path, progress=steps.append)
-    assert sum(steps) == 1 * 2 * 3
-    steps.clear()
-    fulfil(EXPERIMENT, TINY, tmp_path, progress=steps.append)
-    assert sum(steps) == 0

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 from actbench.claims import load, metrics, references
-from actbench.cli import main
 from actbench.store import datasets, studies
 from actbench.store.errors import ActbenchError
 from actbench.tracking.records import load as load_record
@@ -90,21 +89,28 @@ def coins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Install) -> 
 
 
 @pytest.fixture
-def actbench(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Command:
+def actbench(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
     """Call the command line in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
+    return command
 
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["actbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        shown = capsys.readouterr()
-        return int(caught.value.code or 0), shown.out, shown.err
 
-    return call
+def process(place: Path, *module: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a module where the packages of a folder are installed."""
+    return subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-m", *module],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=cwd,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, [place, PACKAGE, *sys.path])),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
+    )
 
 
 @pytest.mark.usefixtures("coins")
@@ -172,16 +178,8 @@ def test_it_is_recorded(actbench: Command, tmp_path: Path) -> None:
 
 def test_its_claims_are_tests(coins: Path, tmp_path: Path) -> None:
     """One for each, in a process that finds the package as it finds any."""
-    path = os.pathsep.join(map(str, [coins, PACKAGE, *sys.path]))
-    done = subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", "pytest", *PLUGIN, "-v", "--actbench-claims", str(CLAIMS)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
-    )
+    asked = ("pytest", *PLUGIN, "-v", "--actbench-claims", str(CLAIMS))
+    done = process(coins, *asked, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "::the-bent-coin-is-bent PASSED" in done.stdout
     assert "::the-fair-coin-is-bent XFAIL" in done.stdout
@@ -226,26 +224,25 @@ BROKEN = "{} of odd 2.0 can't be used: {}; repair or uninstall it"
 MISSING = "ModuleNotFoundError: No module named 'nothere'"
 
 
+STUDY = "STUDY = Study('odd', 't', {})"
+
+
 @pytest.mark.parametrize(
     ("source", "what", "why"),
     [
-        ("import nothere", "the study 'odd'", MISSING),
-        ("import sys\nsys.exit(3)", "the study 'odd'", "it ends with SystemExit(3)"),
-        ("STUDY = 3", "the study 'odd'", "TypeError: odd:STUDY is no actbench.Study"),
+        ("import nothere", "study 'odd'", MISSING),
+        ("import sys\nsys.exit(3)", "study 'odd'", "it ends with SystemExit(3)"),
+        ("STUDY = 3", "study 'odd'", "TypeError: odd:STUDY is no actbench.Study"),
         (
-            ODD + "STUDY = Study('odd', 't', ('one',))",
-            "the study 'odd'",
+            ODD + STUDY.format("('one',)"),
+            "study 'odd'",
             "ActbenchError: an experiment of 'odd' is 'one', but must be an actbench.Experiment",
         ),
+        (ODD + STUDY.format("(experiment('one', 'nothere'),)"), "module 'nothere'", MISSING),
         (
-            ODD + "STUDY = Study('odd', 't', (experiment('one', 'nothere'),))",
-            "the module 'nothere'",
-            MISSING,
-        ),
-        (
-            ODD + "def size(dataset, of: list): ...\nMETRICS = (size,)\n"
-            "STUDY = Study('odd', 't', (experiment('one', 'odd'),))",
-            "the module 'odd'",
+            f"{ODD}def size(dataset, of: list): ...\nMETRICS = (size,)\n"
+            + STUDY.format("(experiment('one', 'odd'),)"),
+            "module 'odd'",
             "TypeError: the argument 'of' of the metric 'size' is annotated 'list', but must be "
             "str, int, float",
         ),
@@ -253,11 +250,11 @@ MISSING = "ModuleNotFoundError: No module named 'nothere'"
     ids=["import", "exit", "no study", "no experiment", "no metrics", "annotation"],
 )
 def test_a_broken_study_says_whose_it_is(
-    install: Install, source: str, what: str, why: str
+    install: Install, actbench: Command, source: str, what: str, why: str
 ) -> None:
-    """Where it is missed, in one line; what does not need it is not stopped."""
+    """Where it is missed and in the list, in one line; what does not need it is not stopped."""
     install(source)
-    told = BROKEN.format(what, why)
+    told = BROKEN.format(f"the {what}", why)
     assert "final_mse" in metrics.METRICS
     assert studies.problems() == (told,)
     with pytest.raises(ActbenchError) as caught:
@@ -265,19 +262,15 @@ def test_a_broken_study_says_whose_it_is(
     assert str(caught.value).endswith(f" ({told})")
     assert studies.experiment("closed-forms").key == "closed-forms"
     assert studies.shipped().name == "activation-functions"
-
-
-def test_a_broken_study_is_told_in_the_list(install: Install, actbench: Command) -> None:
-    """Beside those that are whole, and on standard error."""
-    install("import nothere")
     code, out, err = actbench("list")
     assert (code, "sine-regression" in out) == (0, True)
-    assert err == f"Note: {BROKEN.format(chr(39).join(['the study ', 'odd', '']), MISSING)}\n"
+    assert err == f"Note: {told}\n"
 
 
 def test_an_experiment_that_cannot_be_imported_is_told(install: Install) -> None:
     """Its module is imported when it runs, and not before."""
-    install(ODD + "STUDY = Study('odd', 't', (Experiment('odd-one', 'nothing', place='nothere'),))")
+    odd = "(Experiment('odd-one', 'nothing', place='nothere'),)"
+    install(ODD + STUDY.format(odd))
     found = studies.experiment("odd-one")
     with pytest.raises(ActbenchError) as caught:
         found.module()
@@ -289,7 +282,7 @@ def test_an_experiment_that_cannot_be_imported_is_told(install: Install) -> None
 
 def test_an_experiment_of_two_studies_is_refused(install: Install, actbench: Command) -> None:
     """Both are named, with what to do."""
-    install(ODD + "STUDY = Study('odd', 't', (experiment('sine-regression'),))")
+    install(ODD + STUDY.format("(experiment('sine-regression'),)"))
     assert actbench("run", "closed-forms") == (
         2,
         "",
@@ -327,21 +320,13 @@ def test_it_brings_figures_findings_remarks_and_commands(install: Install) -> No
     assert one.found(3) == ["3 dots were found."]
     (part,) = [part for part in studies.parts("remarks") if part.__name__ == "odd"]
     assert part.remarks(None, []) == {"a-claim": "It has dots."}
-    place = str(Path(str(import_module("odd").__file__)).parent)
-    paths = os.pathsep.join([place, *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        [sys.executable, "-m", "actbench", "dots"],
-        env=os.environ | {"PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = process(Path(str(import_module("odd").__file__)).parent, "actbench", "dots")
     assert (done.stdout, done.stderr, done.returncode) == ("three dots\n", "", 0)
 
 
 def test_a_part_that_cannot_be_imported_stops_nothing(install: Install, actbench: Command) -> None:
     """The command line works without it, and the list says whose it is."""
-    install(ODD + "STUDY = Study('odd', 't', (), parts={'remarks': 'nothere'})")
+    install(ODD + STUDY.format("(), parts={'remarks': 'nothere'}"))
     assert [part.__name__ for part in studies.parts("remarks")] == [
         "actbench.study.robustness.sentences"
     ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import actbench
-from actbench.cli import main
 from actbench.runs import sources, worker
 from actbench.store.errors import ActbenchError
 
@@ -72,19 +72,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def verify(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Return a function that verifies the claims: exit code, standard output, standard error."""
-
-    def call(*options: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["actbench", "verify", "claims.toml", *options])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return call
+def verify(command: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
+    """Verify the claims: exit code, standard output, standard error."""
+    return partial(command, "verify", "claims.toml")
 
 
 def test_code_runs_when_that_is_allowed_and_once(

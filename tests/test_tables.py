@@ -16,10 +16,11 @@ import pytest
 
 from actbench import claims
 from actbench.claims import Verdict
-from actbench.cli import main
+from actbench.claims.verdicts import Judgment
 from actbench.runs import columns, evidence, tables
 from actbench.store.errors import ActbenchError
 
+Command = Callable[..., tuple[int, str, str]]
 ROWS = [
     (method, seed, step) for method in ("base", "ours") for seed in (3, 1, 2) for step in (1, 2)
 ]
@@ -146,45 +147,31 @@ def test_a_run_that_ends_in_no_number_is_not_dropped(tmp_path: Path) -> None:
     assert found["4"] == math.inf
 
 
-WRONG = [
+ACC_ONLY: dict[str, object] = {"column": "acc"}
+WRONG: list[tuple[str, dict[str, object], str, str]] = [
     ("seed,acc\n1,0.5\n", {"column": "ac"}, "", r"unknown column of runs.csv 'ac'.*mean 'acc'\?"),
-    ("seed,acc\n1,0.5\n1,0.6\n", {"column": "acc"}, "", r"run 1 has 2 rows .* differ in acc"),
-    (
-        "seed,acc\n1,0.5\n2,good\n",
-        {"column": "acc"},
-        "",
-        r"runs.csv, row 2, column 'acc': 'good' is",
-    ),
-    ("seed,acc\n1,x\n2,0.5\n", {"column": "acc"}, "", r"row 1, column 'acc': 'x' is no number"),
-    ('seed,acc\n1,"0,5"\n', {"column": "acc"}, "", r"'0,5' is no number, as its decimal sign is"),
-    ("s,acc\n1,0.5\n", {"column": "acc"}, "", r"has no column 'seed', so what is a run\?"),
-    ("", {"column": "acc"}, "", r"runs.csv is empty. Give a table"),
-    ("seed,acc\n", {"column": "acc"}, "", r"runs.csv has no rows"),
-    (
-        "seed,acc\n1,2,3\n",
-        {"column": "acc"},
-        "",
-        r"row 1 has 3 cells, but the header has 2 names",
-    ),
-    ("seed,m,acc\n1,a,1\n2,b\n", {"column": "acc"}, "", r"row 2 has 2 cells, but the header has 3"),
-    ("seed,acc\n1,1\n", {"column": "acc"}, "sede", r"unknown column .* 'sede'.*mean 'seed'\?"),
-    ("seed,m,acc\n1,a,1\n2,b,2\n", {"column": "acc", "where": {"m": "c"}}, "", r"known: a, b"),
+    ("seed,acc\n1,0.5\n1,0.6\n", ACC_ONLY, "", r"run 1 has 2 rows .* differ in acc"),
+    ("seed,acc\n1,0.5\n2,good\n", ACC_ONLY, "", r"runs.csv, row 2, column 'acc': 'good' is"),
+    ("seed,acc\n1,x\n2,0.5\n", ACC_ONLY, "", r"row 1, column 'acc': 'x' is no number"),
+    ('seed,acc\n1,"0,5"\n', ACC_ONLY, "", r"'0,5' is no number, as its decimal sign is"),
+    ("s,acc\n1,0.5\n", ACC_ONLY, "", r"has no column 'seed', so what is a run\?"),
+    ("", ACC_ONLY, "", r"runs.csv is empty. Give a table"),
+    ("seed,acc\n", ACC_ONLY, "", r"runs.csv has no rows"),
+    ("seed,acc\n1,2,3\n", ACC_ONLY, "", r"row 1 has 3 cells, but the header has 2 names"),
+    ("seed,m,acc\n1,a,1\n2,b\n", ACC_ONLY, "", r"row 2 has 2 cells, but the header has 3"),
+    ("seed,acc\n1,1\n", ACC_ONLY, "sede", r"unknown column .* 'sede'.*mean 'seed'\?"),
+    ("seed,m,acc\n1,a,1\n2,b,2\n", {**ACC_ONLY, "where": {"m": "c"}}, "", r"known: a, b"),
     (
         "seed,m,acc\n1,a,1\n2,b,2\n",
-        {"column": "acc", "where": {"m": "a"}, "minus": {"where": {"m": "b"}}},
+        {**ACC_ONLY, "where": {"m": "a"}, "minus": {"where": {"m": "b"}}},
         "",
         r"runs of runs.csv do not pair: there is no acc where m is b for 1",
     ),
-    (
-        "seed,acc\n1,1\n",
-        {"column": "acc", "best": "acc"},
-        "",
-        r"'best' needs mode = 'max' or 'min'",
-    ),
+    ("seed,acc\n1,1\n", {**ACC_ONLY, "best": "acc"}, "", r"'best' needs mode = 'max' or 'min'"),
     ("seed,acc\n1,1\n", {"colum": "acc"}, "", r"unknown field 'colum'.*mean 'column'\?"),
-    ("seed,acc\n1,1\n", {"column": "acc"}, "path: x", r"has no group for the seed"),
-    ("seed,acc\n1,1\n", {"column": "acc"}, "path: (x", r"is no regular expression"),
-    ("seed,acc\n1,1\n", {"column": "acc"}, "columns: r(.)", r"no column of runs.csv matches"),
+    ("seed,acc\n1,1\n", ACC_ONLY, "path: x", r"has no group for the seed"),
+    ("seed,acc\n1,1\n", ACC_ONLY, "path: (x", r"is no regular expression"),
+    ("seed,acc\n1,1\n", ACC_ONLY, "columns: r(.)", r"no column of runs.csv matches"),
     ("seed,a,b\n1,1,2\n", {}, "", r"which number\? runs.csv has seed, a, b"),
 ]
 
@@ -203,17 +190,16 @@ def test_files_that_differ_are_told_apart(tmp_path: Path) -> None:
     """A column that only one file lacks, and a text in the second of two files."""
     (tmp_path / "a.csv").write_text("seed,acc\n1,0.5\n")
     (tmp_path / "b.csv").write_text("seed,acc\n2,high\n")
-    table = tables.read(["*.csv"], tmp_path)
-    with pytest.raises(ActbenchError, match=r"b.csv, row 1, column 'acc': 'high' is no number"):
-        taken(table, {"column": "acc"})
-    with pytest.raises(ActbenchError, match=r"no file matches '\*.parquet' in"):
-        tables.read(["*.parquet"], tmp_path)
     (tmp_path / "notes.docx").write_text("no table")
-    with pytest.raises(ActbenchError, match=r"what kind of table is .docx\? These are read: .csv"):
-        tables.read(["notes.docx"], tmp_path)
     (tmp_path / "wide.csv").write_bytes("seed,acc\n1,0.5\n".encode("utf-16"))
-    with pytest.raises(ActbenchError, match=r"wide.csv is not UTF-8 text"):
-        tables.read(["wide.csv"], tmp_path)
+    for pattern, message in (
+        ("[ab].csv", r"b.csv, row 1, column 'acc': 'high' is no number"),
+        ("*.parquet", r"no file matches '\*.parquet' in"),
+        ("notes.docx", r"what kind of table is .docx\? These are read: .csv"),
+        ("wide.csv", r"wide.csv is not UTF-8 text"),
+    ):
+        with pytest.raises(ActbenchError, match=message):
+            taken(tables.read([pattern], tmp_path), {"column": "acc"})
 
 
 def test_a_table_too_large_to_read_is_refused(tmp_path: Path) -> None:
@@ -254,20 +240,12 @@ ENDS = [
 
 @pytest.mark.parametrize(("options", "code", "text"), ENDS)
 def test_judging_a_table_in_one_line(
-    options: tuple[str, ...],
-    code: int,
-    text: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...], code: int, text: str, tmp_path: Path, command: Command
 ) -> None:
     """The verdict first, then what it rests on; only ``reproduced`` ends with 0."""
-    monkeypatch.setattr(sys, "argv", ["actbench", "judge", str(runs_csv(tmp_path)), *options])
-    with pytest.raises(SystemExit) as end:
-        main()
-    shown = capsys.readouterr()
-    assert (end.value.code or 0) == code
-    assert text in shown.out + shown.err
+    ended, out, err = command("judge", runs_csv(tmp_path), *options)
+    assert ended == code
+    assert text in out + err
 
 
 def test_judging_a_table_loads_nothing_heavy(tmp_path: Path) -> None:
@@ -306,12 +284,17 @@ relation = { kind = "above", value = 0.0 }
 """
 
 
+def judged(folder: Path, text: str = FILE) -> tuple[claims.ClaimsFile, list[Judgment]]:
+    """Judge the claims of a file in a folder."""
+    (folder / "claims.toml").write_text(text)
+    file = claims.load(folder / "claims.toml")
+    return file, evidence.judge_all(file, lambda name: None)
+
+
 def test_what_is_exploratory_is_told_and_pins_nothing(tmp_path: Path) -> None:
     """It is judged at the file's whole level, takes nothing from the others, and is never wrong."""
     runs_csv(tmp_path)
-    (tmp_path / "claims.toml").write_text(FILE)
-    file = claims.load(tmp_path / "claims.toml")
-    exploratory, pinned = evidence.judge_all(file, lambda name: None)
+    file, (exploratory, pinned) = judged(tmp_path)
     assert exploratory.verdict is Verdict.NOT_REPRODUCED
     assert exploratory.as_expected
     assert pinned.verdict is Verdict.REPRODUCED
@@ -344,9 +327,8 @@ def test_a_mistake_in_a_file_names_claim_or_protocol(
 ) -> None:
     """Whether it is seen when the file is read or when its table is."""
     runs_csv(tmp_path)
-    (tmp_path / "claims.toml").write_text(FILE.replace(old, new, 1))
     with pytest.raises(ActbenchError, match=message):
-        evidence.judge_all(claims.load(tmp_path / "claims.toml"), lambda name: None)
+        judged(tmp_path, FILE.replace(old, new, 1))
 
 
 def test_a_pinned_claim_with_too_few_rows_is_not_excused(tmp_path: Path) -> None:
@@ -354,16 +336,14 @@ def test_a_pinned_claim_with_too_few_rows_is_not_excused(tmp_path: Path) -> None
     path = runs_csv(tmp_path)
     path.write_text("\n".join(path.read_text().splitlines()[:5]))
     text = FILE.replace(', minus = { where = { method = "base" } }', "")
-    (tmp_path / "claims.toml").write_text(text)
-    file = claims.load(tmp_path / "claims.toml")
-    pinned = evidence.judge_all(file, lambda name: None)[1]
+    pinned = judged(tmp_path, text)[1][1]
     assert pinned.verdict is Verdict.INCONCLUSIVE
     assert not pinned.as_expected
     assert not pinned.lacks_runs
 
 
 def test_a_file_to_start_from_is_drafted_and_judged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     """The best method first, at its last step, with its worst run as the bound to ask about."""
     rows = [
@@ -377,14 +357,7 @@ def test_a_file_to_start_from_is_drafted_and_judged(
     (tmp_path / "runs.csv").write_text(text)
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["actbench", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        return int(end.value.code or 0), said.out + said.err
-
-    assert call("init", "runs.csv")[0] == 0
+    assert command("init", "runs.csv")[0] == 0
     drafted = (tmp_path / "claims.toml").read_text()
     assert "#? Other numbers that claims could be about: valid_f1" in drafted
     file = claims.load(tmp_path / "claims.toml")
@@ -397,9 +370,11 @@ def test_a_file_to_start_from_is_drafted_and_judged(
     assert first.metric == {"column": "test_f1", "where": {"model": "ours"}, "last": "epoch"}
     assert first.relation is not None
     assert first.relation.value == 0.82
-    assert call("verify", "claims.toml")[0] == 0
-    code, said = call("init", "runs.csv")
-    assert (code, "claims.toml is there already" in said) == (2, True)
-    code, said = call("init", "runs.csv", "--seed", "sed")
-    assert (code, "unknown column of runs.csv 'sed'" in said) == (2, True)
-    assert "no file 'no.csv'" in call("init", "no.csv")[1]
+    assert command("verify", "claims.toml")[0] == 0
+    for arguments, told in (
+        (("runs.csv",), "claims.toml is there already"),
+        (("runs.csv", "--seed", "sed"), "unknown column of runs.csv 'sed'"),
+        (("no.csv",), "no file 'no.csv'"),
+    ):
+        code, _, said = command("init", *arguments)
+        assert (code, told in said) == (2, True)
