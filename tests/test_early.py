@@ -64,8 +64,7 @@ def test_what_is_not_decided_says_so() -> None:
     mixed = np.tile([1.0, -1.0], 50)
     looks = looks_of([ABOVE], lambda _: 0.01, 100, 10)
     (judgment,) = until_decided([ABOVE], lambda _: 0.01, lambda _, n: mixed[:n], looks, 100)
-    assert judgment.verdict is Verdict.INCONCLUSIVE
-    assert judgment.seeds == 100
+    assert (judgment.verdict, judgment.seeds) == (Verdict.INCONCLUSIVE, 100)
     assert judgment.sentence.startswith("not decided after 100 runs of at most 100")
     assert [look.runs for look in judgment.looks] == [*range(11, 100, 10), 100]
 
@@ -74,8 +73,8 @@ def test_later_runs_change_no_decision() -> None:
     """The first that is made stands, whatever would have followed."""
     looks = looks_of([ABOVE], lambda _: 0.01, 100)["c"]
     values = np.concatenate([np.ones(looks[0]), -np.ones(100 - looks[0])])
-    assert judge_early(ABOVE, values, 0.01, looks).verdict is Verdict.REPRODUCED
-    assert judge_early(ABOVE, values, 0.01, looks).seeds == looks[0]
+    judgment = judge_early(ABOVE, values, 0.01, looks)
+    assert (judgment.verdict, judgment.seeds) == (Verdict.REPRODUCED, looks[0])
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.01])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 import torch
@@ -17,6 +18,9 @@ from actbench.store.errors import ActbenchError
 from actbench.store.parallel import Progress, side_by_side
 
 FORKS = sys.platform == "linux"
+
+
+forking = pytest.mark.skipif(not FORKS, reason="this system does not fork")
 
 
 @pytest.fixture(params=["processes", "threads"])
@@ -67,37 +71,31 @@ def test_results_can_be_taken_as_they_come(workers: int) -> None:
     assert taken == {0: 5, 1: 6, 2: 7}
 
 
+def endless(report: Progress) -> int:
+    """A job that ends when it is ended."""
+    while True:
+        report(1)
+
+
+def failing(error: BaseException) -> Callable[[int | Progress], NoReturn]:
+    """A job or a progress that raises this."""
+
+    def fail(_: int | Progress) -> NoReturn:
+        raise error
+
+    return fail
+
+
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_job_that_fails_ends_the_others(workers: int) -> None:
-    """Its own error arrives; what is under way ends, though nobody waits for it."""
-
-    def fail(report: Progress) -> int:  # noqa: ARG001 - the signature of every job
-        raise ActbenchError("no such thing")
-
-    def endless(report: Progress) -> int:
-        while True:
-            report(0)
-
+def test_whoever_fails_ends_all(workers: int) -> None:
+    """A job's own error arrives, and so does what the progress raises, as Ctrl-C does."""
+    failed = failing(ActbenchError("no such thing"))
     with pytest.raises(ActbenchError, match=r"^no such thing$"):
-        side_by_side([fail, *[endless] * 5], lambda done: None, workers)
+        side_by_side([failed, *[endless] * 5], lambda done: None, workers)
     assert not multiprocessing.active_children()
-
-
-@pytest.mark.usefixtures("way")
-@pytest.mark.parametrize("workers", [1, 2])
-def test_whoever_is_told_may_end_it_all(workers: int) -> None:
-    """What the progress raises, as Ctrl-C does, ends all jobs."""
-
-    def interrupt(done: int) -> None:  # noqa: ARG001 - the signature of every progress
-        raise KeyboardInterrupt
-
-    def endless(report: Progress) -> int:
-        while True:
-            report(1)
-
     with pytest.raises(KeyboardInterrupt):
-        side_by_side([endless] * 3, interrupt, workers)
+        side_by_side([endless] * 3, failing(KeyboardInterrupt()), workers)
     assert not multiprocessing.active_children()
 
 
@@ -126,18 +124,15 @@ def test_a_worker_knows_what_this_process_knows(monkeypatch: pytest.MonkeyPatch)
     assert found == [7.0] * 4
 
 
-@pytest.mark.skipif(not FORKS, reason="this system does not fork")
+@forking
 def test_an_error_that_can_not_be_sent_arrives_as_text() -> None:
     """An exception that holds what can't be pickled is told all the same, with its place."""
-
-    def fail(report: Progress) -> None:  # noqa: ARG001 - the signature of every job
-        raise ValueError("odd", lambda: None)
-
+    failed = failing(ValueError("odd", lambda: None))
     with pytest.raises(RuntimeError, match=r"(?s)in fail.*ValueError: \('odd'"):
-        side_by_side([fail, fail], lambda done: None, 2)
+        side_by_side([failed, failed], lambda done: None, 2)
 
 
-@pytest.mark.skipif(not FORKS, reason="this system does not fork")
+@forking
 def test_a_worker_that_was_killed_is_told_in_one_line() -> None:
     """As a system short of memory does it."""
 
@@ -148,7 +143,7 @@ def test_a_worker_that_was_killed_is_told_in_one_line() -> None:
         side_by_side([killed, counted(1)], lambda done: None, 2)
 
 
-@pytest.mark.skipif(not FORKS, reason="this system does not fork")
+@forking
 def test_workers_end_with_the_process_that_made_them() -> None:
     """After a kill -9 nobody is left: the pipe that workers hold open is closed."""
     script = textwrap.dedent(
@@ -179,10 +174,9 @@ def test_workers_end_with_the_process_that_made_them() -> None:
     assert done.stdout.split()
 
 
+@forking
 def test_a_daemon_works_in_threads() -> None:
     """A process that may not have children of its own, as Dask's workers are, still works."""
-    if not FORKS:
-        pytest.skip("this system does not fork")
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
 
