@@ -37,15 +37,18 @@ class Study:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text), encoding="utf-8")
 
+    @property
+    def place(self) -> dict[str, Path]:
+        """Return where protocols run, and where their runs are kept."""
+        return {"base": self.base, "folder": self.base / ".actbench" / "runs"}
+
     def run(self, protocol: Mapping[str, Any], *seeds: int, **how: Any) -> list[Run]:
         """Run a protocol with some seeds."""
-        place = {"base": self.base, "folder": self.base / ".actbench" / "runs"}
-        return fulfil(Protocol(**protocol), seeds or SEEDS, **{**place, **how})
+        return fulfil(Protocol(**protocol), seeds or SEEDS, **self.place, **how)
 
     def is_kept(self, protocol: Mapping[str, Any], seed: int) -> bool:
         """Tell whether a run is kept."""
-        folder = self.base / ".actbench" / "runs"
-        return bool(kept_runs(Protocol(**protocol), [seed], base=self.base, folder=folder))
+        return bool(kept_runs(Protocol(**protocol), [seed], **self.place))
 
     def calls(self) -> list[int]:
         """Return the seeds that ran since last asked."""
@@ -164,12 +167,7 @@ def test_whatever_a_function_does_is_told(
 
 PROGRAM: list[tuple[str, str, str, object]] = [
     ("print(0.1 * seed)", "", "finished", {"value": 0.2}),
-    (
-        'print(\'epoch 1\'); print(\'{"acc": 1, "of": {"x": 2}}\\n\')',
-        "",
-        "finished",
-        {"acc": 1, "of.x": 2},
-    ),
+    ('print(1); print(\'{"acc": 1, "of": {"x": 2}}\\n\')', "", "finished", {"acc": 1, "of.x": 2}),
     ("print(float('nan'))", "", "finished", {"value": math.nan}),
     ("write('{\"acc\": 0.5}')", "{out}/r.json", "finished", {"acc": 0.5}),
     ("write('0.5')", "{out}/r.json", "finished", {"value": 0.5}),
@@ -180,12 +178,7 @@ PROGRAM: list[tuple[str, str, str, object]] = [
     ("print(7)", "{out}/r.json", "no number", "it did not write its result"),
     ("write('acc\\n1\\n2\\n')", "{out}/r.csv", "no number", "holds a table of 2 rows; one row"),
     ("write('{')", "{out}/r.json", "no number", "r.json holds '{'; a number, numbers by name"),
-    (
-        "open(sys.argv[3], 'wb').write(b'\\xff')",
-        "{out}/r.json",
-        "no number",
-        "can't be read: 'utf-8'",
-    ),
+    ("open(place, 'wb').write(b'\\xff')", "{out}/r.json", "no number", "can't be read: 'utf-8'"),
     ("print('done')", "", "no number", "the last line that it printed is 'done'; a number"),
     ("pass", "", "no number", "the last line that it printed is ''; a number"),
     ("print('acc 0.1\\nacc 0.7\\nbye')", "output: acc ([0-9.]+)", "finished", {"value": 0.7}),
@@ -196,12 +189,7 @@ PROGRAM: list[tuple[str, str, str, object]] = [
     ("sys.exit(3)", "", "failed", "ended with exit code 3: nothing on standard error"),
     ("1 / 0", "", "failed", "ended with exit code 1: ZeroDivisionError: division by zero"),
     ("os.kill(os.getpid(), signal.SIGSEGV)", "", "exited", "ended by SIGSEGV: nothing on"),
-    (
-        "print(sys.argv[1:3])\nassert sys.argv[1:3] == ['a b', '0.1']; print(1)",
-        "",
-        "finished",
-        {"value": 1},
-    ),
+    ("print(0)\nassert given == ['a b', '0.1']; print(1)", "", "finished", {"value": 1}),
 ]
 
 
@@ -217,9 +205,9 @@ def test_whatever_a_program_does_is_told(
         "p.py",
         f"""
         import os, signal, sys
-        seed = int(sys.argv[4])
+        given, place, seed = sys.argv[1:3], sys.argv[3], int(sys.argv[4])
         def write(text):
-            with open(sys.argv[3], "w") as file:
+            with open(place, "w") as file:
                 file.write(text)
         exec({body!r})
         """,

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from actbench.runs.tables import Table
 
+_ALONE = {"column", "where", "last", "best", "mode"}
+"""Fields of a metric that is not compared."""
+
 _Cell = StrictBool | StrictInt | StrictFloat | StrictStr
 """What a cell can be asked to hold."""
 
@@ -158,10 +161,6 @@ class Column(BaseModel):
         return text
 
 
-_ALONE = {"column", "where", "last", "best", "mode"}
-"""Fields of a metric that is not compared."""
-
-
 def _listed(wanted: object) -> str:
     """Name what a cell may hold."""
     return " or ".join(map(str, wanted)) if isinstance(wanted, list) else str(wanted)
@@ -179,21 +178,13 @@ def parse(metric: Mapping[str, Any]) -> Column:
 
 @dataclass(frozen=True)
 class Taken:
-    """What a metric takes from a table.
+    """What a metric takes from a table, each array of shape ``(run,)``."""
 
-    Args:
-        runs: Names, in the table's order: of runs, or of tasks where a rank is taken.
-        values: One number for each; NaN where it has none.
-        pair: What was compared, each with one number per run; ``None`` where nothing was.
-        tasks: Of each run, its task's place in ``names``.
-        names: Of the tasks, or of the methods where a rank is taken.
-    """
-
-    runs: list[str]
-    values: NDArray[np.float64]
-    pair: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-    tasks: NDArray[np.intp] | None = None
-    names: tuple[str, ...] = ()
+    runs: list[str]  # names, in the table's order: of runs, or of tasks where a rank is taken
+    values: NDArray[np.float64]  # NaN where a run has none
+    pair: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None  # what was compared
+    tasks: NDArray[np.intp] | None = None  # of each run, its task's place in names
+    names: tuple[str, ...] = ()  # of the tasks, or of the methods where a rank is taken
 
 
 def take(table: Table, metric: Column) -> Taken:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,27 +144,38 @@ def _write_rest(
         if wanted(out / name):
             write_json(out / name, content)
             written.append(out / name)
-
-    def figure(name: str, draw: Callable[[xr.Dataset], Figure], report: Progress) -> list[Path]:  # noqa: ARG001 - as every job
-        return saving.save(draw(dataset), out, name)
-
-    def animation(name: str, draw: Callable[[xr.Dataset], bytes], report: Progress) -> list[Path]:  # noqa: ARG001 - as every job
-        path = out / f"{name}.gif"
-        write_atomic(path, draw(dataset))
-        return [path]
-
     films = [
-        partial(animation, name, draw)
+        partial(_animated, dataset, out / f"{name}.gif", draw)
         for name, draw in experiment.drawn("ANIMATIONS").items()
         if wanted(out / f"{name}.gif")
     ]
     pictures = [
-        partial(figure, name, draw)
+        partial(_pictured, dataset, out / name, draw)
         for name, draw in experiment.drawn().items()
         if any(wanted(out / f"{name}.{suffix}") for suffix in saving.SUFFIXES)
     ]
     # A film takes longest, so it goes first.
     jobs: list[Callable[[Progress], list[Path]]] = [*films, *pictures]
     drawn = side_by_side(jobs, lambda done: None, studies.own_part("devices").default_threads())
-    ordered = drawn[len(films) :] + drawn[: len(films)]
-    return written + [path for paths in ordered for path in paths]
+    return [*written, *chain(*drawn[len(films) :], *drawn[: len(films)])]
+
+
+def _pictured(
+    dataset: xr.Dataset,
+    path: Path,
+    draw: Callable[[xr.Dataset], Figure],
+    report: Progress,  # noqa: ARG001 - as every job
+) -> list[Path]:
+    from actbench.pages import saving
+
+    return saving.save(draw(dataset), path.parent, path.name)
+
+
+def _animated(
+    dataset: xr.Dataset,
+    path: Path,
+    draw: Callable[[xr.Dataset], bytes],
+    report: Progress,  # noqa: ARG001 - as every job
+) -> list[Path]:
+    write_atomic(path, draw(dataset))
+    return [path]

@@ -98,26 +98,10 @@ def _made(
     done: queue.SimpleQueue[Run | BaseException] = queue.SimpleQueue()
     for seed in seeds:
         waiting.put(seed)
-
-    def work() -> None:
-        mine = runner(children)
-        try:
-            while True:
-                run, folder = mine.run(waiting.get_nowait())
-                if run.outcome != "finished" and children.stopped:  # it was ended, and told nothing
-                    if folder is not None:
-                        shutil.rmtree(folder, ignore_errors=True)
-                    return
-                store.keep(run, folder)
-                done.put(run)
-        except (queue.Empty, StoppedError):
-            pass
-        except BaseException as error:
-            done.put(error)
-        finally:
-            mine.close()
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
+    threads = [
+        threading.Thread(target=_work, args=(runner(children), store, waiting, done), daemon=True)
+        for _ in range(workers)
+    ]
     runs: dict[int, Run] = {}
     try:
         for thread in threads:
@@ -141,6 +125,30 @@ def _made(
             if thread.is_alive():
                 thread.join()
     return runs
+
+
+def _work(
+    runner: Runner,
+    store: Store,
+    waiting: queue.SimpleQueue[int],
+    done: queue.SimpleQueue[Run | BaseException],
+) -> None:
+    """Make and keep one run after another, until none waits; an error is told, and the last."""
+    try:
+        while True:
+            run, folder = runner.run(waiting.get_nowait())
+            if run.outcome != "finished" and runner.children.stopped:  # ended, and told nothing
+                if folder is not None:
+                    shutil.rmtree(folder, ignore_errors=True)
+                return
+            store.keep(run, folder)
+            done.put(run)
+    except (queue.Empty, StoppedError):
+        pass
+    except BaseException as error:
+        done.put(error)
+    finally:
+        runner.close()
 
 
 class Sources:
@@ -201,7 +209,7 @@ class Sources:
         name = str(claim.protocol)
         if len(self._runs.get(name, [])) < runs:
             self._tables[name] = self._run(name, self._claims.protocol[name], runs)
-        return self.values(claim)[:runs]
+        return self.take(claim).values[:runs]
 
     def outstanding(self) -> Iterator[str]:
         """Say of each function and command how many runs are kept, and what others will take."""
@@ -214,12 +222,8 @@ class Sources:
             each = f", about {np.median(took):.2g} s each" if took and missing else ""
             yield f"{name}: {missing} of {len(seeds)} runs to make{each}"
 
-    def values(self, claim: Claim) -> NDArray[np.float64]:
-        """Return a claim's numbers, one per run; NaN for a run that gave none."""
-        return self.take(claim).values
-
     def take(self, claim: Claim) -> columns.Taken:
-        """Return a claim's numbers, with what was compared, and the tasks."""
+        """Return a claim's numbers, NaN for a run that gave none; what was compared, and tasks."""
         table = self.table(str(claim.protocol))
         try:
             return columns.take(table, columns.parse(claim.metric))

@@ -42,15 +42,8 @@ def synchronizer(device: torch.device) -> Callable[[], None]:
 class Stopwatch:
     """Seconds per unit of work, for use as the timer of pytest-benchmark.
 
-    An accelerator returns before it has computed: without waiting, the time to *ask* for a
-    computation is measured.
-
-    Args:
-        synchronize: Waits for the device.
-        clock: Seconds since some moment.
-
-    Attributes:
-        units: Units of work, such as epochs, between two readings; seconds are divided by it.
+    An accelerator returns before it has computed: without waiting for it (``synchronize``), the
+    time to *ask* for a computation is measured.
     """
 
     def __init__(
@@ -60,7 +53,7 @@ class Stopwatch:
     ) -> None:
         self._synchronize = synchronize
         self._clock = clock
-        self.units = 1
+        self.units = 1  # such as epochs, between two readings; seconds are divided by it
 
     def __repr__(self) -> str:
         return "Stopwatch"

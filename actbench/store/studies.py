@@ -102,30 +102,18 @@ class Experiment:
     findings: str = ""
 
     def module(self) -> ModuleType:
-        """Import the module that runs it.
-
-        Returns:
-            The module.
-
-        Raises:
-            ActbenchError: It can't be imported.
-        """
+        """Import the module that runs it."""
         return _imported(self.place, f"the experiment {self.key!r}")
 
     def drawn(self, kind: str = "FIGURES") -> Mapping[str, Any]:
         """Import what draws it: ``FIGURES``, ``ANIMATIONS`` or ``CAPTIONS``, by a figure's name."""
-        if not self.figures:
-            return {}
-        return getattr(_imported(self.figures, f"the figures of {self.key!r}"), kind, {})
+        place, what = self.figures, f"the figures of {self.key!r}"
+        return getattr(_imported(place, what), kind, {}) if place else {}
 
     def found(self, dataset: Any) -> list[str]:
         """Say in sentences what was found in a dataset of it."""
-        if not self.findings:
-            return []
-        found: list[str] = _imported(self.findings, f"the findings of {self.key!r}").findings(
-            dataset
-        )
-        return found
+        place, what = self.findings, f"the findings of {self.key!r}"
+        return list(_imported(place, what).findings(dataset)) if place else []
 
 
 @dataclass(frozen=True)
@@ -170,12 +158,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Installed:
-    """A study with the entry point by which it was found.
-
-    Args:
-        study: The study.
-        entry: The entry point.
-    """
+    """A study with the entry point by which it was found."""
 
     study: Study
     entry: EntryPoint
@@ -248,11 +231,7 @@ _broken: dict[str, str] = {}
 
 @cache
 def registered() -> tuple[Installed, ...]:
-    """Find every study that is installed.
-
-    Returns:
-        The studies that could be imported, that of actbench first; ``problems`` tells of others.
-    """
+    """Find every installed study that can be imported, ours first; ``problems`` tells of others."""
     found = []
     for entry in sorted(_entries(), key=lambda e: (not _is_own(e), e.name, e.value)):
         try:
@@ -274,11 +253,7 @@ def _note(entry: EntryPoint, what: str, error: BaseException) -> None:
 
 
 def problems() -> tuple[str, ...]:
-    """Tell which installed studies, or parts of them, can't be used.
-
-    Returns:
-        A sentence for each, which names the distribution that brings it.
-    """
+    """Tell which installed studies, or parts of them, can't be used, and who brings them."""
     registered()
     return tuple(_broken.values())
 
@@ -290,9 +265,9 @@ def unusable() -> str:
 
 def shipped() -> Study:
     """Return the study that comes with actbench."""
-    for installed in registered():
-        if installed.own:
-            return installed.study
+    own = next((installed.study for installed in registered() if installed.own), None)
+    if own is not None:
+        return own
     raise ActbenchError(
         "the study that comes with actbench is not registered: its installation lacks the entry "
         f"points of the group {GROUP}{unusable()}. Install it again"
