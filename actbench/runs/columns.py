@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import permutations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -196,7 +197,7 @@ def take(table: Table, metric: Column) -> Taken:
     if metric.other is not None:
         other = _one(table, metric.other, metric.per)
         if metric.paired:
-            _require_pairs(table, metric, own, other)
+            _require_pairs(table, (metric, own), (metric.other, other))
             other = other.loc[own.index]
         pair = found, other.to_numpy(np.float64)
         found = _compared(metric, *pair)
@@ -271,7 +272,7 @@ def _one(table: Table, metric: Column, per: str = "") -> pd.Series[float]:
 def _taken(table: Table, metric: Column, per: str) -> pd.Series[float]:
     import pandas as pd
 
-    column = metric.column or _only_column(table)
+    column = metric.column or table.only_column
     numbers, rows = table.numbers(column), np.ones(len(table.frame), bool)
     for name, wanted in metric.where.items():
         rows = rows & table.rows_where(name, wanted)
@@ -289,15 +290,6 @@ def _taken(table: Table, metric: Column, per: str) -> pd.Series[float]:
     _require_one_row(table, metric, places, seeds)
     found = pd.Series(numbers[places], index=pd.Index(seeds))
     return found.reindex(pd.Index(runs))
-
-
-def _only_column(table: Table) -> str:
-    if len(table.columns) != 1:
-        raise ActbenchError(
-            f"which number? {table.name} has {', '.join(table.columns)}; choose one with "
-            "metric = { column = … }"
-        )
-    return table.columns[0]
 
 
 def _chosen(
@@ -338,16 +330,13 @@ def _require_one_row(
     )
 
 
-def _require_pairs(
-    table: Table, metric: Column, own: pd.Series[float], other: pd.Series[float]
-) -> None:
-    for one, two, lacks in ((own, other, metric.other), (other, own, metric)):
+def _require_pairs(table: Table, *sides: tuple[Column, pd.Series[float]]) -> None:
+    for (_, one), (lacks, two) in permutations(sides):
         alone = one.index.difference(two.index)
         if len(alone):
             shown = ", ".join(map(str, alone[:5])) + (" …" if len(alone) > 5 else "")
-            which = lacks.alone if lacks is not None else ""
             raise ActbenchError(
-                f"the runs of {table.name} do not pair: there is no {which} for {shown}. Compare "
-                "runs of the same seeds, or ask without pairs how often one exceeds the "
+                f"the runs of {table.name} do not pair: there is no {lacks.alone} for {shown}. "
+                "Compare runs of the same seeds, or ask without pairs how often one exceeds the "
                 "other, with exceeds = { … }, paired = false"
             )

@@ -171,8 +171,13 @@ def draft(path: Path, target: Path, seed: str = "") -> str:
 def _claims(table: tables.Table, found: _Guess) -> list[dict[str, str]]:
     column, names = found.groups
     extra = {"last": found.step} if found.step else {}
-    subject = found.metric.replace("_", " ")
+    subject, kind = found.metric.replace("_", " "), "above" if found.higher_is_better else "below"
     claims = []
+
+    def add(name: str, statement: str, metric: dict[str, Any], value: str, question: str) -> None:
+        claim = {"id": _identifier(name), "statement": statement, "metric": _inline(metric)}
+        claims.append({**claim, "kind": kind, "value": value, "question": question})
+
     for name in names[:_MOST_CLAIMS] or [""]:
         where = {"where": {column: name}} if column else {}
         metric = {"column": found.metric, **where, **extra}
@@ -181,29 +186,16 @@ def _claims(table: tables.Table, found: _Guess) -> list[dict[str, str]]:
         except ActbenchError:  # several rows for a run, which the file's reader will be told
             values = np.array([0.0])
         edge = np.nanmin(values) if found.higher_is_better else np.nanmax(values)
-        claims.append(
-            {
-                "id": _identifier(f"{name} {subject}"),
-                "statement": f"{subject} of {name or 'every run'}",
-                "metric": _inline(metric),
-                "kind": "above" if found.higher_is_better else "below",
-                "value": f"{float(edge):.4g}",
-                "question": "The worst run's value. Which bound do you claim?",
-            }
-        )
+        said = f"{subject} of {name or 'every run'}"
+        question = "The worst run's value. Which bound do you claim?"
+        add(f"{name} {subject}", said, metric, f"{float(edge):.4g}", question)
     if len(names) > 1 and _pair(table, found):
         first, second = names[:2]
         metric = {"column": found.metric, "where": {column: first}, **extra}
-        claims.append(
-            {
-                "id": _identifier(f"{first} against {second}"),
-                "statement": f"{subject} of {first} is better than that of {second}, run by run",
-                "metric": _inline({**metric, "minus": {"where": {column: second}}}),
-                "kind": "above" if found.higher_is_better else "below",
-                "value": "0.0",
-                "question": "Better by how much? Do equal seeds mean equal data and start?",
-            }
-        )
+        metric["minus"] = {"where": {column: second}}
+        said = f"{subject} of {first} is better than that of {second}, run by run"
+        question = "Better by how much? Do equal seeds mean equal data and start?"
+        add(f"{first} against {second}", said, metric, "0.0", question)
     return claims
 
 

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from actbench.claims.claim import Claim, Verdict
 from actbench.claims.looks import boundaries, judge_sequential, schedule, share_asked, share_shown
+from actbench.claims.metrics import measure
 from actbench.claims.verdicts import Judgment, judge_values
 from actbench.runs import evidence
 from actbench.runs.comparing import judge_won
 from actbench.runs.results import default_name, fulfil
+from actbench.runs.sources import metric_of
 from actbench.store import datasets
 from actbench.store.errors import ActbenchError
 from actbench.store.studies import FIRST_SEED, Experiment
@@ -263,8 +265,8 @@ def decide(
 
     def values(claim: Claim, count: int) -> NDArray[np.float64]:
         if isinstance(runs, Batches):
-            dataset = runs.up_to(count).isel(seed=slice(count))
-            return evidence.values_in(claims, claim, dataset)
+            with metric_of(claims, claim):
+                return measure(claim.metric, runs.up_to(count).isel(seed=slice(count)))
         return runs.grow(claim, count)
 
     looks = looks_of(about, claims.level, own or largest, step)

@@ -8,21 +8,19 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actbench.claims import measured, metrics, references
+from actbench.claims import measured, references
 from actbench.claims.claim import Claim, Verdict
 from actbench.claims.claims_file import ClaimsFile, Protocol
 from actbench.claims.redraws import flip_probability
 from actbench.claims.verdicts import Judgment, judge, judge_values, seeds_needed
 from actbench.runs.comparing import judge_taken
-from actbench.runs.sources import Sources
+from actbench.runs.sources import Sources, metric_of
 from actbench.store import datasets
 from actbench.store.errors import ActbenchError, MissingPackageError, needing_extras
 from actbench.store.studies import experiment as get_experiment
 
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
-    from numpy.typing import NDArray
 
 # Of every experiment's Config, but not a protocol's to set among its settings.
 _NOT_SETTINGS = ("seeds", "device", "threads")
@@ -158,25 +156,10 @@ def _judged(
         return dataclasses.replace(judgment, runs_given=bool(protocol.table))
     dataset = dataset_of(claim.protocol)
     if dataset is not None:
-        try:
+        with metric_of(claims, claim):
             return judge(claim, dataset, level)
-        except ActbenchError as error:
-            raise _of_metric(claims, claim, error) from error
     stored = measured.load(claim.protocol, claims.measured_folder)
     return judge_values(claim, stored.values(claim.metric), level)
-
-
-def values_in(claims: ClaimsFile, claim: Claim, dataset: xr.Dataset) -> NDArray[np.float64]:
-    """Return a testable claim's numbers in a dataset of its protocol."""
-    try:
-        return metrics.measure(claim.metric, dataset)
-    except ActbenchError as error:
-        raise _of_metric(claims, claim, error) from error
-
-
-def _of_metric(claims: ClaimsFile, claim: Claim, error: ActbenchError) -> ActbenchError:
-    file = f"{claims.path}: " if claims.path else ""
-    return ActbenchError(f"{file}claim {claim.id!r}, field 'metric': {error}")
 
 
 def stored_dataset(folder: Path, name: str, protocol: Protocol) -> xr.Dataset:

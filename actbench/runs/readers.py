@@ -18,7 +18,7 @@ from actbench.store.errors import DISTRIBUTION, ActbenchError
 if TYPE_CHECKING:
     import pandas as pd
 
-Choose: TypeAlias = Callable[[Sequence[str]], list[str]]
+_Choose: TypeAlias = Callable[[Sequence[str]], list[str]]
 """Which columns of a file to read, of their names."""
 
 SMALL_BYTES = 2**24
@@ -43,7 +43,7 @@ def comma_hint(cell: str) -> str:
     return ", as its decimal sign is a comma" if written else ""
 
 
-def read_file(path: Path, name: str, choose: Choose) -> pd.DataFrame:
+def read_file(path: Path, name: str, choose: _Choose) -> pd.DataFrame:
     """Read one file of a table."""
     import pandas as pd
 
@@ -86,7 +86,7 @@ def _opened(path: Path) -> IO[str]:
     return opener(path, "rt", encoding="utf-8-sig", newline="")
 
 
-def _csv(path: Path, choose: Choose) -> pd.DataFrame:
+def _csv(path: Path, choose: _Choose) -> pd.DataFrame:
     import pandas as pd
 
     with _opened(path) as stream:
@@ -139,7 +139,7 @@ def _decimal_comma(sample: str, delimiter: str) -> bool:
     return any(comma_hint(cell) for row in rows for cell in row)
 
 
-def _json_lines(path: Path, choose: Choose) -> pd.DataFrame:
+def _json_lines(path: Path, choose: _Choose) -> pd.DataFrame:
     import pandas as pd
 
     # By column, of which one takes less memory than its rows.
@@ -167,7 +167,7 @@ def _json_lines(path: Path, choose: Choose) -> pd.DataFrame:
     return pd.DataFrame({key: columns[key] for key in choose(list(columns))})
 
 
-def _json(path: Path, choose: Choose) -> pd.DataFrame:
+def _json(path: Path, choose: _Choose) -> pd.DataFrame:
     import pandas as pd
 
     with _opened(path) as stream:
@@ -179,7 +179,7 @@ def _json(path: Path, choose: Choose) -> pd.DataFrame:
     return frame[choose([str(column) for column in frame.columns])]
 
 
-def _parquet(path: Path, choose: Choose) -> pd.DataFrame:
+def _parquet(path: Path, choose: _Choose) -> pd.DataFrame:
     import pandas as pd
     from pyarrow import parquet
 
@@ -187,7 +187,7 @@ def _parquet(path: Path, choose: Choose) -> pd.DataFrame:
     return pd.read_parquet(path, columns=choose(known))
 
 
-def _netcdf(path: Path, choose: Choose) -> pd.DataFrame:
+def _netcdf(path: Path, choose: _Choose) -> pd.DataFrame:
     import xarray as xr
 
     with xr.open_dataset(path) as dataset:
@@ -195,7 +195,7 @@ def _netcdf(path: Path, choose: Choose) -> pd.DataFrame:
     return frame[choose([str(column) for column in frame.columns])]
 
 
-_READERS: Mapping[str, Callable[[Path, Choose], pd.DataFrame]] = {
+_READERS: Mapping[str, Callable[[Path, _Choose], pd.DataFrame]] = {
     ".csv": _csv,
     ".tsv": _csv,
     ".json": _json,

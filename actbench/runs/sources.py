@@ -6,7 +6,7 @@ import queue
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,6 +151,16 @@ def _work(
         runner.close()
 
 
+@contextmanager
+def metric_of(claims: ClaimsFile, claim: Claim) -> Iterator[None]:
+    """Say whose metric an error is about, where the claim is one of a file."""
+    try:
+        yield
+    except ActbenchError as error:
+        place = f"{claims.path}: claim {claim.id!r}, field 'metric': " if claims.path else ""
+        raise ActbenchError(f"{place}{error}") from error
+
+
 class Sources:
     """What the protocols of a claims file give, whoever asks first; arguments as of ``verify``."""
 
@@ -225,15 +235,8 @@ class Sources:
     def take(self, claim: Claim) -> columns.Taken:
         """Return a claim's numbers, NaN for a run that gave none; what was compared, and tasks."""
         table = self.table(str(claim.protocol))
-        try:
+        with metric_of(self._claims, claim):
             return columns.take(table, columns.parse(claim.metric))
-        except ActbenchError as error:
-            raise self._of_claim(claim, error) from error
-
-    def _of_claim(self, claim: Claim, error: ActbenchError) -> ActbenchError:
-        file = f"{self._claims.path}: " if self._claims.path else ""
-        place = f"claim {claim.id!r}, field 'metric': " if self._claims.path else ""
-        return ActbenchError(f"{file}{place}{error}")
 
     def table(self, name: str) -> tables.Table:
         """Return the rows of a protocol: what its files hold, or a row per run."""
@@ -249,10 +252,9 @@ class Sources:
     def _metrics(self, name: str) -> Iterator[columns.Column]:
         for claim in self._claims.claim:
             if claim.protocol == name:
-                try:
-                    yield columns.parse(claim.metric)
-                except ActbenchError as error:
-                    raise self._of_claim(claim, error) from error
+                with metric_of(self._claims, claim):
+                    metric = columns.parse(claim.metric)
+                yield metric
 
     def _run(self, name: str, protocol: Protocol, count: int) -> tables.Table:
         """Make so many runs of a protocol; those that were made before are not made again."""

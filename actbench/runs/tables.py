@@ -73,6 +73,16 @@ class Table:
         """Names of the columns, without what reading added."""
         return tuple(str(name) for name in self.frame.columns if name != SEED)
 
+    @property
+    def only_column(self) -> str:
+        """Name the column where there is one alone."""
+        if len(self.columns) != 1:
+            raise ActbenchError(
+                f"which number? {self.name} has {', '.join(self.columns)}; choose one with "
+                "metric = { column = … }"
+            )
+        return self.columns[0]
+
     def require(self, column: str) -> None:
         """Refuse a column that is not there, naming the nearest."""
         if column not in self.frame.columns:

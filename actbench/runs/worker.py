@@ -27,7 +27,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 _LONGEST = 300
 _LIBRARY = str(Path(os.__file__).parent)
@@ -215,9 +215,9 @@ def _log_to(path: str) -> None:
     os.close(number)
 
 
-def main() -> None:
-    """Serve requests until whoever makes them is gone."""
-    here, answers, asked = os.getpid(), os.dup(1), os.fdopen(os.dup(0), "rb")
+def _own_streams() -> tuple[int, IO[bytes]]:
+    """Take the ways to and from whoever asks: the function prints to a log, and reads nothing."""
+    answers, asked = os.dup(1), os.fdopen(os.dup(0), "rb")
     os.dup2(2, 1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -234,6 +234,13 @@ def main() -> None:
                 os.close(held.pop())
 
         os.register_at_fork(after_in_child=let_go)
+    return answers, asked
+
+
+def main() -> None:
+    """Serve requests until whoever makes them is gone."""
+    here = os.getpid()
+    answers, asked = _own_streams()
 
     def answer(value: Mapping[str, Any]) -> None:
         if os.getpid() != here:

@@ -51,7 +51,7 @@ def expand(seeds: int | Sequence[int]) -> tuple[int, ...]:
 GROUP = "actbench.studies"
 _KINDS = ("str", "int", "float")
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -198,13 +198,13 @@ def arguments(metric: Callable[..., object]) -> dict[str, str]:
     return found
 
 
-class Lookup(Mapping[str, T]):
+class Lookup(Mapping[str, _T]):
     """A registry by name that is filled when it is first asked, and not when it is imported."""
 
-    def __init__(self, fill: Callable[[], Mapping[str, T]]) -> None:
+    def __init__(self, fill: Callable[[], Mapping[str, _T]]) -> None:
         self._filled = cache(fill)
 
-    def __getitem__(self, name: str) -> T:
+    def __getitem__(self, name: str) -> _T:
         return self._filled()[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -293,9 +293,9 @@ def own_part(name: str) -> ModuleType:
     return _imported(shipped().parts[name], f"the part {name!r} of {shipped().name!r}")
 
 
-def by_name(kind: str, found: Iterable[tuple[str, T, Installed]]) -> dict[str, T]:
+def by_name(kind: str, found: Iterable[tuple[str, _T, Installed]]) -> dict[str, _T]:
     """Put what studies register under its names, and refuse a name that two of them use."""
-    things: dict[str, T] = {}
+    things: dict[str, _T] = {}
     owners: dict[str, Installed] = {}
     for name, thing, owner in found:
         if name in things and things[name] != thing:
