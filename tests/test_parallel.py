@@ -47,28 +47,21 @@ def counted(number: int) -> Callable[[Progress], int]:
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("workers", [1, 3, 50])
 def test_jobs_come_back_in_order_and_tell_their_progress(workers: int) -> None:
-    """Results stand in the order of the jobs, whatever the order in which they end."""
+    """Whatever the order in which they end; what is made of a result here is kept in its place."""
     told: list[int] = []
-    jobs = [counted(n) for n in range(20)]
-    assert side_by_side(jobs, told.append, workers) == list(range(20))
-    assert sorted(told) == list(range(20))
-    assert side_by_side([], told.append, workers) == []
-
-
-@pytest.mark.usefixtures("way")
-@pytest.mark.parametrize("workers", [1, 2])
-def test_results_can_be_taken_as_they_come(workers: int) -> None:
-    """What is made of a result here is kept in its place."""
     taken: dict[int, int] = {}
 
     def take(number: int, value: int) -> str:
         taken[number] = value
         return f"{value} taken"
 
-    jobs = [counted(n) for n in (5, 6, 7)]
-    found = side_by_side(jobs, lambda done: None, workers, take)
-    assert found == ["5 taken", "6 taken", "7 taken"]
-    assert taken == {0: 5, 1: 6, 2: 7}
+    jobs = [counted(n) for n in range(5, 25)]
+    assert side_by_side(jobs, told.append, workers) == list(range(5, 25))
+    assert sorted(told) == list(range(5, 25))
+    found = side_by_side(jobs, told.append, workers, take)
+    assert found == [f"{value} taken" for value in range(5, 25)]
+    assert taken == dict(enumerate(range(5, 25)))
+    assert side_by_side([], told.append, workers) == []
 
 
 def endless(report: Progress) -> int:

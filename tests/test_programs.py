@@ -38,7 +38,7 @@ class Study:
         path.write_text(textwrap.dedent(text), encoding="utf-8")
 
     @property
-    def place(self) -> dict[str, Path]:
+    def place(self) -> dict[str, Any]:
         """Return where protocols run, and where their runs are kept."""
         return {"base": self.base, "folder": self.base / ".actbench" / "runs"}
 
