@@ -135,12 +135,17 @@ def test_its_claims_are_verified(actbench: Command, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("coins")
 def test_its_seeds_are_made_until_decided(actbench: Command) -> None:
-    """The second batch of an experiment that another package brings joins the first."""
+    """A second batch joins the first, where that is of the same settings."""
     code, out, _ = actbench("verify", CLAIMS, "--until-decided", "--out", "until")
     assert (code, "all as expected" in out) == (0, True)
     kept = datasets.load(Path("until/coin_tosses.nc"))
     assert 8 < kept.sizes["seed"] == len(datasets.protocol_of(kept)["seeds"])
     assert kept["heads"].attrs["units"] == "1"
+    tosses = import_module("coin_study.tosses")
+    Path("other").mkdir()
+    datasets.save(tosses.run(tosses.Config(tosses=9)), Path("other/coin_tosses.nc"))
+    code, _, told = actbench("verify", CLAIMS, "--until-decided", "--out", "other")
+    assert (code, told.startswith("actbench: error: other/coin_tosses.nc holds re")) == (2, True)
 
 
 @pytest.mark.usefixtures("coins")

@@ -264,10 +264,11 @@ def decide(
     step = runs.step if isinstance(runs, Batches) else workers
 
     def values(claim: Claim, count: int) -> NDArray[np.float64]:
-        if isinstance(runs, Batches):
-            with metric_of(claims, claim):
-                return measure(claim.metric, runs.up_to(count).isel(seed=slice(count)))
-        return runs.grow(claim, count)
+        if not isinstance(runs, Batches):
+            return runs.grow(claim, count)
+        dataset = runs.up_to(count).isel(seed=slice(count))
+        with metric_of(claims, claim):
+            return measure(claim.metric, dataset)
 
     looks = looks_of(about, claims.level, own or largest, step)
     return until_decided(about, claims.level, values, looks, own or seeds)
@@ -281,7 +282,7 @@ def looked_at(claims: ClaimsFile) -> list[str]:
 
 @dataclass(frozen=True)
 class Job:
-    """One run of an experiment; with a name of its dataset's file where it is a variant of it."""
+    """One run of an experiment, with the name of its dataset's file where it is a variant of it."""
 
     experiment: Experiment
     config: Any

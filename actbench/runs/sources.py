@@ -133,7 +133,7 @@ def _work(
     waiting: queue.SimpleQueue[int],
     done: queue.SimpleQueue[Run | BaseException],
 ) -> None:
-    """Make and keep one run after another, until none waits; an error is told, and the last."""
+    """Make one run after another until none waits; keep and tell each, or the error that came."""
     try:
         while True:
             run, folder = runner.run(waiting.get_nowait())
