@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import json
 import math
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from actbench import claims
@@ -21,56 +20,36 @@ from actbench.runs import columns, evidence, tables
 from actbench.store.errors import ActbenchError
 
 Command = Callable[..., tuple[int, str, str]]
-ROWS = [
-    (method, seed, step) for method in ("base", "ours") for seed in (3, 1, 2) for step in (1, 2)
-]
-ACC = {row: 0.5 + 0.1 * row[2] + 0.01 * row[1] + (row[0] == "ours") * 0.2 for row in ROWS}
-HEADER = ("method", "seed", "step", "acc")
+FRAME = pd.DataFrame(
+    {"method": m, "seed": s, "step": t, "acc": 0.5 + 0.1 * t + 0.01 * s + (m == "ours") * 0.2}
+    for m in ("base", "ours")
+    for s in (3, 1, 2)
+    for t in (1, 2)
+)
 LAST = {"column": "acc", "where": {"method": "ours"}, "last": "step"}
 EXPECTED = {"3": 0.93, "1": 0.91, "2": 0.92}
-
-
-def lines(sep: str = ",", decimal: str = ".") -> str:
-    """Write the rows as separated text."""
-    body = [(m, str(s), str(t), f"{ACC[m, s, t]:.2f}".replace(".", decimal)) for m, s, t in ROWS]
-    return "\n".join(sep.join(row) for row in (HEADER, *body)) + "\n"
-
-
-def objects() -> list[dict[str, object]]:
-    """Return the rows as JSON objects."""
-    return [dict(zip(HEADER, (*row, ACC[row]), strict=True)) for row in ROWS]
-
-
-def netcdf(path: Path) -> None:
-    """Write the rows as a dataset."""
-    import xarray as xr
-
-    shape = (["base", "ours"], [3, 1, 2], [1, 2])
-    values = [[[ACC[m, s, t] for t in shape[2]] for s in shape[1]] for m in shape[0]]
-    dims = ("method", "seed", "step")
-    xr.Dataset({"acc": (dims, values)}, dict(zip(dims, shape, strict=True))).to_netcdf(path)
 
 
 def parquet(path: Path) -> None:
     """Write the rows as columns."""
     pytest.importorskip("pyarrow")
-    import pandas as pd
-
-    pd.DataFrame(objects()).to_parquet(path)
+    FRAME.to_parquet(path)
 
 
+csv = partial(FRAME.to_csv, index=False)
+json = partial(FRAME.to_json, orient="records")
 FORMS: dict[str, Callable[[Path], object]] = {
-    "a.csv": lambda p: p.write_text(lines()),
-    "a.csv.gz": lambda p: p.write_bytes(gzip.compress(lines().encode())),
-    "a.csv.bz2": lambda p: p.write_bytes(bz2.compress(lines().encode())),
-    "marked.csv": lambda p: p.write_text(lines(), encoding="utf-8-sig"),
-    "german.csv": lambda p: p.write_text(lines(";", ",")),
-    "semicolons.csv": lambda p: p.write_text(lines(";")),
-    "carriage.csv": lambda p: p.write_bytes(lines().replace("\n", "\r\n").encode()),
-    "a.tsv": lambda p: p.write_text(lines("\t")),
-    "a.json": lambda p: p.write_text(json.dumps(objects())),
-    "a.jsonl": lambda p: p.write_text("\n".join(map(json.dumps, objects()))),
-    "a.nc": netcdf,
+    "a.csv": csv,
+    "a.csv.gz": csv,
+    "a.csv.bz2": csv,
+    "marked.csv": partial(csv, encoding="utf-8-sig"),
+    "german.csv": partial(csv, sep=";", decimal=","),
+    "semicolons.csv": partial(csv, sep=";"),
+    "carriage.csv": partial(csv, lineterminator="\r\n"),
+    "a.tsv": partial(csv, sep="\t"),
+    "a.json": json,
+    "a.jsonl": partial(json, lines=True),
+    "a.nc": lambda p: FRAME.set_index(["method", "seed", "step"]).to_xarray().to_netcdf(p),
     "a.parquet": parquet,
 }
 
@@ -119,9 +98,9 @@ def test_rows_steps_and_pairs(
     metric: dict[str, object], expected: dict[str, float], tmp_path: Path
 ) -> None:
     """Runs pair by their seed, wherever their rows stand; two of one metric share what is said."""
-    shuffled = [lines().splitlines()[0], *reversed(lines().splitlines()[1:])]
-    for text in (lines(), "\n".join(shuffled)):
-        assert taken(read(tmp_path, text), metric) == pytest.approx(expected)
+    for frame in (FRAME, FRAME[::-1]):
+        found = taken(read(tmp_path, frame.to_csv(index=False)), metric)
+        assert found == pytest.approx(expected)
 
 
 def test_the_seed_is_read_from_paths_and_from_the_names_of_columns(tmp_path: Path) -> None:
