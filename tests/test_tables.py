@@ -126,6 +126,15 @@ def test_a_run_that_ends_in_no_number_is_not_dropped(tmp_path: Path) -> None:
     assert found["4"] == math.inf
 
 
+@pytest.mark.parametrize("chosen", [{"last": "step"}, {"best": "step", "mode": "max"}])
+def test_a_run_without_a_name_takes_no_row_of_another(
+    chosen: dict[str, object], tmp_path: Path
+) -> None:
+    """Rows without a seed are a run of their own, with a last step of its own."""
+    table = read(tmp_path, "seed,step,acc\n1,1,0.5\n,9,0.7\n")
+    assert taken(table, {"column": "acc", **chosen}) == {"1.0": 0.5, "nan": 0.7}
+
+
 ACC_ONLY: dict[str, object] = {"column": "acc"}
 WRONG: list[tuple[str, dict[str, object], str, str]] = [
     ("seed,acc\n1,0.5\n", {"column": "ac"}, "", r"unknown column of runs.csv 'ac'.*mean 'acc'\?"),
