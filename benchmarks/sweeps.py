@@ -27,7 +27,7 @@ from typing import Any
 import torch
 
 from actbench.store import environment
-from actbench.study.sweeps import chunks, clusters, grid_files, stores
+from actbench.study.sweeps import clusters, grid_files, stores
 from actbench.study.sweeps import running as sweeps
 from actbench.study.sweeps.grids import Grid
 
@@ -61,7 +61,7 @@ def _nothing(done: int) -> None:
 
 def _store(folder: Path, grid: Grid, chunk: int | None = None) -> stores.Store:
     path = folder / f"{time.monotonic_ns()}.zarr"
-    chosen = chunk or chunks.default_chunk(grid)
+    chosen = chunk or sweeps.default_chunk(grid)
     return stores.open_or_create(path, grid, chosen, environment.describe("cpu", 1))
 
 
@@ -106,15 +106,15 @@ def efficiency(folder: Path, grid: Grid, rounds: int) -> None:
 
 
 def _plain_seconds(grid: Grid, count: int) -> float:
-    size = chunks.default_chunk(grid)
+    size = sweeps.default_chunk(grid)
     starts = range(0, grid.size, size)
     spawning = multiprocessing.get_context("spawn")  # a forked torch may wait for lost threads
     with ProcessPoolExecutor(count, spawning, torch.set_num_threads, (1,)) as pool:
         tiny = _grid(STUDY, epochs=2, seeds=1)
-        list(pool.map(chunks.train_chunk, [tiny] * count, [0] * count, [2] * count))
+        list(pool.map(sweeps.train_chunk, [tiny] * count, [0] * count, [2] * count))
         start = time.perf_counter()
         ends = [min(first + size, grid.size) for first in starts]
-        list(pool.map(chunks.train_chunk, [grid] * len(ends), starts, ends))
+        list(pool.map(sweeps.train_chunk, [grid] * len(ends), starts, ends))
         return time.perf_counter() - start
 
 

@@ -17,8 +17,7 @@ from actbench.study.catalog.activations import ACTIVATIONS, FURTHER
 from actbench.study.catalog.initializers import KEYS
 from actbench.study.catalog.targets import TARGETS
 from actbench.study.sweeps import grid_files
-from actbench.study.sweeps.axes import AXES
-from actbench.study.sweeps.grids import Column, Grid
+from actbench.study.sweeps.grids import AXES, Column, Grid
 
 KNOWN_AXES = (
     "activation, target, noise_std, noise_seed, skip, depth, width, learning_rate, weight_decay, "

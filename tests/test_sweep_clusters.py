@@ -138,7 +138,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(store: Store, dask: Dask, progress: Callable[[int], None]) -> list[str]:
     """Train what a store lacks on Dask; returns what was said."""
     said: list[str] = []
-    numbers, _ = running.missing(store)
+    numbers, _ = store.missing()
     failures = running.Failures(said.append)
     clusters.run(store, numbers, dask.address, progress, failures)
     assert (failures.members, failures.chunks) == (0, [])
@@ -215,7 +215,7 @@ def test_other_versions_are_one_line(
         run(store, dask, nothing)
     assert str(caught.value).startswith(where)
     assert str(caught.value).endswith(f" has {package} {there}{ADVICE}")
-    assert len(running.missing(store)[0]) == store.chunks
+    assert len(store.missing()[0]) == store.chunks
 
 
 def test_a_worker_that_joins_later_is_checked_too(
@@ -223,7 +223,7 @@ def test_a_worker_that_joins_later_is_checked_too(
 ) -> None:
     """What was not there to be asked refuses the chunk, with the same line."""
     there = of_another("numpy", monkeypatch)
-    monkeypatch.setattr(clusters, "require_same_versions", lambda client: None)
+    monkeypatch.setattr(clusters, "_require_same_versions", lambda client: None)
     with pytest.raises(ActbenchError) as caught:
         run(new_store(tmp_path / "a.zarr"), dask, nothing)
     assert str(caught.value) == f"a worker has numpy {there}{ADVICE}"
@@ -262,7 +262,7 @@ def test_a_scheduler_that_stays_away_is_one_line(
     own_dask.start_workers(1)
     with pytest.raises(ActbenchError, match=r"^can't reach a Dask scheduler at tcp:"):
         run(store, own_dask, After(6, own_dask.stop))
-    assert len(running.missing(store)[0]) == CHUNKS - 3
+    assert len(store.missing()[0]) == CHUNKS - 3
 
 
 CLIENT = """
@@ -298,7 +298,7 @@ def test_a_client_that_is_killed_is_resumed(
     client.communicate(timeout=60)
     there = {f: f.stat().st_mtime_ns for f in path.glob("status/c/*")}
     store = new_store(path, small_grid(MANY), 2)
-    numbers, _ = running.missing(store)
+    numbers, _ = store.missing()
     assert 3 <= len(there) == CHUNKS - len(numbers) < CHUNKS
     count = After(0, list)
     run(store, own_dask, count)
@@ -309,7 +309,7 @@ def test_a_client_that_is_killed_is_resumed(
 
 POISON = """
 import os
-from actbench.study.sweeps import chunks
+from actbench.study.sweeps import running as chunks
 
 if chunks.train_chunk.__name__ == "train_chunk":  # Dask loads this twice
     train = chunks.train_chunk
@@ -359,7 +359,7 @@ def test_a_chunk_that_kills_its_workers_is_named_and_the_rest_goes_on(
         "(activation=relu, depth=2, learning_rate=0.001, seed=49): every worker that tried died; "
         "the same command tries again"
     ) in said
-    assert running.missing(store) == (sorted(failures.chunks), 0)
+    assert store.missing() == (sorted(failures.chunks), 0)
     assert len(failures.chunks) < CHUNKS
     running.run_here(store, failures.chunks, 1, nothing, running.Failures(silent))
     assert_same(store.path, undisturbed)

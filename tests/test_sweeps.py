@@ -24,14 +24,14 @@ from actbench.study.experiments import sine_regression
 from actbench.study.nets import training
 from actbench.study.nets.networks import Architecture
 from actbench.study.nets.training import Member, Schedule, train_reference
-from actbench.study.sweeps import chunks, clusters, grid_files, remote, stores
+from actbench.study.sweeps import clusters, grid_files, stores
 from actbench.study.sweeps import running as sweeps
 
 
 def sweep(path: Path, chunk: int = CHUNK, threads: int = 1, text: str = TEXT) -> None:
     """Run a whole sweep."""
     store = new_store(path, small_grid(text), chunk)
-    numbers, _ = sweeps.missing(store)
+    numbers, _ = store.missing()
     sweeps.run_here(store, numbers, threads, nothing, sweeps.Failures(silent))
 
 
@@ -136,11 +136,11 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path, undisturbed: Path, threads
     with pytest.raises(KeyboardInterrupt):
         sweeps.run_here(store, range(7), threads, stop, sweeps.Failures(silent))
     there = {f: f.stat().st_mtime_ns for f in path.rglob("status/c/*")}
-    numbers, _ = sweeps.missing(store)
+    numbers, _ = store.missing()
     assert 0 < len(there) == 7 - len(numbers) < 7
     steps: list[int] = []
     sweeps.run_here(store, numbers, threads, steps.append, sweeps.Failures(silent))
-    assert sum(steps) == sweeps.steps(store, numbers)
+    assert sum(steps) == store.steps(numbers)
     assert {f: f.stat().st_mtime_ns for f in there} == there
     assert_same(path, undisturbed)
 
@@ -152,7 +152,7 @@ def test_being_stopped_is_no_failure_of_a_member() -> None:
         raise parallel._StoppedError(done)
 
     with pytest.raises(parallel._StoppedError):
-        chunks.train_chunk(small_grid(), 0, 3, stopped)
+        sweeps.train_chunk(small_grid(), 0, 3, stopped)
 
 
 BROKEN = TEXT.replace('"relu"', '"relu", "gelu"')
@@ -168,8 +168,8 @@ def broken_gelu(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
             raise RuntimeError("no kernel\nfor GELU")
         return train(architecture, *arguments)
 
-    monkeypatch.setattr(chunks, "train", fail)
-    return lambda: monkeypatch.setattr(chunks, "train", train)
+    monkeypatch.setattr(sweeps, "train", fail)
+    return lambda: monkeypatch.setattr(sweeps, "train", train)
 
 
 @pytest.mark.usefixtures("broken_gelu")
@@ -180,7 +180,7 @@ def test_a_failure_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     steps: list[int] = []
     failures = sweeps.Failures(said.append)
     sweeps.run_here(store, range(8), 1, steps.append, failures)
-    assert sum(steps) == sweeps.steps(store, range(8))
+    assert sum(steps) == store.steps(range(8))
     assert failures.members == 10
     assert said[0] == (
         "failed: activation=gelu, depth=2, learning_rate=0.001, seed=42: "
@@ -192,8 +192,8 @@ def test_a_failure_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert ((dataset["failure"] != "") == failed).all()
     assert (np.isnan(dataset["final_mse"]) == failed).all()
     assert ((dataset["diverged"] == stores.NOT_TRAINED) == failed).all()
-    assert sweeps.missing(store) == ([], 10)
-    assert sweeps.missing(store, retry=True) == ([2, 3, 4], 0)
+    assert store.missing() == ([], 10)
+    assert store.missing(retry=True) == ([2, 3, 4], 0)
 
 
 def test_many_failures_are_counted_not_listed(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_member_that_diverges_is_no_failure(tmp_path: Path) -> None:
 )
 def test_a_chunk_is_neither_short_nor_long(text: str, least: int, most: int) -> None:
     """The default chunk follows from the grid: seconds of work, at most about a minute."""
-    assert least <= chunks.default_chunk(small_grid(text)) <= most
+    assert least <= sweeps.default_chunk(small_grid(text)) <= most
 
 
 def test_the_plan_counts_chunks_bytes_and_hours() -> None:
@@ -349,7 +349,7 @@ def test_an_activation_of_ones_own_is_swept(
     grid = grid_files.load(tmp_path / "grid.toml", allow_code=True)
     monkeypatch.chdir("/")
     activations.OWN.pop("mine.py:mine")
-    worker = partial(remote.train_remotely, grid, 18, 20, environment.versions())
+    worker = partial(clusters.train_remotely, grid, 18, 20, environment.versions())
     assert bits(worker()["final_mse"]) == bits(found[18:])
     (tmp_path / "mine.py").write_text("def mine(x):\n    return x / 2\n")
     activations.OWN.pop("mine.py:mine")

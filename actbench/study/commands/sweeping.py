@@ -21,8 +21,10 @@ from actbench.store.errors import ActbenchError, require_extra, require_positive
 if TYPE_CHECKING:
     from actbench.store.parallel import Progress
     from actbench.study.sweeps.grids import Grid
-    from actbench.study.sweeps.running import Failures, Plan
+    from actbench.study.sweeps.running import Failures
     from actbench.study.sweeps.stores import Store
+
+_ASK_ABOVE = 10**6  # members above which a sweep is started only when its cost was accepted
 
 
 def sweep(
@@ -88,13 +90,13 @@ def sweep(
                 require_positive_int(name, count)
         require_extra("scale", "actbench sweep")
         from actbench.study.nets import devices
-        from actbench.study.sweeps import chunks, grid_files
+        from actbench.study.sweeps import clusters, grid_files, running
 
         asked = grid_files.load(grid, allow_code=allow_code)
         run = _Run(
             grid=asked,
             path=out / f"{grid.stem}.zarr",
-            chunk=min(chunk, asked.size) if chunk else chunks.default_chunk(asked),
+            chunk=min(chunk, asked.size) if chunk else running.default_chunk(asked),
             exact_chunk=chunk is not None,
             threads=threads or devices.default_threads(),
             workers=workers,
@@ -102,9 +104,10 @@ def sweep(
             quiet=quiet,
         )
         if dry_run:
-            run.say_plan()
+            terminal.say(f"{run.path}: {run.cost}")
             return
-        run.require_scheduler()
+        if scheduler is not None:  # before anything is made
+            clusters.require_reachable(scheduler)
         with run.locked():
             whole = run.execute(yes=yes, retry=retry_failed, overwrite=overwrite)
     if not whole:
@@ -113,49 +116,24 @@ def sweep(
 
 @dataclass(frozen=True)
 class _Run:
-    """One invocation.
-
-    Args:
-        grid: The members.
-        path: Of the store.
-        chunk: Members per chunk.
-        exact_chunk: Whether that was asked for.
-        threads: Chunks at a time in this process.
-        workers: Worker processes to start.
-        scheduler: Address of a scheduler.
-        quiet: Whether to print errors only.
-    """
+    """One invocation."""
 
     grid: Grid
-    path: Path
+    path: Path  # of the store
     chunk: int
-    exact_chunk: bool
+    exact_chunk: bool  # whether that was asked for
     threads: int
     workers: int | None
     scheduler: str | None
     quiet: bool
 
     @functools.cached_property
-    def _plan(self) -> Plan:
+    def cost(self) -> str:
+        """What a sweep takes; how many cores a scheduler has is not known before they are there."""
         from actbench.study.sweeps.running import plan
 
-        return plan(self.grid, self.chunk, time.perf_counter)
-
-    @property
-    def _cost(self) -> str:
-        # How many cores a scheduler has is not known before they are there.
-        return self._plan.sentence(self.workers or (1 if self.scheduler else self.threads))
-
-    def say_plan(self) -> None:
-        """Say what would be done."""
-        terminal.say(f"{self.path}: {self._cost}")
-
-    def require_scheduler(self) -> None:
-        """Find out whether the scheduler answers before anything is made."""
-        if self.scheduler is not None:
-            from actbench.study.sweeps.clusters import require_reachable
-
-            require_reachable(self.scheduler)
+        cores = self.workers or (1 if self.scheduler else self.threads)
+        return plan(self.grid, self.chunk, time.perf_counter).sentence(cores)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -175,21 +153,21 @@ class _Run:
             ) from None
 
     def execute(self, *, yes: bool, retry: bool, overwrite: bool) -> bool:
-        """Train what the store lacks."""
+        """Train what the store lacks; return whether all of it is there."""
         from actbench.cli import console
         from actbench.study.sweeps import running
 
         store = self._store(yes=yes, overwrite=overwrite)
-        numbers, failed = running.missing(store, retry=retry)
+        numbers, failed = store.missing(retry=retry)
         bar = terminal.screen(stderr=True, quiet=self.quiet)
         aloud = terminal.screen(stderr=True) if self.quiet else bar
         failures = running.Failures(lambda line: aloud.print(line, soft_wrap=True))
         if numbers:
-            total = running.steps(store, numbers)
-            with console.progress_bar(bar, self.path.stem, total) as progress:
+            with console.progress_bar(bar, self.path.stem, store.steps(numbers)) as progress:
                 self._train(store, numbers, progress, failures)
         self._summarize()
-        self._say_end(store, numbers, failed + failures.members, failures.chunks)
+        if not self.quiet:
+            self._say_end(store, numbers, failed + failures.members, failures.chunks)
         return not failed and not failures.members and not failures.chunks
 
     def _store(self, *, yes: bool, overwrite: bool) -> Store:
@@ -198,7 +176,7 @@ class _Run:
 
         if overwrite:
             stores.remove_other(self.path, self.grid)
-        if not self.path.exists():
+        if not self.path.exists() and self.grid.size > _ASK_ABOVE:
             self._require_consent(yes)
         return stores.open_or_create(
             self.path,
@@ -210,22 +188,19 @@ class _Run:
 
     def _require_consent(self, yes: bool) -> None:
         """Ask before much is begun, and refuse what the disk can't hold."""
-        from actbench.study.sweeps.running import ASK_ABOVE
         from actbench.study.sweeps.stores import bytes_per_member
 
-        if self.grid.size <= ASK_ABOVE:
-            return
         needed, free = self.grid.size * bytes_per_member(self.grid), disk_usage(self.path.parent)
         if needed > free.free:
             raise ActbenchError(
-                f"{self._cost}: that is more than the {free.free / 1e9:.1f} GB that are free in "
+                f"{self.cost}: that is more than the {free.free / 1e9:.1f} GB that are free in "
                 f"{self.path.parent}. Make the grid smaller, or choose another folder with --out"
             )
         if yes:
             return
         if not sys.stdin.isatty():
-            raise ActbenchError(f"{self._cost}. Add --yes to start it")
-        typer.confirm(f"{self._cost}. Start?", abort=True, err=True)
+            raise ActbenchError(f"{self.cost}. Add --yes to start it")
+        typer.confirm(f"{self.cost}. Start?", abort=True, err=True)
 
     def _train(
         self, store: Store, numbers: list[int], progress: Progress, failures: Failures
@@ -244,20 +219,17 @@ class _Run:
         """Write what was found beside the store, and show the best of it."""
         from actbench.pages import saving
         from actbench.store.files import write_atomic
-        from actbench.study.sweeps import figure
-        from actbench.study.sweeps.running import ASK_ABOVE
+        from actbench.study.sweeps import summary
 
-        if self.grid.size > ASK_ABOVE:  # more than fits into memory beside all else
+        if self.grid.size > _ASK_ABOVE:  # more than fits into memory beside all else
             return
-        found = figure.cells(self.path, self.grid)
-        terminal.screen(quiet=self.quiet).print(figure.table(found))
-        write_atomic(self.path.with_name("summary.csv"), figure.as_csv(found).encode())
-        drawn = figure.losses(found, str(self.grid.constants["activation"]))
+        found = summary.cells(self.path, self.grid)
+        terminal.screen(quiet=self.quiet).print(summary.table(found))
+        write_atomic(self.path.with_name("summary.csv"), summary.as_csv(found).encode())
+        drawn = summary.losses(found, str(self.grid.constants["activation"]))
         saving.save(drawn, self.path.parent, "summary")
 
     def _say_end(self, store: Store, numbers: list[int], failed: int, lost: list[int]) -> None:
-        if self.quiet:
-            return
         there = store.chunks - len(numbers)
         before = f"{there:,} of {store.chunks:,} chunks were there already; " if there else ""
         trouble = f"; {failed:,} of {self.grid.size:,} members failed" if failed else ""

@@ -148,17 +148,11 @@ def write(result: Result, folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Kept:
-    """What became of a search.
+    """What became of a search."""
 
-    Args:
-        result: What was found.
-        written: Files that were written now.
-        notes: What the user should know, a sentence each.
-    """
-
-    result: Result
-    written: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    result: Result  # what was found
+    written: list[Path] = field(default_factory=list)  # files that were written now
+    notes: list[str] = field(default_factory=list)  # what the user should know, a sentence each
 
 
 def fulfil(

@@ -21,12 +21,7 @@ _PLACES = {"first": 0, "second": 1, "last_hidden": -2, "output": -1}
 
 
 class Gradients:
-    """Evaluates the gradient ratios of some of a plan's networks.
-
-    Args:
-        plan: The plan of a ``GradientSearch``.
-        report: Called now and then with 0, so that an interruption is noticed.
-    """
+    """Evaluates the gradient ratios of some of a plan's networks."""
 
     def __init__(self, plan: Plan, report: Callable[[int], None] = lambda done: None) -> None:
         if not isinstance(plan.search, GradientSearch):
@@ -38,17 +33,7 @@ class Gradients:
     def values(
         self, number: Number, draws: Sequence[Draw], needed: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        """Compute the ratio of each network under each reading.
-
-        Args:
-            number: Of whose activation every network is.
-            draws: The networks, each once.
-            needed: What is wanted, shape ``(draw, reading)``; more may be given.
-
-        Returns:
-            Ratios, shape ``(draw, reading)``; NaN where one of the gradients is nothing but
-            rounding, so that there is none.
-        """
+        """Compute the ratio of each network under each reading."""
         shape = (len(draws), *(len(axis) for axis in self._reading_axes))
         found = np.full(shape, np.nan)
         biases: NDArray[np.bool_] = np.any(needed.reshape(shape), axis=(2, 3, 4))

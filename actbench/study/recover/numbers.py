@@ -18,18 +18,10 @@ _TIES = 1 + 1e-9
 
 @dataclass(frozen=True)
 class Printed:
-    """A published number.
+    """A published number."""
 
-    Args:
-        text: As printed, such as ``"0.84"`` or ``"2.59e7"``.
-        wanted: How many of its digits must be given; ``None`` wants all, 0 none.
-
-    Raises:
-        ActbenchError: It is not a number with digits, or has fewer digits than are wanted.
-    """
-
-    text: str
-    wanted: int | None = None
+    text: str  # as printed, such as `"0.84"` or `"2.59e7"`
+    wanted: int | None = None  # how many of its digits must be given; `None` wants all, 0 none
 
     def __post_init__(self) -> None:
         try:
@@ -80,12 +72,6 @@ class Printed:
 
         A value gives k digits if it lies within half a step of digit k. So 0.838 gives both digits
         of 0.84, and 2.602e7 two of the three of 2.59e7.
-
-        Args:
-            values: Any shape; what is not finite gives none.
-
-        Returns:
-            From 0 to ``digits``, of the same shape.
         """
         with np.errstate(invalid="ignore"):
             distance = np.abs(np.asarray(values, dtype=np.float64) - self.value)
@@ -95,14 +81,7 @@ class Printed:
         return given
 
     def matches(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tell which values give as many digits as are wanted.
-
-        Args:
-            values: Any shape.
-
-        Returns:
-            Of the same shape.
-        """
+        """Tell which values give as many digits as are wanted."""
         matching: NDArray[np.bool_] = self.agreed(values) >= self.required
         return matching
 
@@ -173,30 +152,21 @@ def at_most(misses: int, shares: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Group:
-    """The sampled protocols of one setting, of which chance alone draws the networks.
+    """The sampled protocols of one setting, of which chance alone draws the networks."""
 
-    Args:
-        drawings: How many different drawings the space has of it.
-        values: Of those that were sampled, shape ``(number, drawing, reading)``; NaN where a
-            reading was not sampled.
-    """
-
-    drawings: int
+    drawings: int  # how many different drawings the space has of it
+    # of those that were sampled, shape `(number, drawing, reading)`; NaN where a reading was not
+    # sampled
     values: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How the values of a sample are spread, as a histogram in equal steps of the logarithm.
+    """How the values of a sample are spread, as a histogram in equal steps of the logarithm."""
 
-    Args:
-        low: Where it begins, above 0.
-        high: Where it ends.
-        counts: Values in each step; those of the published number's sign, by their size.
-    """
-
-    low: float
-    high: float
+    low: float  # where it begins, above 0
+    high: float  # where it ends
+    # values in each step; those of the published number's sign, by their size
     counts: tuple[int, ...]
 
 
@@ -213,22 +183,15 @@ def spread(values: NDArray[np.float64], printed: Printed) -> Spread:
 
 @dataclass(frozen=True)
 class Chance:
-    """How many protocols would match by chance alone.
+    """How many protocols would match by chance alone."""
 
-    Args:
-        sampled: Protocols of which every number was evaluated.
-        shares: Of all protocols, which share gives each number.
-        pooled: Expected matches if the numbers were independent over the whole space.
-        given_settings: Expected matches if they are independent among the networks that one
-            setting draws; ``None`` where too few were sampled per setting.
-        spreads: How the sample's values of each number are spread.
-    """
-
-    sampled: int
-    shares: tuple[float, ...]
-    pooled: float
+    sampled: int  # protocols of which every number was evaluated
+    shares: tuple[float, ...]  # of all protocols, which share gives each number
+    pooled: float  # expected matches if the numbers were independent over the whole space
+    # expected matches if they are independent among the networks that one setting draws; `None`
+    # where too few were sampled per setting
     given_settings: float | None
-    spreads: tuple[Spread, ...]
+    spreads: tuple[Spread, ...]  # how the sample's values of each number are spread
 
 
 def estimate(

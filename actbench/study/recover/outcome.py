@@ -26,77 +26,49 @@ _SAME = 1e-5  # relative; the same number computed in another order
 
 
 class Found(BaseModel):
-    """Protocols that give the same numbers.
-
-    Args:
-        protocol: One of them, axis to choice.
-        values: What it gives, by number; ``None`` where that is not finite.
-        digits: How many digits of each number that is.
-        matches: Whether these are enough, by number.
-        same: How many protocols give these values.
-        undecided: Axes on which they differ, with the choices that occur.
-    """
+    """Protocols that give the same numbers."""
 
     model_config = _MODEL
 
-    protocol: dict[str, Any]
-    values: list[float | None]
-    digits: list[int]
-    matches: list[bool]
-    same: int = 1
-    undecided: dict[str, list[Any]] = {}
+    protocol: dict[str, Any]  # one of them, axis to choice
+    values: list[float | None]  # what it gives, by number; `None` where that is not finite
+    digits: list[int]  # how many digits of each number that is
+    matches: list[bool]  # whether these are enough, by number
+    same: int = 1  # how many protocols give these values
+    undecided: dict[str, list[Any]] = {}  # axes on which they differ, with the choices that occur
 
 
 class Nearest(BaseModel):
-    """The protocol that came nearest to one number, whatever it gives for the others.
-
-    Args:
-        protocol: Axis to choice.
-        value: What it gives; ``None`` where nothing finite was found.
-        digits: How many digits that is.
-    """
+    """The protocol that came nearest to one number, whatever it gives for the others."""
 
     model_config = _MODEL
 
-    protocol: dict[str, Any]
-    value: float | None
-    digits: int
+    protocol: dict[str, Any]  # axis to choice
+    value: float | None  # what it gives; `None` where nothing finite was found
+    digits: int  # how many digits that is
 
 
 class Spread(BaseModel):
-    """A histogram of the sample's values of one number, in equal steps of the logarithm.
-
-    Args:
-        low: Where it begins.
-        high: Where it ends.
-        counts: Values in each step.
-    """
+    """A histogram of the sample's values of one number, in equal steps of the logarithm."""
 
     model_config = _MODEL
 
-    low: float
-    high: float
-    counts: list[int]
+    low: float  # where it begins
+    high: float  # where it ends
+    counts: list[int]  # values in each step
 
 
 class Expected(BaseModel):
-    """How many protocols chance alone would let match.
-
-    Args:
-        sampled: Protocols of which every number was evaluated.
-        shares: Share of the space that gives each number.
-        pooled: Matches expected if the numbers were independent over the whole space.
-        given_settings: Matches expected if they are so among the networks of one setting.
-        spreads: How the sample's values of each number are spread.
-    """
+    """How many protocols chance alone would let match."""
 
     model_config = _MODEL
 
-    sampled: int
-    shares: list[float]
-    pooled: float
+    sampled: int  # protocols of which every number was evaluated
+    shares: list[float]  # share of the space that gives each number
+    pooled: float  # matches expected if the numbers were independent over the whole space
+    # matches expected if they are so among the networks of one setting
     given_settings: float | None
-    spreads: list[Spread]
+    spreads: list[Spread]  # how the sample's values of each number are spread
 
     @property
     def largest(self) -> float:
@@ -105,39 +77,23 @@ class Expected(BaseModel):
 
 
 class Result(BaseModel):
-    """A search as it is stored.
-
-    Args:
-        schema_version: Of the file's shape.
-        search: The search file's content.
-        environment: What computed it.
-        listed: Protocols in the space, as the product of its axes.
-        different: Those that draw different networks or read them differently.
-        order: Places of the numbers in the order in which they were evaluated.
-        evaluated: Protocols whose value was looked at, by number.
-        networks: Networks that this took, by number.
-        matched: Protocols that give the numbers, but for the allowed misses.
-        classes: The best of them, those that give the same numbers as one.
-        nearest: By number, the protocol that came nearest to it.
-        chance: What chance alone would give.
-        parts: Of the first class, if it is of trainings, how much its numbers say.
-    """
+    """A search as it is stored."""
 
     model_config = _MODEL
 
-    schema_version: int
-    search: dict[str, Any]
-    environment: dict[str, str | int]
-    listed: int
-    different: int
-    order: list[int]
-    evaluated: list[int]
-    networks: list[int]
-    matched: int
-    classes: list[Found]
-    nearest: list[Nearest]
-    chance: Expected
-    parts: list[Part] = []
+    schema_version: int  # of the file's shape
+    search: dict[str, Any]  # the search file's content
+    environment: dict[str, str | int]  # what computed it
+    listed: int  # protocols in the space, as the product of its axes
+    different: int  # those that draw different networks or read them differently
+    order: list[int]  # places of the numbers in the order in which they were evaluated
+    evaluated: list[int]  # protocols whose value was looked at, by number
+    networks: list[int]  # networks that this took, by number
+    matched: int  # protocols that give the numbers, but for the allowed misses
+    classes: list[Found]  # the best of them, those that give the same numbers as one
+    nearest: list[Nearest]  # by number, the protocol that came nearest to it
+    chance: Expected  # what chance alone would give
+    parts: list[Part] = []  # of the first class, if it is of trainings, how much its numbers say
 
     @model_validator(mode="after")
     def _of_the_same_numbers(self) -> Result:

@@ -35,24 +35,18 @@ _IN_SPACE = {
 
 
 class Number(Frozen):
-    """One published number.
+    """One published number."""
 
-    Args:
-        activation: Whose number it is.
-        published: As printed, in quotes: its digits count.
-        depth: Of the network, as the publication counts it.
-        digits: How many digits must be given; all that are printed unless fewer can be expected.
-            0 asks for none, so that the number is shown only.
-        layer: In a search for final losses, the layer of whose weight gradient this is the mean
-            magnitude, counted from the input; ``None`` for a loss.
-        updates: After how many updates that gradient is taken.
-    """
-
-    activation: str
-    published: str
-    depth: Depth = 10
+    activation: str  # whose number it is
+    published: str  # as printed, in quotes: its digits count
+    depth: Depth = 10  # of the network, as the publication counts it
+    # how many digits must be given; all that are printed unless fewer can be expected. 0 asks for
+    # none, so that the number is shown only
     digits: int | None = None
+    # in a search for final losses, the layer of whose weight gradient this is the mean magnitude,
+    # counted from the input; `None` for a loss
     layer: int | None = Field(default=None, ge=1)
+    # after how many updates that gradient is taken
     updates: int | None = Field(default=None, ge=0, le=100_000)
 
     @model_validator(mode="before")
@@ -141,22 +135,10 @@ class _Search(Frozen):
 
 
 class GradientSearch(_Search):
-    """A search for the protocol of gradient ratios.
+    """A search for the protocol of gradient ratios."""
 
-    Args:
-        schema_version: Of the file's shape.
-        quantity: What the numbers are.
-        title: What is searched, in a few words.
-        source: Where the numbers are published.
-        width: Units per hidden layer.
-        misses: How many numbers a protocol may fail to give and still be reported.
-        sample: Networks per setting that are evaluated for every number, to estimate chance.
-        number: The numbers.
-        space: The settings.
-    """
-
-    quantity: Literal["gradient_ratio"]
-    space: GradientSpace
+    quantity: Literal["gradient_ratio"]  # what the numbers are
+    space: GradientSpace  # the settings
 
     @model_validator(mode="after")
     def _check_numbers(self) -> GradientSearch:
@@ -169,22 +151,10 @@ class GradientSearch(_Search):
 
 
 class TrainingSearch(_Search):
-    """A search for the protocol of a training: final losses, and gradients on the way.
+    """A search for the protocol of a training: final losses, and gradients on the way."""
 
-    Args:
-        schema_version: Of the file's shape.
-        quantity: What the numbers are.
-        title: What is searched, in a few words.
-        source: Where the numbers are published.
-        width: Units per hidden layer.
-        misses: How many numbers a protocol may fail to give and still be reported.
-        sample: Protocols that are evaluated for every number, to estimate chance.
-        number: The numbers; all of one depth.
-        space: The settings.
-    """
-
-    quantity: Literal["final_loss"]
-    space: TrainingSpace
+    quantity: Literal["final_loss"]  # what the numbers are
+    space: TrainingSpace  # the settings
 
     @model_validator(mode="after")
     def _check_depths(self) -> TrainingSearch:

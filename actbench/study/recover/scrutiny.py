@@ -26,22 +26,16 @@ MOVED = 80
 
 
 class Part(BaseModel):
-    """Numbers that one network gives, and how much they say.
-
-    Args:
-        numbers: Their places in the search.
-        chance: Share of other seeds that would give all of them under the same settings.
-        others: How many other seeds it is estimated from.
-        rounding: By the choices of ``read``, the smallest and the largest value that a loss took
-            from initial weights moved by one unit in the last place; empty for gradients, which
-            leave rounding no time to grow.
-    """
+    """Numbers that one network gives, and how much they say."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    numbers: list[int]
-    chance: float
-    others: int
+    numbers: list[int]  # their places in the search
+    chance: float  # share of other seeds that would give all of them under the same settings
+    others: int  # how many other seeds it is estimated from
+    # by the choices of `read`, the smallest and the largest value that a loss took from initial
+    # weights moved by one unit in the last place; empty for gradients, which leave rounding no time
+    # to grow
     rounding: dict[str, tuple[float, float]] = {}
 
 

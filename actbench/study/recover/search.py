@@ -99,23 +99,14 @@ _TIMED_PARTS = 5
 
 @dataclass(frozen=True)
 class Searched:
-    """The outcome of a search.
+    """The outcome of a search."""
 
-    Args:
-        plan: What was searched.
-        order: Places of the numbers, in the order in which they were evaluated.
-        sifted: What was left of the whole space.
-        chance: What chance alone would leave.
-        reused: How many parts an interrupted search had left.
-        parts: Of the best protocol of a training, how much its numbers say.
-    """
-
-    plan: Plan
-    order: tuple[int, ...]
-    sifted: Sifted
-    chance: Chance
-    reused: int = 0
-    parts: tuple[Part, ...] = ()
+    plan: Plan  # what was searched
+    order: tuple[int, ...]  # places of the numbers, in the order in which they were evaluated
+    sifted: Sifted  # what was left of the whole space
+    chance: Chance  # what chance alone would leave
+    reused: int = 0  # how many parts an interrupted search had left
+    parts: tuple[Part, ...] = ()  # of the best protocol of a training, how much its numbers say
 
 
 def chunks(plan: Plan, count: int) -> list[range]:

@@ -42,27 +42,22 @@ def _tuples(data: Any) -> Any:
 
 
 class Space(Frozen):
-    """What decides how the random stream is spent; every field is an axis, a tuple of choices.
+    """What decides how the random stream is spent; every field is an axis, a tuple of choices."""
 
-    Args:
-        seed: To which torch's stream is set.
-        reset: ``once`` before all networks, or before each (``per_model``).
-        order: Activations in the order in which their networks are drawn.
-        construction: All layers before the first is initialized (``all_first``), or each layer
-            constructed and initialized before the next (``layer_by_layer``).
-        initializer: Key of an initializer, or a table of activation to key with an ``else``.
-        bias: ``zero``, or as torch's constructor drew it (``constructed``).
-        depth_counts: Whether a depth of n is n ``hidden`` layers, n ``linear`` layers, which is
-            one hidden layer less, or n ``square`` ones of weights from hidden to hidden layer,
-            which is one more.
-    """
-
-    seed: tuple[Seed, ...] = _axis(42)
+    seed: tuple[Seed, ...] = _axis(42)  # to which torch's stream is set
+    # `once` before all networks, or before each (`per_model`)
     reset: tuple[Literal["once", "per_model"], ...] = _axis("once")
+    # activations in the order in which their networks are drawn
     order: tuple[tuple[str, ...], ...] = _axis(tuple(activations.ACTIVATIONS))
+    # all layers before the first is initialized (`all_first`), or each layer constructed and
+    # initialized before the next (`layer_by_layer`)
     construction: tuple[Literal["all_first", "layer_by_layer"], ...] = _axis("all_first")
+    # key of an initializer, or a table of activation to key with an `else`
     initializer: tuple[Rule, ...] = _axis("torch_default")
+    # `zero`, or as torch's constructor drew it (`constructed`)
     bias: tuple[Literal["zero", "constructed"], ...] = _axis("constructed")
+    # whether a depth of n is n `hidden` layers, n `linear` layers, which is one hidden layer less,
+    # or n `square` ones of weights from hidden to hidden layer, which is one more
     depth_counts: tuple[Literal["hidden", "linear", "square"], ...] = _axis("hidden")
 
     @model_validator(mode="after")
@@ -101,33 +96,27 @@ def _check_rule(rule: Rule) -> None:
 
 
 class GradientSpace(Space):
-    """Settings of one forward and one backward pass through networks that are not trained.
+    """Settings of one forward and one backward pass through networks that are not trained."""
 
-    Args:
-        depths: Depths of the networks that are drawn, in their order; the others are drawn too.
-        outer_loop: Whether all activations are drawn before the next ``depth``, or all depths
-            before the next ``activation``.
-        input: ``normal`` or ``uniform`` (on 0 to 1) from torch's stream, or ``evenly_spaced`` on
-            [-pi, pi].
-        points: How many inputs.
-        drawn: When random inputs are drawn: ``before_model``, ``after_model``, or ``once`` at the
-            start for all networks.
-        loss: ``mean`` or ``sum`` of the outputs, or mean squared error against 0 (``mse_zeros``),
-            against sin x (``mse_sine``) or against that with the study's noise
-            (``mse_noisy_sine``).
-        measure: Of a layer's weight gradient: ``mean_abs``, ``l2``, ``rms`` or ``max_abs``.
-        layers: Which layer's measure is divided by which, such as ``output/first``.
-    """
-
+    # depths of the networks that are drawn, in their order; the others are drawn too
     depths: tuple[tuple[Depth, ...], ...] = _axis((10,))
+    # whether all activations are drawn before the next `depth`, or all depths before the next
+    # `activation`
     outer_loop: tuple[Literal["depth", "activation"], ...] = _axis("depth")
+    # `normal` or `uniform` (on 0 to 1) from torch's stream, or `evenly_spaced` on [-pi, pi]
     input: tuple[Literal["normal", "uniform", "evenly_spaced"], ...] = _axis("normal")
-    points: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = _axis(32)
+    points: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = _axis(32)  # how many inputs
+    # when random inputs are drawn: `before_model`, `after_model`, or `once` at the start for all
+    # networks
     drawn: tuple[Literal["before_model", "after_model", "once"], ...] = _axis("after_model")
+    # `mean` or `sum` of the outputs, or mean squared error against 0 (`mse_zeros`), against sin x
+    # (`mse_sine`) or against that with the study's noise (`mse_noisy_sine`)
     loss: tuple[Literal["mean", "sum", "mse_zeros", "mse_sine", "mse_noisy_sine"], ...] = _axis(
         "mean"
     )
+    # of a layer's weight gradient: `mean_abs`, `l2`, `rms` or `max_abs`
     measure: tuple[Literal["mean_abs", "l2", "rms", "max_abs"], ...] = _axis("mean_abs")
+    # which layer's measure is divided by which, such as `output/first`
     layers: tuple[Annotated[str, Field(pattern=_TWO_LAYERS)], ...] = _axis("output/first")
 
     @model_validator(mode="after")
@@ -140,22 +129,16 @@ class GradientSpace(Space):
 
 
 class TrainingSpace(Space):
-    """Settings of training on the study's 200 points.
+    """Settings of training on the study's 200 points."""
 
-    Args:
-        learning_rate: Adam's step size.
-        weight_decay: Adam's L2 penalty.
-        epochs: Full-batch updates.
-        noise_seed: Seed of NumPy's legacy generator, which draws the noise of the targets.
-        dtype: ``float32`` or ``float64``.
-        read: The loss ``before_last_update``, ``after_last_update``, or the ``lowest`` before any.
-    """
-
+    # Adam's step size
     learning_rate: tuple[Annotated[float, Field(gt=0, le=10)], ...] = _axis(1e-3)
-    weight_decay: tuple[Annotated[float, Field(ge=0, le=10)], ...] = _axis(0.0)
-    epochs: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = _axis(500)
+    weight_decay: tuple[Annotated[float, Field(ge=0, le=10)], ...] = _axis(0.0)  # Adam's L2 penalty
+    epochs: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = _axis(500)  # full-batch updates
+    # seed of NumPy's legacy generator, which draws the noise of the targets
     noise_seed: tuple[Seed, ...] = _axis(42)
-    dtype: tuple[Literal["float32", "float64"], ...] = _axis("float32")
+    dtype: tuple[Literal["float32", "float64"], ...] = _axis("float32")  # `float32` or `float64`
+    # the loss `before_last_update`, `after_last_update`, or the `lowest` before any
     read: tuple[Literal["before_last_update", "after_last_update", "lowest"], ...] = _axis(
         "after_last_update"
     )

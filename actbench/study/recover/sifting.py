@@ -29,24 +29,16 @@ class Evaluator(Protocol):
 
 @dataclass(frozen=True)
 class Sifted:
-    """What was left of some drawings.
+    """What was left of some drawings."""
 
-    Args:
-        outer: Places of the protocols that are left, among the drawings, shape ``(found,)``.
-        reading: Their places among the readings, shape ``(found,)``.
-        values: Their numbers, shape ``(found, number)``.
-        matched: How many were left; those farthest from the numbers are not kept when many are.
-        evaluated: Protocols whose value was looked at, by number.
-        networks: Networks that were evaluated for it, by number.
-        nearest: Outer, reading and value nearest to each number, shape ``(number, 3)``.
-    """
-
+    # places of the protocols that are left, among the drawings, shape `(found,)`
     outer: NDArray[np.int32]
-    reading: NDArray[np.int32]
-    values: NDArray[np.float64]
-    matched: int
-    evaluated: NDArray[np.int32]
-    networks: NDArray[np.int32]
+    reading: NDArray[np.int32]  # their places among the readings, shape `(found,)`
+    values: NDArray[np.float64]  # their numbers, shape `(found, number)`
+    matched: int  # how many were left; those farthest from the numbers are not kept when many are
+    evaluated: NDArray[np.int32]  # protocols whose value was looked at, by number
+    networks: NDArray[np.int32]  # networks that were evaluated for it, by number
+    # outer, reading and value nearest to each number, shape `(number, 3)`
     nearest: NDArray[np.float64]
 
 
@@ -64,19 +56,7 @@ def printed_numbers(search: Search) -> list[Printed]:
 def table(
     plan: Plan, which: Evaluator, number: int, outers: Sequence[int], needed: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], int]:
-    """Evaluate one number of some drawings, each different network once.
-
-    Args:
-        plan: The plan.
-        which: Computes it.
-        number: Place of the number.
-        outers: Places of the drawings.
-        needed: Which readings are wanted, shape ``(drawing, reading)``.
-
-    Returns:
-        Values of shape ``(drawing, reading)``, NaN where not needed and infinite where there is
-        none; and how many networks they took.
-    """
+    """Evaluate one number of some drawings, each different network once."""
     values = np.full(needed.shape, np.nan)
     rows = np.flatnonzero(needed.any(axis=1)).tolist()
     if not rows:

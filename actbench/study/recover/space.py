@@ -25,37 +25,24 @@ Choices: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a network is fed.
+    """What a network is fed."""
 
-    Args:
-        kind: ``normal``, ``uniform``, ``evenly_spaced``, or ``none`` where the stream is not asked.
-        points: How many inputs.
-        drawn: ``before_model``, ``after_model``, ``once`` at the start of the stream, ``apart``
-            from a stream of its own, or ``never``.
-    """
-
-    kind: str
-    points: int
+    kind: str  # `normal`, `uniform`, `evenly_spaced`, or `none` where the stream is not asked
+    points: int  # how many inputs
+    # `before_model`, `after_model`, `once` at the start of the stream, `apart` from a stream of its
+    # own, or `never`
     drawn: str
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One network, told by all that decides its random numbers.
+    """One network, told by all that decides its random numbers."""
 
-    Args:
-        seed: To which the stream is set before the first model.
-        construction: ``all_first`` or ``layer_by_layer``.
-        inputs: What it is fed, and when that is drawn.
-        width: Units per hidden layer.
-        models: Hidden layers and initializer of every network that the stream has drawn, this one
-            last.
-    """
-
-    seed: int
-    construction: str
-    inputs: Inputs
-    width: int
+    seed: int  # to which the stream is set before the first model
+    construction: str  # `all_first` or `layer_by_layer`
+    inputs: Inputs  # what it is fed, and when that is drawn
+    width: int  # units per hidden layer
+    # hidden layers and initializer of every network that the stream has drawn, this one last
     models: tuple[tuple[int, str], ...]
 
     @property
@@ -71,15 +58,10 @@ class Draw:
 
 @dataclass(frozen=True)
 class Outer:
-    """The choices of a protocol that decide what is drawn.
+    """The choices of a protocol that decide what is drawn."""
 
-    Args:
-        choices: Axis to choice; of several protocols that draw the same, the first.
-        draws: The network of each number.
-    """
-
-    choices: Choices
-    draws: tuple[Draw, ...]
+    choices: Choices  # axis to choice; of several protocols that draw the same, the first
+    draws: tuple[Draw, ...]  # the network of each number
 
     @property
     def settings(self) -> str:
@@ -89,17 +71,11 @@ class Outer:
 
 @dataclass(frozen=True)
 class Plan:
-    """A space, laid out for searching.
+    """A space, laid out for searching."""
 
-    Args:
-        search: The search.
-        outers: Every different drawing, those that share a stream side by side.
-        readings: What is read off each.
-    """
-
-    search: Search
-    outers: tuple[Outer, ...]
-    readings: tuple[Choices, ...]
+    search: Search  # the search
+    outers: tuple[Outer, ...]  # every different drawing, those that share a stream side by side
+    readings: tuple[Choices, ...]  # what is read off each
 
     @property
     def size(self) -> int:

@@ -24,30 +24,19 @@ _ANY = activations.get("linear")  # the shape of a network does not hang on it
 
 @dataclass(frozen=True)
 class Drawn:
-    """A network as the stream gave it.
+    """A network as the stream gave it."""
 
-    Args:
-        weights: Per layer ``(fan_out, fan_in)``, layer 1 (nearest the input) first.
-        biases: Per layer ``(fan_out,)``, as torch's constructor drew them.
-        x: Inputs, shape ``(points, 1)``; empty where the protocol draws none.
-    """
-
-    weights: list[Tensor]
-    biases: list[Tensor]
-    x: Tensor
+    weights: list[Tensor]  # per layer `(fan_out, fan_in)`, layer 1 (nearest the input) first
+    biases: list[Tensor]  # per layer `(fan_out,)`, as torch's constructor drew them
+    x: Tensor  # inputs, shape `(points, 1)`; empty where the protocol draws none
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """Where the training of a drawn network begins.
+    """Where the training of a drawn network begins."""
 
-    Args:
-        drawn: The network.
-        bias: ``zero`` or ``constructed``.
-    """
-
-    drawn: Drawn
-    bias: str
+    drawn: Drawn  # the network
+    bias: str  # `zero` or `constructed`
 
     def network(self, architecture: Architecture) -> nn.Sequential:
         """Put the parameters into a network."""

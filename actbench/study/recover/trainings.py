@@ -21,12 +21,7 @@ _EPOCHS = TRAINING_READINGS.index("epochs")
 
 
 class Trainings:
-    """Evaluates the numbers of some of a plan's networks.
-
-    Args:
-        plan: The plan of a ``TrainingSearch``.
-        report: Called now and then with 0, so that an interruption is noticed.
-    """
+    """Evaluates the numbers of some of a plan's networks."""
 
     def __init__(self, plan: Plan, report: Callable[[int], None] = lambda done: None) -> None:
         if not isinstance(plan.search, TrainingSearch):
@@ -37,16 +32,7 @@ class Trainings:
     def values(
         self, number: Number, draws: Sequence[Draw], needed: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        """Train the networks that are wanted and read the number off them.
-
-        Args:
-            number: A loss, or a gradient, which the axes ``epochs`` and ``read`` leave alone.
-            draws: The networks, each once.
-            needed: What is wanted, shape ``(draw, reading)``; more may be given.
-
-        Returns:
-            Numbers, shape ``(draw, reading)``; NaN where nothing was wanted.
-        """
+        """Train the networks that are wanted and read the number off them."""
         space, streams = self._space, Streams()
         epochs = space.epochs if number.updates is None else (number.updates,)
         axes: tuple[tuple[Any, ...], ...] = (
@@ -95,19 +81,7 @@ class Trainings:
         schedule: Schedule,
         noise_seed: int,
     ) -> NDArray[np.float64]:
-        """Train networks of one depth and read a number off each.
-
-        Args:
-            number: Which.
-            draw: Says how deep and wide they are.
-            beginnings: Where each begins.
-            schedule: How they are trained.
-            noise_seed: Of the targets.
-
-        Returns:
-            Shape ``(member, read)``; of a gradient ``(member, 1)``, NaN where there is no such
-            layer.
-        """
+        """Train networks of one depth and read a number off each."""
         data = targets.noisy_sine(noise_seed=noise_seed)
         architecture = Architecture(activations.get(number.activation), draw.hidden, draw.width)
         training = train_stack(

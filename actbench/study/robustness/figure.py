@@ -37,20 +37,7 @@ _LINES: Final = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#0000
 
 
 def claim_map(robustness: Robustness, claim: Claim) -> Figure:
-    """Draw in which settings the seeds lie inside a claim's relation.
-
-    Args:
-        robustness: The map.
-        claim: One of ``robustness.mapped_claims``.
-
-    Returns:
-        The figure: initializer against learning rate, with the variations of the stated setting
-        as a strip below. Color and the upper number of a cell are the share of seeds inside, the
-        lower number is the median of the metric; the stated setting is framed.
-
-    Raises:
-        ActbenchError: The map lacks the claim's metric.
-    """
+    """Draw in which settings the seeds lie inside a claim's relation."""
     grid, outcomes = robustness.grid, robustness.outcomes(claim)
     rows = [
         [grid.stated.but(initializer=key, learning_rate=rate) for rate in grid.learning_rates]
@@ -79,15 +66,7 @@ def claim_map(robustness: Robustness, claim: Claim) -> Figure:
 
 
 def escape_epochs(robustness: Robustness) -> Figure:
-    """Draw when sigmoid networks leave the plateau of the best constant.
-
-    Args:
-        robustness: The map.
-
-    Returns:
-        The figure: share of the seeds whose loss has fallen below 0.5, against the epoch, one
-        line per initializer; one that ends below 1 has seeds that never left.
-    """
+    """Draw when sigmoid networks leave the plateau of the best constant."""
     figure = Figure(figsize=(8, 4.4), layout="constrained")
     axes = figure.subplots()
     last = robustness.grid.stated.epochs
@@ -119,19 +98,7 @@ def escape_epochs(robustness: Robustness) -> Figure:
 
 
 def draw_all(robustness: Robustness, claims: ClaimsFile, folder: Path) -> list[Path]:
-    """Write a picture per claim and one of sigmoid's escape, small enough for a repository.
-
-    Args:
-        robustness: The map.
-        claims: Its claims.
-        folder: Where; made if it is missing.
-
-    Returns:
-        The paths of the PNG files, each named after its claim.
-
-    Raises:
-        ActbenchError: The map lacks a claim's metric, or the folder can't be written to.
-    """
+    """Write a picture per claim and one of sigmoid's escape, small enough for a repository."""
     prepare_folder(folder)
     figures = {claim.id: claim_map(robustness, claim) for claim in mapped_claims(claims)}
     figures["sigmoid-escape-epochs"] = escape_epochs(robustness)

@@ -23,23 +23,15 @@ STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 class Setting(BaseModel):
-    """One choice of what the study leaves open or might have chosen otherwise.
-
-    Args:
-        initializer: Key of the initializer.
-        learning_rate: Adam's step size.
-        weight_decay: Adam's L2 penalty.
-        epochs: Full-batch updates.
-        depth: Hidden layers.
-    """
+    """One choice of what the study leaves open or might have chosen otherwise."""
 
     model_config = STRICT
 
-    initializer: str = "torch_default"
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    epochs: int = 500
-    depth: int = 10
+    initializer: str = "torch_default"  # key of the initializer
+    learning_rate: float = 1e-3  # Adam's step size
+    weight_decay: float = 0.0  # Adam's L2 penalty
+    epochs: int = 500  # full-batch updates
+    depth: int = 10  # hidden layers
 
     def but(self, **changes: str | float) -> Setting:
         """Return the same setting but for some changes."""
@@ -47,23 +39,13 @@ class Setting(BaseModel):
 
 
 class Grid(BaseModel):
-    """The settings of a map: initializers times learning rates, the rest one at a time.
-
-    Args:
-        stated: Where everything starts: what the study states, else torch's defaults.
-        initializers: Keys of the initializers.
-        learning_rates: All are combined with all initializers.
-        weight_decays: Variations of the stated setting.
-        epochs: Variations of the stated setting.
-        depths: Variations of the stated setting.
-        seeds: Seeds per setting, 42 and on.
-        escape_initializers: Where sigmoid's escape from its plateau is measured.
-        escape_seeds: Seeds of each of these distributions, 42 and on.
-    """
+    """The settings of a map: initializers times learning rates, the rest one at a time."""
 
     model_config = STRICT
 
+    # where everything starts: what the study states, else torch's defaults
     stated: Setting = Setting()
+    # keys of the initializers
     initializers: tuple[str, ...] = Field(
         default=(
             *("torch_default", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal"),
@@ -71,13 +53,15 @@ class Grid(BaseModel):
         ),
         min_length=1,
     )
+    # all are combined with all initializers
     learning_rates: tuple[float, ...] = Field(default=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2), min_length=1)
-    weight_decays: tuple[float, ...] = (1e-5, 1e-4, 1e-3)
-    epochs: tuple[int, ...] = (250, 1000, 2000)
-    depths: tuple[int, ...] = (8, 9, 11, 12)
-    seeds: int = Field(default=5, ge=1)
+    weight_decays: tuple[float, ...] = (1e-5, 1e-4, 1e-3)  # variations of the stated setting
+    epochs: tuple[int, ...] = (250, 1000, 2000)  # variations of the stated setting
+    depths: tuple[int, ...] = (8, 9, 11, 12)  # variations of the stated setting
+    seeds: int = Field(default=5, ge=1)  # seeds per setting, 42 and on
+    # where sigmoid's escape from its plateau is measured
     escape_initializers: tuple[str, ...] = ("torch_default", "xavier_normal", "he_normal")
-    escape_seeds: int = Field(default=200, ge=1)
+    escape_seeds: int = Field(default=200, ge=1)  # seeds of each of these distributions, 42 and on
 
     @property
     def product(self) -> tuple[Setting, ...]:
@@ -105,17 +89,11 @@ PROTOCOL = "stated"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out for one claim in one setting.
+    """What came out for one claim in one setting."""
 
-    Args:
-        holds: Whether the relation holds for the typical seed; for ``every``, for all seeds.
-        share: Share of the seeds inside the relation.
-        median: Of the metric over the seeds; infinite where it is not finite.
-    """
-
-    holds: bool
-    share: float
-    median: float
+    holds: bool  # whether the relation holds for the typical seed; for `every`, for all seeds
+    share: float  # share of the seeds inside the relation
+    median: float  # of the metric over the seeds; infinite where it is not finite
 
 
 def metric_key(metric: Mapping[str, Any]) -> str:
@@ -148,39 +126,27 @@ COMMAND = "actbench robustness"
 
 
 class Cell(BaseModel):
-    """What the seeds of one setting came to.
-
-    Args:
-        setting: The setting.
-        values: Metric, as ``metric_key`` writes it, to one value per seed, finite or not.
-    """
+    """What the seeds of one setting came to."""
 
     model_config = STRICT
 
-    setting: Setting
+    setting: Setting  # the setting
+    # metric, as `metric_key` writes it, to one value per seed, finite or not
     values: dict[str, Annotated[list[stored.Value], Field(min_length=1)]]
 
 
 class Robustness(BaseModel):
-    """A map as it is stored.
-
-    Args:
-        schema_version: Of the file's shape.
-        command: What writes it.
-        grid: What was asked for; fewer cells are there while a run is under way.
-        environment: What it was computed with.
-        cells: One per setting.
-        escape_epochs: Initializer to the epoch at which each seed's sigmoid network left the
-            plateau within the stated epochs; infinite for one that did not.
-    """
+    """A map as it is stored."""
 
     model_config = STRICT
 
-    schema_version: int
-    command: str
-    grid: Grid
-    environment: dict[str, str | int]
-    cells: list[Cell]
+    schema_version: int  # of the file's shape
+    command: str  # what writes it
+    grid: Grid  # what was asked for; fewer cells are there while a run is under way
+    environment: dict[str, str | int]  # what it was computed with
+    cells: list[Cell]  # one per setting
+    # initializer to the epoch at which each seed's sigmoid network left the plateau within the
+    # stated epochs; infinite for one that did not
     escape_epochs: dict[str, list[stored.Value]]
 
     def outcomes(self, claim: Claim, relation: Relation | None = None) -> dict[Setting, Outcome]:

@@ -1,4 +1,8 @@
-"""A sweep on Dask: this process hands out chunks and keeps them, Dask does the rest."""
+"""A sweep on Dask: this process hands out chunks and keeps them, Dask does the rest.
+
+Workers and scheduler load this module too, to read what is passed on: nothing heavy may come with
+it.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +12,82 @@ import logging
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from actbench.store import environment
 from actbench.store.errors import ActbenchError, one_line
-from actbench.study.sweeps import remote
-from actbench.study.sweeps.running import Failures, finish, steps
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
     from actbench.store.parallel import Progress
-    from actbench.study.sweeps.grids import Column
+    from actbench.study.sweeps.grids import Column, Grid
+    from actbench.study.sweeps.running import Failures
     from actbench.study.sweeps.stores import Store
 
+REACH_S = 10.0
+"""How long a scheduler may take to answer at first."""
+COME_BACK_S = 300.0
+"""How long it may take to come back once it was lost."""
 
+_AHEAD_PER_THREAD = 2
+_SAME_EVERYWHERE = ("python", "dask", "distributed")
 _LOGGERS = ("distributed", "distributed.client")
+_LOADING = Lock()
+
+
+def train_remotely(
+    grid: Grid, start: int, stop: int, expected: Mapping[str, str]
+) -> dict[str, Column]:
+    """Train some members on a worker, if it has the versions that the sweep was begun with."""
+    _require_versions("a worker", environment.versions(), expected)
+    environment.require_exact_arithmetic()
+    try:
+        from actbench.study.sweeps.running import train_chunk
+
+        _load(grid)
+        return train_chunk(grid, start, stop)
+    except Exception as error:
+        reason = one_line(error)
+    # Some errors can't be sent, and a client that waits for one waits forever: only this one is.
+    raise ActbenchError(
+        f"a worker failed at members {start} to {stop - 1}: {reason}. Finished chunks are safe; "
+        "the same command goes on with them"
+    )
+
+
+def _load(grid: Grid) -> None:
+    """Load the activations of one's own that a grid names, each once."""
+    from actbench.study import own
+    from actbench.study.catalog import activations
+
+    for key, folder, source in grid.code:
+        with _LOADING:
+            known = activations.OWN.get(key)
+            if known is None or known.source != source:
+                known = own.activation(key, Path(folder))
+        if known.source != source:
+            raise ActbenchError(f"{key} in {folder} is not the file that the sweep was begun with")
+
+
+def _require_versions(where: str, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    """Refuse other versions than expected."""
+    differ = [
+        f"{name} {found.get(name)} (here {version})"
+        for name, version in expected.items()
+        if found.get(name) != version
+    ]
+    if differ:
+        raise ActbenchError(
+            f"{where} has {', '.join(differ)}. Install the same versions on scheduler, workers and "
+            "client, such as by one environment or image for all, and start again"
+        )
 
 
 @contextmanager
-def silence() -> Iterator[None]:
+def _silence() -> Iterator[None]:
     """Keep Dask's log off the terminal: what matters of it is said in our own words."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [logger.level for logger in loggers]
@@ -40,13 +100,7 @@ def silence() -> Iterator[None]:
             logger.setLevel(level)
 
 
-REACH_S = 10.0
-"""How long a scheduler may take to answer at first."""
-
-_SAME_EVERYWHERE = ("python", "dask", "distributed")
-
-
-class LostSchedulerError(Exception):
+class _LostSchedulerError(Exception):
     """The connection broke; what was handed out is handed out again."""
 
 
@@ -62,7 +116,7 @@ def require_reachable(address: str, timeout_s: float | None = None) -> None:
 
 
 @contextmanager
-def connected(address: str, timeout_s: float) -> Iterator[Client]:
+def _connected(address: str, timeout_s: float) -> Iterator[Client]:
     """Connect to a scheduler for a while."""
     from distributed import Client
 
@@ -90,35 +144,35 @@ async def _knock(address: str, timeout_s: float) -> None:
 
 
 @contextmanager
-def noticing_loss() -> Iterator[None]:
+def _noticing_loss() -> Iterator[None]:
     """Turn all that a broken connection raises into one error."""
     from concurrent.futures import CancelledError
 
     try:
         yield
     except (CancelledError, OSError, TimeoutError) as error:
-        raise LostSchedulerError(f" ({one_line(error)})") from error
+        raise _LostSchedulerError(f" ({one_line(error)})") from error
 
 
-def require_same_versions(client: Client) -> None:
+def _require_same_versions(client: Client) -> None:
     """Compare scheduler and workers with this process."""
     found: Any = client.get_versions()
     here = {name: found["client"]["packages"][name] for name in _SAME_EVERYWHERE}
     everyone = {"the scheduler": found["scheduler"]}
     everyone.update({f"worker {address}": each for address, each in found["workers"].items()})
     for where, each in everyone.items():
-        remote.require_versions(where, each["packages"], here)
+        _require_versions(where, each["packages"], here)
     ours = environment.versions()
     try:
         theirs = client.run_on_scheduler(environment.versions)
     except (ImportError, AttributeError) as error:
         raise _without_actbench("the scheduler", error) from error
     # It passes on what actbench wrote, but computes nothing.
-    remote.require_versions("the scheduler", theirs, {"actbench": ours["actbench"]})
+    _require_versions("the scheduler", theirs, {"actbench": ours["actbench"]})
     for address, answer in client.run(environment.versions, on_error="return").items():
         if isinstance(answer, Exception):
             raise _without_actbench(f"worker {address}", answer) from answer
-        remote.require_versions(f"worker {address}", answer, ours)
+        _require_versions(f"worker {address}", answer, ours)
 
 
 def _without_actbench(where: str, error: Exception) -> ActbenchError:
@@ -126,12 +180,6 @@ def _without_actbench(where: str, error: Exception) -> ActbenchError:
         f"{where} can't run actbench: {one_line(error)}. Install the same actbench there, such as "
         "by one environment or image for all"
     )
-
-
-COME_BACK_S = 300.0
-"""How long it may take to come back once it was lost."""
-
-_AHEAD_PER_THREAD = 2
 
 
 def run(
@@ -149,12 +197,12 @@ def run(
     left = dict.fromkeys(numbers)
     patience = REACH_S
     while left:
-        with silence(), connected(address, patience) as client:
+        with _silence(), _connected(address, patience) as client:
             try:
-                with noticing_loss():
-                    require_same_versions(client)
+                with _noticing_loss():
+                    _require_same_versions(client)
                 _drain(client, store, left, progress, failures)
-            except LostSchedulerError as error:
+            except _LostSchedulerError as error:
                 failures.say(
                     f"the scheduler at {address} was lost{error}; waiting up to "
                     f"{COME_BACK_S:.0f} s for it to come back. Finished chunks are safe"
@@ -180,21 +228,22 @@ def _drain(
     def hand_out(room: int) -> None:
         for number in itertools.islice(waiting, max(0, room - len(running))):
             members = store.bounds(number)
-            future = client.submit(remote.train_remotely, store.grid, *members, ours, pure=False)
+            future = client.submit(train_remotely, store.grid, *members, ours, pure=False)
             running[future] = number
             done.add(future)
 
-    with noticing_loss():
+    with _noticing_loss():
         room = _room(client, failures)
         hand_out(room)
     for count, future in enumerate(done, start=1):
         number = running.pop(future)
         values = _result(future, store, number, failures)
         if values is not None:
-            finish(store, number, values, failures)
+            store.write(number, values)
+            failures.note(store, number, values)
         del left[number]
-        progress(steps(store, [number]))
-        with noticing_loss():
+        progress(store.steps([number]))
+        with _noticing_loss():
             if count % room == 0:  # workers join and leave
                 room = _room(client, failures)
             hand_out(room)
@@ -218,11 +267,11 @@ def _result(
     from distributed import KilledWorker
 
     if future.cancelled():  # which is what becomes of all when the scheduler is lost
-        raise LostSchedulerError
+        raise _LostSchedulerError
     try:
-        with noticing_loss():
+        with _noticing_loss():
             values: Mapping[str, Column] = future.result()
-    except (ActbenchError, LostSchedulerError):
+    except (ActbenchError, _LostSchedulerError):
         raise
     except KilledWorker:
         failures.lose(store, number, "every worker that tried died; the same command tries again")
@@ -240,7 +289,7 @@ def local_workers(count: int) -> Iterator[str]:
     """Start a scheduler in this process and worker processes beside it, for a while."""
     from distributed import LocalCluster
 
-    with silence():
+    with _silence():
         with _without_ctrl_c():
             cluster = LocalCluster(
                 n_workers=count,
@@ -271,6 +320,3 @@ def _without_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-__all__ = ["COME_BACK_S", "REACH_S", "local_workers", "require_reachable", "run"]

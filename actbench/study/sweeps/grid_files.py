@@ -34,8 +34,17 @@ from actbench.store.errors import ActbenchError, require_positive_int, unknown_n
 from actbench.store.files import read_toml
 from actbench.store.studies import FIRST_SEED, LARGEST_SEED
 from actbench.study.experiments.settings import each_once
-from actbench.study.sweeps.axes import AXES, Common, Value, axis
-from actbench.study.sweeps.grids import Between, Block, Choice, Drawn, Grid, Listed
+from actbench.study.sweeps.grids import (
+    AXES,
+    Axis,
+    Between,
+    Block,
+    Common,
+    Drawn,
+    Grid,
+    Listed,
+    Value,
+)
 
 _TABLES = ("settings", "grid", "zip", "random")
 _COMMON = tuple(field.name for field in dataclasses.fields(Common))
@@ -125,12 +134,18 @@ def _settings(given: Mapping[str, Any]) -> tuple[Common, dict[str, Value]]:
             raise ActbenchError(f"recorded_epochs is {recorded!r}, but must be a list")
         if "recorded_epochs" in common:
             common["recorded_epochs"] = tuple(recorded)
-        checked = {name: a.check(given.get(name, a.default)) for name, a in AXES.items()}
+        checked = {name: a.check(name, given.get(name, a.default)) for name, a in AXES.items()}
         return Common(**common), checked
 
 
+def _axis(name: str) -> Axis:
+    if name not in AXES:
+        raise unknown_name("axis", name, AXES)
+    return AXES[name]
+
+
 def _listed(name: str, given: Any) -> Sequence[Value]:
-    known = axis(name)
+    known = _axis(name)
     if name == "seed" and isinstance(given, int) and not isinstance(given, bool):
         most = LARGEST_SEED - FIRST_SEED + 1
         if require_positive_int("the count of seeds", given) > most:
@@ -140,7 +155,7 @@ def _listed(name: str, given: Any) -> Sequence[Value]:
         raise ActbenchError(
             f"{name} is {given!r}, but must be a list of values, such as [{known.default!r}]"
         )
-    return each_once(name, [known.check(value) for value in given])
+    return each_once(name, [known.check(name, value) for value in given])
 
 
 def _zipped(given: Mapping[str, Any]) -> Listed:
@@ -148,10 +163,10 @@ def _zipped(given: Mapping[str, Any]) -> Listed:
         raise ActbenchError("it is empty: give it at least one axis with a list of values")
     columns = {}
     for name, values in given.items():
-        known = axis(name)
+        known = _axis(name)
         if not isinstance(values, list):
             raise ActbenchError(f"{name} is {values!r}, but must be a list of values")
-        columns[name] = tuple(known.check(value) for value in values)
+        columns[name] = tuple(known.check(name, value) for value in values)
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ActbenchError(f"its lists must be of one length, but have {lengths}")
@@ -174,10 +189,10 @@ def _drawn(given: Mapping[str, Any]) -> Drawn:
     return Drawn(count, seed, {name: _distribution(name, value) for name, value in drawn.items()})
 
 
-def _distribution(name: str, given: Any) -> Choice | Between:
-    known = axis(name)
+def _distribution(name: str, given: Any) -> tuple[Value, ...] | Between:
+    known = _axis(name)
     if isinstance(given, list):
-        return Choice(tuple(each_once(name, [known.check(value) for value in given])))
+        return each_once(name, [known.check(name, value) for value in given])
     if not isinstance(given, dict) or isinstance(known.default, str | bool):
         wanted = "a list of values to choose from"
         if not isinstance(known.default, str | bool):
@@ -188,7 +203,7 @@ def _distribution(name: str, given: Any) -> Choice | Between:
             raise unknown_name(f"part of {name}", key, _BETWEEN)
     if not {"low", "high"} <= given.keys():
         raise ActbenchError(f"{name} needs both low and high")
-    low, high = (_end(name, known.check(given[end])) for end in ("low", "high"))
+    low, high = (_end(name, known.check(name, given[end])) for end in ("low", "high"))
     scale = given.get("scale", "linear")
     if scale not in _SCALES:
         raise unknown_name(f"scale of {name}", scale, _SCALES)
@@ -210,7 +225,7 @@ def _check_once(blocks: Sequence[Block], constants: Sequence[str]) -> None:
         raise ActbenchError("no axis varies: give it [grid], [[zip]] or [random]")
     seen = set(constants)
     for block in blocks:
-        for name in block.names:
+        for name in block.columns:
             if name in seen:
                 raise ActbenchError(f"{name} stands in two places, but can have only one")
             seen.add(name)

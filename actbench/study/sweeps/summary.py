@@ -17,31 +17,19 @@ from rich.table import Table
 
 from actbench.claims.statistics import quantiles
 from actbench.pages.colors import legible, style_of
-from actbench.study.sweeps.axes import Value
-from actbench.study.sweeps.grids import Grid
+from actbench.study.sweeps.grids import Grid, Value
 from actbench.study.sweeps.stores import TRAINED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
 
-
+_ROWS: Final = 20
 _MOST_PANELS: Final = 6
 _LOG_FROM: Final = 50  # largest over smallest value
 
 
 def losses(cells: Sequence[Cell], activation: str) -> Figure:
-    """Draw the final loss over the axis with most values, a line per activation.
-
-    Args:
-        cells: Of a sweep, at least one.
-        activation: Of all members, where it does not vary.
-
-    Returns:
-        The figure: medians and 2.5-97.5 % intervals over seeds and the axes that it does not show;
-        a panel for each value of the axis with next most values, where they are at most 6.
-    """
+    """Draw the final loss over the axis with most values, a line per activation."""
     values = {name: list(dict.fromkeys(c.at[name] for c in cells)) for name in cells[0].at}
     free = sorted((n for n in values if n != "activation"), key=lambda n: -len(values[n]))
     across = free[0] if free else "activation"
@@ -93,22 +81,13 @@ def _panel(
         axes.set_xscale("log")
 
 
-_ROWS = 20
-
-
 @dataclass(frozen=True)
 class Cell:
-    """A point of a grid, whatever the seed.
+    """A point of a grid, whatever the seed."""
 
-    Args:
-        at: Value of every axis that varies but the seed.
-        losses: Final losses of the seeds that are trained.
-        diverged: Share of them that diverged; NaN where none is trained.
-    """
-
-    at: dict[str, Value]
-    losses: NDArray[np.float64]
-    diverged: float
+    at: dict[str, Value]  # value of every axis that varies but the seed
+    losses: NDArray[np.float64]  # final losses of the seeds that are trained
+    diverged: float  # share of them that diverged; NaN where none is trained
 
     @property
     def quantiles(self) -> tuple[float, float, float]:
