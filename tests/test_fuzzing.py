@@ -26,10 +26,10 @@ from actbench.claims import measured
 from actbench.cli.session import Session
 from actbench.runs import evidence
 from actbench.store import datasets
-from actbench.study import robustness
 from actbench.study.commands import sweeping
 from actbench.study.experiments import signal_propagation
 from actbench.study.recover import folder, schema, space
+from actbench.study.robustness import maps
 from actbench.tracking import records
 
 CLAIMS = """
@@ -330,7 +330,7 @@ def test_measurements(command: Command, tmp_path: Path) -> None:
 def test_robustness_maps(command: Command, tmp_path: Path) -> None:
     """A damaged map."""
     path = tmp_path / "map.json"
-    content = json.loads(robustness.path_of().read_bytes())
+    content = json.loads(maps.path_of().read_bytes())
     content["cells"] = content["cells"][:2]
     made = json.dumps(content, indent=1).encode()
     survey(path, made, 100, lambda: command("robustness", "--file", path))

@@ -23,8 +23,8 @@ from actbench.claims.verdicts import Judgment
 from actbench.runs import evidence
 from actbench.store import datasets
 from actbench.store.errors import ActbenchError
-from actbench.study import robustness
 from actbench.study.experiments import closed_forms
+from actbench.study.robustness import maps
 
 NAN, INF = math.nan, math.inf
 SETTINGS = {"activations": ["relu"], "depth": 2}
@@ -477,7 +477,7 @@ def test_without_a_map_nothing_is_said_of_other_settings(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A ledger can be written before robustness was ever measured."""
-    monkeypatch.setattr(robustness, "path_of", lambda: tmp_path / "none.json")
+    monkeypatch.setattr(maps, "path_of", lambda: tmp_path / "none.json")
     assert ledger.elsewhere(file(), [judgment()]) == {}
 
 

@@ -25,13 +25,13 @@ from actbench.store.errors import ActbenchError
 from actbench.study.catalog import initializers, targets
 from actbench.study.catalog.activations import ACTIVATIONS
 from actbench.study.recover import (
+    evaluators,
     folder,
     numbers,
     outcome,
     report,
     schema,
     search,
-    sifting,
     space,
     streams,
 )
@@ -386,12 +386,12 @@ def test_protocols_follow_a_plain_script(small: schema.Search) -> None:
     """Whatever is chosen on each axis, the search computes what a plain loop does."""
     plan = space.lay_out(small)
     generator = np.random.default_rng(5)
-    which = sifting.evaluator(plan)
+    which = evaluators.evaluator(plan)
     for outer in generator.choice(len(plan.outers), 25, replace=False).tolist():
         reading = int(generator.integers(len(plan.readings)))
         needed = np.zeros((1, len(plan.readings)), dtype=bool)
         needed[0, reading] = True
-        found = np.array([sifting.table(plan, which, n, [outer], needed)[0] for n in range(3)])
+        found = np.array([search.table(plan, which, n, [outer], needed)[0] for n in range(3)])
         protocol = plan.protocol(outer, reading)
         defined = np.array([not cancels(protocol, n.activation) for n in small.number])
         np.testing.assert_array_equal(np.isfinite(found[:, 0, reading]), defined)
@@ -414,8 +414,8 @@ def test_what_is_nothing_but_rounding_is_no_answer(small: schema.Search) -> None
     plan = space.lay_out(
         narrow(small, bias=("zero",), input=("evenly_spaced",), loss=("mean", "mse_zeros"))
     )
-    which, everything = sifting.evaluator(plan), np.ones((4, len(plan.readings)), dtype=bool)
-    values = [sifting.table(plan, which, number, range(4), everything)[0] for number in range(3)]
+    which, everything = evaluators.evaluator(plan), np.ones((4, len(plan.readings)), dtype=bool)
+    values = [search.table(plan, which, number, range(4), everything)[0] for number in range(3)]
     rounding = [reading["loss"] == "mean" for reading in plan.readings]
     assert any(rounding)
     assert np.isinf(values[0][:, rounding]).all()  # linear
@@ -457,7 +457,7 @@ def test_trained_losses_follow_a_plain_loop(tmp_path: Path) -> None:
     plan = space.lay_out(wanted)
     everything = np.ones((len(plan.outers), len(plan.readings)), dtype=bool)
     outers = range(len(plan.outers))
-    found, _ = sifting.table(plan, sifting.evaluator(plan), 1, outers, everything)
+    found, _ = search.table(plan, evaluators.evaluator(plan), 1, outers, everything)
     for outer, reading in ((0, 5), (1, 22), (1, 47), (0, 36)):
         p = plan.protocol(outer, reading)
         with torch.random.fork_rng(devices=[]):
@@ -494,7 +494,7 @@ def test_a_gradient_on_the_way_follows_a_plain_loop(updates: int, tmp_path: Path
     wanted = read(TRAINED.replace('"1.0"\ndepth = 2', gradient, 1), tmp_path)
     plan = space.lay_out(narrow(wanted, initializer=("torch_default",), bias=("constructed",)))
     everything = np.ones((1, len(plan.readings)), dtype=bool)
-    (found,), _ = sifting.table(plan, sifting.evaluator(plan), 0, [0], everything)
+    (found,), _ = search.table(plan, evaluators.evaluator(plan), 0, [0], everything)
     for reading, value in enumerate(found):
         p = plan.protocol(0, reading)
         with torch.random.fork_rng(devices=[]):
@@ -544,7 +544,7 @@ def test_what_rounding_makes_of_a_loss_is_told(tmp_path: Path) -> None:
     wanted = read(TRAINED.replace('"1.0"\ndepth = 2', '"1.0"\ndepth = 2\ndigits = 0', 1), tmp_path)
     plan = space.lay_out(narrow(wanted, epochs=(2,), noise_seed=(42,)))
     everything = np.ones((len(plan.outers), len(plan.readings)), dtype=bool)
-    value = sifting.table(plan, sifting.evaluator(plan), 1, range(2), everything)[0][0, 0]
+    value = search.table(plan, evaluators.evaluator(plan), 1, range(2), everything)[0][0, 0]
     number = wanted.number[1].model_copy(update={"published": f"{value:.5e}"})
     wanted = plan.search.model_copy(update={"number": (wanted.number[0], number)})
     result = outcome.summarize(search.run(space.lay_out(wanted)), {})
@@ -648,7 +648,7 @@ def test_the_published_ratios_are_found_in_a_part_of_the_shipped_space() -> None
 def test_the_cheapest_number_comes_first(small: schema.Search) -> None:
     """Of equally rare numbers, the one that the stream reaches first is looked at first."""
     plan = space.lay_out(narrow(small, order=(("linear", "sigmoid", "relu"),), reset=("once",)))
-    printed = sifting.printed_numbers(small)
+    printed = small.printed
     rare = np.full((3, 4, 4), 77.0)
     assert search.best_order(plan, rare, printed) == (0, 1, 2)
     rare[0] = 1.0  # every protocol gives the first: it rules out none
@@ -659,11 +659,11 @@ def test_the_best_are_ranked_first() -> None:
     """Numbers that match count more than digits, digits more than distance."""
     printed = [Printed("1.00"), Printed("2.00")]
     values = np.array([[1.4, 2.4], [1.0, 9.0], [1.0, 2.04], [1.0, 2.01], [1.0, 2.0], [1.0, 2.0]])
-    assert sifting.ranking(values, printed).tolist() == [4, 5, 3, 2, 1, 0]
+    assert search.ranking(values, printed).tolist() == [4, 5, 3, 2, 1, 0]
     # Beyond the digits that are asked rounding decides, which is no reason to prefer one.
     few = [Printed("1.00", 1), Printed("2.00", 0)]
     values = np.array([[1.3, 9.0], [1.0, 2.0], [1.7, 2.0]])
-    assert sifting.ranking(values, few).tolist() == [0, 1, 2]
+    assert search.ranking(values, few).tolist() == [0, 1, 2]
 
 
 # Chance
@@ -807,7 +807,7 @@ def test_a_result_says_whether_it_could_be_chance() -> None:
     shares = [0.1, 0.1]
 
     def sentence(pooled: float, within: float | None, sampled: int = 100) -> str:
-        expected = outcome.Expected(
+        expected = numbers.Chance(
             sampled=sampled, shares=shares, pooled=pooled, given_settings=within, spreads=[]
         )
         return report.chance_sentence(
@@ -889,8 +889,8 @@ def test_the_command_searches_trainings(
     wanted = read(TRAINED, tmp_path)
     plan = space.lay_out(wanted)
     everything = np.ones((len(plan.outers), len(plan.readings)), dtype=bool)
-    which, outers = sifting.evaluator(plan), range(len(plan.outers))
-    values = [sifting.table(plan, which, n, outers, everything)[0][1, 30] for n in (0, 1)]
+    which, outers = evaluators.evaluator(plan), range(len(plan.outers))
+    values = [search.table(plan, which, n, outers, everything)[0][1, 30] for n in (0, 1)]
     text = TRAINED
     for value in values:
         text = text.replace('"1.0"', f'"{value:.4e}"', 1)

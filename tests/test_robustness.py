@@ -16,9 +16,9 @@ from matplotlib.patches import Rectangle
 
 from actbench.claims import Claim, Relation, Verdict, published
 from actbench.store.errors import ActbenchError
-from actbench.study import robustness
-from actbench.study.robustness import Cell, Grid, Robustness, Setting, metric_key
+from actbench.study.robustness import maps
 from actbench.study.robustness.figure import claim_map, draw_all, escape_epochs
+from actbench.study.robustness.maps import Cell, Grid, Robustness, Setting, metric_key
 from actbench.study.robustness.sentences import sentence
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def synthetic(
     """A map of ``GRID`` whose values a function of the setting gives."""
     key = metric_key(METRIC)
     return Robustness(
-        schema_version=robustness.SCHEMA_VERSION,
+        schema_version=maps.SCHEMA_VERSION,
         command="a test",
         grid=GRID,
         environment={},
@@ -109,7 +109,7 @@ def test_grid_enumerates_what_it_says() -> None:
 
 def test_map_covers_the_stated_claims() -> None:
     """Every claim of the stated protocol is mapped, and none of another."""
-    mapped = robustness.mapped_claims(STUDY)
+    mapped = maps.mapped_claims(STUDY)
     assert len(mapped) >= 20
     assert {c.protocol for c in mapped} == {"stated"}
     assert "sigmoid-fails-completely" in {c.id for c in mapped}
@@ -228,25 +228,25 @@ def test_load_names_what_is_wrong(
 ) -> None:
     """A damaged file is refused with the field that is wrong."""
     content = failing_where(lambda s: False).model_dump(mode="json")
-    path = robustness.path_of(tmp_path)
+    path = maps.path_of(tmp_path)
     path.write_text(json.dumps(content), encoding="utf-8")
-    assert len(robustness.load(path).cells) == 21
+    assert len(maps.load(path).cells) == 21
     damage(content)
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ActbenchError, match=message):
-        robustness.load(path)
+        maps.load(path)
 
 
 def test_load_says_how_to_make_a_missing_map(tmp_path: Path) -> None:
     """A missing file is a mistake that a command mends."""
     with pytest.raises(ActbenchError, match="Run: actbench robustness"):
-        robustness.load(tmp_path / "none.json")
+        maps.load(tmp_path / "none.json")
 
 
 def test_run_stores_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interrupted run goes on where it was, without computing anything twice."""
     path = tmp_path / "deeper" / "robustness.json"
-    measure, measured = robustness.measure, list[Setting]()
+    measure, measured = maps.measure, list[Setting]()
 
     def interrupted(setting: Setting, *arguments: Any) -> Cell:
         if len(measured) == 2:
@@ -254,23 +254,23 @@ def test_run_stores_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         measured.append(setting)
         return measure(setting, *arguments)
 
-    monkeypatch.setattr("actbench.study.robustness.running.measure", interrupted)
+    monkeypatch.setattr("actbench.study.robustness.maps.measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        robustness.run(TINY, STUDY, path)
-    assert [cell.setting for cell in robustness.load(path).cells] == list(TINY.settings[:2])
+        maps.run(TINY, STUDY, path)
+    assert [cell.setting for cell in maps.load(path).cells] == list(TINY.settings[:2])
     measured[:] = [Setting()]  # room for one more, then another interruption
     with pytest.raises(KeyboardInterrupt):
-        robustness.run(TINY, STUDY, path)
+        maps.run(TINY, STUDY, path)
     assert measured[1:] == list(TINY.settings[2:3])
 
-    monkeypatch.setattr("actbench.study.robustness.running.measure", measure)
+    monkeypatch.setattr("actbench.study.robustness.maps.measure", measure)
     done: list[int] = []
-    whole = robustness.run(TINY, STUDY, path, done.append)
+    whole = maps.run(TINY, STUDY, path, done.append)
     assert sum(done) == TINY.settings[3].epochs * 2 * 5 + 2 * 3
     assert [cell.setting for cell in whole.cells] == list(TINY.settings)
     assert whole.escape_epochs == {"torch_default": [math.inf] * 3}
-    assert robustness.load(path) == whole
-    robustness.run(TINY, STUDY, path, done.append)
+    assert maps.load(path) == whole
+    maps.run(TINY, STUDY, path, done.append)
     assert sum(done) == 3 * 2 * 5 + 2 * 3
 
 
@@ -280,7 +280,7 @@ def test_run_refuses_the_map_of_another_grid(tmp_path: Path) -> None:
     content = failing_where(lambda s: False).model_dump_json()
     path.write_text(content, encoding="utf-8")
     with pytest.raises(ActbenchError, match=r"another grid or environment.*--overwrite"):
-        robustness.run(TINY, STUDY, path)
+        maps.run(TINY, STUDY, path)
     assert path.read_text(encoding="utf-8") == content
 
 
@@ -328,7 +328,7 @@ def test_pictures_are_small_and_named_after_their_claims(tmp_path: Path) -> None
 def test_reading_loads_no_torch() -> None:
     """A ledger with its sentences needs no torch."""
     code = (
-        "import sys; from actbench import claims; from actbench.study import robustness as r; "
+        "import sys; from actbench import claims; from actbench.study.robustness import maps as r; "
         "from actbench.study.robustness.sentences import sentence; m = r.load(); "
         "print(*(sentence(m, c) for c in r.mapped_claims(claims.published())), sep='\\n'); "
         "sys.exit('torch' in sys.modules)"
@@ -338,12 +338,12 @@ def test_reading_loads_no_torch() -> None:
 
 def test_stored_map_is_whole() -> None:
     """The shipped map has all settings of the default grid and 200 seeds of sigmoid's escape."""
-    stored = robustness.load()
+    stored = maps.load()
     assert stored.grid == Grid()
     assert [cell.setting for cell in stored.cells] == list(Grid().settings)
     assert set(stored.escape_epochs) == set(Grid().escape_initializers)
     assert {len(epochs) for epochs in stored.escape_epochs.values()} == {200}
-    for about in robustness.mapped_claims(STUDY):
+    for about in maps.mapped_claims(STUDY):
         assert len(stored.outcomes(about)) == len(Grid().settings)
 
 
@@ -357,17 +357,17 @@ def test_stored_map_is_whole() -> None:
 )
 def test_sample_of_the_stored_map_is_measured_again(claim_id: str, setting: Setting) -> None:
     """Where rounding hardly matters, training again gives the stored median."""
-    about, stored = STUDY.get(claim_id), robustness.load()
-    fresh = robustness.measure(setting, stored.grid.seeds, {metric_key(about.metric): about.metric})
+    about, stored = STUDY.get(claim_id), maps.load()
+    fresh = maps.measure(setting, stored.grid.seeds, {metric_key(about.metric): about.metric})
     again = stored.model_copy(update={"cells": [fresh]}).outcomes(about)[setting]
     before = stored.outcomes(about)[setting]
     assert again.median == pytest.approx(before.median, rel=1e-3)
     assert (again.holds, again.share) == (before.holds, before.share)
 
 
-@pytest.mark.parametrize("about", robustness.mapped_claims(STUDY), ids=lambda about: about.id)
+@pytest.mark.parametrize("about", maps.mapped_claims(STUDY), ids=lambda about: about.id)
 def test_map_agrees_with_the_pinned_verdict_at_the_stated_setting(about: Claim) -> None:
     """The typical seed of the map is on the side of the bound that the verdict is on."""
-    stored = robustness.load()
+    stored = maps.load()
     holds = stored.outcomes(about)[stored.grid.stated].holds
     assert holds is (about.expected is Verdict.REPRODUCED)

@@ -56,6 +56,7 @@ def recover(
 
         search = schema.load(schema.find(file))
         from actbench.cli.console import progress_bar, written_files
+        from actbench.pages import blocks
         from actbench.study.recover import folder, report, space
         from actbench.study.recover import search as searching
 
@@ -67,7 +68,7 @@ def recover(
         bar = terminal.screen(stderr=True, quiet=quiet)
         with progress_bar(bar, "recover", searching.steps(plan)) as progress:
             kept = folder.fulfil(plan, out, progress, threads, overwrite=overwrite)
-        screen.print(report.terminal(kept.result))
+        screen.print(blocks.terminal(report.in_terminal(kept.result), screen.width))
         for sentence in kept.notes:
             screen.print(f"Note: {sentence}")
         screen.print("Written:" if kept.written else f"Reused from {out}; same search.")

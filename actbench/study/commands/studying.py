@@ -35,7 +35,7 @@ from actbench.study.experiments import get as get_experiment
 if TYPE_CHECKING:
     from actbench.claims import ClaimsFile
     from actbench.claims.verdicts import Judgment
-    from actbench.study.robustness import Robustness
+    from actbench.study.robustness.maps import Robustness
 
 
 def _complete_experiment(incomplete: str) -> list[tuple[str, str]]:
@@ -274,8 +274,7 @@ def robustness(
         from actbench.claims import published
         from actbench.cli.console import progress_bar
         from actbench.store.files import strict_json
-        from actbench.study import robustness as maps
-        from actbench.study.robustness import sentences
+        from actbench.study.robustness import maps, sentences
 
         require_form(form, ledger.FORMATS)
         claims_file, path = published(), file or maps.path_of()
@@ -303,7 +302,8 @@ def robustness(
 def _robustness_rows(
     found: Robustness, file: ClaimsFile, claim_id: str | None
 ) -> list[dict[str, Any]]:
-    from actbench.study.robustness import mapped_claims, sentences
+    from actbench.study.robustness import sentences
+    from actbench.study.robustness.maps import mapped_claims
 
     mapped = mapped_claims(file)
     if claim_id is None:

@@ -14,18 +14,19 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
+from actbench.pages import blocks
 from actbench.pages.colors import style_of
 from actbench.pages.saving import save
 from actbench.store import environment
 from actbench.store.errors import ActbenchError
 from actbench.store.files import prepare_folder, write_atomic, write_json
+from actbench.store.terminal import plural
 from actbench.study.nets import devices
 from actbench.study.recover import outcome, search
 from actbench.study.recover.outcome import Found, Result
 from actbench.study.recover.report import (
     FIGURE,
-    markdown,
-    plan_sentence,
+    page,
     value_in_words,
 )
 from actbench.study.recover.space import Plan
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from actbench.study.recover.outcome import Result, Spread
+    from actbench.study.recover.numbers import Spread
 
 
 def protocol_file(result: Result, found: Found) -> str:
@@ -135,7 +136,7 @@ PROTOCOL = "protocol.toml"
 def write(result: Result, folder: Path) -> list[Path]:
     """Write a result into a folder: figure, page, JSON, and the protocol if there is one."""
     written = [*save(draw_search(result), folder, FIGURE), folder / PAGE]
-    write_atomic(written[-1], markdown(result).encode())
+    write_atomic(written[-1], blocks.markdown(page(result)).encode())
     protocol = folder / PROTOCOL
     if result.classes:
         write_atomic(protocol, protocol_file(result, result.classes[0]).encode())
@@ -190,4 +191,8 @@ def estimate(plan: Plan, threads: int | None) -> str:
         pass
     with devices.using_threads(1):
         seconds = search.estimated_seconds(plan)
-    return plan_sentence(plan.search.size, len(plan.outers), plan.size, seconds, count)
+    return (
+        f"{plan.search.size:,} protocols, of which {plan.size:,} differ ({len(plan.outers):,} "
+        f"different drawings of networks). About {environment.duration(seconds)} of computing, "
+        f"shared by {plural(count, 'thread')}."
+    )

@@ -9,11 +9,24 @@ from decimal import Decimal, InvalidOperation
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from actbench.store.errors import ActbenchError
 
 # A value that lies half a digit away rounds to the printed one, whatever binary makes of the half.
 _TIES = 1 + 1e-9
+
+_STEPS = 60
+_MARGIN = 1.2
+_FEWEST = 4  # values of one setting from which a density can be told at all
+_PER_NUMBER = 5  # networks from which on the spread of several numbers can be told
+_COUNTED = 3  # values at the number from which on they are counted, as a narrow cluster must be
+
+
+class Stored(BaseModel):
+    """What is written into the file of a result."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True)
@@ -86,13 +99,6 @@ class Printed:
         return matching
 
 
-_STEPS = 60
-_MARGIN = 1.2
-_FEWEST = 4  # values of one setting from which a density can be told at all
-_PER_NUMBER = 5  # networks from which on the spread of several numbers can be told
-_COUNTED = 3  # values at the number from which on they are counted, as a narrow cluster must be
-
-
 def share_matching(values: NDArray[np.float64], printed: Printed) -> float:
     """Estimate which share of protocols gives a number.
 
@@ -155,22 +161,18 @@ class Group:
     """The sampled protocols of one setting, of which chance alone draws the networks."""
 
     drawings: int  # how many different drawings the space has of it
-    # of those that were sampled, shape `(number, drawing, reading)`; NaN where a reading was not
-    # sampled
-    values: NDArray[np.float64]
+    values: NDArray[np.float64]  # shape (number, drawing, reading), NaN where not sampled
 
 
-@dataclass(frozen=True)
-class Spread:
-    """How the values of a sample are spread, as a histogram in equal steps of the logarithm."""
+class Spread(Stored):
+    """A histogram of the sample's values of one number, in equal steps of the logarithm."""
 
-    low: float  # where it begins, above 0
-    high: float  # where it ends
-    # values in each step; those of the published number's sign, by their size
-    counts: tuple[int, ...]
+    low: float
+    high: float
+    counts: list[int]  # in each step; those of the published number's sign, by their size
 
 
-def spread(values: NDArray[np.float64], printed: Printed) -> Spread:
+def _spread(values: NDArray[np.float64], printed: Printed) -> Spread:
     """Count a sample's values around a published number."""
     flat = values.ravel()
     sizes = np.abs(flat[np.isfinite(flat) & (flat * printed.value > 0)])
@@ -178,20 +180,23 @@ def spread(values: NDArray[np.float64], printed: Printed) -> Spread:
     reach = [*ends.tolist(), abs(printed.value)]
     low, high = min(reach) / _MARGIN, max(reach) * _MARGIN
     counts, _ = np.histogram(sizes, np.geomspace(low, high, _STEPS + 1))
-    return Spread(low, high, tuple(counts.tolist()))
+    return Spread(low=low, high=high, counts=counts.tolist())
 
 
-@dataclass(frozen=True)
-class Chance:
-    """How many protocols would match by chance alone."""
+class Chance(Stored):
+    """How many protocols chance alone would let match."""
 
     sampled: int  # protocols of which every number was evaluated
-    shares: tuple[float, ...]  # of all protocols, which share gives each number
+    shares: list[float]  # of all protocols, which share gives each number
     pooled: float  # expected matches if the numbers were independent over the whole space
-    # expected matches if they are independent among the networks that one setting draws; `None`
-    # where too few were sampled per setting
+    # If they are so among the networks of one setting; nothing where too few were sampled.
     given_settings: float | None
-    spreads: tuple[Spread, ...]  # how the sample's values of each number are spread
+    spreads: list[Spread]  # of each number
+
+    @property
+    def largest(self) -> float:
+        """The more cautious of the two."""
+        return max(self.pooled, self.given_settings or 0.0)
 
 
 def estimate(
@@ -213,10 +218,10 @@ def estimate(
     full = whole and not any(np.isnan(group.values).all(axis=(0, 1)).any() for group in groups)
     return Chance(
         sampled=max((len(values) for values in asked), default=0),
-        shares=tuple(shares),
+        shares=shares,
         pooled=drawings * readings * at_most(misses, shares),
         given_settings=_given_settings(groups, printed, shares, misses) if full else None,
-        spreads=tuple(spread(v, p) for v, p in zip(asked, printed, strict=True)),
+        spreads=[_spread(v, p) for v, p in zip(asked, printed, strict=True)],
     )
 
 

@@ -9,77 +9,42 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field, model_validator
 
 from actbench.store import stored
-from actbench.study.recover.numbers import Chance, Printed
+from actbench.study.recover.numbers import Chance, Printed, Stored
 from actbench.study.recover.scrutiny import Part
 from actbench.study.recover.search import Searched
-from actbench.study.recover.sifting import printed_numbers
 from actbench.study.recover.space import Plan, same_drawings
 
-SCHEMA_VERSION = 1
-_MODEL = ConfigDict(extra="forbid", frozen=True)
+_SCHEMA_VERSION = 1
 SHOWN = 10
 """At most so many sets of values are kept."""
 _SAME = 1e-5  # relative; the same number computed in another order
 
 
-class Found(BaseModel):
+class Found(Stored):
     """Protocols that give the same numbers."""
-
-    model_config = _MODEL
 
     protocol: dict[str, Any]  # one of them, axis to choice
     values: list[float | None]  # what it gives, by number; `None` where that is not finite
     digits: list[int]  # how many digits of each number that is
     matches: list[bool]  # whether these are enough, by number
     same: int = 1  # how many protocols give these values
-    undecided: dict[str, list[Any]] = {}  # axes on which they differ, with the choices that occur
+    # Axes on which they differ, with the choices that occur.
+    undecided: dict[str, list[Any]] = Field(default_factory=dict)
 
 
-class Nearest(BaseModel):
+class Nearest(Stored):
     """The protocol that came nearest to one number, whatever it gives for the others."""
-
-    model_config = _MODEL
 
     protocol: dict[str, Any]  # axis to choice
     value: float | None  # what it gives; `None` where nothing finite was found
     digits: int  # how many digits that is
 
 
-class Spread(BaseModel):
-    """A histogram of the sample's values of one number, in equal steps of the logarithm."""
-
-    model_config = _MODEL
-
-    low: float  # where it begins
-    high: float  # where it ends
-    counts: list[int]  # values in each step
-
-
-class Expected(BaseModel):
-    """How many protocols chance alone would let match."""
-
-    model_config = _MODEL
-
-    sampled: int  # protocols of which every number was evaluated
-    shares: list[float]  # share of the space that gives each number
-    pooled: float  # matches expected if the numbers were independent over the whole space
-    # matches expected if they are so among the networks of one setting
-    given_settings: float | None
-    spreads: list[Spread]  # how the sample's values of each number are spread
-
-    @property
-    def largest(self) -> float:
-        """The more cautious of the two."""
-        return max(self.pooled, self.given_settings or 0.0)
-
-
-class Result(BaseModel):
+class Result(Stored):
     """A search as it is stored."""
-
-    model_config = _MODEL
 
     schema_version: int  # of the file's shape
     search: dict[str, Any]  # the search file's content
@@ -92,8 +57,9 @@ class Result(BaseModel):
     matched: int  # protocols that give the numbers, but for the allowed misses
     classes: list[Found]  # the best of them, those that give the same numbers as one
     nearest: list[Nearest]  # by number, the protocol that came nearest to it
-    chance: Expected  # what chance alone would give
-    parts: list[Part] = []  # of the first class, if it is of trainings, how much its numbers say
+    chance: Chance  # what chance alone would give
+    # Of the first class, if it is of trainings, how much its numbers say.
+    parts: list[Part] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _of_the_same_numbers(self) -> Result:
@@ -114,9 +80,9 @@ class Result(BaseModel):
 def summarize(searched: Searched, environment: Mapping[str, str | int]) -> Result:
     """Turn the outcome of a search into what is stored of it."""
     plan, sifted = searched.plan, searched.sifted
-    printed = printed_numbers(plan.search)
+    printed = plan.search.printed
     result = Result(
-        schema_version=SCHEMA_VERSION,
+        schema_version=_SCHEMA_VERSION,
         search=plan.search.model_dump(mode="json"),
         environment=dict(environment),
         listed=plan.search.size,
@@ -130,23 +96,10 @@ def summarize(searched: Searched, environment: Mapping[str, str | int]) -> Resul
             _nearest(plan, place, number)
             for place, number in zip(sifted.nearest, printed, strict=True)
         ],
-        chance=_expected(searched.chance),
+        chance=searched.chance,
         parts=list(searched.parts),
     )
     return Result.model_validate_json(result.model_dump_json())  # as it is read again: no tuples
-
-
-def _expected(chance: Chance) -> Expected:
-    return Expected(
-        sampled=chance.sampled,
-        shares=list(chance.shares),
-        pooled=chance.pooled,
-        given_settings=chance.given_settings,
-        spreads=[
-            Spread(low=spread.low, high=spread.high, counts=list(spread.counts))
-            for spread in chance.spreads
-        ],
-    )
 
 
 def _finite(values: NDArray[np.float64]) -> list[float | None]:
@@ -222,4 +175,4 @@ def _found(
 def load(path: Path) -> Result:
     """Read a stored result."""
     remedy = "Search again with --overwrite, or choose another folder with --out"
-    return stored.load(Result, path, SCHEMA_VERSION, "the result of a search", remedy)
+    return stored.load(Result, path, _SCHEMA_VERSION, "the result of a search", remedy)

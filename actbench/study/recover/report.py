@@ -3,90 +3,118 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from rich.box import SIMPLE
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
-
-from actbench.store.environment import duration
-from actbench.store.terminal import plural
+from actbench.pages.blocks import Block, Figure, Heading, Rows, Sentence
 from actbench.study.recover.numbers import Printed
 from actbench.study.recover.outcome import SHOWN, Found, Result
 from actbench.study.recover.scrutiny import MOVED, Part
 from actbench.study.recover.space import MORE_HIDDEN
 
-NUMBERS = ("number", "published", "found", "digits agreed", "matches")
+FIGURE = "search"
+"""Its figure's name, without the extension."""
 _IN_PERCENT = 1e-3
-PARTS = ("part", "other seeds that give it", "over the space", "what rounding makes of it")
-NEAREST = ("number", "published", "nearest", "digits", "looked at", "by chance")
+_FEWEST_SAMPLED = 20
+_ACCIDENT = 0.05  # matches by chance alone, from which a match may be one of them
 
 
-def numbers_rows(result: Result, found: Found) -> Iterator[tuple[str, ...]]:
-    """List what a protocol gives for every number."""
+def _table(title: str, left: str, right: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Rows:
+    return Rows((left, *right), tuple(rows), title, right, folds=True)
+
+
+def _numbers(result: Result, found: Found, title: str = "") -> Rows:
+    """What a protocol gives for every number."""
     values = zip(result.search["number"], found.values, found.digits, found.matches, strict=True)
-    for number, value, digits, matches in values:
-        yield (
-            number_in_words(number),
+    rows = [
+        (
+            _number(number),
             number["published"],
             value_in_words(value),
             f"{digits} of {_digits(number)}",
             "not asked" if number["digits"] == 0 else "yes" if matches else "NO",
         )
+        for number, value, digits, matches in values
+    ]
+    table = _table(title, "number", ("published", "found", "digits agreed", "matches"), rows)
+    return replace(table, bold=tuple(n for n, row in enumerate(rows) if row[-1] != "yes"))
 
 
-def nearest_rows(result: Result) -> Iterator[tuple[str, ...]]:
-    """List how near any protocol comes to each number by itself."""
+def _settings(result: Result) -> Rows:
+    """The settings of the best protocol, and what else gives its numbers."""
+    found = result.classes[0]
+    rows = tuple(
+        (
+            axis,
+            _setting(result, axis, choice),
+            _settings_of(result, axis, (c for c in found.undecided.get(axis, []) if c != choice)),
+            str(len(result.search["space"][axis])),
+        )
+        for axis, choice in found.protocol.items()
+    )
+    heading = ("setting", "choice", "gives the same numbers", "searched")
+    return Rows(heading, rows, "Its settings", ("searched",), folds=True)
+
+
+def _nearest(result: Result, title: str = "") -> Rows:
+    """How near any protocol comes to each number by itself."""
     columns = zip(
         result.search["number"], result.nearest, result.evaluated, result.chance.shares, strict=True
     )
-    for number, nearest, evaluated, share in columns:
-        yield (
-            number_in_words(number),
+    rows = (
+        (
+            _number(number),
             number["published"],
             value_in_words(nearest.value) if evaluated else "not looked at",
             f"{nearest.digits} of {_digits(number)}",
             f"{evaluated:,}",
             f"{100 * share:.2g} %",
         )
+        for number, nearest, evaluated, share in columns
+    )
+    right = ("published", "nearest", "digits", "looked at", "by chance")
+    return _table(title, "number", right, rows)
 
 
-def parts_rows(result: Result) -> Iterator[tuple[str, ...]]:
-    """List how much each part of the numbers says of the best protocol."""
-    for part in result.parts:
-        numbers = [result.search["number"][place] for place in part.numbers]
-        first = numbers[0]
-        if not part.rounding:
-            layers = ", ".join(str(number["layer"]) for number in numbers)
-            moved, published = "", f"gradients of layer {layers}"
-        else:
-            read = str(result.classes[0].protocol["read"])
-            low, high = part.rounding[read]
-            digits = 3 + max(0, -math.floor(math.log10(high / low - 1)) if high > low else 6)
-            where = "within" if within(result, part, read) else "outside"
-            moved = f"{low:.{digits}g} to {high:.{digits}g}, published {where}"
-            published = f"loss {first['published']}"
-        asked = any(number["digits"] != 0 for number in numbers)
-        yield (
-            f"{first['activation']}, {published}",
-            _share(part.chance) if asked else "not asked",
-            _share(over_the_space(result, part)) if asked else "",
-            moved,
-        )
+def _parts(result: Result, title: str = "") -> Rows:
+    """How much each part of the numbers says of the best protocol."""
+    right = ("other seeds that give it", "over the space", "what rounding makes of it")
+    return _table(title, "part", right, (_part(result, part) for part in result.parts))
+
+
+def _part(result: Result, part: Part) -> tuple[str, ...]:
+    numbers = [result.search["number"][place] for place in part.numbers]
+    first = numbers[0]
+    if not part.rounding:
+        layers = ", ".join(str(number["layer"]) for number in numbers)
+        moved, published = "", f"gradients of layer {layers}"
+    else:
+        read = str(result.classes[0].protocol["read"])
+        low, high = part.rounding[read]
+        digits = 3 + max(0, -math.floor(math.log10(high / low - 1)) if high > low else 6)
+        where = "within" if _within(result, part, read) else "outside"
+        moved = f"{low:.{digits}g} to {high:.{digits}g}, published {where}"
+        published = f"loss {first['published']}"
+    asked = any(number["digits"] != 0 for number in numbers)
+    return (
+        f"{first['activation']}, {published}",
+        _share(part.chance) if asked else "not asked",
+        _share(_over_the_space(result, part)) if asked else "",
+        moved,
+    )
 
 
 def _share(share: float) -> str:
     return f"{100 * share:.3g} %" if share >= _IN_PERCENT else f"{share:.1e}"
 
 
-def over_the_space(result: Result, part: Part) -> float:
+def _over_the_space(result: Result, part: Part) -> float:
     """Bound the chance that some protocol of the space gives a part by accident."""
     return min(1.0, part.chance * result.different)
 
 
-def within(result: Result, part: Part, read: str) -> bool:
+def _within(result: Result, part: Part, read: str) -> bool:
     """Tell whether a part's published loss lies within what rounding makes of it."""
     low, high = part.rounding[read]
     number = result.search["number"][part.numbers[0]]
@@ -95,15 +123,19 @@ def within(result: Result, part: Part, read: str) -> bool:
     return low - half <= printed.value <= high + half
 
 
-def setting_in_words(result: Result, axis: str, choice: Any) -> str:
+def _setting(result: Result, axis: str, choice: Any) -> str:
     """Write one choice of a setting, with the hidden layers that a way to count depth makes."""
     depths = {number["depth"] for number in result.search["number"]}
     if axis != "depth_counts" or len(depths) > 1:
-        return choice_in_words(choice)
+        return _choice(choice)
     return f"{choice} ({depths.pop() + MORE_HIDDEN[choice]} hidden layers)"
 
 
-def number_in_words(number: Mapping[str, Any]) -> str:
+def _settings_of(result: Result, axis: str, choices: Iterable[Any]) -> str:
+    return ", ".join(_setting(result, axis, choice) for choice in choices)
+
+
+def _number(number: Mapping[str, Any]) -> str:
     """Name a number of a search."""
     if "layer" not in number:
         return str(number["activation"])
@@ -119,29 +151,16 @@ def value_in_words(value: float | None) -> str:
     return "not finite" if value is None else f"{value:.9g}"
 
 
-def choice_in_words(choice: Any) -> str:
+def _choice(choice: Any) -> str:
     """Write one choice of a setting."""
     if isinstance(choice, Mapping):
-        return "; ".join(f"{key}: {choice_in_words(value)}" for key, value in choice.items())
+        return "; ".join(f"{key}: {_choice(value)}" for key, value in choice.items())
     if isinstance(choice, list | tuple):
-        return " ".join(map(choice_in_words, choice))
+        return " ".join(map(_choice, choice))
     return f"{choice:g}" if isinstance(choice, float) else str(choice)
 
 
-_FEWEST_SAMPLED = 20
-_ACCIDENT = 0.05  # matches by chance alone, from which a match may be one of them
-
-
-def plan_sentence(listed: int, drawings: int, different: int, seconds: float, threads: int) -> str:
-    """Say how large a space is and how long a search takes."""
-    return (
-        f"{listed:,} protocols, of which {different:,} differ ({drawings:,} different drawings of "
-        f"networks). About {duration(seconds)} of computing, shared by "
-        f"{plural(threads, 'thread')}."
-    )
-
-
-def headline(result: Result) -> str:
+def _headline(result: Result) -> str:
     """Say in one or two sentences what was found."""
     asked = [place for place, n in enumerate(result.search["number"]) if n["digits"] != 0]
     count = len(asked)
@@ -190,7 +209,7 @@ def _left_out(result: Result, read: str) -> list[str]:
     return [
         str(result.search["number"][part.numbers[0]]["activation"])
         for part in result.parts
-        if part.rounding and not within(result, part, read)
+        if part.rounding and not _within(result, part, read)
     ]
 
 
@@ -219,7 +238,7 @@ def chance_sentence(result: Result) -> str:
 
 def _accident_in_words(result: Result) -> str:
     expected = result.chance
-    least = min((over_the_space(result, part) for part in result.parts), default=1.0)
+    least = min((_over_the_space(result, part) for part in result.parts), default=1.0)
     if least < _ACCIDENT:
         return f" The match is no accident: of one part alone the chance is {least:.1e}."
     if expected.largest >= _ACCIDENT:
@@ -235,109 +254,60 @@ def _accident_in_words(result: Result) -> str:
     return " The match is no accident of a large space."
 
 
-def terminal(result: Result) -> Group:
-    """Draw a result for the terminal."""
-    parts: list[Any] = [Text(result.search["title"], style="bold"), headline(result), ""]
+def in_terminal(result: Result) -> list[Block]:
+    """Say what was found: the best protocols, and how near others came."""
+    said: list[Block] = [
+        Heading(result.search["title"], 1),
+        Sentence(_headline(result)),
+        Sentence(""),
+    ]
     for place, found in enumerate(result.classes[:3], start=1):
         title = "Best protocol" if place == 1 else f"Next best, number {place}"
-        parts.append(_numbers_table(result, found, title))
+        said.append(_numbers(result, found, title))
     if result.classes:
-        parts.append(_settings_table(result, result.classes[0]))
+        said.append(_settings(result))
     if result.parts:
-        parts += [_parts_table(result), parts_sentence(result), ""]
-    parts.append(_nearest_table(result))
-    parts.append(chance_sentence(result))
-    return Group(*parts)
+        said += [_parts(result, "How much each part says"), Sentence(parts_sentence(result))]
+        said.append(Sentence(""))
+    return [
+        *said,
+        _nearest(result, "Nearest to each number by itself"),
+        Sentence(chance_sentence(result)),
+    ]
 
 
-def _numbers_table(result: Result, found: Found, title: str) -> Table:
-    table = Table(title=title, box=SIMPLE, title_justify="left")
-    table.add_column(NUMBERS[0])
-    for heading in NUMBERS[1:]:
-        table.add_column(heading, justify="right")
-    for row in numbers_rows(result, found):
-        table.add_row(*row, style=None if row[-1] == "yes" else "bold")
-    return table
-
-
-def _settings_table(result: Result, found: Found) -> Table:
-    table = Table(title="Its settings", box=SIMPLE, title_justify="left")
-    for heading in ("setting", "choice", "gives the same numbers", "searched"):
-        table.add_column(heading, justify="right" if heading == "searched" else "left")
-    for axis, choice in found.protocol.items():
-        others = [c for c in found.undecided.get(axis, []) if c != choice]
-        searched = str(len(result.search["space"][axis]))
-        table.add_row(
-            axis,
-            setting_in_words(result, axis, choice),
-            ", ".join(setting_in_words(result, axis, other) for other in others),
-            searched,
-        )
-    return table
-
-
-def _parts_table(result: Result) -> Table:
-    table = Table(title="How much each part says", box=SIMPLE, title_justify="left")
-    for heading in PARTS:
-        table.add_column(heading, justify="left" if heading == PARTS[0] else "right")
-    for row in parts_rows(result):
-        table.add_row(*row)
-    return table
-
-
-def _nearest_table(result: Result) -> Table:
-    table = Table(title="Nearest to each number by itself", box=SIMPLE, title_justify="left")
-    for heading in NEAREST:
-        table.add_column(heading, justify="left" if heading == "number" else "right")
-    for row in nearest_rows(result):
-        table.add_row(*row)
-    return table
-
-
-FIGURE = "search"
-"""Its figure's name, without the extension."""
-
-
-def markdown(result: Result) -> str:
-    """Write a result as a Markdown page."""
-    lines = [f"# {result.search['title']}", "", f"Source: {result.search['source']}.", ""]
-    lines += [
-        headline(result),
-        "",
-        f"![Published numbers among those of the space]({FIGURE}.png)",
-        "",
+def page(result: Result) -> list[Block]:
+    """Say all that was found and searched, beside its figure."""
+    computed = "; ".join(f"{key} {value}" for key, value in result.environment.items())
+    said: list[Block] = [
+        Heading(result.search["title"], 1),
+        Sentence(f"Source: {result.search['source']}."),
+        Sentence(_headline(result)),
+        Figure(f"{FIGURE}.png", "Published numbers among those of the space"),
     ]
     for place, found in enumerate(result.classes, start=1):
-        lines += [f"## Protocol {place}", ""]
-        lines += [*_markdown_table(NUMBERS, numbers_rows(result, found)), ""]
-        settings = [
-            (
-                axis,
-                setting_in_words(result, axis, choice),
-                ", ".join(setting_in_words(result, axis, other) for other in others),
-            )
+        said += [Heading(f"Protocol {place}"), _numbers(result, found)]
+        settings = tuple(
+            (axis, _setting(result, axis, choice), _settings_of(result, axis, undecided))
             for axis, choice in found.protocol.items()
-            for others in [found.undecided.get(axis, [])]
-        ]
-        heading = ("setting", "choice", "all that give the same numbers")
-        lines += [*_markdown_table(heading, settings), ""]
+            for undecided in [found.undecided.get(axis, [])]
+        )
+        said.append(Rows(("setting", "choice", "all that give the same numbers"), settings))
     if result.parts:
-        lines += ["## How much each part says", "", *_markdown_table(PARTS, parts_rows(result))]
-        lines += ["", parts_sentence(result), ""]
-    lines += ["## Nearest to each number by itself", ""]
-    lines += [*_markdown_table(NEAREST, nearest_rows(result)), ""]
-    lines += ["## Chance", "", chance_sentence(result), ""]
-    lines += ["## What was searched", ""]
-    lines += [f"{result.listed:,} protocols, of which {result.different:,} differ.", ""]
-    searched = [
-        (axis, " / ".join(map(choice_in_words, choices)))
+        said += [Heading("How much each part says"), _parts(result)]
+        said.append(Sentence(parts_sentence(result)))
+    searched = tuple(
+        (axis, " / ".join(map(_choice, choices)))
         for axis, choices in result.search["space"].items()
+    )
+    return [
+        *said,
+        Heading("Nearest to each number by itself"),
+        _nearest(result),
+        Heading("Chance"),
+        Sentence(chance_sentence(result)),
+        Heading("What was searched"),
+        Sentence(f"{result.listed:,} protocols, of which {result.different:,} differ."),
+        Rows(("setting", "choices"), searched),
+        Sentence(f"Computed with: {computed}."),
     ]
-    lines += [*_markdown_table(("setting", "choices"), searched), ""]
-    computed = "; ".join(f"{key} {value}" for key, value in result.environment.items())
-    return "\n".join([*lines, f"Computed with: {computed}.", ""])
-
-
-def _markdown_table(heading: Sequence[str], rows: Any) -> list[str]:
-    body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return ["| " + " | ".join(heading) + " |", "|" + "---|" * len(heading), *body]

@@ -1,12 +1,17 @@
-"""A search file: published numbers, and the settings among which to look for their protocol."""
+"""A search file: published numbers, and the settings among which to look for their protocol.
+
+Every setting is an axis, a tuple of choices; docs/recover.md says what each of them is.
+"""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
+    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     TypeAdapter,
@@ -18,11 +23,144 @@ from pydantic import (
 from actbench.store import stored
 from actbench.store.errors import ActbenchError, unknown_name
 from actbench.store.files import baselines_folder, read_toml
-from actbench.study.catalog import activations
+from actbench.study.catalog import activations, initializers
 from actbench.study.recover.numbers import Printed
-from actbench.study.recover.settings import Depth, Frozen, GradientSpace, Space, TrainingSpace
 
-SCHEMA_VERSION = 1
+_PLACES = "output|last_hidden|first|second"
+_TWO_LAYERS = rf"^({_PLACES})/({_PLACES})$"
+
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
+Depth: TypeAlias = Annotated[int, Field(ge=2, le=200)]
+Rule: TypeAlias = str | dict[str, str]
+"""An initializer for all networks, or one per activation with an ``else``."""
+
+
+def _axis(*choices: Any) -> Any:
+    return Field(default=choices, min_length=1)
+
+
+class _Frozen(BaseModel):
+    """Reads TOML's arrays into tuples, so that a file's content can't change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, data: Any) -> Any:
+        return _tuples(data)
+
+
+def _tuples(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _tuples(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return tuple(_tuples(value) for value in data)
+    return data
+
+
+class Space(_Frozen):
+    """What decides how the random stream is spent; every field is an axis, a tuple of choices."""
+
+    seed: tuple[Seed, ...] = _axis(42)  # to which torch's stream is set
+    # `once` before all networks, or before each (`per_model`)
+    reset: tuple[Literal["once", "per_model"], ...] = _axis("once")
+    # activations in the order in which their networks are drawn
+    order: tuple[tuple[str, ...], ...] = _axis(tuple(activations.ACTIVATIONS))
+    # all layers before the first is initialized (`all_first`), or each layer constructed and
+    # initialized before the next (`layer_by_layer`)
+    construction: tuple[Literal["all_first", "layer_by_layer"], ...] = _axis("all_first")
+    # key of an initializer, or a table of activation to key with an `else`
+    initializer: tuple[Rule, ...] = _axis("torch_default")
+    # Zero, or as torch's constructor drew it.
+    bias: tuple[Literal["zero", "constructed"], ...] = _axis("constructed")
+    # whether a depth of n is n `hidden` layers, n `linear` layers, which is one hidden layer less,
+    # or n `square` ones of weights from hidden to hidden layer, which is one more
+    depth_counts: tuple[Literal["hidden", "linear", "square"], ...] = _axis("hidden")
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Space:
+        for order in self.order:
+            for key in order:
+                activations.get(key)
+            if len(set(order)) < len(order):
+                raise ActbenchError(f"order {list(order)} names an activation twice; name it once")
+        for rule in self.initializer:
+            _check_rule(rule)
+        for axis in type(self).model_fields:
+            choices = getattr(self, axis)
+            if any(choice in choices[:place] for place, choice in enumerate(choices)):
+                raise ActbenchError(f"{axis} lists a choice twice; list each once")
+        return self
+
+
+def _check_rule(rule: Rule) -> None:
+    for name in (rule,) if isinstance(rule, str) else rule.values():
+        initializers.get(name)
+        if name.startswith("mean_field("):
+            raise ActbenchError(
+                f"initializer {name!r} draws biases of its own, which a search can't vary; choose "
+                f"among {', '.join(k for k in initializers.KEYS if not k.startswith('mean_field'))}"
+            )
+    if isinstance(rule, str):
+        return
+    if "else" not in rule:
+        raise ActbenchError(
+            f"initializer {rule} has no 'else', which says how the networks of the other "
+            "activations are drawn; add one, such as else = 'torch_default'"
+        )
+    for key in rule.keys() - {"else"}:
+        activations.get(key)
+
+
+class GradientSpace(Space):
+    """Settings of one forward and one backward pass through networks that are not trained."""
+
+    # depths of the networks that are drawn, in their order; the others are drawn too
+    depths: tuple[tuple[Depth, ...], ...] = _axis((10,))
+    # whether all activations are drawn before the next `depth`, or all depths before the next
+    # `activation`
+    outer_loop: tuple[Literal["depth", "activation"], ...] = _axis("depth")
+    # `normal` or `uniform` (on 0 to 1) from torch's stream, or `evenly_spaced` on [-pi, pi]
+    input: tuple[Literal["normal", "uniform", "evenly_spaced"], ...] = _axis("normal")
+    points: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = _axis(32)  # how many inputs
+    # when random inputs are drawn: `before_model`, `after_model`, or `once` at the start for all
+    # networks
+    drawn: tuple[Literal["before_model", "after_model", "once"], ...] = _axis("after_model")
+    # `mean` or `sum` of the outputs, or mean squared error against 0 (`mse_zeros`), against sin x
+    # (`mse_sine`) or against that with the study's noise (`mse_noisy_sine`)
+    loss: tuple[Literal["mean", "sum", "mse_zeros", "mse_sine", "mse_noisy_sine"], ...] = _axis(
+        "mean"
+    )
+    # Of a layer's weight gradient.
+    measure: tuple[Literal["mean_abs", "l2", "rms", "max_abs"], ...] = _axis("mean_abs")
+    # which layer's measure is divided by which, such as `output/first`
+    layers: tuple[Annotated[str, Field(pattern=_TWO_LAYERS)], ...] = _axis("output/first")
+
+    @model_validator(mode="after")
+    def _check_layers(self) -> GradientSpace:
+        for pair in self.layers:
+            over, under = pair.split("/")
+            if over == under:
+                raise ActbenchError(f"layers name {pair!r}, which is always 1; name two layers")
+        return self
+
+
+class TrainingSpace(Space):
+    """Settings of training on the study's 200 points."""
+
+    # Adam's step size
+    learning_rate: tuple[Annotated[float, Field(gt=0, le=10)], ...] = _axis(1e-3)
+    weight_decay: tuple[Annotated[float, Field(ge=0, le=10)], ...] = _axis(0.0)  # Adam's L2 penalty
+    epochs: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = _axis(500)  # full-batch updates
+    # seed of NumPy's legacy generator, which draws the noise of the targets
+    noise_seed: tuple[Seed, ...] = _axis(42)
+    dtype: tuple[Literal["float32", "float64"], ...] = _axis("float32")
+    # the loss `before_last_update`, `after_last_update`, or the `lowest` before any
+    read: tuple[Literal["before_last_update", "after_last_update", "lowest"], ...] = _axis(
+        "after_last_update"
+    )
+
+
 _MOST_PROTOCOLS = 10**8
 _TABLES = "tables [[number]], with two brackets and at least one"
 _CHOICES = "a list of choices, with at least one"
@@ -34,10 +172,10 @@ _IN_SPACE = {
 }
 
 
-class Number(Frozen):
+class Number(_Frozen):
     """One published number."""
 
-    activation: str  # whose number it is
+    activation: str
     published: str  # as printed, in quotes: its digits count
     depth: Depth = 10  # of the network, as the publication counts it
     # how many digits must be given; all that are printed unless fewer can be expected. 0 asks for
@@ -83,7 +221,7 @@ class Number(Frozen):
         return Printed(self.published, self.digits)
 
 
-class _Search(Frozen):
+class _Search(_Frozen):
     schema_version: Literal[1]
     title: str = Field(min_length=1)
     source: str = Field(min_length=1)
@@ -99,12 +237,14 @@ class _Search(Frozen):
         return {name: getattr(self.space, name) for name in type(self.space).model_fields}
 
     @property
+    def printed(self) -> list[Printed]:
+        """The numbers with their digits, in the file's order."""
+        return [number.printed for number in self.number]
+
+    @property
     def size(self) -> int:
         """How many protocols the space has: the product of its axes."""
-        size = 1
-        for choices in self.axes.values():
-            size *= len(choices)
-        return size
+        return math.prod(map(len, self.axes.values()))
 
     @model_validator(mode="after")
     def _check_whole(self) -> _Search:
@@ -137,8 +277,8 @@ class _Search(Frozen):
 class GradientSearch(_Search):
     """A search for the protocol of gradient ratios."""
 
-    quantity: Literal["gradient_ratio"]  # what the numbers are
-    space: GradientSpace  # the settings
+    quantity: Literal["gradient_ratio"]
+    space: GradientSpace
 
     @model_validator(mode="after")
     def _check_numbers(self) -> GradientSearch:
@@ -153,8 +293,8 @@ class GradientSearch(_Search):
 class TrainingSearch(_Search):
     """A search for the protocol of a training: final losses, and gradients on the way."""
 
-    quantity: Literal["final_loss"]  # what the numbers are
-    space: TrainingSpace  # the settings
+    quantity: Literal["final_loss"]
+    space: TrainingSpace
 
     @model_validator(mode="after")
     def _check_depths(self) -> TrainingSearch:

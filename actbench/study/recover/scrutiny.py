@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from actbench.store.parallel import Progress, side_by_side
 from actbench.study.nets.training import Schedule
-from actbench.study.recover.numbers import joint_share
+from actbench.study.recover.evaluators import Trainings
+from actbench.study.recover.numbers import Stored, joint_share
 from actbench.study.recover.schema import Search, TrainingSearch
 from actbench.study.recover.space import Plan, lay_out
 from actbench.study.recover.streams import Beginning, Drawn, Streams
-from actbench.study.recover.trainings import Trainings
 
 _OTHERS = 40
 _FIRST_OTHER = 1000  # seeds that no search is likely to list
@@ -25,10 +25,8 @@ MOVED = 80
 """Runs from initial weights that differ in their last place."""
 
 
-class Part(BaseModel):
+class Part(Stored):
     """Numbers that one network gives, and how much they say."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     numbers: list[int]  # their places in the search
     chance: float  # share of other seeds that would give all of them under the same settings
@@ -36,7 +34,7 @@ class Part(BaseModel):
     # by the choices of `read`, the smallest and the largest value that a loss took from initial
     # weights moved by one unit in the last place; empty for gradients, which leave rounding no time
     # to grow
-    rounding: dict[str, tuple[float, float]] = {}
+    rounding: dict[str, tuple[float, float]] = Field(default_factory=dict)
 
 
 def parts_of(search: Search) -> list[list[int]]:

@@ -18,24 +18,153 @@ from actbench.store.checkpoints import Checkpoint, Folder, compute_now, gather
 from actbench.store.parallel import Progress
 from actbench.study.nets import devices
 from actbench.study.nets.devices import pinned_state
+from actbench.study.recover.evaluators import Evaluator, evaluator
 from actbench.study.recover.numbers import Chance, Group, Printed, estimate, share_matching
 from actbench.study.recover.schema import GradientSearch, TrainingSearch
 from actbench.study.recover.scrutiny import Part, parts_of, scrutinize
-from actbench.study.recover.sifting import Sifted, evaluator, merge, printed_numbers, sift, table
-from actbench.study.recover.space import Plan
+from actbench.study.recover.space import Draw, Plan
 
+_KEPT_PER_CHUNK = 500
 _SAMPLING_SEED = 0
+# Drawings per part: enough to fill a stack, few enough to lose little when interrupted.
+_CHUNK_DRAWINGS = {"gradient_ratio": 48, "final_loss": 16}
+_TIMED_PARTS = 5
+_DIMS: dict[str, tuple[str, ...]] = {
+    "outer": ("found",),
+    "reading": ("found",),
+    "values": ("found", "number"),
+    "matched": (),
+    "evaluated": ("number",),
+    "networks": ("number",),
+    "nearest": ("number", "place"),
+}
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sifted:
+    """What was left of some drawings; the shapes of its arrays are those of ``_DIMS``."""
+
+    outer: NDArray[np.int32]  # places of the protocols that are left, among the drawings
+    reading: NDArray[np.int32]  # their places among the readings
+    values: NDArray[np.float64]  # their numbers
+    matched: int  # how many were left; those farthest from the numbers are not kept when many are
+    evaluated: NDArray[np.int32]  # protocols whose value was looked at
+    networks: NDArray[np.int32]  # networks that were evaluated for it
+    nearest: NDArray[np.float64]  # outer, reading and value nearest to each number
+
+
+def table(
+    plan: Plan, which: Evaluator, number: int, outers: Sequence[int], needed: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], int]:
+    """Evaluate one number of some drawings, each different network once.
+
+    Returns values of shape ``(drawing, reading)``, NaN where not needed and infinite where there is
+    none, and how many networks they took.
+    """
+    values = np.full(needed.shape, np.nan)
+    rows = np.flatnonzero(needed.any(axis=1)).tolist()
+    if not rows:
+        return values, 0
+    draws: dict[Draw, int] = {}
+    index = [draws.setdefault(plan.outers[outers[row]].draws[number], len(draws)) for row in rows]
+    wanted = np.zeros((len(draws), needed.shape[1]), dtype=bool)
+    np.logical_or.at(wanted, index, needed[rows])
+    found = which.values(plan.search.number[number], list(draws), wanted)[index]
+    values[rows] = np.where(needed[rows], np.nan_to_num(found, nan=np.inf, posinf=np.inf), np.nan)
+    return values, len(draws)
+
+
+def _sift(
+    plan: Plan,
+    outers: Sequence[int],
+    order: Sequence[int],
+    which: Evaluator,
+    *,
+    prune: bool = True,
+) -> Sifted:
+    """Evaluate some drawings number by number, dropping protocols that miss too many."""
+    printed = plan.search.printed
+    shape = (len(outers), len(plan.readings))
+    misses = np.zeros(shape, dtype=np.int16)
+    values = np.full((len(printed), *shape), np.nan)
+    evaluated, networks = (np.zeros(len(printed), dtype=np.int32) for _ in range(2))
+    nearest = np.full((len(printed), 3), np.inf)
+    for number in order:
+        alive = misses <= plan.search.misses if prune else np.ones(shape, dtype=bool)
+        values[number], networks[number] = table(plan, which, number, outers, alive)
+        evaluated[number] = alive.sum()
+        if alive.any():
+            nearest[number] = _nearest(values[number], printed[number], outers)
+        misses += alive & ~printed[number].matches(values[number])
+    rows, readings = np.nonzero(misses <= plan.search.misses)
+    left = values[:, rows, readings].T  # (found, number)
+    kept = ranking(left, printed)[:_KEPT_PER_CHUNK]
+    return Sifted(
+        outer=np.array(outers, dtype=np.int32)[rows[kept]],
+        reading=readings[kept].astype(np.int32),
+        values=left[kept],
+        matched=len(rows),
+        evaluated=evaluated,
+        networks=networks,
+        nearest=nearest,
+    )
+
+
+def _nearest(
+    values: NDArray[np.float64], printed: Printed, outers: Sequence[int]
+) -> NDArray[np.float64]:
+    distance = np.abs(np.nan_to_num(values, nan=np.inf) - printed.value)
+    row, reading = np.unravel_index(int(distance.argmin()), values.shape)
+    return np.array([outers[int(row)], reading, values[row, reading]])
+
+
+def ranking(values: NDArray[np.float64], printed: Sequence[Printed]) -> NDArray[np.intp]:
+    """Order protocols: most numbers that match, then most digits, then the smallest distance.
+
+    Only digits that are asked count, and only the distance of numbers that do not match: what
+    rounding decides must not choose between protocols.
+    """
+    columns = [(v, p) for v, p in zip(values.T, printed, strict=True) if p.required]
+    matching = sum((p.matches(v).astype(int) for v, p in columns), np.zeros(len(values), dtype=int))
+    digits = sum(
+        (np.minimum(p.agreed(v), p.required).astype(int) for v, p in columns),
+        np.zeros(len(values), dtype=int),
+    )
+    distance = np.zeros(len(values))
+    for column, number in columns:
+        distance += np.abs(column / number.value - 1) * ~number.matches(column)
+    # Which of two equal readings wins must not hang on the rounding of its sum.
+    coarse = np.array([float(f"{value:.3g}") for value in distance])
+    return np.lexsort((coarse, -digits, -matching))
+
+
+def _merge(parts: Sequence[Sifted], printed: Sequence[Printed]) -> Sifted:
+    """Put together what is left of several parts of a space."""
+    values = np.concatenate([part.values for part in parts])
+    best = ranking(values, printed)
+    nearest = np.stack([part.nearest for part in parts])  # (part, number, 3)
+    distance = np.abs(nearest[:, :, 2] - [number.value for number in printed])
+    chosen = distance.argmin(axis=0)
+    return Sifted(
+        outer=np.concatenate([part.outer for part in parts])[best],
+        reading=np.concatenate([part.reading for part in parts])[best],
+        values=values[best],
+        matched=sum(part.matched for part in parts),
+        evaluated=np.sum([part.evaluated for part in parts], axis=0),
+        networks=np.sum([part.networks for part in parts], axis=0),
+        nearest=nearest[chosen, np.arange(len(printed))],
+    )
+
+
+@dataclass(frozen=True)
+class _Sample:
     """Drawings to be evaluated for every number, and which of their readings."""
 
     outers: list[int]
     needed: NDArray[np.bool_]
 
 
-def choose_sample(plan: Plan) -> Sample:
+def _choose_sample(plan: Plan) -> _Sample:
     """Choose the protocols that say how the space's values are spread."""
     generator = np.random.default_rng(_SAMPLING_SEED)
     wanted = plan.search.sample
@@ -44,13 +173,13 @@ def choose_sample(plan: Plan) -> Sample:
         for places in _by_settings(plan).values():
             count = min(wanted, len(places))
             chosen += generator.choice(places, count, replace=False).tolist()
-        return Sample(sorted(chosen), np.ones((len(chosen), len(plan.readings)), dtype=bool))
+        return _Sample(sorted(chosen), np.ones((len(chosen), len(plan.readings)), dtype=bool))
     flat = np.sort(generator.choice(plan.size, min(wanted, plan.size), replace=False))
     rows, readings = np.divmod(flat, len(plan.readings))
     outers = sorted(set(rows.tolist()))
     needed = np.zeros((len(outers), len(plan.readings)), dtype=bool)
     needed[np.searchsorted(outers, rows), readings] = True
-    return Sample(outers, needed)
+    return _Sample(outers, needed)
 
 
 def _by_settings(plan: Plan) -> dict[str, list[int]]:
@@ -80,8 +209,8 @@ def _work(plan: Plan, number: int) -> float:
     return float(np.mean([outer.draws[number].layers_drawn for outer in plan.outers]))
 
 
-def chance_matches(
-    plan: Plan, sample: Sample, values: NDArray[np.float64], printed: Sequence[Printed]
+def _chance_matches(
+    plan: Plan, sample: _Sample, values: NDArray[np.float64], printed: Sequence[Printed]
 ) -> Chance:
     """Estimate from a sample how many protocols of a plan match by chance."""
     rows = {outer: row for row, outer in enumerate(sample.outers)}
@@ -90,11 +219,6 @@ def chance_matches(
         here = [rows[place] for place in places if place in rows]
         groups.append(Group(len(places), values[:, here]))
     return estimate(groups, printed, len(plan.readings), plan.search.misses)
-
-
-# Drawings per part: enough to fill a stack, few enough to lose little when interrupted.
-_CHUNK_DRAWINGS = {"gradient_ratio": 48, "final_loss": 16}
-_TIMED_PARTS = 5
 
 
 @dataclass(frozen=True)
@@ -109,7 +233,7 @@ class Searched:
     parts: tuple[Part, ...] = ()  # of the best protocol of a training, how much its numbers say
 
 
-def chunks(plan: Plan, count: int) -> list[range]:
+def _chunks(plan: Plan, count: int) -> list[range]:
     """Cut a number of drawings into parts that lie side by side."""
     size = _CHUNK_DRAWINGS[plan.search.quantity]
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
@@ -118,7 +242,7 @@ def chunks(plan: Plan, count: int) -> list[range]:
 def steps(plan: Plan) -> int:
     """Return how many steps of progress ``run`` reports: drawings."""
     asked = len(parts_of(plan.search)) if isinstance(plan.search, TrainingSearch) else 0
-    return len(choose_sample(plan).outers) + len(plan.outers) + asked
+    return len(_choose_sample(plan).outers) + len(plan.outers) + asked
 
 
 @pinned_state()
@@ -137,15 +261,15 @@ def run(
         here = environment.describe("cpu", 1)
         keep = Folder(parts_beside, "recover", protocol, here, progress)
     with devices.using_threads(threads) as workers:
-        sample = choose_sample(plan)
+        sample = _choose_sample(plan)
         values = _sampled(plan, sample, keep, progress, workers)
-        printed = printed_numbers(plan.search)
+        printed = plan.search.printed
         order = best_order(plan, values, printed)
         parts = {
             f"{part} {order}": (len(part), partial(_chunk, plan, part, order, prune))
-            for part in chunks(plan, len(plan.outers))
+            for part in _chunks(plan, len(plan.outers))
         }
-        sifted = merge([_sifted(p) for p in gather(keep, parts, progress, workers)], printed)
+        sifted = _merge([_sifted(p) for p in gather(keep, parts, progress, workers)], printed)
         scrutiny = _scrutinized(plan, sifted, progress, workers)
     if isinstance(keep, Folder):
         keep.discard()
@@ -153,7 +277,7 @@ def run(
         plan=plan,
         order=order,
         sifted=sifted,
-        chance=chance_matches(plan, sample, values, printed),
+        chance=_chance_matches(plan, sample, values, printed),
         reused=keep.reused if isinstance(keep, Folder) else 0,
         parts=tuple(scrutiny),
     )
@@ -171,7 +295,7 @@ def _scrutinized(plan: Plan, sifted: Sifted, progress: Progress, workers: int) -
 
 def _sampled(
     plan: Plan,
-    sample: Sample,
+    sample: _Sample,
     keep: Checkpoint,
     progress: Progress,
     workers: int,
@@ -187,7 +311,7 @@ def _sampled(
 
     parts = {
         f"sample {part}": (len(part), partial(compute, part))
-        for part in chunks(plan, len(sample.outers))
+        for part in _chunks(plan, len(sample.outers))
     }
     found = gather(keep, parts, progress, workers)
     return np.concatenate([part["values"].to_numpy() for part in found], axis=1)
@@ -196,7 +320,7 @@ def _sampled(
 def _chunk(
     plan: Plan, part: range, order: Sequence[int], prune: bool, report: Progress
 ) -> xr.Dataset:
-    found = sift(plan, part, order, evaluator(plan, report), prune=prune)
+    found = _sift(plan, part, order, evaluator(plan, report), prune=prune)
     report(len(part))
     return xr.Dataset({name: (dims, getattr(found, name)) for name, dims in _DIMS.items()})
 
@@ -204,17 +328,6 @@ def _chunk(
 def _sifted(kept: xr.Dataset) -> Sifted:
     arrays: dict[str, Any] = {name: kept[name].to_numpy() for name in _DIMS}
     return Sifted(**{**arrays, "matched": int(arrays["matched"])})
-
-
-_DIMS: dict[str, tuple[str, ...]] = {
-    "outer": ("found",),
-    "reading": ("found",),
-    "values": ("found", "number"),
-    "matched": (),
-    "evaluated": ("number",),
-    "networks": ("number",),
-    "nearest": ("number", "place"),
-}
 
 
 def estimated_seconds(plan: Plan) -> float:
@@ -226,7 +339,7 @@ def estimated_seconds(plan: Plan) -> float:
     if isinstance(plan.search, GradientSearch):
         # A drawing of the sample gives every number, one of the space what pruning leaves.
         per_drawing = [_seconds_per_drawing(plan, prune=prune) for prune in (False, True)]
-        return per_drawing[0] * len(choose_sample(plan).outers) + per_drawing[1] * len(plan.outers)
+        return per_drawing[0] * len(_choose_sample(plan).outers) + per_drawing[1] * len(plan.outers)
     few = range(min(8, len(plan.outers)))
     table(plan, evaluator(plan), 0, few, np.repeat(needed, len(few), axis=0))
     per_training = (time.perf_counter() - start) / len(few)
@@ -237,9 +350,9 @@ def estimated_seconds(plan: Plan) -> float:
 
 
 def _seconds_per_drawing(plan: Plan, *, prune: bool) -> float:
-    parts = chunks(plan, len(plan.outers))
+    parts = _chunks(plan, len(plan.outers))
     some = parts[:: max(1, len(parts) // _TIMED_PARTS)]
     start = time.perf_counter()
     for part in some:
-        sift(plan, part, range(len(plan.search.number)), evaluator(plan), prune=prune)
+        _sift(plan, part, range(len(plan.search.number)), evaluator(plan), prune=prune)
     return (time.perf_counter() - start) / sum(len(part) for part in some)

@@ -6,37 +6,3 @@ setting when the median over the seeds satisfies it (for the quantifier ``every`
 do). That is the typical seed, without an interval: a map needs many settings rather than many
 seeds, and the verdict itself rests on many seeds at the stated protocol.
 """
-
-from actbench.study.robustness.grid import (
-    COMMAND,
-    PROTOCOL,
-    SCHEMA_VERSION,
-    Cell,
-    Grid,
-    Outcome,
-    Robustness,
-    Setting,
-    load,
-    mapped_claims,
-    metric_key,
-    path_of,
-)
-from actbench.study.robustness.running import measure, run, steps
-
-__all__ = [
-    "COMMAND",
-    "PROTOCOL",
-    "SCHEMA_VERSION",
-    "Cell",
-    "Grid",
-    "Outcome",
-    "Robustness",
-    "Setting",
-    "load",
-    "mapped_claims",
-    "measure",
-    "metric_key",
-    "path_of",
-    "run",
-    "steps",
-]

@@ -17,7 +17,7 @@ from matplotlib.ticker import PercentFormatter
 
 from actbench.store.files import prepare_folder, write_atomic
 from actbench.study.figures._marks import SMALL
-from actbench.study.robustness import mapped_claims
+from actbench.study.robustness.maps import mapped_claims
 from actbench.study.robustness.sentences import sentence
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from actbench.claims import Claim, ClaimsFile
-    from actbench.study.robustness import Grid, Outcome, Robustness, Setting
+    from actbench.study.robustness.maps import Grid, Outcome, Robustness, Setting
 
 _COLORS: Final = "cividis"  # told apart by color-blind readers, and in gray
 _NOTE: Final = "share of seeds inside, median of the metric; bold: holds; frame: the stated setting"

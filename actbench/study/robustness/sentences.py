@@ -12,8 +12,8 @@ from rich.text import Text
 
 from actbench.claims.claim import Claim, Verdict
 from actbench.store.errors import ActbenchError
-from actbench.study import robustness
-from actbench.study.robustness import Grid, Outcome, Robustness, Setting
+from actbench.study.robustness import maps
+from actbench.study.robustness.maps import Grid, Outcome, Robustness, Setting
 
 if TYPE_CHECKING:
     from actbench.claims.claims_file import ClaimsFile
@@ -193,8 +193,8 @@ def _cell(value: object) -> str:
 
 def remarks(claims: ClaimsFile, judgments: Sequence[Judgment]) -> dict[str, str]:
     """Say of each mapped claim in how many other settings it holds."""
-    if not (claims.of_the_study and robustness.path_of().exists()):
+    if not (claims.of_the_study and maps.path_of().exists()):
         return {}
-    found, asked = robustness.load(), {judgment.claim.id for judgment in judgments}
-    mapped = [claim for claim in robustness.mapped_claims(claims) if claim.id in asked]
+    found, asked = maps.load(), {judgment.claim.id for judgment in judgments}
+    mapped = [claim for claim in maps.mapped_claims(claims) if claim.id in asked]
     return {claim.id: sentence(found, claim) for claim in mapped}

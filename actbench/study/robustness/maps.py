@@ -1,9 +1,12 @@
-"""What a robustness map varies, which claims it is about, and the map as it is stored."""
+"""A robustness map: what it varies, which claims it is about, and the map as it is stored.
+
+Torch is loaded where networks are trained.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,20 +15,27 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from actbench.claims import metrics
 from actbench.claims.claim import Claim, Relation
 from actbench.claims.claims_file import ClaimsFile
 from actbench.claims.verdicts import judge_values
 from actbench.store import stored
 from actbench.store.errors import ActbenchError
-from actbench.store.files import baselines_folder
+from actbench.store.files import baselines_folder, prepare_folder, write_json
 
-STRICT = ConfigDict(extra="forbid", frozen=True)
+SCHEMA_VERSION = 1
+_PROTOCOL = "stated"
+_COMMAND = "actbench robustness"
+_ESCAPE = {"name": "escape_epoch", "activation": "sigmoid"}
+_DIGITS = 6  # of a stored value; two processors part earlier
 
 
-class Setting(BaseModel):
+class _Stored(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Setting(_Stored):
     """One choice of what the study leaves open or might have chosen otherwise."""
-
-    model_config = STRICT
 
     initializer: str = "torch_default"  # key of the initializer
     learning_rate: float = 1e-3  # Adam's step size
@@ -38,14 +48,11 @@ class Setting(BaseModel):
         return self.model_copy(update=changes)
 
 
-class Grid(BaseModel):
+class Grid(_Stored):
     """The settings of a map: initializers times learning rates, the rest one at a time."""
 
-    model_config = STRICT
-
-    # where everything starts: what the study states, else torch's defaults
+    # Where everything starts: what the study states, else torch's defaults.
     stated: Setting = Setting()
-    # keys of the initializers
     initializers: tuple[str, ...] = Field(
         default=(
             *("torch_default", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal"),
@@ -53,13 +60,13 @@ class Grid(BaseModel):
         ),
         min_length=1,
     )
-    # all are combined with all initializers
+    # All are combined with all initializers.
     learning_rates: tuple[float, ...] = Field(default=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2), min_length=1)
-    weight_decays: tuple[float, ...] = (1e-5, 1e-4, 1e-3)  # variations of the stated setting
-    epochs: tuple[int, ...] = (250, 1000, 2000)  # variations of the stated setting
-    depths: tuple[int, ...] = (8, 9, 11, 12)  # variations of the stated setting
+    weight_decays: tuple[float, ...] = (1e-5, 1e-4, 1e-3)  # of the stated setting, as below
+    epochs: tuple[int, ...] = (250, 1000, 2000)
+    depths: tuple[int, ...] = (8, 9, 11, 12)
     seeds: int = Field(default=5, ge=1)  # seeds per setting, 42 and on
-    # where sigmoid's escape from its plateau is measured
+    # Where sigmoid's escape from its plateau is measured.
     escape_initializers: tuple[str, ...] = ("torch_default", "xavier_normal", "he_normal")
     escape_seeds: int = Field(default=200, ge=1)  # seeds of each of these distributions, 42 and on
 
@@ -84,9 +91,6 @@ class Grid(BaseModel):
         return tuple(dict.fromkeys((*self.product, *self.variations)))
 
 
-PROTOCOL = "stated"
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What came out for one claim in one setting."""
@@ -102,7 +106,7 @@ def metric_key(metric: Mapping[str, Any]) -> str:
     return f"{metric['name']}({arguments})"
 
 
-def outcome_of(claim: Claim, values: NDArray[np.float64]) -> Outcome:
+def _outcome(claim: Claim, values: NDArray[np.float64]) -> Outcome:
     """Say whether a claim holds for the seeds of one setting."""
     if claim.relation is None:
         raise ValueError(f"claim {claim.id!r} is not testable")
@@ -118,27 +122,19 @@ def outcome_of(claim: Claim, values: NDArray[np.float64]) -> Outcome:
 
 def mapped_claims(claims: ClaimsFile) -> list[Claim]:
     """Pick the claims that the map is about."""
-    return [c for c in claims.claim if c.protocol == PROTOCOL and c.quantifier != "exact"]
+    return [c for c in claims.claim if c.protocol == _PROTOCOL and c.quantifier != "exact"]
 
 
-SCHEMA_VERSION = 1
-COMMAND = "actbench robustness"
-
-
-class Cell(BaseModel):
+class Cell(_Stored):
     """What the seeds of one setting came to."""
 
-    model_config = STRICT
-
-    setting: Setting  # the setting
+    setting: Setting
     # metric, as `metric_key` writes it, to one value per seed, finite or not
     values: dict[str, Annotated[list[stored.Value], Field(min_length=1)]]
 
 
-class Robustness(BaseModel):
+class Robustness(_Stored):
     """A map as it is stored."""
-
-    model_config = STRICT
 
     schema_version: int  # of the file's shape
     command: str  # what writes it
@@ -154,10 +150,11 @@ class Robustness(BaseModel):
         key = metric_key(claim.metric)
         if any(key not in cell.values for cell in self.cells):
             raise ActbenchError(
-                f"the robustness map lacks {key} of claim {claim.id!r}. Complete it with: {COMMAND}"
+                f"the robustness map lacks {key} of claim {claim.id!r}. Complete it with: "
+                f"{_COMMAND}"
             )
         judged = claim if relation is None else claim.model_copy(update={"relation": relation})
-        return {cell.setting: outcome_of(judged, np.array(cell.values[key])) for cell in self.cells}
+        return {cell.setting: _outcome(judged, np.array(cell.values[key])) for cell in self.cells}
 
 
 def path_of(folder: Path | None = None) -> Path:
@@ -168,5 +165,96 @@ def path_of(folder: Path | None = None) -> Path:
 def load(path: Path | None = None) -> Robustness:
     """Read a stored map."""
     path = path or path_of()
-    remedy = f"Run: {COMMAND} --overwrite"
+    remedy = f"Run: {_COMMAND} --overwrite"
     return stored.load(Robustness, path, SCHEMA_VERSION, "the robustness map", remedy)
+
+
+def steps(grid: Grid) -> int:
+    """Return how many steps of progress ``run`` reports for a whole grid."""
+    from actbench.study.experiments.sine_regression import STUDY_ACTIVATIONS
+
+    trained = sum(s.epochs for s in grid.settings) * grid.seeds * len(STUDY_ACTIVATIONS)
+    escapes = len(grid.escape_initializers) * grid.escape_seeds * grid.stated.epochs
+    return trained + escapes
+
+
+def run(
+    grid: Grid,
+    claims: ClaimsFile,
+    path: Path,
+    progress: Callable[[int], None] = lambda done: None,
+    threads: int | None = 1,
+    overwrite: bool = False,
+) -> Robustness:
+    """Run what a stored map lacks of a grid, and store after every setting. Loads torch."""
+    from actbench.store import environment
+    from actbench.study.nets import devices
+
+    with devices.using_threads(threads) as count:
+        robustness = _begun(grid, environment.describe("cpu", count), path, overwrite)
+    wanted = {metric_key(claim.metric): claim.metric for claim in mapped_claims(claims)}
+    known = {c.setting: c for c in robustness.cells if wanted.keys() <= c.values.keys()}
+    for setting in grid.settings:
+        if setting not in known:
+            known[setting] = measure(setting, grid.seeds, wanted, progress, threads)
+            cells = [known[each] for each in grid.settings if each in known]
+            robustness = _store(robustness, path, cells=cells)
+    for initializer in grid.escape_initializers:
+        if initializer not in robustness.escape_epochs:
+            setting = grid.stated.but(initializer=initializer)
+            cell = measure(setting, grid.escape_seeds, {"escape": _ESCAPE}, progress, threads)
+            escapes = {**robustness.escape_epochs, initializer: cell.values["escape"]}
+            robustness = _store(robustness, path, escape_epochs=escapes)
+    return robustness
+
+
+def _begun(
+    grid: Grid, environment: dict[str, str | int], path: Path, overwrite: bool
+) -> Robustness:
+    """Return what is stored of a grid, else a map without a cell."""
+    prepare_folder(path.parent)
+    if path.exists() and not overwrite:
+        found = load(path)
+        if found.grid != grid or found.environment != environment:
+            raise ActbenchError(
+                f"{path} is of another grid or environment. Replace it with: {_COMMAND} --overwrite"
+            )
+        return found
+    return Robustness(
+        schema_version=SCHEMA_VERSION,
+        command=_COMMAND,
+        grid=grid,
+        environment=environment,
+        cells=[],
+        escape_epochs={},
+    )
+
+
+def _store(robustness: Robustness, path: Path, **changes: object) -> Robustness:
+    changed = robustness.model_copy(update=changes)
+    write_json(path, changed.model_dump())
+    return changed
+
+
+def measure(
+    setting: Setting,
+    seeds: int,
+    wanted: Mapping[str, Mapping[str, Any]],
+    progress: Callable[[int], None] = lambda done: None,
+    threads: int | None = 1,
+) -> Cell:
+    """Train the networks of one setting and compute its metrics. Loads torch."""
+    from actbench.study.experiments import sine_regression
+
+    used = {str(m[k]) for m in wanted.values() for k in ("activation", "over") if k in m}
+    names = [name for name in sine_regression.STUDY_ACTIVATIONS if name in used]
+    config = sine_regression.Config(
+        activations=names, seeds=seeds, device="cpu", threads=threads, **setting.model_dump()
+    )
+    dataset = sine_regression.run(config, progress)
+    values = {key: metrics.measure(metric, dataset) for key, metric in wanted.items()}
+    return Cell(setting=setting, values={key: _rounded(array) for key, array in values.items()})
+
+
+def _rounded(values: Iterable[float]) -> list[float]:
+    return [float(f"{v:.{_DIGITS}g}") for v in values]
