@@ -26,7 +26,7 @@ _PLACES = {"first": 0, "second": 1, "last_hidden": -2, "output": -1}
 _EPOCHS = TRAINING_READINGS.index("epochs")
 
 
-class Gradients:
+class _Gradients:
     """Computes gradient ratios of some of a plan's networks, for every reading at once.
 
     What is told of the work is 0, now and then, so that an interruption is noticed.
@@ -271,10 +271,10 @@ def _read(read: str, training: Training, y: NDArray[np.float64]) -> NDArray[np.f
     return loss
 
 
-Evaluator: TypeAlias = Gradients | Trainings
+Evaluator: TypeAlias = _Gradients | Trainings
 
 
 def evaluator(plan: Plan, report: Callable[[int], None] = lambda done: None) -> Evaluator:
     """Return what computes a plan's numbers."""
     gradients = isinstance(plan.search, GradientSearch)
-    return Gradients(plan, report) if gradients else Trainings(plan, report)
+    return _Gradients(plan, report) if gradients else Trainings(plan, report)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from actbench.study.recover.numbers import Spread
 
 
-def protocol_file(result: Result, found: Found) -> str:
+def _protocol_file(result: Result, found: Found) -> str:
     """Write a protocol as a search file whose space is that protocol alone."""
     search = result.search
     lines = ["# A protocol that was found; compute its numbers again with actbench recover."]
@@ -139,7 +139,7 @@ def write(result: Result, folder: Path) -> list[Path]:
     write_atomic(written[-1], blocks.markdown(page(result)).encode())
     protocol = folder / PROTOCOL
     if result.classes:
-        write_atomic(protocol, protocol_file(result, result.classes[0]).encode())
+        write_atomic(protocol, _protocol_file(result, result.classes[0]).encode())
         written.append(protocol)
     else:
         protocol.unlink(missing_ok=True)
@@ -151,7 +151,7 @@ def write(result: Result, folder: Path) -> list[Path]:
 class Kept:
     """What became of a search."""
 
-    result: Result  # what was found
+    result: Result
     written: list[Path] = field(default_factory=list)  # files that were written now
     notes: list[str] = field(default_factory=list)  # what the user should know, a sentence each
 

@@ -34,7 +34,7 @@ class Printed:
     """A published number."""
 
     text: str  # as printed, such as `"0.84"` or `"2.59e7"`
-    wanted: int | None = None  # how many of its digits must be given; `None` wants all, 0 none
+    wanted: int | None = None  # how many of its digits must be given; None wants all, 0 none
 
     def __post_init__(self) -> None:
         try:
@@ -191,7 +191,7 @@ class Chance(Stored):
     pooled: float  # expected matches if the numbers were independent over the whole space
     # If they are so among the networks of one setting; nothing where too few were sampled.
     given_settings: float | None
-    spreads: list[Spread]  # of each number
+    spreads: list[Spread]
 
     @property
     def largest(self) -> float:

@@ -27,8 +27,8 @@ class Found(Stored):
     """Protocols that give the same numbers."""
 
     protocol: dict[str, Any]  # one of them, axis to choice
-    values: list[float | None]  # what it gives, by number; `None` where that is not finite
-    digits: list[int]  # how many digits of each number that is
+    values: list[float | None]  # what it gives, by number; None where that is not finite
+    digits: list[int]
     matches: list[bool]  # whether these are enough, by number
     same: int = 1  # how many protocols give these values
     # Axes on which they differ, with the choices that occur.
@@ -39,8 +39,8 @@ class Nearest(Stored):
     """The protocol that came nearest to one number, whatever it gives for the others."""
 
     protocol: dict[str, Any]  # axis to choice
-    value: float | None  # what it gives; `None` where nothing finite was found
-    digits: int  # how many digits that is
+    value: float | None  # what it gives; None where nothing finite was found
+    digits: int
 
 
 class Result(Stored):
@@ -48,7 +48,7 @@ class Result(Stored):
 
     schema_version: int  # of the file's shape
     search: dict[str, Any]  # the search file's content
-    environment: dict[str, str | int]  # what computed it
+    environment: dict[str, str | int]
     listed: int  # protocols in the space, as the product of its axes
     different: int  # those that draw different networks or read them differently
     order: list[int]  # places of the numbers in the order in which they were evaluated
@@ -57,7 +57,7 @@ class Result(Stored):
     matched: int  # protocols that give the numbers, but for the allowed misses
     classes: list[Found]  # the best of them, those that give the same numbers as one
     nearest: list[Nearest]  # by number, the protocol that came nearest to it
-    chance: Chance  # what chance alone would give
+    chance: Chance
     # Of the first class, if it is of trainings, how much its numbers say.
     parts: list[Part] = Field(default_factory=list)
 

@@ -29,9 +29,9 @@ from actbench.study.recover.numbers import Printed
 _PLACES = "output|last_hidden|first|second"
 _TWO_LAYERS = rf"^({_PLACES})/({_PLACES})$"
 
-Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
-Depth: TypeAlias = Annotated[int, Field(ge=2, le=200)]
-Rule: TypeAlias = str | dict[str, str]
+_Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
+_Depth: TypeAlias = Annotated[int, Field(ge=2, le=200)]
+_Rule: TypeAlias = str | dict[str, str]
 """An initializer for all networks, or one per activation with an ``else``."""
 
 
@@ -58,27 +58,27 @@ def _tuples(data: Any) -> Any:
     return data
 
 
-class Space(_Frozen):
+class _Space(_Frozen):
     """What decides how the random stream is spent; every field is an axis, a tuple of choices."""
 
-    seed: tuple[Seed, ...] = _axis(42)  # to which torch's stream is set
-    # `once` before all networks, or before each (`per_model`)
+    seed: tuple[_Seed, ...] = _axis(42)  # to which torch's stream is set
+    # `once` before all networks, or before each (`per_model`).
     reset: tuple[Literal["once", "per_model"], ...] = _axis("once")
-    # activations in the order in which their networks are drawn
+    # Activations in the order in which their networks are drawn.
     order: tuple[tuple[str, ...], ...] = _axis(tuple(activations.ACTIVATIONS))
-    # all layers before the first is initialized (`all_first`), or each layer constructed and
-    # initialized before the next (`layer_by_layer`)
+    # All layers before the first is initialized (`all_first`), or each layer constructed and
+    # initialized before the next (`layer_by_layer`).
     construction: tuple[Literal["all_first", "layer_by_layer"], ...] = _axis("all_first")
-    # key of an initializer, or a table of activation to key with an `else`
-    initializer: tuple[Rule, ...] = _axis("torch_default")
+    # Key of an initializer, or a table of activation to key with an `else`.
+    initializer: tuple[_Rule, ...] = _axis("torch_default")
     # Zero, or as torch's constructor drew it.
     bias: tuple[Literal["zero", "constructed"], ...] = _axis("constructed")
-    # whether a depth of n is n `hidden` layers, n `linear` layers, which is one hidden layer less,
-    # or n `square` ones of weights from hidden to hidden layer, which is one more
+    # Whether a depth of n is n `hidden` layers, n `linear` layers, which is one hidden layer less,
+    # or n `square` ones of weights from hidden to hidden layer, which is one more.
     depth_counts: tuple[Literal["hidden", "linear", "square"], ...] = _axis("hidden")
 
     @model_validator(mode="after")
-    def _check_names(self) -> Space:
+    def _check_names(self) -> _Space:
         for order in self.order:
             for key in order:
                 activations.get(key)
@@ -93,7 +93,7 @@ class Space(_Frozen):
         return self
 
 
-def _check_rule(rule: Rule) -> None:
+def _check_rule(rule: _Rule) -> None:
     for name in (rule,) if isinstance(rule, str) else rule.values():
         initializers.get(name)
         if name.startswith("mean_field("):
@@ -112,32 +112,32 @@ def _check_rule(rule: Rule) -> None:
         activations.get(key)
 
 
-class GradientSpace(Space):
+class _GradientSpace(_Space):
     """Settings of one forward and one backward pass through networks that are not trained."""
 
-    # depths of the networks that are drawn, in their order; the others are drawn too
-    depths: tuple[tuple[Depth, ...], ...] = _axis((10,))
-    # whether all activations are drawn before the next `depth`, or all depths before the next
-    # `activation`
+    # Depths of the networks that are drawn, in their order; the others are drawn too.
+    depths: tuple[tuple[_Depth, ...], ...] = _axis((10,))
+    # Whether all activations are drawn before the next `depth`, or all depths before the next
+    # `activation`.
     outer_loop: tuple[Literal["depth", "activation"], ...] = _axis("depth")
-    # `normal` or `uniform` (on 0 to 1) from torch's stream, or `evenly_spaced` on [-pi, pi]
+    # `normal` or `uniform` (on 0 to 1) from torch's stream, or `evenly_spaced` on [-pi, pi].
     input: tuple[Literal["normal", "uniform", "evenly_spaced"], ...] = _axis("normal")
-    points: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = _axis(32)  # how many inputs
-    # when random inputs are drawn: `before_model`, `after_model`, or `once` at the start for all
-    # networks
+    points: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = _axis(32)
+    # When random inputs are drawn: `before_model`, `after_model`, or `once` at the start for all
+    # networks.
     drawn: tuple[Literal["before_model", "after_model", "once"], ...] = _axis("after_model")
     # `mean` or `sum` of the outputs, or mean squared error against 0 (`mse_zeros`), against sin x
-    # (`mse_sine`) or against that with the study's noise (`mse_noisy_sine`)
+    # (`mse_sine`) or against that with the study's noise (`mse_noisy_sine`).
     loss: tuple[Literal["mean", "sum", "mse_zeros", "mse_sine", "mse_noisy_sine"], ...] = _axis(
         "mean"
     )
     # Of a layer's weight gradient.
     measure: tuple[Literal["mean_abs", "l2", "rms", "max_abs"], ...] = _axis("mean_abs")
-    # which layer's measure is divided by which, such as `output/first`
+    # Which layer's measure is divided by which, such as `output/first`.
     layers: tuple[Annotated[str, Field(pattern=_TWO_LAYERS)], ...] = _axis("output/first")
 
     @model_validator(mode="after")
-    def _check_layers(self) -> GradientSpace:
+    def _check_layers(self) -> _GradientSpace:
         for pair in self.layers:
             over, under = pair.split("/")
             if over == under:
@@ -145,17 +145,17 @@ class GradientSpace(Space):
         return self
 
 
-class TrainingSpace(Space):
+class _TrainingSpace(_Space):
     """Settings of training on the study's 200 points."""
 
     # Adam's step size
     learning_rate: tuple[Annotated[float, Field(gt=0, le=10)], ...] = _axis(1e-3)
     weight_decay: tuple[Annotated[float, Field(ge=0, le=10)], ...] = _axis(0.0)  # Adam's L2 penalty
     epochs: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = _axis(500)  # full-batch updates
-    # seed of NumPy's legacy generator, which draws the noise of the targets
-    noise_seed: tuple[Seed, ...] = _axis(42)
+    # Seed of NumPy's legacy generator, which draws the noise of the targets.
+    noise_seed: tuple[_Seed, ...] = _axis(42)
     dtype: tuple[Literal["float32", "float64"], ...] = _axis("float32")
-    # the loss `before_last_update`, `after_last_update`, or the `lowest` before any
+    # The loss `before_last_update`, `after_last_update`, or the `lowest` before any.
     read: tuple[Literal["before_last_update", "after_last_update", "lowest"], ...] = _axis(
         "after_last_update"
     )
@@ -177,14 +177,14 @@ class Number(_Frozen):
 
     activation: str
     published: str  # as printed, in quotes: its digits count
-    depth: Depth = 10  # of the network, as the publication counts it
-    # how many digits must be given; all that are printed unless fewer can be expected. 0 asks for
-    # none, so that the number is shown only
+    depth: _Depth = 10  # of the network, as the publication counts it
+    # How many digits must be given; all that are printed unless fewer can be expected. 0 asks for
+    # none, so that the number is shown only.
     digits: int | None = None
-    # in a search for final losses, the layer of whose weight gradient this is the mean magnitude,
-    # counted from the input; `None` for a loss
+    # In a search for final losses, the layer of whose weight gradient this is the mean magnitude,
+    # counted from the input; None for a loss.
     layer: int | None = Field(default=None, ge=1)
-    # after how many updates that gradient is taken
+    # After how many updates that gradient is taken.
     updates: int | None = Field(default=None, ge=0, le=100_000)
 
     @model_validator(mode="before")
@@ -229,7 +229,7 @@ class _Search(_Frozen):
     misses: int = Field(default=0, ge=0)
     sample: int = Field(default=24, ge=4, le=10_000)
     number: tuple[Number, ...] = Field(min_length=1, max_length=50)
-    space: Space
+    space: _Space
 
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:
@@ -278,7 +278,7 @@ class GradientSearch(_Search):
     """A search for the protocol of gradient ratios."""
 
     quantity: Literal["gradient_ratio"]
-    space: GradientSpace
+    space: _GradientSpace
 
     @model_validator(mode="after")
     def _check_numbers(self) -> GradientSearch:
@@ -294,7 +294,7 @@ class TrainingSearch(_Search):
     """A search for the protocol of a training: final losses, and gradients on the way."""
 
     quantity: Literal["final_loss"]
-    space: TrainingSpace
+    space: _TrainingSpace
 
     @model_validator(mode="after")
     def _check_depths(self) -> TrainingSearch:
@@ -346,7 +346,7 @@ def _first_problem(error: ValidationError, kind: type[BaseModel]) -> str:
     if loc[:1] == ["number"] and len(loc) > 1 and isinstance(loc[1], int):
         place, loc, model = f"number {loc[1] + 1}, ", loc[2:], Number
     elif loc[:1] == ["space"] and len(loc) > 1:
-        spaces = GradientSpace if kind is GradientSearch else TrainingSpace
+        spaces = _GradientSpace if kind is GradientSearch else _TrainingSpace
         place, loc, model, wanted = "space, ", loc[1:], spaces, _IN_SPACE
     # What an axis may hold is said of its first type; the others' complaints would be noise.
     return stored.in_words(first, place, loc[:1], model.model_fields, wanted)

@@ -31,9 +31,9 @@ class Part(Stored):
     numbers: list[int]  # their places in the search
     chance: float  # share of other seeds that would give all of them under the same settings
     others: int  # how many other seeds it is estimated from
-    # by the choices of `read`, the smallest and the largest value that a loss took from initial
+    # By the choices of `read`, the smallest and the largest value that a loss took from initial
     # weights moved by one unit in the last place; empty for gradients, which leave rounding no time
-    # to grow
+    # to grow.
     rounding: dict[str, tuple[float, float]] = Field(default_factory=dict)
 
 

@@ -41,12 +41,12 @@ _DIMS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Sifted:
+class _Sifted:
     """What was left of some drawings; the shapes of its arrays are those of ``_DIMS``."""
 
     outer: NDArray[np.int32]  # places of the protocols that are left, among the drawings
     reading: NDArray[np.int32]  # their places among the readings
-    values: NDArray[np.float64]  # their numbers
+    values: NDArray[np.float64]
     matched: int  # how many were left; those farthest from the numbers are not kept when many are
     evaluated: NDArray[np.int32]  # protocols whose value was looked at
     networks: NDArray[np.int32]  # networks that were evaluated for it
@@ -81,7 +81,7 @@ def _sift(
     which: Evaluator,
     *,
     prune: bool = True,
-) -> Sifted:
+) -> _Sifted:
     """Evaluate some drawings number by number, dropping protocols that miss too many."""
     printed = plan.search.printed
     shape = (len(outers), len(plan.readings))
@@ -99,7 +99,7 @@ def _sift(
     rows, readings = np.nonzero(misses <= plan.search.misses)
     left = values[:, rows, readings].T  # (found, number)
     kept = ranking(left, printed)[:_KEPT_PER_CHUNK]
-    return Sifted(
+    return _Sifted(
         outer=np.array(outers, dtype=np.int32)[rows[kept]],
         reading=readings[kept].astype(np.int32),
         values=left[kept],
@@ -138,14 +138,14 @@ def ranking(values: NDArray[np.float64], printed: Sequence[Printed]) -> NDArray[
     return np.lexsort((coarse, -digits, -matching))
 
 
-def _merge(parts: Sequence[Sifted], printed: Sequence[Printed]) -> Sifted:
+def _merge(parts: Sequence[_Sifted], printed: Sequence[Printed]) -> _Sifted:
     """Put together what is left of several parts of a space."""
     values = np.concatenate([part.values for part in parts])
     best = ranking(values, printed)
     nearest = np.stack([part.nearest for part in parts])  # (part, number, 3)
     distance = np.abs(nearest[:, :, 2] - [number.value for number in printed])
     chosen = distance.argmin(axis=0)
-    return Sifted(
+    return _Sifted(
         outer=np.concatenate([part.outer for part in parts])[best],
         reading=np.concatenate([part.reading for part in parts])[best],
         values=values[best],
@@ -225,10 +225,10 @@ def _chance_matches(
 class Searched:
     """The outcome of a search."""
 
-    plan: Plan  # what was searched
+    plan: Plan
     order: tuple[int, ...]  # places of the numbers, in the order in which they were evaluated
-    sifted: Sifted  # what was left of the whole space
-    chance: Chance  # what chance alone would leave
+    sifted: _Sifted  # what was left of the whole space
+    chance: Chance
     reused: int = 0  # how many parts an interrupted search had left
     parts: tuple[Part, ...] = ()  # of the best protocol of a training, how much its numbers say
 
@@ -283,7 +283,7 @@ def run(
     )
 
 
-def _scrutinized(plan: Plan, sifted: Sifted, progress: Progress, workers: int) -> list[Part]:
+def _scrutinized(plan: Plan, sifted: _Sifted, progress: Progress, workers: int) -> list[Part]:
     if not isinstance(plan.search, TrainingSearch):
         return []
     if not len(sifted.outer):
@@ -325,9 +325,9 @@ def _chunk(
     return xr.Dataset({name: (dims, getattr(found, name)) for name, dims in _DIMS.items()})
 
 
-def _sifted(kept: xr.Dataset) -> Sifted:
+def _sifted(kept: xr.Dataset) -> _Sifted:
     arrays: dict[str, Any] = {name: kept[name].to_numpy() for name in _DIMS}
-    return Sifted(**{**arrays, "matched": int(arrays["matched"])})
+    return _Sifted(**{**arrays, "matched": int(arrays["matched"])})
 
 
 def estimated_seconds(plan: Plan) -> float:

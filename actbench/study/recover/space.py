@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from actbench.study.recover.schema import GradientSearch, Search
 
-GRADIENT_READINGS = ("bias", "loss", "measure", "layers")
+_GRADIENT_READINGS = ("bias", "loss", "measure", "layers")
 """Axes that are decided after a network is drawn, the last one changing fastest."""
 TRAINING_READINGS = (
     *("bias", "learning_rate", "weight_decay", "epochs", "noise_seed", "dtype", "read"),
@@ -20,7 +20,7 @@ MORE_HIDDEN = {"hidden": 0, "linear": -1, "square": 1}
 """By what a depth counts, how many hidden layers there are more than it says."""
 _CHANCE = ("seed", "reset", "order", "construction", "depths", "outer_loop", "drawn")
 
-Choices: TypeAlias = Mapping[str, Any]
+_Choices: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,8 @@ class Inputs:
     """What a network is fed."""
 
     kind: str  # `normal`, `uniform`, `evenly_spaced`, or `none` where the stream is not asked
-    points: int  # how many inputs
-    # `before_model`, `after_model`, `once` at the start of the stream, `apart` from a stream of its
-    # own, or `never`
-    drawn: str
+    points: int
+    drawn: str  # as the axis has it, or `apart` from a stream of its own, or `never`
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,10 @@ class Draw:
     """One network, told by all that decides its random numbers."""
 
     seed: int  # to which the stream is set before the first model
-    construction: str  # `all_first` or `layer_by_layer`
-    inputs: Inputs  # what it is fed, and when that is drawn
-    width: int  # units per hidden layer
-    # hidden layers and initializer of every network that the stream has drawn, this one last
+    construction: str
+    inputs: Inputs
+    width: int
+    # Hidden layers and initializer of every network that the stream has drawn, this one last.
     models: tuple[tuple[int, str], ...]
 
     @property
@@ -57,11 +55,11 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Outer:
+class _Outer:
     """The choices of a protocol that decide what is drawn."""
 
-    choices: Choices  # axis to choice; of several protocols that draw the same, the first
-    draws: tuple[Draw, ...]  # the network of each number
+    choices: _Choices  # axis to choice; of several protocols that draw the same, the first
+    draws: tuple[Draw, ...]
 
     @property
     def settings(self) -> str:
@@ -73,9 +71,9 @@ class Outer:
 class Plan:
     """A space, laid out for searching."""
 
-    search: Search  # the search
-    outers: tuple[Outer, ...]  # every different drawing, those that share a stream side by side
-    readings: tuple[Choices, ...]  # what is read off each
+    search: Search
+    outers: tuple[_Outer, ...]  # every different drawing, those that share a stream side by side
+    readings: tuple[_Choices, ...]
 
     @property
     def size(self) -> int:
@@ -90,22 +88,22 @@ class Plan:
 
 def lay_out(search: Search) -> Plan:
     """List the protocols of a space, each different drawing once."""
-    reading_axes = GRADIENT_READINGS if isinstance(search, GradientSearch) else TRAINING_READINGS
+    reading_axes = _GRADIENT_READINGS if isinstance(search, GradientSearch) else TRAINING_READINGS
     outer_axes = [name for name in search.axes if name not in reading_axes]
     # The axes of chance change fastest, so that what shares a stream lies side by side.
     outer_axes.sort(key=lambda name: name in {"reset", "order", "depths", "outer_loop"})
-    different: dict[tuple[Draw, ...], Outer] = {}
+    different: dict[tuple[Draw, ...], _Outer] = {}
     for choices in _product(search, outer_axes):
         draws = tuple(_draws(search, choices))
-        different.setdefault(draws, Outer(choices, draws))
+        different.setdefault(draws, _Outer(choices, draws))
     readings = tuple(_product(search, list(reading_axes)))
     return Plan(search, tuple(different.values()), readings)
 
 
-def same_drawings(plan: Plan, outers: Set[int]) -> dict[int, list[Choices]]:
+def same_drawings(plan: Plan, outers: Set[int]) -> dict[int, list[_Choices]]:
     """Find all choices that draw the very networks of some drawings."""
     wanted = {plan.outers[place].draws: place for place in outers}
-    found: dict[int, list[Choices]] = {place: [] for place in outers}
+    found: dict[int, list[_Choices]] = {place: [] for place in outers}
     for choices in _product(plan.search, list(plan.outers[0].choices)):
         place = wanted.get(tuple(_draws(plan.search, choices)))
         if place is not None:
@@ -118,18 +116,18 @@ def _product(search: Search, names: list[str]) -> Iterator[dict[str, Any]]:
         yield dict(zip(names, combination, strict=True))
 
 
-def _draws(search: Search, choices: Choices) -> Iterator[Draw]:
+def _draws(search: Search, choices: _Choices) -> Iterator[Draw]:
     rule = choices["initializer"]
-    drawing = _Drawing(
-        reset=choices["reset"],
-        order=choices["order"],
-        depths=choices.get("depths", ()),
-        outer_loop=choices.get("outer_loop", "depth"),
-        rule=rule if isinstance(rule, str) else tuple(rule.items()),
-        more=MORE_HIDDEN[choices["depth_counts"]],
-    )
     for number in search.number:
-        models = drawing.models(number.activation, number.depth)
+        models = _models(
+            (number.activation, number.depth),
+            reset=choices["reset"],
+            order=choices["order"],
+            depths=choices.get("depths", (number.depth,)),
+            outer_loop=choices.get("outer_loop", "depth"),
+            rule=(("else", rule),) if isinstance(rule, str) else tuple(rule.items()),
+            more=MORE_HIDDEN[choices["depth_counts"]],
+        )
         silent = all(key == "torch_default" for _, key in models)
         yield Draw(
             seed=choices["seed"],
@@ -140,38 +138,32 @@ def _draws(search: Search, choices: Choices) -> Iterator[Draw]:
         )
 
 
-@dataclass(frozen=True)
-class _Drawing:
-    """What decides which networks a stream draws before one."""
-
-    reset: str
-    order: tuple[str, ...]
-    depths: tuple[int, ...]
-    outer_loop: str
-    rule: str | tuple[tuple[str, str], ...]
-    more: int
-
-    @functools.cache  # noqa: B019 - few, and needed for as long as the program runs
-    def models(self, activation: str, depth: int) -> tuple[tuple[int, str], ...]:
-        """Hidden layers and initializer of every network up to one."""
-        depths = self.depths or (depth,)
-        if self.reset == "per_model":
-            networks = [(activation, depth)]
-        elif self.outer_loop == "depth":
-            networks = [(a, d) for d in depths for a in self.order]
-        else:
-            networks = [(a, d) for a in self.order for d in depths]
-        networks = networks[: networks.index((activation, depth)) + 1]
-        return tuple((d + self.more, self._initializer(a)) for a, d in networks)
-
-    def _initializer(self, activation: str) -> str:
-        if isinstance(self.rule, str):
-            return self.rule
-        rule = dict(self.rule)
-        return rule.get(activation, rule["else"])
+@functools.cache
+def _models(
+    last: tuple[str, int],
+    *,
+    reset: str,
+    order: tuple[str, ...],
+    depths: tuple[int, ...],
+    outer_loop: str,
+    rule: tuple[tuple[str, str], ...],
+    more: int,
+) -> tuple[tuple[int, str], ...]:
+    """Hidden layers and initializer of every network that a stream draws up to one."""
+    if reset == "per_model":
+        networks = [last]
+    elif outer_loop == "depth":
+        networks = [(activation, depth) for depth in depths for activation in order]
+    else:
+        networks = [(activation, depth) for activation in order for depth in depths]
+    initializers = dict(rule)
+    return tuple(
+        (depth + more, initializers.get(activation, initializers["else"]))
+        for activation, depth in networks[: networks.index(last) + 1]
+    )
 
 
-def _inputs(choices: Choices, models: int) -> Inputs:
+def _inputs(choices: _Choices, models: int) -> Inputs:
     kind = choices.get("input", "none")
     points = choices.get("points", 0)
     if kind in {"none", "evenly_spaced"}:

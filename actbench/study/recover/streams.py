@@ -35,8 +35,8 @@ class Drawn:
 class Beginning:
     """Where the training of a drawn network begins."""
 
-    drawn: Drawn  # the network
-    bias: str  # `zero` or `constructed`
+    drawn: Drawn
+    bias: str
 
     def network(self, architecture: Architecture) -> nn.Sequential:
         """Put the parameters into a network."""

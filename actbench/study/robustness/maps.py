@@ -37,7 +37,7 @@ class _Stored(BaseModel):
 class Setting(_Stored):
     """One choice of what the study leaves open or might have chosen otherwise."""
 
-    initializer: str = "torch_default"  # key of the initializer
+    initializer: str = "torch_default"
     learning_rate: float = 1e-3  # Adam's step size
     weight_decay: float = 0.0  # Adam's L2 penalty
     epochs: int = 500  # full-batch updates
@@ -129,7 +129,7 @@ class Cell(_Stored):
     """What the seeds of one setting came to."""
 
     setting: Setting
-    # metric, as `metric_key` writes it, to one value per seed, finite or not
+    # Metric, as `metric_key` writes it, to one value per seed, finite or not.
     values: dict[str, Annotated[list[stored.Value], Field(min_length=1)]]
 
 
@@ -139,10 +139,10 @@ class Robustness(_Stored):
     schema_version: int  # of the file's shape
     command: str  # what writes it
     grid: Grid  # what was asked for; fewer cells are there while a run is under way
-    environment: dict[str, str | int]  # what it was computed with
-    cells: list[Cell]  # one per setting
-    # initializer to the epoch at which each seed's sigmoid network left the plateau within the
-    # stated epochs; infinite for one that did not
+    environment: dict[str, str | int]
+    cells: list[Cell]
+    # Initializer to the epoch at which each seed's sigmoid network left the plateau within the
+    # stated epochs; infinite for one that did not.
     escape_epochs: dict[str, list[stored.Value]]
 
     def outcomes(self, claim: Claim, relation: Relation | None = None) -> dict[Setting, Outcome]:

@@ -71,15 +71,15 @@ def _described(grid: Grid, exceptions: set[Setting]) -> str:
     return ", ".join(text for text, _ in parts[:_PARTS]) + (f" and {left} more" if left else "")
 
 
-Pair = tuple[str, float]
+_Pair = tuple[str, float]
 
 
-def _blocks(grid: Grid, pairs: set[Pair]) -> list[tuple[str, set[Pair]]]:
+def _blocks(grid: Grid, pairs: set[_Pair]) -> list[tuple[str, set[_Pair]]]:
     """Cover pairs by whole learning rates, whole initializers and, for the rest, rectangles."""
     keys, rates = grid.initializers, sorted(grid.learning_rates)
     whole_keys = [i for i in keys if all((i, rate) in pairs for rate in rates)]
     whole_rates = [rate for rate in rates if all((i, rate) in pairs for i in keys)]
-    blocks: list[tuple[str, set[Pair]]] = []
+    blocks: list[tuple[str, set[_Pair]]] = []
     if whole_rates:
         name = f"learning rate {_span(whole_rates, rates)}"
         blocks.append((name, set(itertools.product(keys, whole_rates))))

@@ -257,9 +257,9 @@ class Grid:
     The block that is drawn varies slowest; the others follow their first axis in ``AXES``.
     """
 
-    common: Common  # what all members have in common
+    common: Common
     constants: Mapping[str, Value]  # value of every axis that does not vary
-    blocks: tuple[Block, ...]  # the axes that vary
+    blocks: tuple[Block, ...]
     # Activations of one's own: key, the folder that it is seen from, digest of its file
     code: tuple[tuple[str, str, str], ...] = ()
 

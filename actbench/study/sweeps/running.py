@@ -198,10 +198,10 @@ def _size(count: int) -> str:
 
 
 @dataclass(frozen=True)
-class Plan:
+class _Plan:
     """What a sweep would take."""
 
-    members: int  # points of the grid
+    members: int
     chunk: int  # members per chunk
     seconds_per_member: float  # measured here, on one core
     bytes_per_member: int  # in the store, before compression
@@ -230,14 +230,14 @@ class Plan:
         )
 
 
-def plan(grid: Grid, chunk: int, clock: Callable[[], float]) -> Plan:
+def plan(grid: Grid, chunk: int, clock: Callable[[], float]) -> _Plan:
     """Time a few members to say what a whole sweep would take."""
     few, more = (min(epochs, grid.common.epochs) for epochs in _TIMED_EPOCHS)
     _seconds(grid, chunk, few, clock)  # the first use of torch loads modules for seconds
     short, long = (_seconds(grid, chunk, epochs, clock) for epochs in (few, more))
     per_epoch = max(0.0, long - short) / max(1, more - few)
     seconds = short + per_epoch * (grid.common.epochs - few)
-    return Plan(grid.size, chunk, seconds, bytes_per_member(grid))
+    return _Plan(grid.size, chunk, seconds, bytes_per_member(grid))
 
 
 def _seconds(grid: Grid, chunk: int, epochs: int, clock: Callable[[], float]) -> float:

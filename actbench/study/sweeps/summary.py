@@ -28,7 +28,7 @@ _MOST_PANELS: Final = 6
 _LOG_FROM: Final = 50  # largest over smallest value
 
 
-def losses(cells: Sequence[Cell], activation: str) -> Figure:
+def losses(cells: Sequence[_Cell], activation: str) -> Figure:
     """Draw the final loss over the axis with most values, a line per activation."""
     values = {name: list(dict.fromkeys(c.at[name] for c in cells)) for name in cells[0].at}
     free = sorted((n for n in values if n != "activation"), key=lambda n: -len(values[n]))
@@ -54,7 +54,7 @@ def losses(cells: Sequence[Cell], activation: str) -> Figure:
 
 
 def _panel(
-    axes: Axes, cells: Sequence[Cell], across: str, values: list[Any], activation: str
+    axes: Axes, cells: Sequence[_Cell], across: str, values: list[Any], activation: str
 ) -> None:
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     ticks = sorted(values) if numbers else values
@@ -82,7 +82,7 @@ def _panel(
 
 
 @dataclass(frozen=True)
-class Cell:
+class _Cell:
     """A point of a grid, whatever the seed."""
 
     at: dict[str, Value]  # value of every axis that varies but the seed
@@ -95,7 +95,7 @@ class Cell:
         return quantiles(self.losses) if self.losses.size else (np.nan, np.nan, np.nan)
 
 
-def cells(path: Path, grid: Grid) -> list[Cell]:
+def cells(path: Path, grid: Grid) -> list[_Cell]:
     """Read the cells of a sweep from its store."""
     import xarray as xr
 
@@ -109,11 +109,11 @@ def cells(path: Path, grid: Grid) -> list[Cell]:
     for values, members in places.items():
         trained = [place for place in members if status[place] == TRAINED]
         share = float((diverged[trained] >= 0).mean()) if trained else np.nan
-        found.append(Cell(dict(zip(axes, values, strict=True)), loss[trained], share))
+        found.append(_Cell(dict(zip(axes, values, strict=True)), loss[trained], share))
     return found
 
 
-def as_csv(found: Sequence[Cell]) -> str:
+def as_csv(found: Sequence[_Cell]) -> str:
     """Write cells as a table for a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -124,7 +124,7 @@ def as_csv(found: Sequence[Cell]) -> str:
     return text.getvalue()
 
 
-def table(found: Sequence[Cell]) -> Table:
+def table(found: Sequence[_Cell]) -> Table:
     """Show the best cells."""
     best = sorted(found, key=lambda cell: np.nan_to_num(cell.quantiles[1], nan=np.inf))[:_ROWS]
     count = f"the best {len(best)} of {len(found):,} points" if len(found) > _ROWS else "best first"
