@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ pytest.importorskip(
     "distributed", reason="sweeps need the extra: pip install 'actbench-claims[scale]'"
 )
 
-from actbench.study.sweeps import stores
+from actbench.study.sweeps import running, stores
 
 TEXT = """
 [settings]
@@ -89,3 +90,17 @@ def silent(line: str) -> None:
 
 def nothing(done: int) -> None:
     """No progress is shown."""
+
+
+def train(
+    store: stores.Store,
+    numbers: Sequence[int] | None = None,
+    threads: int = 1,
+    progress: Callable[[int], None] = nothing,
+    say: Callable[[str], None] = silent,
+) -> running.Failures:
+    """Train chunks of a store in this process: those that it lacks, unless others are named."""
+    failures = running.Failures(say)
+    numbers = store.missing()[0] if numbers is None else numbers
+    running.run_here(store, numbers, threads, progress, failures)
+    return failures

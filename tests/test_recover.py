@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,6 @@ from actbench.study.recover import (
     space,
     streams,
 )
-from actbench.study.recover.folder import draw_search
 from actbench.study.recover.numbers import Printed
 
 EIGHT = tuple(ACTIVATIONS)
@@ -199,14 +199,25 @@ def script(protocol: dict[str, Any], wanted: schema.Search) -> list[float]:
     return [found[number.activation, number.depth] for number in wanted.number]
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> schema.Search:
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> schema.Search:
     """A space of gradient ratios with several choices on every axis."""
-    return read(SMALL, tmp_path)
+    return read(SMALL, tmp_path_factory.mktemp("small"))
 
 
-def planted(small: schema.Search) -> tuple[schema.Search, dict[str, Any]]:
-    """A small space in which one protocol was made to give the numbers."""
+@dataclass(frozen=True)
+class Planted:
+    """A small space in which one protocol was made to give the numbers, and what is found there."""
+
+    wanted: schema.Search
+    protocol: dict[str, Any]
+    folder: Path
+    result: outcome.Result
+
+
+@pytest.fixture(scope="module")
+def planted(small: schema.Search, tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """The search for a planted protocol, done once."""
     wanted = narrow(
         small,
         depth_counts=("hidden",),
@@ -216,10 +227,24 @@ def planted(small: schema.Search) -> tuple[schema.Search, dict[str, Any]]:
         seed=(42,),
         drawn=("before_model", "after_model"),
         initializer=small.space.initializer[1:],
-    )
+    ).model_copy(update={"title": 'Quotes " and \\ and\nlines'})
     protocol = {axis: choices[-1] for axis, choices in wanted.axes.items()}
     protocol.update(reset="once", depths=(2, 3), outer_loop="depth", construction="all_first")
-    return publish(wanted, script(protocol, wanted)), plain(protocol)
+    wanted = publish(wanted, script(protocol, wanted))
+    path = tmp_path_factory.mktemp("planted")
+    return Planted(wanted, plain(protocol), path, folder.fulfil(space.lay_out(wanted), path).result)
+
+
+def searched(wanted: schema.Search) -> outcome.Result:
+    """Search a whole space, in memory."""
+    return outcome.summarize(search.run(space.lay_out(wanted)), {})
+
+
+def computed(plan: space.Plan, number: int, drawings: int | None = None) -> Any:
+    """One number of the first drawings of a plan, all by default, under every reading."""
+    outers = range(len(plan.outers) if drawings is None else drawings)
+    everything = np.ones((len(outers), len(plan.readings)), dtype=bool)
+    return search.table(plan, evaluators.evaluator(plan), number, outers, everything)[0]
 
 
 def plain(protocol: dict[str, Any]) -> dict[str, Any]:
@@ -414,16 +439,14 @@ def test_what_is_nothing_but_rounding_is_no_answer(small: schema.Search) -> None
     plan = space.lay_out(
         narrow(small, bias=("zero",), input=("evenly_spaced",), loss=("mean", "mse_zeros"))
     )
-    which, everything = evaluators.evaluator(plan), np.ones((4, len(plan.readings)), dtype=bool)
-    values = [search.table(plan, which, number, range(4), everything)[0] for number in range(3)]
+    values = [computed(plan, number, 4) for number in range(3)]
     rounding = [reading["loss"] == "mean" for reading in plan.readings]
     assert any(rounding)
     assert np.isinf(values[0][:, rounding]).all()  # linear
     assert np.isfinite(values[0][:, np.logical_not(rounding)]).all()
     assert np.isfinite(values[1:]).all()  # sigmoid and ReLU are not odd
     # Whatever such a quotient came to, no number finds it, and chance does not count it.
-    only = space.lay_out(narrow(plan.search, loss=("mean",)))
-    result = outcome.summarize(search.run(only), {})
+    result = searched(narrow(plan.search, loss=("mean",)))
     assert result.nearest[0].value is None
     assert all(found.values[0] is None for found in result.classes)
     assert result.chance.shares[0] == 0
@@ -451,37 +474,45 @@ def test_drawing_leaves_the_users_stream_alone(small: schema.Search) -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def plain_training(p: dict[str, Any], last: str, updates: int) -> tuple[list[float], list[float]]:
+    """Train a network of `TRAINED` as anyone would write it down.
+
+    Returns the losses and the mean magnitudes of layer 2's gradient before each update.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(42)
+        for _ in ("relu", "gelu")[: 1 + (last == "gelu")]:
+            layers = [nn.Linear(1, 8), nn.Linear(8, 8), nn.Linear(8, 1)]
+            biases = [layer.bias.detach().clone() for layer in layers]
+            for layer in layers:
+                initializers.get(p["initializer"]).apply(layer)
+    for layer, bias in zip(layers, biases, strict=True):
+        layer.bias.data = bias * (p["bias"] == "constructed")
+    activation = {"relu": nn.ReLU, "gelu": nn.GELU}[last]
+    network = nn.Sequential(layers[0], activation(), layers[1], activation(), layers[2])
+    data = targets.noisy_sine(noise_seed=p["noise_seed"])
+    x, y = (torch.tensor(v, dtype=torch.float32)[:, None] for v in (data.x, data.noisy))
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=p["learning_rate"], weight_decay=p["weight_decay"]
+    )
+    losses, magnitudes = [], []
+    for _ in range(updates + 1):
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(network(x), y)
+        losses.append(loss.item())
+        loss.backward()  # type: ignore[no-untyped-call]
+        magnitudes.append(layers[1].weight.grad.abs().mean().item())  # type: ignore[union-attr]
+        optimizer.step()
+    return losses, magnitudes
+
+
 def test_trained_losses_follow_a_plain_loop(tmp_path: Path) -> None:
     """Rate, decay, bias, data and what is read reach the training as autograd and Adam have it."""
-    wanted = read(TRAINED, tmp_path)
-    plan = space.lay_out(wanted)
-    everything = np.ones((len(plan.outers), len(plan.readings)), dtype=bool)
-    outers = range(len(plan.outers))
-    found, _ = search.table(plan, evaluators.evaluator(plan), 1, outers, everything)
+    plan = space.lay_out(read(TRAINED, tmp_path))
+    found = computed(plan, 1)
     for outer, reading in ((0, 5), (1, 22), (1, 47), (0, 36)):
         p = plan.protocol(outer, reading)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(42)
-            for _ in ("relu", "gelu"):
-                layers = [nn.Linear(1, 8), nn.Linear(8, 8), nn.Linear(8, 1)]
-                biases = [layer.bias.detach().clone() for layer in layers]
-                for layer in layers:
-                    initializers.get(p["initializer"]).apply(layer)
-        for layer, bias in zip(layers, biases, strict=True):
-            layer.bias.data = bias * (p["bias"] == "constructed")
-        network = nn.Sequential(layers[0], nn.GELU(), layers[1], nn.GELU(), layers[2])
-        data = targets.noisy_sine(noise_seed=p["noise_seed"])
-        x, y = (torch.tensor(v, dtype=torch.float32)[:, None] for v in (data.x, data.noisy))
-        optimizer = torch.optim.Adam(
-            network.parameters(), lr=p["learning_rate"], weight_decay=p["weight_decay"]
-        )
-        losses = []
-        for _ in range(p["epochs"] + 1):
-            optimizer.zero_grad()
-            loss = nn.functional.mse_loss(network(x), y)
-            losses.append(loss.item())
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+        losses, _ = plain_training(p, "gelu", p["epochs"])
         read_off = {"before_last_update": losses[-2], "after_last_update": losses[-1]}
         expected = read_off.get(p["read"], min(losses[:-1]))
         np.testing.assert_allclose(found[outer, reading], expected, rtol=2e-5)
@@ -493,25 +524,10 @@ def test_a_gradient_on_the_way_follows_a_plain_loop(updates: int, tmp_path: Path
     gradient = f'"1.0"\ndepth = 2\nlayer = 2\nupdates = {updates}'
     wanted = read(TRAINED.replace('"1.0"\ndepth = 2', gradient, 1), tmp_path)
     plan = space.lay_out(narrow(wanted, initializer=("torch_default",), bias=("constructed",)))
-    everything = np.ones((1, len(plan.readings)), dtype=bool)
-    (found,), _ = search.table(plan, evaluators.evaluator(plan), 0, [0], everything)
+    (found,) = computed(plan, 0, 1)
     for reading, value in enumerate(found):
-        p = plan.protocol(0, reading)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(42)
-            layers = [nn.Linear(1, 8), nn.Linear(8, 8), nn.Linear(8, 1)]
-        network = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
-        data = targets.noisy_sine(noise_seed=p["noise_seed"])
-        x, y = (torch.tensor(v, dtype=torch.float32)[:, None] for v in (data.x, data.noisy))
-        optimizer = torch.optim.Adam(
-            network.parameters(), lr=p["learning_rate"], weight_decay=p["weight_decay"]
-        )
-        for _ in range(updates + 1):
-            optimizer.zero_grad()
-            nn.functional.mse_loss(network(x), y).backward()  # type: ignore[no-untyped-call]
-            magnitude = layers[1].weight.grad.abs().mean().item()  # type: ignore[union-attr]
-            optimizer.step()
-        assert value == pytest.approx(magnitude, rel=2e-5)
+        _, magnitudes = plain_training(plan.protocol(0, reading), "relu", updates)
+        assert value == pytest.approx(magnitudes[-1], rel=2e-5)
 
 
 # Searching
@@ -523,7 +539,7 @@ def test_the_gradients_after_one_update_settle_the_depth_of_the_main_run(tmp_pat
     first = tuple(number for number in shipped.number if number.layer is not None)
     wanted = narrow(shipped, read=("before_last_update",), initializer=("torch_default",))
     wanted = wanted.model_copy(update={"number": first, "sample": 20})
-    result = outcome.summarize(search.run(space.lay_out(wanted)), {})
+    result = searched(wanted)
     assert [found.protocol["depth_counts"] for found in result.classes] == ["square"]
     (found,) = result.classes
     assert (found.digits, found.matches) == ([5, 5, 5, 2], [True] * 4)
@@ -543,11 +559,10 @@ def test_what_rounding_makes_of_a_loss_is_told(tmp_path: Path) -> None:
     """A number of which no digit is asked drops no protocol, and its reading is held to it."""
     wanted = read(TRAINED.replace('"1.0"\ndepth = 2', '"1.0"\ndepth = 2\ndigits = 0', 1), tmp_path)
     plan = space.lay_out(narrow(wanted, epochs=(2,), noise_seed=(42,)))
-    everything = np.ones((len(plan.outers), len(plan.readings)), dtype=bool)
-    value = search.table(plan, evaluators.evaluator(plan), 1, range(2), everything)[0][0, 0]
+    value = computed(plan, 1, 2)[0, 0]
     number = wanted.number[1].model_copy(update={"published": f"{value:.5e}"})
     wanted = plan.search.model_copy(update={"number": (wanted.number[0], number)})
-    result = outcome.summarize(search.run(space.lay_out(wanted)), {})
+    result = searched(wanted)
     relu, gelu = result.parts
     assert relu.chance == 1.0
     low, high = gelu.rounding["before_last_update"]
@@ -559,29 +574,28 @@ def test_what_rounding_makes_of_a_loss_is_told(tmp_path: Path) -> None:
     assert "gelu" not in sentence.partition("If before_last_update")[2].partition(".")[0]
 
 
-def test_what_was_planted_is_found(small: schema.Search) -> None:
+def test_what_was_planted_is_found(planted: Planted) -> None:
     """The only protocol that gives all numbers comes first, and its class says what is open."""
-    wanted, protocol = planted(small)
-    result = outcome.summarize(search.run(space.lay_out(wanted)), {})
+    result = planted.result
     assert result.whole
-    assert result.classes[0].protocol == protocol
+    assert result.classes[0].protocol == planted.protocol
     assert result.classes[0].digits == [4, 4, 4]
     assert [all(other.matches) for other in result.classes[1:]].count(True) == 0
-    assert result.different == len(space.lay_out(wanted).outers) * 16
-    assert wanted.size > result.different
+    assert result.different == len(space.lay_out(planted.wanted).outers) * 16
+    assert planted.wanted.size > result.different
 
 
 @pytest.mark.bits
-def test_pruning_changes_nothing_but_the_work(small: schema.Search) -> None:
+def test_pruning_changes_nothing_but_the_work(planted: Planted) -> None:
     """The same protocols are left, in the same order, after fewer evaluations."""
-    wanted, _ = planted(small)
-    plan = space.lay_out(publish(wanted, [n.printed.value for n in wanted.number], digits=1))
+    published = [number.value for number in planted.wanted.printed]
+    plan = space.lay_out(publish(planted.wanted, published, digits=1))
     pruned, brute = (search.run(plan, prune=prune) for prune in (True, False))
     assert pruned.sifted.matched == brute.sifted.matched > 1
     for name in ("outer", "reading", "values"):  # the values from other stacks
         rounding.assert_same(
             *(getattr(found.sifted, name) for found in (pruned, brute)),
-            terms=wanted.width,
+            terms=plan.search.width,
             depth=3,
             updates=0,
             dtype=np.float32,
@@ -592,28 +606,25 @@ def test_pruning_changes_nothing_but_the_work(small: schema.Search) -> None:
     assert pruned.sifted.networks.sum() < brute.sifted.networks.sum()
 
 
-def test_threads_change_nothing(small: schema.Search) -> None:
+def test_threads_change_nothing(planted: Planted) -> None:
     """Parts that run side by side draw what they would draw alone."""
-    wanted, _ = planted(small)
-    plan = space.lay_out(wanted)
+    plan = space.lay_out(planted.wanted)
     one, two = (search.run(plan, threads=threads) for threads in (1, 2))
     np.testing.assert_array_equal(one.sifted.values, two.sifted.values)
     assert one.chance == two.chance
 
 
 def test_a_fault_in_the_order_of_the_stream_loses_the_match(
-    small: schema.Search, monkeypatch: pytest.MonkeyPatch
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Layers that are initialized from the output backwards no longer give the numbers."""
-    wanted, _ = planted(small)
     correct = streams._fill
 
     def backwards(layers: Any, construction: str, initializer: Any) -> list[torch.Tensor]:
         return correct(layers[::-1], construction, initializer)[::-1]
 
     monkeypatch.setattr(streams, "_fill", backwards)
-    result = outcome.summarize(search.run(space.lay_out(wanted)), {})
-    assert not result.whole
+    assert not searched(planted.wanted).whole
 
 
 def test_the_published_ratios_are_found_in_a_part_of_the_shipped_space() -> None:
@@ -630,7 +641,7 @@ def test_the_published_ratios_are_found_in_a_part_of_the_shipped_space() -> None
         input=("normal",),
         points=(32,),
     )
-    result = outcome.summarize(search.run(space.lay_out(wanted)), {})
+    result = searched(wanted)
     best = result.classes[0]
     assert best.matches == [True, False, True, True, True]
     assert best.digits == [2, 2, 3, 2, 2]
@@ -709,13 +720,14 @@ def test_a_narrow_cluster_at_the_number_is_counted() -> None:
     assert numbers.share_matching(values, printed) == pytest.approx(20 / 5_000, rel=0.1)
 
 
-def test_shares_at_the_ends() -> None:
-    """All values there, none of the sign, none at all."""
-    printed = Printed("2.0")
-    assert numbers.share_matching(np.full(9, 2.0), printed) == 1
-    assert numbers.share_matching(np.full(9, -2.0), printed) == 0
-    assert numbers.share_matching(np.full(9, np.inf), printed) == 0
-    assert numbers.share_matching(np.array([]), printed) == 0
+@pytest.mark.parametrize(
+    ("values", "share"),
+    [([2.0] * 9, 1), ([-2.0] * 9, 0), ([math.inf] * 9, 0), ([], 0)],
+    ids=["all there", "none of the sign", "none finite", "none at all"],
+)
+def test_shares_at_the_ends(values: list[float], share: float) -> None:
+    """What needs no density."""
+    assert numbers.share_matching(np.array(values), Printed("2.0")) == share
 
 
 @pytest.mark.parametrize("misses", [0, 1, 3, 5])
@@ -744,12 +756,9 @@ def test_the_number_of_chance_matches_is_that_of_a_space_whose_answer_is_known()
 # The folder and the command
 
 
-def test_an_interrupted_search_goes_on(small: schema.Search, tmp_path: Path) -> None:
+def test_an_interrupted_search_goes_on(planted: Planted, tmp_path: Path) -> None:
     """Its finished parts are not computed again, and the outcome is that of one go."""
-    wanted, _ = planted(small)
-    plan = space.lay_out(wanted)
-    whole = folder.fulfil(plan, tmp_path / "whole")
-    seen = 0
+    plan, seen = space.lay_out(planted.wanted), 0
 
     def stop(done: int) -> None:
         nonlocal seen
@@ -758,20 +767,20 @@ def test_an_interrupted_search_goes_on(small: schema.Search, tmp_path: Path) -> 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        folder.fulfil(plan, tmp_path / "parts", stop)
-    assert not (tmp_path / "parts" / folder.RESULT).exists()
-    again = folder.fulfil(plan, tmp_path / "parts")
+        folder.fulfil(plan, tmp_path, stop)
+    assert not (tmp_path / folder.RESULT).exists()
+    again = folder.fulfil(plan, tmp_path)
     assert again.notes == ["went on after an interrupted search: 1 part was there already"]
-    assert again.result == whole.result
-    assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == sorted(
-        [folder.PAGE, folder.PROTOCOL, folder.RESULT, "search.png", "search.svg"]
-    )
+    assert again.result == planted.result
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        name: (planted.folder / name).read_bytes()
+        for name in (folder.PAGE, folder.PROTOCOL, folder.RESULT, "search.png", "search.svg")
+    }
 
 
-def test_a_folder_of_another_search_is_left_alone(small: schema.Search, tmp_path: Path) -> None:
+def test_a_folder_of_another_search_is_left_alone(planted: Planted, tmp_path: Path) -> None:
     """The same search is reused, another refused unless it may be replaced."""
-    wanted, _ = planted(small)
-    wanted = narrow(wanted, drawn=("once",))
+    wanted = narrow(planted.wanted, drawn=("once",))
     plan = space.lay_out(wanted)
     first = folder.fulfil(plan, tmp_path)
     assert folder.fulfil(plan, tmp_path) == folder.Kept(first.result)
@@ -785,19 +794,16 @@ def test_a_folder_of_another_search_is_left_alone(small: schema.Search, tmp_path
 
 
 def test_the_protocol_that_was_found_gives_its_numbers_again(
-    small: schema.Search, tmp_path: Path
+    planted: Planted, tmp_path: Path
 ) -> None:
     """The file that is written is a search of one protocol, and every choice comes back."""
-    wanted, protocol = planted(small)
-    wanted = wanted.model_copy(update={"title": 'Quotes " and \\ and\nlines'})
-    found = folder.fulfil(space.lay_out(wanted), tmp_path / "first").result
-    again = schema.load(tmp_path / "first" / folder.PROTOCOL)
-    assert (again.size, again.title, again.misses) == (1, wanted.title, 0)
-    assert plain({axis: choices[0] for axis, choices in again.axes.items()}) == protocol
-    repeated = folder.fulfil(space.lay_out(again), tmp_path / "second").result
+    again = schema.load(planted.folder / folder.PROTOCOL)
+    assert (again.size, again.title, again.misses) == (1, planted.wanted.title, 0)
+    assert plain({axis: choices[0] for axis, choices in again.axes.items()}) == planted.protocol
+    repeated = folder.fulfil(space.lay_out(again), tmp_path).result
     np.testing.assert_allclose(
         np.array(repeated.classes[0].values, float),
-        np.array(found.classes[0].values, float),
+        np.array(planted.result.classes[0].values, float),
         rtol=1e-5,
     )
 
@@ -826,12 +832,10 @@ def test_a_result_says_whether_it_could_be_chance() -> None:
     )
 
 
-def test_the_figure_shows_every_number_among_the_samples(small: schema.Search) -> None:
+def test_the_figure_shows_every_number_among_the_samples(planted: Planted) -> None:
     """A panel per number, its published value in sight, the found value on it, all counted."""
-    wanted, _ = planted(small)
-    wanted = narrow(wanted, drawn=("once",))
-    result = outcome.summarize(search.run(space.lay_out(wanted)), {})
-    figure = draw_search(result)
+    wanted, result = planted.wanted, planted.result
+    figure = folder.draw_search(result)
     panels = figure.axes
     assert [axes.get_ylabel().split("\n")[1] for axes in panels] == [
         number.published for number in wanted.number
@@ -844,9 +848,9 @@ def test_the_figure_shows_every_number_among_the_samples(small: schema.Search) -
         assert 0.9 * result.chance.sampled <= sum(spread.counts) <= result.chance.sampled
 
 
-def test_nothing_found_leaves_no_protocol(small: schema.Search, tmp_path: Path) -> None:
+def test_nothing_found_leaves_no_protocol(planted: Planted, tmp_path: Path) -> None:
     """A protocol of an earlier search does not stand beside a result that found none."""
-    wanted = narrow(publish(planted(small)[0], [1e9, 1e9, 1e9]), drawn=("once",))
+    wanted = narrow(publish(planted.wanted, [1e9, 1e9, 1e9]), drawn=("once",))
     (tmp_path / folder.PROTOCOL).write_text("old", encoding="utf-8")
     result = folder.fulfil(space.lay_out(wanted), tmp_path).result
     assert (result.matched, result.classes) == (0, [])
@@ -862,10 +866,13 @@ def test_nothing_found_leaves_no_protocol(small: schema.Search, tmp_path: Path) 
     )
 
 
+Call = Callable[..., tuple[int, str, str]]
+
+
 @pytest.fixture
 def call(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., tuple[int, str, str]]:
+) -> Call:
     """Call the command line in an empty folder; returns its exit code and what it printed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
@@ -882,18 +889,11 @@ def call(
     return run
 
 
-def test_the_command_searches_trainings(
-    call: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_the_command_searches_trainings(call: Call, tmp_path: Path) -> None:
     """It finds planted losses, writes them down, and ends with 1 where nothing gives them."""
-    wanted = read(TRAINED, tmp_path)
-    plan = space.lay_out(wanted)
-    everything = np.ones((len(plan.outers), len(plan.readings)), dtype=bool)
-    which, outers = evaluators.evaluator(plan), range(len(plan.outers))
-    values = [search.table(plan, which, n, outers, everything)[0][1, 30] for n in (0, 1)]
-    text = TRAINED
-    for value in values:
-        text = text.replace('"1.0"', f'"{value:.4e}"', 1)
+    plan, text = space.lay_out(read(TRAINED, tmp_path)), TRAINED
+    for number in (0, 1):
+        text = text.replace('"1.0"', f'"{computed(plan, number)[1, 30]:.4e}"', 1)
     Path("plant.toml").write_text(text, encoding="utf-8")
     code, out, err = call("plant.toml", "--out", "here", "--threads", "1")
     assert code == 0, err
@@ -914,7 +914,7 @@ def test_the_command_searches_trainings(
     ) in " ".join(out.split())
 
 
-def test_the_command_says_what_it_would_do(call: Callable[..., tuple[int, str, str]]) -> None:
+def test_the_command_says_what_it_would_do(call: Call) -> None:
     """A dry run gives size and time and writes nothing; a mistake is one line."""
     Path("small.toml").write_text(SMALL, encoding="utf-8")
     code, out, _ = call("small.toml", "--dry-run", "--threads", "1")

@@ -116,7 +116,7 @@ def test_map_covers_the_stated_claims() -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "expected"),
+    ("fails", "expected"),
     [
         (lambda s: False, "holds in all 21 settings"),
         (lambda s: True, "fails in all 21 settings"),
@@ -148,21 +148,17 @@ def test_map_covers_the_stated_claims() -> None:
     ],
 )
 def test_sentence_names_exactly_the_exceptions(
-    condition: Callable[[Setting], bool], expected: str
+    fails: Callable[[Setting], bool], expected: str
 ) -> None:
     """Rows, columns, rectangles and single variations are each called by their bounds."""
-    assert sentence(failing_where(condition), claim()) == expected
+    assert sentence(failing_where(fails), claim()) == expected
 
 
 def test_sentence_begins_with_what_is_expected() -> None:
-    """For a claim that is not reproduced the exceptions are where it holds."""
+    """Exceptions are where an unexpected claim holds; a direction is told of the weaker one."""
     stored = failing_where(lambda s: s.learning_rate > 1e-4)
     found = sentence(stored, claim(Verdict.NOT_REPRODUCED))
     assert found == "fails in 16 of 21 settings; holds for learning rate 0.0001"
-
-
-def test_sentence_of_a_direction() -> None:
-    """A claim that is expected to hold in its direction only says so of the weaker statement."""
     stored = synthetic(lambda s: [50.0] * 3 if s.epochs == 250 else [5.0] * 3)
     found = sentence(stored, claim(Verdict.DIRECTION_ONLY))
     assert found == (
@@ -193,16 +189,12 @@ def test_typical_seed_decides_and_every_needs_all() -> None:
     """Two of three seeds carry a median but not a claim about every seed."""
     stored = synthetic(lambda s: [0.5, 5.0, 0.5])
     stated = stored.outcomes(claim())[Setting()]
-    assert (stated.holds, stated.median) == (True, 0.5)
-    assert stated.share == pytest.approx(2 / 3)
+    assert (stated.holds, stated.median, stated.share) == (True, 0.5, pytest.approx(2 / 3))
     assert sentence(stored, claim()) == "holds in all 21 settings; seeds disagree in 21"
     assert not stored.outcomes(claim(quantifier="every"))[Setting()].holds
-
-
-def test_what_is_not_finite_is_infinite() -> None:
-    """A run without a value counts as infinitely large, as the judge counts it."""
-    outcome = synthetic(lambda s: [math.inf, math.nan, 0.5]).outcomes(claim())[Setting()]
-    assert (outcome.holds, outcome.median) == (False, np.inf)
+    # A run that is not finite counts as infinitely large, as the judge counts it.
+    infinite = synthetic(lambda s: [math.inf, math.nan, 0.5]).outcomes(claim())[Setting()]
+    assert (infinite.holds, infinite.median) == (False, np.inf)
 
 
 def test_a_metric_that_is_not_stored_is_named() -> None:
@@ -226,21 +218,17 @@ def test_a_metric_that_is_not_stored_is_named() -> None:
 def test_load_names_what_is_wrong(
     damage: Callable[[dict[str, Any]], object], message: str, tmp_path: Path
 ) -> None:
-    """A damaged file is refused with the field that is wrong."""
-    content = failing_where(lambda s: False).model_dump(mode="json")
+    """A damaged file is refused with the field that is wrong; a missing one, with what makes it."""
     path = maps.path_of(tmp_path)
+    with pytest.raises(ActbenchError, match="Run: actbench robustness"):
+        maps.load(path)
+    content = failing_where(lambda s: False).model_dump(mode="json")
     path.write_text(json.dumps(content), encoding="utf-8")
     assert len(maps.load(path).cells) == 21
     damage(content)
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ActbenchError, match=message):
         maps.load(path)
-
-
-def test_load_says_how_to_make_a_missing_map(tmp_path: Path) -> None:
-    """A missing file is a mistake that a command mends."""
-    with pytest.raises(ActbenchError, match="Run: actbench robustness"):
-        maps.load(tmp_path / "none.json")
 
 
 def test_run_stores_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

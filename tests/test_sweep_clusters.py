@@ -51,21 +51,17 @@ class Dask:
         with Client(self.address, timeout=60, set_as_default=False):
             pass
 
-    def start_workers(self, count: int = 2) -> None:
+    def start_workers(self, count: int) -> None:
         """Start workers of one thread, which find the scheduler by themselves."""
         for _ in range(count):
-            options: tuple[str, ...] = (
-                "--nthreads",
-                "1",
-                "--no-nanny",
-                "--memory-limit",
-                "0",
-                "--death-timeout",
-                "60",
-            )
-            if self.preload:
-                options += ("--preload", self.preload)
+            options = ["--nthreads=1", "--no-nanny", "--memory-limit=0", "--death-timeout=60"]
+            options += [f"--preload={self.preload}"] if self.preload else []
             self._workers.append(self._start("worker", self.address, *options))
+
+    def start(self, workers: int) -> None:
+        """Start a scheduler and workers."""
+        self.start_scheduler()
+        self.start_workers(workers)
 
     def _start(self, kind: str, *arguments: str, stdout: bool = False) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments]
@@ -107,8 +103,7 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
 
     cluster = Dask(tmp_path_factory.mktemp("dask"))
     try:
-        cluster.start_scheduler()
-        cluster.start_workers()
+        cluster.start(2)
         with Client(cluster.address, timeout=60, set_as_default=False) as client:
             client.wait_for_workers(2, timeout=60)
         yield cluster
@@ -133,6 +128,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = new_store(tmp_path_factory.mktemp("sweep") / "whole.zarr", small_grid(MANY), 2)
     running.run_here(store, range(CHUNKS), 1, nothing, running.Failures(silent))
     return store.path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store of more chunks than are handed out at a time."""
+    return new_store(tmp_path / "a.zarr", small_grid(MANY), 2)
 
 
 def run(store: Store, dask: Dask, progress: Callable[[int], None]) -> list[str]:
@@ -173,10 +174,9 @@ class After:
 
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_changes_nothing(
-    dask: Dask, tmp_path: Path, undisturbed: Path
+    dask: Dask, store: Store, undisturbed: Path
 ) -> None:
     """Two workers train; one is killed at work: no chunk is lost, and every bit is the same."""
-    store = new_store(tmp_path / "a.zarr", small_grid(MANY), 2)
     kill = After(6, lambda: dask.kill_worker(busy_worker(dask.address)))
     run(store, dask, kill)
     assert kill.steps == [2 * 6] * CHUNKS
@@ -231,17 +231,14 @@ def test_a_worker_that_joins_later_is_checked_too(
 
 @pytest.mark.slow
 def test_a_scheduler_that_dies_and_comes_back_changes_nothing(
-    own_dask: Dask, tmp_path: Path, undisturbed: Path
+    own_dask: Dask, store: Store, undisturbed: Path
 ) -> None:
     """Everything on the cluster is killed and started again at the same address."""
-    store = new_store(tmp_path / "a.zarr", small_grid(MANY), 2)
-    own_dask.start_scheduler()
-    own_dask.start_workers()
+    own_dask.start(2)
 
     def restart() -> None:
         own_dask.stop()
-        own_dask.start_scheduler()
-        own_dask.start_workers()
+        own_dask.start(2)
 
     crash = After(6, restart)
     said = run(store, own_dask, crash)
@@ -253,13 +250,11 @@ def test_a_scheduler_that_dies_and_comes_back_changes_nothing(
 
 @pytest.mark.slow
 def test_a_scheduler_that_stays_away_is_one_line(
-    own_dask: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_dask: Dask, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lost and not coming back: what was finished is safe, and what to do is said."""
     monkeypatch.setattr(clusters, "COME_BACK_S", 0.2)
-    store = new_store(tmp_path / "a.zarr", small_grid(MANY), 2)
-    own_dask.start_scheduler()
-    own_dask.start_workers(1)
+    own_dask.start(1)
     with pytest.raises(ActbenchError, match=r"^can't reach a Dask scheduler at tcp:"):
         run(store, own_dask, After(6, own_dask.stop))
     assert len(store.missing()[0]) == CHUNKS - 3
@@ -284,8 +279,7 @@ def test_a_client_that_is_killed_is_resumed(
 ) -> None:
     """Killed without warning; the next one trains what is missing and that alone."""
     path = tmp_path / "a.zarr"
-    own_dask.start_scheduler()
-    own_dask.start_workers()
+    own_dask.start(2)
     client = subprocess.Popen(  # noqa: S603 - our own code
         [sys.executable, "-c", CLIENT, str(path), own_dask.address],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -329,8 +323,7 @@ def test_an_error_that_cannot_be_sent_is_one_line(own_dask: Dask, tmp_path: Path
     own_dask.preload = str(tmp_path / "poison.py")
     effect = "return poisoned(grid, start, stop)"
     Path(own_dask.preload).write_text(POISON.format(effect=effect), encoding="utf-8")
-    own_dask.start_scheduler()
-    own_dask.start_workers(1)
+    own_dask.start(1)
     with pytest.raises(ActbenchError) as caught:
         run(new_store(tmp_path / "a.zarr"), own_dask, nothing)
     assert str(caught.value) == (
@@ -341,14 +334,12 @@ def test_an_error_that_cannot_be_sent_is_one_line(own_dask: Dask, tmp_path: Path
 
 @pytest.mark.slow
 def test_a_chunk_that_kills_its_workers_is_named_and_the_rest_goes_on(
-    own_dask: Dask, tmp_path: Path, undisturbed: Path
+    own_dask: Dask, store: Store, tmp_path: Path, undisturbed: Path
 ) -> None:
     """It is listed with its coordinates and stays missing; without the poison it is trained."""
     own_dask.preload = str(tmp_path / "poison.py")
     Path(own_dask.preload).write_text(POISON.format(effect="os._exit(1)"), encoding="utf-8")
-    store = new_store(tmp_path / "a.zarr", small_grid(MANY), 2)
-    own_dask.start_scheduler()
-    own_dask.start_workers()
+    own_dask.start(2)
     said: list[str] = []
     failures = running.Failures(said.append)
     clusters.run(store, range(CHUNKS), own_dask.address, nothing, failures)
@@ -367,10 +358,9 @@ def test_a_chunk_that_kills_its_workers_is_named_and_the_rest_goes_on(
 
 @pytest.mark.slow
 def test_workers_that_come_late_are_waited_for(
-    own_dask: Dask, tmp_path: Path, undisturbed: Path
+    own_dask: Dask, store: Store, undisturbed: Path
 ) -> None:
     """A scheduler without workers is no mistake: it is said, and they start when they come."""
-    store = new_store(tmp_path / "a.zarr", small_grid(MANY), 2)
     own_dask.start_scheduler()
     said: list[str] = []
 

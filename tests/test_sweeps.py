@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from filelock import FileLock
-from sweeping import CHUNK, TEXT, assert_same, bits, load, new_store, nothing, silent, small_grid
+from sweeping import CHUNK, TEXT, assert_same, bits, load, new_store, small_grid, train
 
 from actbench.cli import main
 from actbench.store import environment, parallel
@@ -30,9 +30,7 @@ from actbench.study.sweeps import running as sweeps
 
 def sweep(path: Path, chunk: int = CHUNK, threads: int = 1, text: str = TEXT) -> None:
     """Run a whole sweep."""
-    store = new_store(path, small_grid(text), chunk)
-    numbers, _ = store.missing()
-    sweeps.run_here(store, numbers, threads, nothing, sweeps.Failures(silent))
+    train(new_store(path, small_grid(text), chunk), threads=threads)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +68,7 @@ def test_the_page_reads_a_store(
     """The lines of docs/sweeps.md run on a store that is not whole, and so does its table."""
     monkeypatch.chdir(tmp_path)
     store = new_store(Path("results/grid.zarr"))
-    sweeps.run_here(store, [0, 1, 3, 5], 1, nothing, sweeps.Failures(silent))
+    train(store, [0, 1, 3, 5])
     page = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text(encoding="utf-8")
     found: dict[str, Any] = {}
     exec(compile(page.split("```python\n")[1].split("```")[0], "docs/sweeps.md", "exec"), found)  # noqa: S102 - our own page
@@ -134,12 +132,12 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path, undisturbed: Path, threads
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sweeps.run_here(store, range(7), threads, stop, sweeps.Failures(silent))
+        train(store, range(7), threads, stop)
     there = {f: f.stat().st_mtime_ns for f in path.rglob("status/c/*")}
     numbers, _ = store.missing()
     assert 0 < len(there) == 7 - len(numbers) < 7
     steps: list[int] = []
-    sweeps.run_here(store, numbers, threads, steps.append, sweeps.Failures(silent))
+    train(store, numbers, threads, steps.append)
     assert sum(steps) == store.steps(numbers)
     assert {f: f.stat().st_mtime_ns for f in there} == there
     assert_same(path, undisturbed)
@@ -178,8 +176,7 @@ def test_a_failure_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     store = new_store(tmp_path / "a.zarr", small_grid(BROKEN), 4)
     said: list[str] = []
     steps: list[int] = []
-    failures = sweeps.Failures(said.append)
-    sweeps.run_here(store, range(8), 1, steps.append, failures)
+    failures = train(store, range(8), 1, steps.append, said.append)
     assert sum(steps) == store.steps(range(8))
     assert failures.members == 10
     assert said[0] == (
@@ -215,7 +212,7 @@ def test_a_network_that_fits_no_memory_is_a_failure(tmp_path: Path) -> None:
     grid = small_grid("[settings]\nepochs = 1\n[grid]\nwidth = [4, 10000]\ndepth = [9000]")
     store = new_store(tmp_path / "a.zarr", grid)
     said: list[str] = []
-    sweeps.run_here(store, [0], 1, nothing, sweeps.Failures(said.append))
+    train(store, [0], say=said.append)
     assert said == [
         "failed: depth=9000, width=10000: ActbenchError: a network of depth 9000 and width 10000 "
         "needs 14543.9 GB of memory, more than there is"
@@ -389,31 +386,28 @@ def test_a_dry_run_says_the_cost_and_makes_nothing(actbench: Call, tmp_path: Pat
         (["--workers", "2", "--scheduler", "x"], "give --workers or --scheduler, not both"),
         (["--scheduler", "nonsense"], "can't reach a Dask scheduler at nonsense: missing port"),
         (["--scheduler", "http://h:1"], "can't reach a Dask scheduler at http://h:1: unknown add"),
+        (
+            ["--scheduler", "tcp://127.0.0.1:9"],  # where nobody listens
+            "can't reach a Dask scheduler at tcp://127.0.0.1:9: Timed out trying to connect to "
+            "tcp://127.0.0.1:9 after 0.2 s. Start one with 'dask scheduler', give its address as "
+            "--scheduler tcp://HOST:PORT, and check that no firewall is between\n",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line(
-    actbench: Call, tmp_path: Path, arguments: list[str], complaint: str
+    actbench: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    complaint: str,
 ) -> None:
     """It ends with 2, and leaves nothing behind."""
+    monkeypatch.setattr(clusters, "REACH_S", 0.2)
     code, out, err = actbench(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith(f"actbench: error: {complaint}")
     assert err.count("\n") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["grid.toml"]
-
-
-def test_a_scheduler_that_is_not_there_is_one_line(
-    actbench: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody listens there: what was tried, and what to do."""
-    monkeypatch.setattr(clusters, "REACH_S", 0.2)
-    code, _, err = actbench("--scheduler", "tcp://127.0.0.1:9")
-    assert code == 2
-    assert err == (
-        "actbench: error: can't reach a Dask scheduler at tcp://127.0.0.1:9: Timed out trying to "
-        "connect to tcp://127.0.0.1:9 after 0.2 s. Start one with 'dask scheduler', give its "
-        "address as --scheduler tcp://HOST:PORT, and check that no firewall is between\n"
-    )
 
 
 @pytest.mark.parametrize("package", ["zarr", "distributed"])

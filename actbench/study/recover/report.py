@@ -163,26 +163,24 @@ def _choice(choice: Any) -> str:
 def _headline(result: Result) -> str:
     """Say in one or two sentences what was found."""
     asked = [place for place, n in enumerate(result.search["number"]) if n["digits"] != 0]
-    count = len(asked)
+    count, allowed = len(asked), result.search["misses"]
     space = f"{result.different:,} different protocols" if result.different > 1 else "1 protocol"
+    but = f" but for at most {allowed}" if allowed else ""
     if not result.classes:
-        allowed = result.search["misses"]
-        but = f" but for at most {allowed}" if allowed else ""
         none = f"None of {space} gives the {count} numbers{but}."
         if allowed + 1 == count:
             return none
         return f"{none} Near misses are shown with misses = {allowed + 1} in the search file."
-    best = result.classes[0]
-    hits = sum(best.matches[place] for place in asked)
+    hits = sum(result.classes[0].matches[place] for place in asked)
     which = f"all {count}" if hits == count else f"{hits} of {count}"
-    first = f"The best of {space} gives {which} numbers."
-    allowed = result.search["misses"]
-    but = f" but for at most {allowed}" if allowed else ""
     classes = len(result.classes)
     sets = "one set" if classes == 1 else f"{classes} sets"
     more = " or more" if classes == SHOWN else ""
     give = "protocol gives" if result.matched == 1 else "protocols give"
-    return f"{first} {result.matched:,} {give} the {count}{but}, with {sets}{more} of values."
+    return (
+        f"The best of {space} gives {which} numbers. {result.matched:,} {give} the {count}{but}, "
+        f"with {sets}{more} of values."
+    )
 
 
 def parts_sentence(result: Result) -> str:

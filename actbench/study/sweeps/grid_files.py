@@ -225,7 +225,7 @@ def _check_once(blocks: Sequence[Block], constants: Sequence[str]) -> None:
         raise ActbenchError("no axis varies: give it [grid], [[zip]] or [random]")
     seen = set(constants)
     for block in blocks:
-        for name in block.columns:
-            if name in seen:
+        for name in AXES:
+            if name in block.columns and name in seen:
                 raise ActbenchError(f"{name} stands in two places, but can have only one")
-            seen.add(name)
+        seen.update(block.columns)
