@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from sweeping import TEXT, assert_same, new_store, nothing, silent, small_grid
+from sweeping import TEXT, assert_same, new_store, nothing, small_grid, train
 
 from actbench.store import environment
 from actbench.store.errors import ActbenchError
@@ -126,7 +126,7 @@ def own_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dask]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole sweep, in this process."""
     store = new_store(tmp_path_factory.mktemp("sweep") / "whole.zarr", small_grid(MANY), 2)
-    running.run_here(store, range(CHUNKS), 1, nothing, running.Failures(silent))
+    train(store)
     return store.path
 
 
@@ -352,7 +352,7 @@ def test_a_chunk_that_kills_its_workers_is_named_and_the_rest_goes_on(
     ) in said
     assert store.missing() == (sorted(failures.chunks), 0)
     assert len(failures.chunks) < CHUNKS
-    running.run_here(store, failures.chunks, 1, nothing, running.Failures(silent))
+    train(store, failures.chunks)
     assert_same(store.path, undisturbed)
 
 
