@@ -189,7 +189,8 @@ def test_typical_seed_decides_and_every_needs_all() -> None:
     """Two of three seeds carry a median but not a claim about every seed."""
     stored = synthetic(lambda s: [0.5, 5.0, 0.5])
     stated = stored.outcomes(claim())[Setting()]
-    assert (stated.holds, stated.median, stated.share) == (True, 0.5, pytest.approx(2 / 3))
+    assert (stated.holds, stated.median) == (True, 0.5)
+    assert stated.share == pytest.approx(2 / 3)
     assert sentence(stored, claim()) == "holds in all 21 settings; seeds disagree in 21"
     assert not stored.outcomes(claim(quantifier="every"))[Setting()].holds
     # A run that is not finite counts as infinitely large, as the judge counts it.
