@@ -8,13 +8,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import claim_factory
 import numpy as np
 import pytest
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 
-from actbench.claims import Claim, Relation, Verdict, published
+from actbench.claims import Claim, Verdict, published
 from actbench.store.errors import ActbenchError
 from actbench.study.robustness import maps
 from actbench.study.robustness.figure import claim_map, draw_all, escape_epochs
@@ -52,18 +53,9 @@ TINY = Grid(
 
 def claim(expected: Verdict = Verdict.REPRODUCED, **changes: Any) -> Claim:
     """A claim that a value is below 1, and in its direction below 10."""
-    parts: dict[str, Any] = {
-        "id": "relu-is-small",
-        "source": "a test",
-        "statement": "Small.",
-        "protocol": "stated",
-        "metric": METRIC,
-        "relation": Relation(kind="below", value=1, reason="a test"),
-        "direction": Relation(kind="below", value=10, reason="a test"),
-        "expected": expected,
-        "because": "a test",
-    }
-    return Claim(**{**parts, **changes})
+    one, ten = ({"kind": "below", "value": value, "reason": "a test"} for value in (1, 10))
+    parts = {"id": "relu-is-small", "metric": METRIC, "direction": ten, "expected": expected}
+    return claim_factory.claim(one, **{**parts, **changes})
 
 
 def synthetic(
