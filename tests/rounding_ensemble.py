@@ -22,8 +22,8 @@ from processors import INTEL, MODES, intel_mode
 from actbench.claims.measured import FALSE_ALARM
 from actbench.claims.twosample import Margin, location
 from actbench.tracking import records
-from actbench.tracking.drift import Level, compare
-from actbench.tracking.drift.distributions import margin_of
+from actbench.tracking.drift.comparing import compare
+from actbench.tracking.drift.distributions import Level, margin_of
 from actbench.tracking.records import Distribution, Record
 
 HEADING = ("old", "new", "differ", "moved alike", "by at most", "drifted")

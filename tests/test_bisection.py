@@ -10,7 +10,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actbench.tracking.releases.changes import Found, search
+from actbench.tracking.releases.bisecting import Found, search
 
 
 @dataclass

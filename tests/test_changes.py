@@ -14,9 +14,8 @@ from actbench.store.errors import ActbenchError
 from actbench.tracking import records
 from actbench.tracking.records import Chain, Record, Step
 from actbench.tracking.releases import shelf
-from actbench.tracking.releases.changes import ask, between, resolve, verdict_of
+from actbench.tracking.releases.bisecting import ask, between, resolve, sentences, verdict_of
 from actbench.tracking.releases.shelf import Shelf, choose, stored_records
-from actbench.tracking.releases.wording import sentences
 
 CLAIM = "sigmoid-final-mse"
 GELU = "operations/gelu/float64"

@@ -30,8 +30,10 @@ from actbench.store.errors import ActbenchError
 from actbench.study import fingerprints
 from actbench.study.catalog.activations import ACTIVATIONS
 from actbench.study.nets import devices
-from actbench.tracking.drift import LAST_DIGIT_UNITS, Drift, Level, compare, failures
+from actbench.tracking.drift.comparing import Drift, compare, failures
 from actbench.tracking.drift.distributions import (
+    LAST_DIGIT_UNITS,
+    Level,
     dtype_of,
     margin_of,
     relative_difference,
@@ -68,7 +70,7 @@ def test_a_record_has_not_drifted_from_itself() -> None:
     assert [c.level for c in found.chains.chains] == [Level.IDENTICAL] * 3
     assert [r.change for r in found.speed.workloads] == ["as before"] * 2
     assert found.speed.mean == 1
-    assert found.first_parting == ""
+    assert found.chains.first_parting == ""
     assert found.scope.left_out == ()
     assert failures(found, strict=True, max_slowdown=1.0) == []
 
@@ -435,7 +437,7 @@ def test_the_first_operation_is_named_before_what_rests_on_it() -> None:
     operations = gelu(derivative=0.75 + 2 * 2.0**-53)
     new = with_chains(whole(), operations=operations, stack=stack(middle=0.26, last=0.009))
     found = between(whole(), new)
-    assert found.first_parting == (
+    assert found.chains.first_parting == (
         "operations/gelu/float64: derivative, up to 2 units in the last place (3e-16 relative)"
     )
     assert found.chains.differing[0].level is Level.LAST_DIGIT
@@ -451,7 +453,7 @@ def test_a_loss_parts_between_two_recorded_epochs() -> None:
         whole(), stack=stack(middle=next_float(0.25, 1, np.float32), last=0.0078125 * 1.01)
     )
     found = between(whole(), new)
-    assert found.first_parting == (
+    assert found.chains.first_parting == (
         "stack/gelu/float32: loss, between epochs 0 and 50, up to 1 unit in the last place "
         "(1.2e-07 relative)"
     )
@@ -466,13 +468,13 @@ def test_a_loss_parts_between_two_recorded_epochs() -> None:
 def test_a_step_of_the_first_epoch_is_named_by_its_epoch() -> None:
     """Nothing was recorded before it, so that it is the very step."""
     found = between(whole(), with_chains(whole(), stack=stack(first=0.75)))
-    assert "loss at epoch 0, up to 4.19e+06 units" in found.first_parting
+    assert "loss at epoch 0, up to 4.19e+06 units" in found.chains.first_parting
     assert found.chains.differing[0].losses is Level.LARGER
     loss, _, *rest = stack().steps
     gradient = step("layer 1 gradient", [0.25, 1.5], 0)
     moved = chain("stack", "gelu", "float32", loss, gradient, *rest)
     assert "layer 1 gradient at epoch 0, up to" in (
-        between(whole(), with_chains(whole(), stack=moved)).first_parting
+        between(whole(), with_chains(whole(), stack=moved)).chains.first_parting
     )
 
 
@@ -519,7 +521,7 @@ def test_a_difference_among_values_that_are_not_kept_is_not_hidden() -> None:
         for salt in ("", "x")
     )
     found = between(old, new)
-    assert found.first_parting == (
+    assert found.chains.first_parting == (
         "operations/gelu/float64: forward, in values other than the 1 of 4096 that are kept"
     )
     assert found.chains.differing[0].level is Level.UNSEEN
@@ -534,7 +536,7 @@ def test_a_distance_among_few_values_says_so() -> None:
         )
         for values in ([1.5, 1.0], [1.5, 1.0 + 2.0**-51])
     )
-    assert between(old, new).first_parting == (
+    assert between(old, new).chains.first_parting == (
         "operations/gelu/float64: forward, up to 2 units in the last place (4.4e-16 relative) in "
         "2 of 4096 values"
     )
@@ -883,7 +885,7 @@ def test_a_planted_fault_is_drift_of_numbers_at_its_place(fault: Fault) -> None:
         faulty = whole(chains=fingerprint(fault))
     found = between(clean, faulty)
     assert found.numbers_differ
-    assert found.first_parting.startswith(place(fault))
+    assert found.chains.first_parting.startswith(place(fault))
     for key in spared(fault):
         assert f"operations/{key}/float32" not in {c.name for c in found.chains.differing}
     assert not found.claims.flips

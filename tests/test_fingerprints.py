@@ -12,7 +12,7 @@ from scipy.special import erf
 from actbench.study import fingerprints
 from actbench.study import fingerprints as operations
 from actbench.study import fingerprints as taking
-from actbench.tracking.models import step
+from actbench.tracking.fingerprinting import step
 from actbench.tracking.records import Dtype
 
 

@@ -14,7 +14,7 @@ import synthetic_records as synthetic
 
 from actbench.cli import main
 from actbench.store.errors import ActbenchError
-from actbench.tracking import own_records, records
+from actbench.tracking import recording, records
 from actbench.tracking.records import Chain, Distribution, Record
 from actbench.tracking.releases import measuring, shelf
 from actbench.tracking.releases.measuring import Offered, Progress
@@ -54,7 +54,7 @@ def own_record(subject: Subject, release: str) -> Record:
     environment = {
         "package": "ours",
         "ours": release,
-        **own_records.code_of(subject.file),
+        **recording.code_of(subject.file),
         **subject.marks,
     }
     return synthetic.record(

@@ -13,8 +13,10 @@ import pytest
 from actbench.claims import load
 from actbench.cli import main
 from actbench.store.errors import ActbenchError
-from actbench.tracking import models, records
-from actbench.tracking.drift import Drift, Level, compare, writing
+from actbench.tracking import fingerprinting, records
+from actbench.tracking.drift import writing
+from actbench.tracking.drift.comparing import Drift, compare
+from actbench.tracking.drift.distributions import Level
 from actbench.tracking.records import Chain, Record, Step
 from actbench.tracking.releases import measuring
 from actbench.tracking.releases.subject import Subject, subject_of
@@ -258,10 +260,10 @@ def test_fingerprints_of_own_models_are_recorded_and_compared(claims: Path) -> N
     assert subject.fits(old)
     records.save(old, claims.with_name("old.json"))
     assert records.load(claims.with_name("old.json")).chains == old.chains
-    assert compare(old, made(), {}).first_parting == ""
+    assert compare(old, made(), {}).chains.first_parting == ""
     model.write_text(MODEL.replace("factor * x", "factor * x * (1 + 2**-50)"))
     assert not subject.fits(old)
-    parting = compare(old, made(), {}).first_parting
+    parting = compare(old, made(), {}).chains.first_parting
     assert parting.startswith("own/halves/float64: output.scaled, up to ")
     assert "units in the last place" in parting
 
@@ -271,7 +273,7 @@ def test_a_fingerprint_that_fails_is_a_note(claims: Path) -> None:
     failing = FINGERPRINTS.partition("[fingerprint.breaks]")[2]
     claims.write_text(f"{CLAIMS}[fingerprint.breaks]{failing}")
     claims.with_name("model.py").write_text(MODEL)
-    chains, notes = models.take(load(claims))
+    chains, notes = fingerprinting.take(load(claims))
     assert chains == []
     assert notes == [
         "fingerprint breaks: failed, model.py, line 6: ZeroDivisionError: division by zero",
@@ -291,7 +293,7 @@ def test_a_fingerprint_runs_when_allowed_only(claims: Path) -> None:
     assert load(claims).fingerprint["halves"].settings == {"factor": 3}
     claims.write_text(table + '[fingerprint.ours]\nfunction = "model.py"\n')
     with pytest.raises(ActbenchError, match=r"'model.py' does not name a function"):
-        models.take(load(claims))
+        fingerprinting.take(load(claims))
 
 
 def test_a_record_of_the_study_has_no_word_of_own_models() -> None:

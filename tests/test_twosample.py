@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from actbench.claims.twosample import Margin, by_pairs, location, smallest_p, spread
-from actbench.tracking.drift import power
+from actbench.tracking import rules
 
 NONE = Margin()
 Test = Callable[..., float]
@@ -152,7 +152,7 @@ def numbers(table: str) -> dict[str, list[str]]:
 
 def test_simulated_errors_stay_below_the_level() -> None:
     """In short form: 200 comparisons, at 0.05 and 0.01, by 3.5 standard errors."""
-    for cells in numbers(power.errors(200)).values():
+    for cells in numbers(rules.errors(200)).values():
         for cell in cells:
             for share, level in zip(cell.split(", "), (0.05, 0.01), strict=True):
                 assert float(share) <= level + 3.5 * math.sqrt(level * (1 - level) / 200)
@@ -161,7 +161,7 @@ def test_simulated_errors_stay_below_the_level() -> None:
 @pytest.mark.slow
 def test_the_page_shows_the_errors_that_its_line_prints() -> None:
     """10,000 comparisons each; no share is above its level by more than chance makes."""
-    table = power.errors()
+    table = rules.errors()
     assert table in PAGE
     for cells in numbers(table).values():
         for cell in cells:
@@ -171,11 +171,11 @@ def test_the_page_shows_the_errors_that_its_line_prints() -> None:
 
 def test_the_page_shows_the_power_that_its_line_prints() -> None:
     """Its first row; the others take longer."""
-    head, line, row = power.table((16,), (1,)).splitlines()
+    head, line, row = rules.power((16,), (1,)).splitlines()
     assert f"{head}\n{line}\n{row}\n" in PAGE
 
 
 @pytest.mark.slow
 def test_the_page_shows_all_of_the_power() -> None:
     """Every row of the table."""
-    assert power.table() in PAGE
+    assert rules.power() in PAGE

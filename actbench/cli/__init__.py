@@ -13,8 +13,6 @@ import typer
 
 from actbench import __version__
 from actbench.cli import (
-    drifting,
-    history,
     installing,
     judging,
     planning,
@@ -111,10 +109,10 @@ _add_registered(_STUDY)
 app.add_typer(reading.claims_app, name="claims", rich_help_panel=_RESULTS)
 _add_registered(_RESULTS)
 _add(tracking.record, _RELEASES)
-_add(drifting.drift, _RELEASES)
+_add(tracking.drift, _RELEASES)
 _add(installing.track, _RELEASES)
 _add(installing.bisect, _RELEASES)
-_add(history.history, _RELEASES)
+_add(tracking.history, _RELEASES)
 _add_registered()
 
 

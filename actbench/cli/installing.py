@@ -13,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from actbench.cli.options import EXIT_CHANGED, AllowCode, Quiet, Seeds, interruptible
 from actbench.cli.tracking import OwnClaims, Package, Workers
 from actbench.store import terminal
-from actbench.store.errors import ActbenchError, unknown_name
+from actbench.store.errors import ActbenchError
 
 if TYPE_CHECKING:
     from actbench.tracking.records import Record
@@ -115,14 +115,12 @@ def track(
     Example: actbench track 2.6.0 2.9.1 2.13.0 --out records
     """
     with interruptible():
-        from actbench.tracking.records import PARTS
+        from actbench.tracking.records import require_parts
         from actbench.tracking.releases import shelf
         from actbench.tracking.releases.measuring import release_name
         from actbench.tracking.releases.subject import subject_of
 
-        for part in only or ():
-            if part not in PARTS:
-                raise unknown_name("part of a record", part, PARTS)
+        require_parts(only or ())
         subject = subject_of(
             *(claims, package, only or (), needs or (), requirements),
             seeds=seeds,
@@ -191,7 +189,7 @@ def bisect(
     Example: actbench bisect --good 2.6.0 --bad 2.13.0 operations/gelu/float64
     """
     with interruptible():
-        from actbench.tracking.releases import changes, measuring, shelf, wording
+        from actbench.tracking.releases import bisecting, measuring, shelf
         from actbench.tracking.releases.subject import subject_of
 
         subject = subject_of(
@@ -202,13 +200,13 @@ def bisect(
         )
         package, own = subject.package, subject.file
         if own is not None:
-            changes.require_code(target, own)
+            bisecting.require_code(target, own)
         good, bad = (measuring.release_name(end, package) for end in (good, bad))
         if measuring.parse_release(good) >= measuring.parse_release(bad):
             raise ActbenchError(
                 f"--good is {good} and --bad is {bad}, but the first must be the older one"
             )
-        part = "verdicts" if own is not None else changes.part_of(target)
+        part = "verdicts" if own is not None else bisecting.part_of(target)
         stored, refused = shelf.stored_records(records, out)
         for sentence in refused:
             terminal.say(f"left out: {sentence}", err=True)
@@ -234,6 +232,6 @@ def bisect(
 
             used = shelf.Shelf(chosen, make if here else None)
             examples = (record for _, record in stored)
-            asked, found = changes.ask(target, (good, bad), used, examples, offered, subject)
-    for line in wording.sentences(asked, found, used):
+            asked, found = bisecting.ask(target, (good, bad), used, examples, offered, subject)
+    for line in bisecting.sentences(asked, found, used):
         terminal.say(line)

@@ -1,4 +1,4 @@
-"""Commands that follow releases of torch, or for own claims of any package: record."""
+"""Commands on releases of torch, or for own claims of any package: record, drift, history."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from actbench.cli.options import (
+    EXIT_CHANGED,
     AllowCode,
     DryRun,
+    Out,
     Quiet,
     Seeds,
     Threads,
@@ -42,10 +44,10 @@ def _complete_part() -> list[str]:
 def _release(subject: Subject) -> str:
     """Tell which release is recorded, if what that takes is installed."""
     from actbench.store import environment
-    from actbench.tracking import own_records
+    from actbench.tracking import recording
 
     if subject.file is not None:
-        return own_records.require_installed(subject.package)
+        return recording.require_installed(subject.package)
     require_extra("study", "actbench record without --claims")
     return environment.installed_version("torch").partition("+")[0]
 
@@ -96,12 +98,10 @@ def record(
     with interruptible():
         require_positive_int("--seeds", seeds)
         from actbench.store.files import prepare_folder
-        from actbench.tracking.records import PARTS
+        from actbench.tracking.records import PARTS, require_parts
         from actbench.tracking.releases.subject import subject_of
 
-        for part in only or ():
-            if part not in PARTS:
-                raise unknown_name("part of a record", part, PARTS)
+        require_parts(only or ())
         subject = subject_of(
             claims, package, only or (), seeds=seeds, workers=workers, allow_code=allow_code
         )
@@ -143,3 +143,107 @@ def record(
         timed = len(made.timings.workloads) if made.timings else 0
         told += f", {plural(timed, 'workload')} timed"
     terminal.say(told)
+
+
+def drift(
+    old: Annotated[Path, typer.Argument(help="The record to compare with.", metavar="OLD")],
+    new: Annotated[Path, typer.Argument(help="The record that is asked about.", metavar="NEW")],
+    form: Annotated[
+        str, typer.Option("--format", help="table, markdown (for a CI job's summary) or json.")
+    ] = "table",
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Fail, too, if numbers moved beyond seeds and rounding."),
+    ] = False,
+    max_slowdown: Annotated[
+        float | None,
+        typer.Option(
+            help="Fail, too, if a workload is slower by more than this factor, such as 1.3, "
+            "beyond its uncertainty.",
+            show_default="no limit",
+        ),
+    ] = None,
+) -> None:
+    """Say what changed between two records: claims that flipped, numbers, speed, each apart.
+
+    Numbers come in steps: identical bits, last digit, within what seeds and rounding make, beyond
+    it; and the first operation and epoch at which the two part is named. Speed is relative to a
+    control that no torch release changes. What can't be compared (another machine, other settings)
+    is left out, and named.
+
+    Exit code: 1 if a claim flipped; with --strict also if numbers moved beyond seeds and rounding;
+    with --max-slowdown X also if a workload is slower than X beyond its uncertainty; 0 otherwise,
+    whatever drifted. 2 for bad input, and where nothing could be compared that was asked for.
+
+    Example: actbench drift old.json new.json --format markdown >> "$GITHUB_STEP_SUMMARY"
+    """
+    with interruptible():
+        from actbench.claims import published
+        from actbench.tracking import records
+        from actbench.tracking.drift import writing
+        from actbench.tracking.drift.comparing import compare, failures
+
+        if form not in writing.FORMATS:
+            raise unknown_name("format", form, writing.FORMATS)
+        protocols = {claim.id: claim.protocol for claim in published().claim}
+        before, now = records.load(old), records.load(new)
+        if not now.of_study:
+            protocols = {str(d.metric["claim"]): d.protocol for d in now.distributions}
+        found = compare(before, now, protocols)
+        reasons = failures(found, strict=strict, max_slowdown=max_slowdown)
+        if form == "table":
+            writing.show(found, reasons, terminal.screen())
+        else:
+            write = writing.as_json if form == "json" else writing.markdown
+            terminal.say(write(found, reasons))
+    if reasons:
+        raise typer.Exit(EXIT_CHANGED)
+
+
+def history(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder of records.",
+            metavar="[DIR]",
+            show_default="the records that come with the package",
+        ),
+    ] = None,
+    out: Out = Path("results"),
+    quiet: Quiet = False,
+) -> None:
+    """Draw what releases of torch changed: verdicts, margins, numbers and speed over releases.
+
+    Reads every record of a folder (see actbench record) and writes history.html and history.md
+    with four figures beside the report. On screen, a line per release: how many claims were
+    measured, how many have the expected verdict, how many flipped, in how many chains of
+    fingerprints the bits are not those of the release before, and the mean duration relative to
+    the first release. Of a release with several records the newest counts; records of another
+    machine and files that can't be read are left out, and named.
+
+    Example: actbench history records --out results
+    """
+    with interruptible():
+        from actbench import claims
+        from actbench.cli import console
+        from actbench.pages import blocks
+        from actbench.store.files import baselines_folder
+        from actbench.tracking import history as histories
+        from actbench.tracking import records
+        from actbench.tracking.history import page
+
+        where = baselines_folder() / "records" if folder is None else folder
+        found, refused = records.load_folder(where)
+        gathered = histories.of(found, claims.published(), refused)
+        written = page.write(gathered, out)
+        if quiet:
+            for why in refused:
+                terminal.say(f"actbench: left out: {why}", err=True)
+            return
+        screen = terminal.screen()
+        right = page.HEADING[1:]
+        lines = blocks.Rows(page.HEADING, tuple(page.lines(gathered)), right=right, folds=True)
+        screen.print(blocks.terminal([lines], screen.width))
+        for note in gathered.notes:
+            screen.print(f"- {terminal.printable(note)}")
+        screen.print(console.written_files(written), soft_wrap=True)

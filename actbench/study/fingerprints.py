@@ -17,7 +17,7 @@ from actbench.study.nets.devices import pinned_state
 from actbench.study.nets.networks import Architecture, linear_layers, seeded_network
 from actbench.study.nets.stacks import Stack
 from actbench.study.nets.training import DTYPES, Member, Schedule, train_stack
-from actbench.tracking.models import Numbers, step
+from actbench.tracking.fingerprinting import Numbers, step
 from actbench.tracking.records import Chain, Dtype, Step
 
 POINTS = 200

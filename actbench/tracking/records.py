@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -18,123 +18,104 @@ from pydantic import (
 )
 
 from actbench.store import stored
-from actbench.store.errors import ActbenchError, require_schema
+from actbench.store.errors import ActbenchError, require_schema, unknown_name
 from actbench.store.files import read_json, strict_json, write_atomic
 from actbench.store.stored import Metric, Value
 
-SCHEMA_VERSION = 1
-KIND: Final = "actbench record"
+_SCHEMA_VERSION: Final = 1
+_KIND: Final = "actbench record"
 
 PARTS = ("verdicts", "fingerprints", "timings")
 """What a record is made of; metric distributions come with the verdicts."""
+
+
+def require_parts(names: Collection[str]) -> None:
+    """Refuse a part that no record has."""
+    for name in names:
+        if name not in PARTS:
+            raise unknown_name("part of a record", name, PARTS)
+
 
 Dtype = Literal["float32", "float64"]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 _Positive = Annotated[float, Field(gt=0)]
+_LATER = {"seeds", "model"}
+
+
+class _Grown(BaseModel):
+    """Has a field that records of the study never had, and that older versions refuse."""
+
+    model_config = _STRICT
+
+    @model_serializer(mode="wrap")
+    def _later_fields_where_there_are(
+        self, content: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        written: dict[str, Any] = content(self)
+        return {k: value for k, value in written.items() if value is not None or k not in _LATER}
 
 
 class Verdict(BaseModel):
-    """What the judge said about one claim.
-
-    Args:
-        id: The claim.
-        verdict: What came out.
-        expected: What the claims file pins; empty where it pins nothing.
-        measured: The value; ``None`` where nothing was measured or it is not finite.
-        interval: Its interval over seeds.
-        margin: How far the verdict is from flipping, a factor or in tolerances.
-        seeds: How many were measured.
-        fresh: Whether it was measured for this record; else it was judged from values that are
-            stored in the package, which say nothing about this release of torch.
-        digest: Of what the claim asks, as ``ClaimsFile.digest`` names it; ``None`` in records that
-            were made before.
-    """
+    """What the judge said about one claim."""
 
     model_config = _STRICT
 
     id: str
     verdict: str
-    expected: str
-    measured: float | None
+    expected: str  # empty where the claims file pins nothing
+    measured: float | None  # None where nothing was measured or it is not finite
     interval: tuple[float | None, float | None] | None
-    margin: float | None
+    margin: float | None  # how far the verdict is from flipping, a factor or in tolerances
     seeds: int = Field(ge=0)
+    # Else judged from values stored in the package, which say nothing about this release of torch.
     fresh: bool
-    digest: str | None = None
+    digest: str | None = None  # of what the claim asks; None in records that were made before
 
 
-class Distribution(BaseModel):
-    """One metric's values over seeds.
-
-    Args:
-        protocol: Name of the protocol it was measured by.
-        metric: Name and arguments.
-        definition: What it is.
-        values: One per seed, dimensionless, finite or not.
-        seeds: Names of the runs, where the values are those of a claim of somebody's own.
-    """
-
-    model_config = _STRICT
+class Distribution(_Grown):
+    """One metric's values over seeds, dimensionless, finite or not."""
 
     protocol: str
     metric: Metric
     definition: str
     values: list[Value] = Field(min_length=1)
-    seeds: list[str] | None = None
-
-    @model_serializer(mode="wrap")
-    def _seeds_where_there_are(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write no name that a record of the study never had, and older versions refuse."""
-        written: dict[str, Any] = content(self)
-        if self.seeds is None:
-            del written["seeds"]
-        return written
+    seeds: list[str] | None = None  # names of the runs, for a claim of somebody's own
 
 
 class Step(BaseModel):
-    """One result on the way of a computation.
-
-    Args:
-        name: What was computed, such as ``"layer 3 activation"`` or ``"loss"``.
-        epoch: Updates made before it; ``None`` outside of a training.
-        count: How many numbers it has.
-        digest: First 16 hexadecimal digits of the SHA-256 of their bytes, little-endian.
-        values: A few of them, evenly spaced, the first among them; ``None`` for not finite.
-        spread: Smallest and largest value over the record's seeds, where that was measured.
-    """
+    """One result on the way of a computation."""
 
     model_config = _STRICT
 
-    name: str
-    epoch: int | None = None
+    name: str  # such as "layer 3 activation" or "loss"
+    epoch: int | None = None  # updates made before it; None outside of a training
     count: int = Field(ge=1)
+    # First 16 hexadecimal digits of the SHA-256 of the numbers' bytes, little-endian.
     digest: str = Field(pattern=r"^[0-9a-f]{16}$")
-    values: list[float | None]
-    spread: tuple[float, float] | None = None
+    values: list[float | None]  # a few of them, evenly spaced, the first among them
+    spread: tuple[float, float] | None = None  # smallest and largest over the record's seeds
 
 
-class Chain(BaseModel):
+Engine = Literal["streams", "initial weights", "operations", "reference", "stack", "own"]
+"""``reference`` is nn.Sequential with autograd, ``own`` a model or function of somebody's own.
+
+In the order in which a first difference is looked for: what is simple explains what is not.
+"""
+
+
+class Chain(_Grown):
     """Results in the order in which they were computed, each resting on those before it.
 
-    In a chain of ``operations`` or ``streams`` every step has its own fixed input instead.
-
-    Args:
-        engine: ``streams``, ``initial weights``, ``operations``, ``reference`` (nn.Sequential with
-            autograd), ``stack``, or ``own`` for a model or function of somebody's own.
-        activation: Key; ``None`` where none is involved.
-        dtype: ``"float32"`` or ``"float64"``.
-        steps: At least one.
-        model: What somebody calls a model or function of their own; ``None`` for all others.
+    In a chain of ``streams``, ``initial weights`` or ``operations`` every step has its own fixed
+    input instead.
     """
 
-    model_config = _STRICT
-
-    engine: Literal["streams", "initial weights", "operations", "reference", "stack", "own"]
+    engine: Engine
     activation: str | None
     dtype: Dtype
     steps: list[Step] = Field(min_length=1)
-    model: str | None = None
+    model: str | None = None  # what somebody calls a model or function of their own
 
     @property
     def name(self) -> str:
@@ -142,88 +123,41 @@ class Chain(BaseModel):
         parts = [self.engine.replace(" ", "-"), self.activation, self.model, self.dtype]
         return "/".join(part for part in parts if part)
 
-    @model_serializer(mode="wrap")
-    def _model_where_there_is_one(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write no name that a record of the study never had, and older versions refuse."""
-        written: dict[str, Any] = content(self)
-        if self.model is None:
-            del written["model"]
-        return written
-
 
 class Workload(BaseModel):
-    """How long one piece of work took, beside the control in the same round.
-
-    Args:
-        name: Such as ``"stack/relu/float32"``.
-        unit: What was timed once, such as ``"epoch of one member"``.
-        durations_s: Seconds per unit, one per round.
-        relative: The same over the control's duration in that round.
-        rate_gflop_per_s: Operations of the matrix products per second at the median; ``None``
-            where there are none.
-    """
+    """How long one piece of work took, beside the control in the same round."""
 
     model_config = _STRICT
 
-    name: str
-    unit: str
-    durations_s: list[_Positive] = Field(min_length=1)
-    relative: list[_Positive] = Field(min_length=1)
-    rate_gflop_per_s: float | None
+    name: str  # such as "stack/relu/float32"
+    unit: str  # what was timed once, such as "epoch of one member"
+    durations_s: list[_Positive] = Field(min_length=1)  # per unit, one per round
+    relative: list[_Positive] = Field(min_length=1)  # over the control's duration in that round
+    rate_gflop_per_s: float | None  # of the matrix products, at the median
 
 
 class Timings(BaseModel):
-    """Durations on one thread, each beside a control that no release of torch changes.
-
-    Args:
-        control: What the control is.
-        control_durations_s: Seconds of the control, one per round.
-        threads: CPU threads of each workload.
-        workloads: In the order in which each round timed them.
-    """
+    """Durations on one thread, each beside a control that no release of torch changes."""
 
     model_config = _STRICT
 
     control: str
     control_durations_s: list[_Positive] = Field(min_length=1)
     threads: int = Field(ge=1)
-    workloads: list[Workload] = Field(min_length=1)
-
-
-def package_of(environment: Mapping[str, str | int]) -> str:
-    """Return the distribution that a record with this environment follows."""
-    return str(environment.get("package", "torch"))
-
-
-def _release(package: str, environment: Mapping[str, str | int]) -> str:
-    return str(environment.get(package, "unknown")).partition("+")[0]
+    workloads: list[Workload] = Field(min_length=1)  # in the order in which each round timed them
 
 
 class Record(BaseModel):
-    """What one release of torch, or for claims of one's own of any package, did on one machine.
-
-    Args:
-        kind: Always ``"actbench record"``.
-        schema_version: Of this file's shape.
-        made_at: When, UTC, ISO 8601.
-        environment: Versions and hardware, flat; ``package`` names what is followed where the
-            claims are not the study's.
-        claims_sha256: Of the claims file that was judged.
-        protocols: Every setting of each protocol that was run, by the protocol's name.
-        verdicts: One per claim; empty where only other parts were asked for.
-        distributions: Metrics of the protocols that were run.
-        chains: Numeric fingerprints.
-        timings: ``None`` where they were not asked for.
-    """
+    """What one release of torch, or for claims of one's own of any package, did on one machine."""
 
     model_config = _STRICT
 
-    kind: Literal["actbench record"] = KIND
-    schema_version: int = SCHEMA_VERSION
+    kind: Literal["actbench record"] = _KIND
+    schema_version: int = _SCHEMA_VERSION
     made_at: str
-    environment: dict[str, str | int]
-    claims_sha256: str
-    protocols: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    environment: dict[str, str | int]  # flat; "package" is what own claims follow
+    claims_sha256: str  # of the claims file that was judged
+    protocols: dict[str, dict[str, Any]] = Field(default_factory=dict)  # settings by name
     verdicts: list[Verdict] = Field(default_factory=list)
     distributions: list[Distribution] = Field(default_factory=list)
     chains: list[Chain] = Field(default_factory=list)
@@ -232,7 +166,7 @@ class Record(BaseModel):
     @property
     def torch(self) -> str:
         """The torch release without its build, such as ``"2.13.0"``."""
-        return _release("torch", self.environment)
+        return self._release_of("torch")
 
     @property
     def of_study(self) -> bool:
@@ -242,12 +176,15 @@ class Record(BaseModel):
     @property
     def package(self) -> str:
         """The distribution whose releases it is one of."""
-        return package_of(self.environment)
+        return str(self.environment.get("package", "torch"))
 
     @property
     def release(self) -> str:
         """The release of that, without its build."""
-        return _release(self.package, self.environment)
+        return self._release_of(self.package)
+
+    def _release_of(self, package: str) -> str:
+        return str(self.environment.get(package, "unknown")).partition("+")[0]
 
     @property
     def machine(self) -> tuple[str, ...]:
@@ -260,10 +197,6 @@ class Record(BaseModel):
         """Which of ``PARTS`` it has."""
         contents = (self.verdicts, self.chains, self.timings)
         return {part for part, content in zip(PARTS, contents, strict=True) if content}
-
-    def chain(self, name: str) -> Chain | None:
-        """Return a chain by its name, or ``None``."""
-        return next((chain for chain in self.chains if chain.name == name), None)
 
 
 def release_order(release: str) -> Version:
@@ -299,9 +232,9 @@ def load(path: Path) -> Record:
     """Read a record and check all of it."""
     again = "Make one with: actbench record --out FILE"
     content = read_json(path, "the record", again)
-    if content.get("kind") != KIND:
+    if content.get("kind") != _KIND:
         raise ActbenchError(f"{path} is no record of actbench. {again}")
-    require_schema(path, content.get("schema_version"), SCHEMA_VERSION, again)
+    require_schema(path, content.get("schema_version"), _SCHEMA_VERSION, again)
     checksum = content.pop("sha256", None)
     if checksum != _checksum(content):
         raise ActbenchError(f"{path} was edited or damaged: its checksum does not fit. {again}")
@@ -324,23 +257,3 @@ def load_folder(folder: Path) -> tuple[list[tuple[Path, Record]], list[str]]:
         )
     found.sort(key=lambda item: (release_order(item[1].release), item[1].made_at))
     return found, refused
-
-
-__all__ = [
-    "KIND",
-    "PARTS",
-    "SCHEMA_VERSION",
-    "Chain",
-    "Distribution",
-    "Dtype",
-    "Record",
-    "Step",
-    "Timings",
-    "Verdict",
-    "Workload",
-    "load",
-    "load_folder",
-    "package_of",
-    "release_order",
-    "save",
-]

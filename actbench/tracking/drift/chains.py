@@ -4,44 +4,32 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 from actbench.tracking.drift.distributions import LAST_DIGIT_UNITS, Level, Number, worst
-from actbench.tracking.records import Chain, Dtype, Record, Step
+from actbench.tracking.drift.scope import join
+from actbench.tracking.records import Chain, Dtype, Engine, Record, Step
 
-ENGINES: Final = ("streams", "initial weights", "operations", "reference", "stack", "own")
-"""In the order in which a first difference is looked for: what is simple explains what is not."""
+ENGINES: Final = get_args(Engine)
 
-_INDEPENDENT: Final = ("streams", "initial weights", "operations")
+INDEPENDENT: Final = ("streams", "initial weights", "operations")
+"""Engines whose steps have an input each, so that none rests on those before it."""
 
 
 @dataclass(frozen=True)
 class StepDrift:
-    """One step that differs.
-
-    Args:
-        name: What was computed, such as ``"derivative"``.
-        epoch: Updates made before it; ``None`` outside of a training.
-        after_epoch: The previous recorded epoch, between which and ``epoch`` the releases parted;
-            ``None`` where the step before belongs to the same epoch.
-        position: Place in the chain, from 0.
-        count: How many numbers the step has.
-        kept: How many of them the records keep.
-        units: Largest distance of two kept values, in units in the last place.
-        relative: The same as a share of the larger value.
-        level: How much it drifted.
-    """
+    """One step that differs."""
 
     name: str
     epoch: int | None
-    after_epoch: int | None
-    position: int
+    after_epoch: int | None  # the epoch recorded before, if another: they parted between the two
+    position: int  # in the chain, from 0
     count: int
-    kept: int
-    units: float
-    relative: float
+    kept: int  # how many of the numbers the records keep
+    units: float  # largest distance of two kept values, in units in the last place
+    relative: float  # the same as a share of the larger value
     level: Level
 
     def __str__(self) -> str:
@@ -72,32 +60,23 @@ class StepDrift:
 
 @dataclass(frozen=True)
 class ChainDrift:
-    """One chain of results in two records.
-
-    Args:
-        name: Such as ``"reference/gelu/float64"``.
-        engine: Such as ``"reference"``.
-        steps: How many are in both records.
-        differing: Those of them that differ, in order.
-        only_in_one: How many steps only one of the records has.
-    """
+    """One chain of results in two records."""
 
     name: str
     engine: str
-    steps: int
-    differing: tuple[StepDrift, ...]
-    only_in_one: int
+    steps: int  # in both records
+    differing: tuple[StepDrift, ...]  # of them, in order
+    only_in_one: int  # steps that only one of the records has
 
     @property
     def level(self) -> Level:
         """Its largest drift; identical where no step differs."""
-        levels = (step.level for step in self.differing)
-        return max(levels, key=lambda level: level.rank, default=Level.IDENTICAL)
+        return _largest(self.differing) or Level.IDENTICAL
 
     @property
     def independent(self) -> bool:
-        """Whether each step has an input of its own, so that none rests on those before it."""
-        return self.engine in _INDEPENDENT
+        """Whether no step rests on those before it."""
+        return self.engine in INDEPENDENT
 
     @property
     def first(self) -> StepDrift | None:
@@ -112,56 +91,71 @@ class ChainDrift:
     @property
     def losses(self) -> Level | None:
         """The largest drift of a loss; ``None`` where no loss differs."""
-        levels = [step.level for step in self.differing if step.name == "loss"]
-        return max(levels, key=lambda level: level.rank, default=None)
+        return _largest(step for step in self.differing if step.name == "loss")
+
+
+def _largest(steps: Iterable[StepDrift]) -> Level | None:
+    return max((step.level for step in steps), key=lambda level: level.rank, default=None)
 
 
 @dataclass(frozen=True)
 class ChainsDrift:
-    """What became of the fingerprints.
+    """What became of the fingerprints."""
 
-    Args:
-        chains: Those in both records, in the order of ``ENGINES``.
-        new: Names of those that only the new record has.
-        missing: Names of those that only the old record has.
-    """
-
-    chains: tuple[ChainDrift, ...] = ()
-    new: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
+    chains: tuple[ChainDrift, ...] = ()  # those in both records, in the order of ``ENGINES``
+    new: tuple[str, ...] = ()  # names of those that only the new record has
+    missing: tuple[str, ...] = ()  # names of those that only the old record has
 
     @property
     def differing(self) -> tuple[ChainDrift, ...]:
         """Chains with a step that differs."""
         return tuple(chain for chain in self.chains if chain.differing)
 
+    @property
+    def first_parting(self) -> str:
+        """Say in one sentence at which operation the releases part first; empty if nowhere."""
+        parted = [(chain, chain.first) for chain in self.chains if chain.first is not None]
+        if not parted:
+            return ""
+
+        def simplest(found: tuple[ChainDrift, StepDrift]) -> tuple[int, int]:
+            chain, step = found
+            return ENGINES.index(chain.engine), 0 if chain.independent else step.position
+
+        earliest, step = min(parted, key=simplest)
+        kind = [chain for chain, _ in parted if chain.engine == earliest.engine]
+        sentence = f"{earliest.name}: {step}"
+        others = sum(len(chain.differing) for chain in kind) - 1
+        if earliest.independent and others:
+            sentence += f"; {others} more of {earliest.engine} differ"
+        elif len(kind) > 1:
+            sentence += f"; {len(kind) - 1} more of {earliest.engine} part"
+        return sentence
+
 
 def compare_chains(old: Record, new: Record) -> ChainsDrift:
     """Compare fingerprints of one machine, step by step."""
-    before, now = ({chain.name: chain for chain in r.chains} for r in (old, new))
-    found = [compare_chain(before[name], now[name]) for name in before if name in now]
-    found.sort(key=lambda chain: ENGINES.index(chain.engine))
+    found = join(*({chain.name: chain for chain in record.chains} for record in (old, new)))
+    compared = [compare_chain(*pair) for pair in found.pairs]
     return ChainsDrift(
-        tuple(found),
-        new=tuple(name for name in now if name not in before),
-        missing=tuple(name for name in before if name not in now),
+        tuple(sorted(compared, key=lambda chain: ENGINES.index(chain.engine))),
+        new=tuple(chain.name for chain in found.new),
+        missing=tuple(chain.name for chain in found.missing),
     )
 
 
 def compare_chain(old: Chain, new: Chain) -> ChainDrift:
     """Compare one fingerprint with another of the same thing, step by step."""
-    after = _numbered(new.steps)
-    pairs = [(step, after.get(key)) for key, step in _numbered(old.steps).items()]
-    shared = [(a, b) for a, b in pairs if b is not None]
+    found = join(_numbered(old.steps), _numbered(new.steps))
     differing: list[StepDrift] = []
     epoch: int | None = None
-    for position, (a, b) in enumerate(shared):
+    for position, (a, b) in enumerate(found.pairs):
         if (a.digest, a.count) != (b.digest, b.count):
             since = epoch if epoch != a.epoch else None
             differing.append(_step(a, b, new.dtype, position, since))
         epoch = a.epoch
-    only = len(old.steps) + len(new.steps) - 2 * len(shared)
-    return ChainDrift(new.name, new.engine, len(shared), tuple(differing), only)
+    only = len(found.new) + len(found.missing)
+    return ChainDrift(new.name, new.engine, len(found.pairs), tuple(differing), only)
 
 
 def _numbered(steps: Sequence[Step]) -> dict[Hashable, Step]:
@@ -193,11 +187,11 @@ def _by_spread(old: Step, new: Step) -> Level:
     One training is one draw, and of n draws another lies beyond all of them in 2 of n + 1 cases;
     as factors, because losses spread over orders of magnitude.
     """
-    checks: list[tuple[Sequence[Number], tuple[float, float]]] = []
-    if old.spread is not None:
-        checks.append((new.values, old.spread))
-    if new.spread is not None:
-        checks.append((old.values, new.spread))
+    checks = [
+        (step.values, other.spread)
+        for step, other in ((new, old), (old, new))
+        if other.spread is not None
+    ]
     if not checks:
         return Level.LARGER
     inside = all(_inside(value, spread) for values, spread in checks for value in values)
@@ -211,25 +205,3 @@ def _inside(value: Number, spread: tuple[float, float]) -> bool:
     if low <= 0:
         return low - (high - low) <= value <= high + (high - low)
     return low * (low / high) <= value <= high * (high / low)
-
-
-def first_parting(drift: ChainsDrift) -> str:
-    """Say in one sentence at which operation two releases part first."""
-    parted = [(chain, chain.first) for chain in drift.chains if chain.first is not None]
-    if not parted:
-        return ""
-
-    def simplest(found: tuple[ChainDrift, StepDrift]) -> tuple[int, int]:
-        chain, step = found
-        return ENGINES.index(chain.engine), 0 if chain.independent else step.position
-
-    earliest, step = min(parted, key=simplest)
-    kind = [chain for chain, _ in parted if chain.engine == earliest.engine]
-    sentence = f"{earliest.name}: {step}"
-    others = sum(len(chain.differing) for chain in kind) - 1
-    if earliest.independent and others:
-        sentence += f"; {others} more of {earliest.engine} differ"
-    elif len(kind) > 1:
-        more = len(kind) - 1
-        sentence += f"; {more} more of {earliest.engine} part"
-    return sentence

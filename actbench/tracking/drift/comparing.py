@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Final, Literal
 
+from actbench.claims.statistics import noise_of_median
 from actbench.store.errors import ActbenchError
 from actbench.store.terminal import plural
-from actbench.tracking.drift.chains import ChainsDrift, compare_chains, first_parting
+from actbench.tracking.drift.chains import ChainsDrift, compare_chains
 from actbench.tracking.drift.distributions import Level, MetricsDrift, compare_distributions
-from actbench.tracking.drift.scope import Scope, scope_of
-from actbench.tracking.drift.speed import Speed, compare_timings
-from actbench.tracking.records import Record, Verdict, package_of
+from actbench.tracking.drift.scope import Scope, join, scope_of
+from actbench.tracking.records import Record, Timings, Verdict
 
 _NOT_TESTABLE = "not_testable"
 
 
 @dataclass(frozen=True)
 class Flip:
-    """One claim with another verdict.
-
-    Args:
-        id: The claim.
-        expected: What the claims file pins.
-        old: Its verdict before.
-        new: Its verdict now.
-        old_measured: The value before; ``None`` where it is not finite.
-        new_measured: The value now.
-        old_margin: How far the verdict was from flipping; ``None`` where that has no meaning.
-        new_margin: How far it is now.
-    """
+    """One claim with another verdict; a value is ``None`` where it is not finite."""
 
     id: str
     expected: str
@@ -45,42 +36,25 @@ class Flip:
 
 @dataclass(frozen=True)
 class Unexpected:
-    """One claim of the new record with another verdict than its file pins.
-
-    Args:
-        id: The claim.
-        expected: What is pinned.
-        verdict: What came out.
-        seeds: How many were measured; too few of them make a claim inconclusive.
-    """
+    """One claim of the new record with another verdict than its file pins."""
 
     id: str
     expected: str
     verdict: str
-    seeds: int
+    seeds: int  # too few of them make a claim inconclusive
 
 
 @dataclass(frozen=True)
 class ClaimsDrift:
-    """What became of the claims.
+    """What became of the claims."""
 
-    Args:
-        compared: How many were measured for both records.
-        flips: Those of them with another verdict.
-        unexpected: Claims measured for the new record whose verdict is not the expected one.
-        new: Claims that only the new record has.
-        missing: Claims that only the old record has.
-        stored: How many were left out because at least one record judged them from values stored
-            in the package, which say nothing about its release.
-        left_out: How many were left out because their protocol has other settings.
-        not_testable: How many no experiment can decide.
-    """
-
-    compared: int = 0
+    compared: int = 0  # measured for both records
     flips: tuple[Flip, ...] = ()
-    unexpected: tuple[Unexpected, ...] = ()
-    new: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
+    unexpected: tuple[Unexpected, ...] = ()  # of those that were measured for the new record
+    new: tuple[str, ...] = ()  # claims that only the new record has
+    missing: tuple[str, ...] = ()  # claims that only the old record has
+    # How many at least one record judged from values stored in the package, which say nothing
+    # about its release; how many are of a protocol with other settings; how many nothing decides.
     stored: int = 0
     left_out: int = 0
     not_testable: int = 0
@@ -90,78 +64,126 @@ def compare_verdicts(
     old: Sequence[Verdict], new: Sequence[Verdict], comparable: Callable[[str], bool]
 ) -> ClaimsDrift:
     """Compare verdicts, claim by claim."""
-    before, now = {v.id: v for v in old}, {v.id: v for v in new}
-    shared = [(v, now[v.id]) for v in before.values() if v.id in now]
+    shared, added, missing = join({v.id: v for v in old}, {v.id: v for v in new})
     both = [pair for pair in shared if any(v.verdict != _NOT_TESTABLE for v in pair)]
     fresh = [(a, b) for a, b in both if a.fresh and b.fresh]
     pairs = [(a, b) for a, b in fresh if comparable(a.id)]
     return ClaimsDrift(
         compared=len(pairs),
-        flips=tuple(_flip(a, b) for a, b in pairs if a.verdict != b.verdict),
+        flips=tuple(
+            Flip(
+                b.id,
+                b.expected,
+                *(a.verdict, b.verdict),
+                *(a.measured, b.measured),
+                *(a.margin, b.margin),
+            )
+            for a, b in pairs
+            if a.verdict != b.verdict
+        ),
         unexpected=tuple(
             Unexpected(v.id, v.expected, v.verdict, v.seeds)
-            for v in now.values()
+            for v in new
             if v.fresh and v.expected and v.verdict != v.expected
         ),
-        new=tuple(claim for claim in now if claim not in before),
-        missing=tuple(claim for claim in before if claim not in now),
+        new=tuple(v.id for v in added),
+        missing=tuple(v.id for v in missing),
         stored=len(both) - len(fresh),
         left_out=len(fresh) - len(pairs),
         not_testable=len(shared) - len(both),
     )
 
 
-def _flip(old: Verdict, new: Verdict) -> Flip:
-    return Flip(
-        new.id,
-        new.expected,
-        old.verdict,
-        new.verdict,
-        old.measured,
-        new.measured,
-        old.margin,
-        new.margin,
-    )
+SMALLEST_CHANGE: Final = 0.05
+"""A change of speed below this share is not told, however precisely it was measured."""
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where a record comes from.
+class Ratio:
+    """How much longer something takes than before."""
 
-    Args:
-        torch: The release, such as ``"2.13.0"``.
-        made_at: When, UTC, ISO 8601.
-        environment: Versions and hardware, flat.
-    """
-
-    torch: str
-    made_at: str
-    environment: Mapping[str, str | int] = field(default_factory=dict)
+    name: str  # of the workload
+    old: float  # median, relative to the control (seconds for the control itself)
+    new: float
+    ratio: float  # new over old; above 1 is slower
+    # As a share of the ratio: the notches of both medians (McGill, Tukey and Larsen 1978, section
+    # 7), added as independent errors; infinite where a record has one round only, which tells
+    # nothing about noise.
+    uncertainty: float
+    # The smallest factor, to either side, that counts as a change: beyond the uncertainty, 5 %, and
+    # for a workload what the control itself changed by. A ratio to the control makes up for a
+    # machine in another mood, but not wholly.
+    least: float
 
     @property
-    def named(self) -> str:
-        """Package and release, such as ``"torch 2.13.0"``."""
-        package = package_of(self.environment)
-        return f"{package} {self.torch if package == 'torch' else self.environment[package]}"
+    def change(self) -> Literal["slower", "faster", "as before", "unknown"]:
+        """Whether it is slower or faster by more than ``least``."""
+        if math.isinf(self.least):
+            return "unknown"
+        if self.ratio > self.least:
+            return "slower"
+        return "faster" if self.ratio * self.least < 1 else "as before"
+
+    def beyond(self, max_slowdown: float) -> bool:
+        """Tell whether it is slower, and by more than a factor beyond its uncertainty."""
+        return self.change == "slower" and self.ratio > max_slowdown * (1 + self.uncertainty)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Of the ratio: one that begins above 1 is slower; ``None`` where noise is not known."""
+        if math.isinf(self.uncertainty):
+            return None
+        return self.ratio / (1 + self.uncertainty), self.ratio * (1 + self.uncertainty)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What became of the speed."""
+
+    workloads: tuple[Ratio, ...] = ()  # those in both records
+    mean: float | None = None  # geometric, of their ratios
+    # As a share, as if all errors were one, since every ratio rests on the same control.
+    mean_uncertainty: float = 0.0
+    control: Ratio | None = None  # its own durations in seconds, not relative to anything
+    control_is: str = ""  # what it computes
+    new: tuple[str, ...] = ()  # names of the workloads that only the new record has
+    missing: tuple[str, ...] = ()  # names of those that only the old record has
+
+
+def compare_timings(old: Timings, new: Timings) -> Speed:
+    """Compare durations of one machine with the same control."""
+    found = join(*({w.name: w for w in timings.workloads} for timings in (old, new)))
+    control = _ratio("control", old.control_durations_s, new.control_durations_s)
+    moved = max(control.ratio, 1 / control.ratio) if control.change != "as before" else 1.0
+    ratios = [_ratio(a.name, a.relative, b.relative, moved) for a, b in found.pairs]
+    logs = [math.log(r.ratio) for r in ratios]
+    return Speed(
+        tuple(ratios),
+        math.exp(statistics.fmean(logs)) if logs else None,
+        statistics.fmean(r.uncertainty for r in ratios) if ratios else 0.0,
+        control,
+        new.control,
+        new=tuple(w.name for w in found.new),
+        missing=tuple(w.name for w in found.missing),
+    )
+
+
+def _ratio(name: str, old: Sequence[float], new: Sequence[float], moved: float = 1.0) -> Ratio:
+    then, now = statistics.median(old), statistics.median(new)
+    uncertainty = math.inf
+    if min(len(old), len(new)) > 1:
+        uncertainty = math.hypot(noise_of_median(old), noise_of_median(new))
+    least = max(1 + max(uncertainty, SMALLEST_CHANGE), moved)
+    return Ratio(name, then, now, now / then, uncertainty, least)
 
 
 @dataclass(frozen=True)
 class Drift:
-    """What changed between two records.
+    """What changed between two records."""
 
-    Args:
-        old: Where the one comes from.
-        new: Where the other comes from.
-        scope: What was compared, and what was left out.
-        claims: Claims that flipped.
-        metrics: Metrics over seeds.
-        chains: Fingerprints.
-        speed: Relative durations.
-    """
-
-    old: Origin
-    new: Origin
-    scope: Scope
+    old: Record
+    new: Record
+    scope: Scope  # what was compared, and what was left out
     claims: ClaimsDrift
     metrics: MetricsDrift
     chains: ChainsDrift
@@ -179,11 +201,6 @@ class Drift:
         """Whether a workload is slower or faster by more than what counts as a change."""
         return any(r.change in ("slower", "faster") for r in self.speed.workloads)
 
-    @property
-    def first_parting(self) -> str:
-        """At which operation the releases part first; empty where they do not."""
-        return first_parting(self.chains)
-
     def __bool__(self) -> bool:
         return bool(self.claims.flips) or self.numbers_differ or self.speed_differs
 
@@ -193,7 +210,7 @@ class Drift:
 
 
 def compare(old: Record, new: Record, protocols: Mapping[str, str | None]) -> Drift:
-    """Compare what two releases of torch did."""
+    """Compare what two releases did; ``protocols`` names that of each claim."""
     scope = scope_of(old, new)
 
     def comparable(claim: str) -> bool:
@@ -203,8 +220,8 @@ def compare(old: Record, new: Record, protocols: Mapping[str, str | None]) -> Dr
     if scope.speed and old.timings is not None and new.timings is not None:
         speed = compare_timings(old.timings, new.timings)
     return Drift(
-        Origin(old.torch, old.made_at, old.environment),
-        Origin(new.torch, new.made_at, new.environment),
+        old,
+        new,
         scope,
         compare_verdicts(old.verdicts, new.verdicts, comparable) if scope.claims else ClaimsDrift(),
         compare_distributions(old, new, scope.protocols, scope.changed),

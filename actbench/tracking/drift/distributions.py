@@ -15,6 +15,7 @@ import numpy as np
 from actbench.claims import metrics, twosample
 from actbench.claims.measured import FALSE_ALARM, metric_title
 from actbench.claims.twosample import Margin
+from actbench.tracking.drift.scope import join
 from actbench.tracking.records import Distribution, Dtype, Record
 
 Number = float | None
@@ -145,93 +146,68 @@ Change = Literal["shift", "spread"]
 
 @dataclass(frozen=True)
 class MetricDrift:
-    """One metric in two records.
-
-    Args:
-        protocol: Name of the protocol.
-        metric: Name and arguments.
-        definition: What it is.
-        level: How much it drifted.
-        seeds: How many values each record has.
-        units: Largest distance of two values of one seed, in units in the last place of the
-            dtype that was trained; infinite where the numbers of seeds differ, or their names.
-        relative: The same as a share of the larger value.
-        p: Of the tests of location and of spread, the smaller one twice; ``None`` where no test
-            was needed or there are too few seeds for one.
-        old_median: Over seeds; not finite where half of them are not.
-        new_median: As ``old_median``.
-        differing: How many seeds have other bits; ``None`` where the seeds are not known, or not
-            the same.
-        median_change: Median over the seeds of how much each changed; ``None`` as above, or where
-            it is not finite.
-        changed: Whether ``p`` is that of a shift or of another spread; ``None`` without a test.
-        by_seed: Whether the values were tested as pairs, seed by seed.
-    """
+    """One metric in two records."""
 
     protocol: str
     metric: Mapping[str, str | int | float]
     definition: str
     level: Level
-    seeds: tuple[int, int]
+    seeds: tuple[int, int]  # how many values each record has
+    # Largest distance of two values of one seed, in units in the last place of the dtype that was
+    # trained, and as a share of the larger; infinite where the seeds are not the same.
     units: float
     relative: float
+    # Of the tests of location and of spread, the smaller one twice; None where no test was needed
+    # or there are too few seeds for one.
     p: float | None
-    old_median: float
+    old_median: float  # over seeds; not finite where half of them are not
     new_median: float
+    # How many seeds have other bits, and the median of how much each changed; None where the seeds
+    # are not known or not the same, or the median is not finite.
     differing: int | None = None
     median_change: float | None = None
-    changed: Change | None = None
-    by_seed: bool = False
+    changed: Change | None = None  # what p is of; None without a test
+    by_seed: bool = False  # whether the values were tested as pairs, seed by seed
 
     @property
     def name(self) -> str:
         """Such as ``"stated: final_mse(activation=relu)"``."""
-        return f"{self.protocol}: {metric_title(self.metric)}"
+        return _title(self)
 
 
 @dataclass(frozen=True)
 class MetricsDrift:
-    """What became of the metrics.
-
-    Args:
-        metrics: Those in both records at the same settings.
-        alpha: Level of each metric that can be tested, so that one clean comparison of all raises
-            a false alarm with probability 0.001 at most.
-        tested: How many metrics can be tested.
-        new: Names of those that only the new record has.
-        missing: Names of those that only the old record has.
-        left_out: How many were left out because their protocol has other settings.
-    """
+    """What became of the metrics that both records have at the same settings."""
 
     metrics: tuple[MetricDrift, ...] = ()
+    # Level of each metric that can be tested, so that one clean comparison of all raises a false
+    # alarm with probability 0.001 at most.
     alpha: float = FALSE_ALARM
     tested: int = 0
-    new: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    left_out: int = 0
+    new: tuple[str, ...] = ()  # names of those that only the new record has
+    missing: tuple[str, ...] = ()  # names of those that only the old record has
+    left_out: int = 0  # because their protocol has other settings
 
 
 def compare_distributions(
     old: Record, new: Record, other: Collection[str], changed: Collection[str] = ()
 ) -> MetricsDrift:
     """Compare metrics, seed by seed where the seeds are the same, and else as distributions."""
-    before, now = _by_name(old.distributions), _by_name(new.distributions)
-    both = [name for name in before if name in now]
-    names = [
-        name
-        for name in both
-        if before[name].protocol not in other and before[name].metric.get("claim") not in changed
+    found = join(_by_name(old.distributions), _by_name(new.distributions))
+    pairs = [
+        _Pair(before, now, old.protocols.get(before.protocol))
+        for before, now in found.pairs
+        if before.protocol not in other and before.metric.get("claim") not in changed
     ]
-    pairs = [_Pair(before[name], now[name], old.protocols.get(name[0])) for name in names]
     reaches = [pair.reach for pair in pairs if pair.level is None]
     alpha = _level(reaches)
     return MetricsDrift(
         tuple(_compare(pair, alpha) for pair in pairs),
         alpha,
         sum(reach <= alpha for reach in reaches),
-        new=tuple(_title(now[name]) for name in now if name not in before),
-        missing=tuple(_title(before[name]) for name in before if name not in now),
-        left_out=len(both) - len(names),
+        new=tuple(map(_title, found.new)),
+        missing=tuple(map(_title, found.missing)),
+        left_out=len(found.pairs) - len(pairs),
     )
 
 
@@ -239,8 +215,8 @@ def _by_name(distributions: Sequence[Distribution]) -> dict[tuple[str, str], Dis
     return {(d.protocol, json.dumps(d.metric, sort_keys=True)): d for d in distributions}
 
 
-def _title(distribution: Distribution) -> str:
-    return f"{distribution.protocol}: {metric_title(distribution.metric)}"
+def _title(metric: Distribution | MetricDrift) -> str:
+    return f"{metric.protocol}: {metric_title(metric.metric)}"
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from actbench.tracking.records import Record
 
@@ -14,27 +14,38 @@ _HOW_RUN: Final = ("device", "threads")
 _ABSENT: Final = "not stated"
 
 
+_K = TypeVar("_K", bound=Hashable)
+_T = TypeVar("_T")
+
+
+class Joined(NamedTuple, Generic[_T]):
+    """Things of two records, by their names."""
+
+    pairs: list[tuple[_T, _T]]  # of what both records have, in the order of the old one
+    new: list[_T]  # what only the new record has
+    missing: list[_T]  # what only the old record has
+
+
+def join(old: Mapping[_K, _T], new: Mapping[_K, _T]) -> Joined[_T]:
+    """Find what two records have in common."""
+    return Joined(
+        [(item, new[name]) for name, item in old.items() if name in new],
+        [item for name, item in new.items() if name not in old],
+        [item for name, item in old.items() if name not in new],
+    )
+
+
 @dataclass(frozen=True)
 class Scope:
-    """What can be compared.
-
-    Args:
-        claims: Whether verdicts can.
-        bits: Whether fingerprints can.
-        speed: Whether timings can.
-        protocols: Names of protocols that both records ran, at different settings.
-        changed: Claims that ask something else in the new record than in the old.
-        left_out: One sentence for each part that can't.
-        notes: What else a reader must know about the two records.
-    """
+    """What can be compared."""
 
     claims: bool
     bits: bool
     speed: bool
-    protocols: frozenset[str]
-    changed: frozenset[str]
-    left_out: tuple[str, ...]
-    notes: tuple[str, ...]
+    protocols: frozenset[str]  # names of those that both records ran, at different settings
+    changed: frozenset[str]  # claims that ask something else in the new record than in the old
+    left_out: tuple[str, ...]  # one sentence for each part that can't be compared
+    notes: tuple[str, ...]  # what else a reader must know about the two records
 
     def same_claim(self, claim: str, protocols: Mapping[str, str | None]) -> bool:
         """Tell whether a claim asks the same in both records, of runs at the same settings."""

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from actbench.pages.colors import legible, style_of
-from actbench.tracking.drift import Level
+from actbench.tracking.drift.distributions import Level
 from actbench.tracking.history._cells import (
     MISSING,
     SMALL,
@@ -27,7 +27,6 @@ from actbench.tracking.history._cells import (
     name_rows,
     sheet,
 )
-from actbench.tracking.history.changes import interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from actbench.tracking.history import History
-    from actbench.tracking.history.changes import ChainRow, ClaimRow, SpeedRow
+    from actbench.tracking.history import ChainRow, ClaimRow, History, SpeedRow
 
 
 _VERDICTS: Final[dict[str, Look]] = {
@@ -52,33 +50,20 @@ _OTHER: Final = Look("another word", "#59636E", "|||")
 
 def history_verdicts(history: History) -> Figure:
     """Draw the verdict of every claim that was measured for a record, over the releases."""
-    rows: list[ClaimRow | None] = []
-    names: list[str] = []
-    for group, members in itertools.groupby(history.claims, key=lambda row: row.group):
-        rows.append(None)
-        names.append(f"{group}:")
-        folded: dict[tuple[str | None, ...], list[ClaimRow]] = {}
-        for claim in members:
-            if set(claim.verdicts) <= {claim.expected, None}:
-                folded.setdefault(claim.verdicts, []).append(claim)
-            else:
-                rows.append(claim)
-                names.append(claim.id)
-        for alike in folded.values():
-            rows.append(alike[0])
-            names.append(
-                alike[0].id if len(alike) == 1 else f"{len(alike)} claims that never change"
-            )
+    rows = [
+        row
+        for group, members in itertools.groupby(history.claims, key=lambda row: row.group)
+        for row in ((f"{group}:", None), *_folded(list(members)))
+    ]
+    names = [name for name, _ in rows]
     figure, (axes,) = sheet(history, [names])
-    for down, row in enumerate(rows):
-        if row is None:
-            continue
-        for across, verdict in enumerate(row.verdicts):
+    for down, (_, row) in enumerate(rows):
+        for across, verdict in enumerate(row.verdicts if row else ()):
             look = MISSING if verdict is None else _VERDICTS.get(verdict, _OTHER)
-            draw_cell(axes, (across, down), look, framed=row.flips[across] is not None)
-            if verdict is not None and verdict != row.expected:
+            draw_cell(axes, (across, down), look, framed=bool(row and row.flips[across]))
+            if row and verdict not in (None, row.expected):
                 draw_badge(axes, (across, down), "!")
-    name_rows(axes, names, {row.id for row in history.claims if row.flipped_at})
+    name_rows(axes, names, {row.id for row in history.claims if any(row.flips)})
     shown = {verdict for row in history.claims for verdict in row.verdicts}
     looks = [look for key, look in _VERDICTS.items() if key in shown]
     looks += [_OTHER] if shown - {None} - set(_VERDICTS) else []
@@ -91,6 +76,21 @@ def history_verdicts(history: History) -> Figure:
         "claims measured for the records; those that never change share a row",
     )
     return figure
+
+
+def _folded(claims: Sequence[ClaimRow]) -> list[tuple[str, ClaimRow]]:
+    """Name each row of some claims; those that are always as expected share rows."""
+    folded: dict[tuple[str | None, ...], list[ClaimRow]] = {}
+    rows = []
+    for claim in claims:
+        if set(claim.verdicts) <= {claim.expected, None}:
+            folded.setdefault(claim.verdicts, []).append(claim)
+        else:
+            rows.append((claim.id, claim))
+    for first, *others in folded.values():
+        name = f"{1 + len(others)} claims that never change" if others else first.id
+        rows.append((name, first))
+    return rows
 
 
 _MOST_MARGINS: Final = 25  # in one panel
@@ -125,7 +125,7 @@ def history_margins(history: History) -> Figure:
         axes.set_title(title, fontsize=SMALL, loc="right", pad=10)
         for down, row in enumerate(rows):
             _margins(axes, down, row)
-        name_rows(axes, [row.id for row in rows], {row.id for row in rows if row.flipped_at})
+        name_rows(axes, [row.id for row in rows], {row.id for row in rows if any(row.flips)})
     marks = [frame_handle("another verdict than before")]
     add_legend(figure, [Look("near to flipping", _shade(0.0)), Look("far", _shade(1.0))], marks)
     add_title(figure, "Margins over torch releases", "a number where it is not the one before")
@@ -134,7 +134,7 @@ def history_margins(history: History) -> Figure:
 
 def _changes(row: ClaimRow) -> bool:
     written = {_written(margin) for margin in row.margins if margin is not None}
-    return len(written) > 1 or bool(row.flipped_at)
+    return len(written) > 1 or any(row.flips)
 
 
 def _written(margin: float) -> str:
@@ -178,7 +178,7 @@ def history_drift(history: History) -> Figure:
     """Draw how much the numbers of every chain changed from release to release."""
     rows: list[ChainRow | None] = []
     names: list[str] = []
-    for engine, members in itertools.groupby(history.chains, key=lambda row: row.engine):
+    for engine, members in itertools.groupby(history.chains, key=lambda row: row.group):
         chains = list(members)
         rows += [None, *chains]
         names += [f"{engine}:", *(_without_engine(chain.name) for chain in chains)]
@@ -222,7 +222,7 @@ def history_speed(history: History) -> Figure:
     """Draw how long each workload takes, relative to the first release."""
     panels: dict[str, list[SpeedRow]] = {}
     for row in history.speeds:
-        panels.setdefault(_subject(row.workload), []).append(row)
+        panels.setdefault(_subject(row.name), []).append(row)
     columns = min(3, max(1, len(panels)))
     down = max(1, math.ceil(len(panels) / columns))
     width = max(2.6, 0.9 + 0.26 * len(history.releases))
@@ -258,14 +258,14 @@ def _subject(workload: str) -> str:
 
 
 def _speed_line(axes: Axes, row: SpeedRow, aside: float) -> tuple[str, Line2D]:
-    engine, *_, dtype = row.workload.split("/")
+    engine, *_, dtype = row.name.split("/")
     key = engine if dtype == "float32" else f"{engine} {dtype}"
-    other = (legible(row.workload, 40), "#000000", "-.", "D")
+    other = (legible(row.name, 40), "#000000", "-.", "D")
     label, color, linestyle, marker = _ENGINES.get(key, other)
     places, values, errors = [float(row.first)], [1.0], [(0.0, 0.0)]
     for number, ratio in enumerate(row.since_first):
         if ratio is not None:
-            low, high = interval(ratio) or (ratio.ratio, ratio.ratio)
+            low, high = ratio.interval or (ratio.ratio, ratio.ratio)
             places.append(number)
             values.append(ratio.ratio)
             errors.append((ratio.ratio - low, high - ratio.ratio))
@@ -282,7 +282,7 @@ def _speed_line(axes: Axes, row: SpeedRow, aside: float) -> tuple[str, Line2D]:
         capsize=2,
     )
     line = container.lines[0]
-    line.set_gid(f"speed-{row.workload}")
+    line.set_gid(f"speed-{row.name}")
     return label, line
 
 

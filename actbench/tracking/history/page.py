@@ -14,8 +14,8 @@ from actbench.pages.saving import save
 from actbench.pages.wording import listed, number, words
 from actbench.store.files import write_atomic
 from actbench.store.terminal import plural
-from actbench.tracking.drift import Level, Ratio
-from actbench.tracking.history.changes import mean_since_first
+from actbench.tracking.drift.comparing import Ratio
+from actbench.tracking.drift.distributions import Level
 from actbench.tracking.history.drawing import CAPTIONS, FIGURES
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _line(history: History, place: int) -> tuple[str, ...]:
     release = history.releases[place]
     flipped = sum(row.flips[place] is not None for row in history.claims)
     compared = sum(row.since_previous[place] is not None for row in history.chains)
-    mean = mean_since_first(history.speeds, place)
+    mean = history.mean_since_first(place)
     return (
         release.name,
         str(release.fresh) if release.fresh else "-",
@@ -182,7 +182,7 @@ def speed(history: History) -> list[str]:
             "beyond its uncertainty."
         )
     first, last = min(row.first for row in history.speeds), len(history.releases) - 1
-    mean = mean_since_first(history.speeds, last)
+    mean = history.mean_since_first(last)
     if mean is not None and last > first:
         timed = sum(row.first == first and bool(row.since_first[last]) for row in history.speeds)
         said.append(

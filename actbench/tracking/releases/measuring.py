@@ -45,15 +45,10 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Offered:
-    """What the package index offers.
+    """What the package index offers."""
 
-    Args:
-        releases: Of the package, oldest first, without their builds.
-        reached: Whether every configured index answered.
-    """
-
-    releases: tuple[str, ...]
-    reached: bool
+    releases: tuple[str, ...]  # oldest first, without their builds
+    reached: bool  # whether every configured index answered
 
 
 def parse_release(text: str, package: str = "torch") -> Version:

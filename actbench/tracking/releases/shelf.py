@@ -26,19 +26,12 @@ Stored = list[tuple[Path, Record]]
 
 @dataclass
 class Shelf:
-    """Records of one machine, by release, and how to get further ones.
-
-    Args:
-        records: Those that are there.
-        make: Makes one; ``None`` where the records are of another machine than this.
-        made: Releases whose records were made.
-        refused: Why the record of a release can't be had or used.
-    """
+    """Records of one machine, by release, and how to get further ones."""
 
     records: dict[str, tuple[Path, Record]]
-    make: Callable[[str], tuple[Path, Record]] | None
-    made: list[str] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
+    make: Callable[[str], tuple[Path, Record]] | None  # None where they are of another machine
+    made: list[str] = field(default_factory=list)  # releases whose records were made
+    refused: dict[str, str] = field(default_factory=dict)  # why a record can't be had or used
 
     def get(self, release: str) -> Record:
         """Return a release's record, made if need be."""
@@ -96,20 +89,12 @@ def choose(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one release.
-
-    Args:
-        release: Such as ``"2.13.0"``.
-        path: Its record's file.
-        made: Whether the record is new.
-        missing: Why there is no record; empty if there is one.
-        package: Of which it is one.
-    """
+    """What became of one release."""
 
     release: str
     path: Path
-    made: bool
-    missing: str = ""
+    made: bool  # whether the record is new
+    missing: str = ""  # why there is none
     package: str = "torch"
 
     @property

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,35 +16,25 @@ from actbench.claims import ClaimsFile
 from actbench.runs import evidence
 from actbench.runs.sources import Sources
 from actbench.store.errors import ActbenchError, require_positive_int
-from actbench.tracking import models, own_records
+from actbench.tracking import fingerprinting, recording
+from actbench.tracking.recording import Bar
 from actbench.tracking.records import Record
 from actbench.tracking.releases.environments import ends_as_interruption
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-
 
 @dataclass(frozen=True)
 class Subject:
-    """What a record of a release is about; by default torch and the claims of the study.
-
-    Args:
-        package: The distribution whose releases are compared.
-        file: Claims of one's own; ``None`` for the study's.
-        needs: What pip is asked for besides, because the claims need it.
-        seeds: Runs of functions and commands.
-        workers: How many of them side by side.
-        allow_code: Whether they may run.
-    """
+    """What a record of a release is about; by default torch and the claims of the study."""
 
     package: str = "torch"
-    file: ClaimsFile | None = None
-    needs: tuple[str, ...] = ()
-    seeds: int = 16
+    file: ClaimsFile | None = None  # claims of one's own
+    needs: tuple[str, ...] = ()  # what pip is asked for besides, because the claims need it
+    seeds: int = 16  # runs of functions and commands
     workers: int = 1
-    allow_code: bool = False
+    allow_code: bool = False  # whether they may run
 
     @property
     def light(self) -> bool:
@@ -67,13 +56,11 @@ class Subject:
         sources = self.sources
         with ends_as_interruption():
             with bar("fingerprints", len(self.file.fingerprint)) as progress:
-                chains, notes = models.take(self.file, progress)
+                chains, notes = fingerprinting.take(self.file, progress)
             sources.collect(bar)
             if not self.light:
-                from actbench.tracking import recording
-
                 trained = recording.run_protocols(self.seeds, device, threads, bar, self.file)
-        made = own_records.make(self.file, sources, self.package, trained, chains)
+        made = recording.of_claims(self.file, sources, self.package, trained, chains)
         return made, [*notes, *sources.notes]
 
     def options(self) -> list[str]:
@@ -89,7 +76,7 @@ class Subject:
         if self.file is None:
             return record.of_study
         asked = {claim.id: self.file.digest(claim) for claim in self.file.claim}
-        marks = {**own_records.code_of(self.file), **self.marks}
+        marks = {**recording.code_of(self.file), **self.marks}
         return (
             (record.of_study, record.package) == (False, self.package)
             and {v.id: v.digest for v in record.verdicts} == asked
@@ -150,7 +137,7 @@ def subject_of(
         canonicalize_name(package), file, tuple(words), seeds, workers, allow_code=allow_code
     )
     subject.sources.require_allowed()
-    models.require_allowed(file, allow_code=allow_code)
+    fingerprinting.require_allowed(file, allow_code=allow_code)
     return subject
 
 
