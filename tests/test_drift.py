@@ -34,11 +34,10 @@ from actbench.tracking.drift.comparing import Drift, compare, failures
 from actbench.tracking.drift.distributions import (
     LAST_DIGIT_UNITS,
     Level,
+    distance,
     dtype_of,
     margin_of,
-    relative_difference,
     same_bits,
-    units_apart,
 )
 from actbench.tracking.records import Chain, Distribution, Record
 
@@ -134,9 +133,9 @@ def test_units_in_the_last_place_are_those_of_ieee(value: float, units: int) -> 
     moved = value
     for _ in range(units):
         moved = math.nextafter(moved, math.inf)
-    assert units / 2 <= units_apart(value, moved, "float64") <= units
+    assert units / 2 <= distance(value, moved, "float64") <= units
     if math.frexp(value)[1] == math.frexp(moved)[1]:
-        assert units_apart(moved, value, "float64") == units
+        assert distance(moved, value, "float64") == units
 
 
 @pytest.mark.parametrize(
@@ -154,15 +153,15 @@ def test_units_in_the_last_place_are_those_of_ieee(value: float, units: int) -> 
 )
 def test_units_at_the_edges(old: Any, new: Any, dtype: Any, units: float) -> None:
     """Subnormal numbers, zeros, signs, and what is not finite."""
-    assert units_apart(old, new, dtype) == units == units_apart(new, old, dtype)
+    assert distance(old, new, dtype) == units == distance(new, old, dtype)
 
 
 def test_relative_distances_are_shares_of_the_larger() -> None:
     """From 0 to 2, infinite where one number is not finite."""
-    assert relative_difference(1.0, 4.0) == 0.75
-    assert relative_difference(-1.0, 1.0) == 2
-    assert relative_difference(0.0, 0.0) == relative_difference(None, None) == 0
-    assert relative_difference(None, 0.0) == math.inf
+    assert distance(1.0, 4.0) == 0.75
+    assert distance(-1.0, 1.0) == 2
+    assert distance(0.0, 0.0) == distance(None, None) == 0
+    assert distance(None, 0.0) == math.inf
 
 
 def test_the_sign_of_zero_is_a_bit() -> None:

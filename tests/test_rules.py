@@ -21,7 +21,7 @@ def panels() -> dict[str, Axes]:
     figure = Figure()
     drawn = {}
     for picture in rules.PICTURES[:-1]:
-        drawn[picture.__name__] = axes = figure.add_subplot()
+        drawn[picture.__name__.lstrip("_")] = axes = figure.add_subplot()
         picture(axes)
     return drawn
 

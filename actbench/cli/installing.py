@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,27 +47,24 @@ class _Phases:
         if self._line.live.is_started:
             self._line.stop()
 
+    def __enter__(self) -> _Phases:
+        return self
 
-With = Annotated[
+    def __exit__(self, *error: object) -> None:
+        self.hide()
+
+
+_With = Annotated[
     list[str] | None,
     typer.Option(
         "--with",
-        help="With --claims, what they need besides, for pip, such as 'numpy<2'; may be repeated.",
+        help="_With --claims, what they need besides, for pip, such as 'numpy<2'; may be repeated.",
         metavar="REQUIREMENT",
     ),
 ]
-Requirements = Annotated[
-    Path | None, typer.Option(help="With --claims, a file of what they need besides, for pip.")
+_Requirements = Annotated[
+    Path | None, typer.Option(help="_With --claims, a file of what they need besides, for pip.")
 ]
-
-
-@contextmanager
-def _phases(quiet: bool) -> Iterator[_Phases]:
-    phases = _Phases(quiet)
-    try:
-        yield phases
-    finally:
-        phases.hide()
 
 
 def track(
@@ -78,8 +74,8 @@ def track(
     ] = Path("records"),
     claims: OwnClaims = None,
     package: Package = "torch",
-    needs: With = None,
-    requirements: Requirements = None,
+    needs: _With = None,
+    requirements: _Requirements = None,
     allow_code: AllowCode = False,
     workers: Workers = 1,
     seeds: Seeds = 16,
@@ -107,7 +103,7 @@ def track(
     say where it downloads from; https://download.pytorch.org/whl/cpu has builds for the CPU only,
     which need less than 2 GB.
 
-    With --claims, each record judges a file of your own, on releases of any --package; where its
+    _With --claims, each record judges a file of your own, on releases of any --package; where its
     numbers come from functions and commands, in environments without torch.
 
     Exit code: 0 if every record is there, 1 if one is missing.
@@ -130,7 +126,7 @@ def track(
         package = subject.package
         names = [*dict.fromkeys(release_name(release, package) for release in releases)]
         outcomes = []
-        with _phases(quiet) as phases:
+        with _Phases(quiet) as phases:
             titles = {
                 name: f"{package} {name} ({i} of {len(names)})" for i, name in enumerate(names, 1)
             }
@@ -168,8 +164,8 @@ def bisect(
     ] = Path("results/bisect"),
     claims: OwnClaims = None,
     package: Package = "torch",
-    needs: With = None,
-    requirements: Requirements = None,
+    needs: _With = None,
+    requirements: _Requirements = None,
     allow_code: AllowCode = False,
     workers: Workers = 1,
     seeds: Seeds = 16,
@@ -182,7 +178,7 @@ def bisect(
     compared between records of one machine only; --records with an empty folder measures everything
     on this one. A release that can't be measured is skipped.
 
-    With --claims, finds the release of any --package that changed the verdict on a claim of your
+    _With --claims, finds the release of any --package that changed the verdict on a claim of your
     own, as in: actbench bisect --claims claims.toml --package scikit-learn --good 1.3.2 --bad 1.5.0
     my-claim --allow-code
 
@@ -211,7 +207,7 @@ def bisect(
         for sentence in refused:
             terminal.say(f"left out: {sentence}", err=True)
         chosen, here = shelf.choose(stored, part, (good, bad), subject)
-        with _phases(quiet) as phases:
+        with _Phases(quiet) as phases:
 
             def make(release: str) -> tuple[Path, Record]:
                 what = part if own is None or own.path is None else own.path.stem

@@ -155,7 +155,7 @@ def fingerprint(model: Any, inputs: Any, name: str = "model") -> Fingerprint:
     """
     mode = {"arithmetic": environment.arithmetic()} if environment.arithmetic() else {}
     here = {**environment.versions(), "cpu": environment.cpu_model(), **mode}
-    return Fingerprint(environment=here, chain=chain_of(model, inputs, name))
+    return Fingerprint(environment=here, chain=_chain_of(model, inputs, name))
 
 
 _KEPT_VALUES = 4
@@ -238,12 +238,12 @@ def write_chain(
             f"{function} returned {type(made).__name__}, but must return two things: a module or a "
             "function, and its inputs"
         )
-    chain = chain_of(*made, name)
+    chain = _chain_of(*made, name)
     write_json(Path(out), chain.model_dump(mode="json"))
     return {"steps": len(chain.steps)}
 
 
-def chain_of(thing: Any, inputs: Any, name: str) -> Chain:
+def _chain_of(thing: Any, inputs: Any, name: str) -> Chain:
     """Run a module or a function, and reduce all that it gives to digests and a few values."""
     if not callable(thing):
         raise ActbenchError(

@@ -34,7 +34,7 @@ _SINGLE: Final = "leaky-relu-final-mse"
 _MARKERS: Final = "os^Dv"
 
 
-def decisions(axes: Axes) -> None:
+def _decisions(axes: Axes) -> None:
     """The probability of a verdict at a single look, over the number of runs."""
     runs = range(10, 401, 3)
     for p0, share, name in (
@@ -48,7 +48,7 @@ def decisions(axes: Axes) -> None:
     axes.set(title="Median and every: one look", xlabel="runs", ylabel="probability of a verdict")
 
 
-def stopping(axes: Axes) -> None:
+def _stopping(axes: Axes) -> None:
     """The counts at which a claim about a median is decided, look by look."""
     for alpha in (0.01, _LEVEL):
         bounds = looks.boundaries(looks.schedule(0.5, alpha), 0.5, alpha)
@@ -63,7 +63,7 @@ def stopping(axes: Axes) -> None:
     axes.set_ylabel("share above the bound that decides")
 
 
-def saved(axes: Axes) -> None:
+def _saved(axes: Axes) -> None:
     """How many runs it takes on average to decide, over the share that agrees."""
     shares = np.linspace(0.5, 1, 51)
     for p0, name in ((0.5, "median"), (0.95, "every, 95 %")):
@@ -75,7 +75,7 @@ def saved(axes: Axes) -> None:
     axes.set_ylabel("runs on average; dotted: the most")
 
 
-def flips(axes: Axes) -> None:
+def _flips(axes: Axes) -> None:
     """How probable another verdict is if all runs were made again."""
     claim = next(c for c in claims.published().claim if c.id == "relu-learns-every-target")
     runs = range(15, 101)
@@ -87,7 +87,7 @@ def flips(axes: Axes) -> None:
     axes.set(title="Would it flip? All runs agree", xlabel="runs", ylabel="probability", ylim=1e-6)
 
 
-def one_published(axes: Axes) -> None:
+def _one_published(axes: Axes) -> None:
     """A published number beside runs, and where one more run would lie."""
     claim = next(c for c in claims.published().claim if c.id == _SINGLE)
     values = np.sort(measured.load(str(claim.protocol)).values(claim.metric))
@@ -100,7 +100,7 @@ def one_published(axes: Axes) -> None:
     axes.set_ylabel("rank")
 
 
-def published_means(axes: Axes) -> None:
+def _published_means(axes: Axes) -> None:
     """The worst that a simulation found of the parametric rules, at 1 %."""
     numbers = sorted(WORST)
     for place, rule in enumerate(RULES):
@@ -112,7 +112,7 @@ def published_means(axes: Axes) -> None:
     axes.set_ylabel("share of wrong answers")
 
 
-def better(axes: Axes) -> None:
+def _better(axes: Axes) -> None:
     """The interval of how often A exceeds B, over how often it did."""
     shares = np.linspace(0, 1, 41)
     for color, runs in (("C0", 20), ("C1", 100)):
@@ -128,7 +128,7 @@ def better(axes: Axes) -> None:
     axes.set_ylabel("probability that A exceeds B")
 
 
-def drift(axes: Axes) -> None:
+def _drift(axes: Axes) -> None:
     """Which shift between two records is seen."""
     shifts = np.linspace(0, 2.5, 26)
     for seeds, correlation, name in (
@@ -137,15 +137,15 @@ def drift(axes: Axes) -> None:
         (100, None, "100 other seeds"),
         (100, 0.9, "100 pairs, correlation 0.9"),
     ):
-        seen = [share_seen("shift", shift, seeds, FALSE_ALARM, correlation) for shift in shifts]
+        seen = [_share_seen("shift", shift, seeds, FALSE_ALARM, correlation) for shift in shifts]
         axes.plot(shifts, seen, label=name)
     axes.set(title="Drift: one metric", xlabel="shift, in standard deviations")
     axes.set_ylabel("probability that it is seen")
 
 
 PICTURES: Final[tuple[Callable[[Axes], None], ...]] = (
-    *(decisions, stopping, saved, flips),
-    *(one_published, published_means, better, drift),
+    *(_decisions, _stopping, _saved, _flips),
+    *(_one_published, _published_means, _better, _drift),
 )
 """A panel for each rule."""
 
@@ -193,7 +193,7 @@ def _smallest(what: str, seeds: int, alpha: float, correlation: float | None) ->
     """The least change that is seen, by bisection; without a correlation, on other seeds."""
 
     def seen(change: float) -> bool:
-        return share_seen(what, change, seeds, alpha, correlation) >= _POWER
+        return _share_seen(what, change, seeds, alpha, correlation) >= _POWER
 
     low, high = _SEARCHED[what]
     if not seen(high):
@@ -204,7 +204,7 @@ def _smallest(what: str, seeds: int, alpha: float, correlation: float | None) ->
     return f"{high:.2f}" if high < 10 else f"{high:.0f}"
 
 
-def share_seen(
+def _share_seen(
     what: str, change: float, seeds: int, alpha: float, correlation: float | None
 ) -> float:
     """How often a shift, or a ratio of standard deviations, is found."""

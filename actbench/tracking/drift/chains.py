@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, get_args
 
-from actbench.tracking.drift.distributions import LAST_DIGIT_UNITS, Level, Number, worst
+from actbench.tracking.drift.distributions import LAST_DIGIT_UNITS, Level, Number, largest_distance
 from actbench.tracking.drift.scope import join
 from actbench.tracking.records import Chain, Dtype, Engine, Record, Step
 
@@ -171,8 +171,8 @@ def _numbered(steps: Sequence[Step]) -> dict[Hashable, Step]:
 
 def _step(old: Step, new: Step, dtype: Dtype, position: int, since: int | None) -> StepDrift:
     alike = len(old.values) == len(new.values)
-    units = worst(old.values, new.values, dtype) if alike else math.inf
-    relative = worst(old.values, new.values) if alike else math.inf
+    units = largest_distance(old.values, new.values, dtype) if alike else math.inf
+    relative = largest_distance(old.values, new.values) if alike else math.inf
     kept = min(len(old.values), len(new.values))
     if units > LAST_DIGIT_UNITS:
         level = _by_spread(old, new)

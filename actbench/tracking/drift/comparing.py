@@ -60,7 +60,7 @@ class ClaimsDrift:
     not_testable: int = 0
 
 
-def compare_verdicts(
+def _verdicts(
     old: Sequence[Verdict], new: Sequence[Verdict], comparable: Callable[[str], bool]
 ) -> ClaimsDrift:
     """Compare verdicts, claim by claim."""
@@ -94,7 +94,7 @@ def compare_verdicts(
     )
 
 
-SMALLEST_CHANGE: Final = 0.05
+_SMALLEST_CHANGE: Final = 0.05
 """A change of speed below this share is not told, however precisely it was measured."""
 
 
@@ -150,7 +150,7 @@ class Speed:
     missing: tuple[str, ...] = ()  # names of those that only the old record has
 
 
-def compare_timings(old: Timings, new: Timings) -> Speed:
+def _timings(old: Timings, new: Timings) -> Speed:
     """Compare durations of one machine with the same control."""
     found = join(*({w.name: w for w in timings.workloads} for timings in (old, new)))
     control = _ratio("control", old.control_durations_s, new.control_durations_s)
@@ -173,7 +173,7 @@ def _ratio(name: str, old: Sequence[float], new: Sequence[float], moved: float =
     uncertainty = math.inf
     if min(len(old), len(new)) > 1:
         uncertainty = math.hypot(noise_of_median(old), noise_of_median(new))
-    least = max(1 + max(uncertainty, SMALLEST_CHANGE), moved)
+    least = max(1 + max(uncertainty, _SMALLEST_CHANGE), moved)
     return Ratio(name, then, now, now / then, uncertainty, least)
 
 
@@ -218,12 +218,12 @@ def compare(old: Record, new: Record, protocols: Mapping[str, str | None]) -> Dr
 
     speed = Speed()
     if scope.speed and old.timings is not None and new.timings is not None:
-        speed = compare_timings(old.timings, new.timings)
+        speed = _timings(old.timings, new.timings)
     return Drift(
         old,
         new,
         scope,
-        compare_verdicts(old.verdicts, new.verdicts, comparable) if scope.claims else ClaimsDrift(),
+        _verdicts(old.verdicts, new.verdicts, comparable) if scope.claims else ClaimsDrift(),
         compare_distributions(old, new, scope.protocols, scope.changed),
         compare_chains(old, new) if scope.bits else ChainsDrift(),
         speed,

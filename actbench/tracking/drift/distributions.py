@@ -71,36 +71,25 @@ _WORDS: Final = {
 }
 
 
-def units_apart(old: Number, new: Number, dtype: Dtype) -> float:
-    """Return the distance of two numbers in units in the last place."""
-    old, new = _plain(old), _plain(new)
+def distance(old: Number, new: Number, dtype: Dtype | None = None) -> float:
+    """In units in the last place of a dtype; without one, as a share of the larger number."""
+    old, new = (math.nan if value is None else value for value in (old, new))
     if not (math.isfinite(old) and math.isfinite(new)):
         return 0.0 if same_bits([old], [new]) else math.inf
     if old == new:
         return 0.0
-    _, exponent = math.frexp(max(abs(old), abs(new)))
-    spacing = max(math.ldexp(1.0, exponent - _BITS[dtype]), _SMALLEST[dtype])
-    return abs(new - old) / spacing
+    unit = max(abs(old), abs(new))
+    if dtype is not None:
+        _, exponent = math.frexp(unit)
+        unit = max(math.ldexp(1.0, exponent - _BITS[dtype]), _SMALLEST[dtype])
+    return abs(new - old) / unit
 
 
-def relative_difference(old: Number, new: Number) -> float:
-    """Return the distance of two numbers as a share of the larger."""
-    old, new = _plain(old), _plain(new)
-    if not (math.isfinite(old) and math.isfinite(new)):
-        return 0.0 if same_bits([old], [new]) else math.inf
-    return 0.0 if old == new else abs(new - old) / max(abs(old), abs(new))
-
-
-def _plain(value: Number) -> float:
-    return math.nan if value is None else value
-
-
-def worst(old: Sequence[Number], new: Sequence[Number], dtype: Dtype | None = None) -> float:
-    """Return the largest distance between two lists, value by value."""
-    pairs = zip(old, new, strict=True)
-    if dtype is None:
-        return max((relative_difference(a, b) for a, b in pairs), default=0.0)
-    return max((units_apart(a, b, dtype) for a, b in pairs), default=0.0)
+def largest_distance(
+    old: Sequence[Number], new: Sequence[Number], dtype: Dtype | None = None
+) -> float:
+    """Of two lists, value by value."""
+    return max((distance(a, b, dtype) for a, b in zip(old, new, strict=True)), default=0.0)
 
 
 def same_bits(old: Sequence[Number], new: Sequence[Number]) -> bool:
@@ -235,7 +224,7 @@ class _Pair:
     def units(self) -> float:
         if not self.same_seeds:
             return math.inf
-        return worst(self.old.values, self.new.values, dtype_of(self.settings))
+        return largest_distance(self.old.values, self.new.values, dtype_of(self.settings))
 
     @property
     def level(self) -> Level | None:
@@ -282,7 +271,7 @@ def _compare(pair: _Pair, alpha: float) -> MetricDrift:
         level,
         (len(old.values), len(new.values)),
         pair.units,
-        worst(old.values, new.values) if pair.same_seeds else math.inf,
+        largest_distance(old.values, new.values) if pair.same_seeds else math.inf,
         p,
         _median(old.values),
         _median(new.values),

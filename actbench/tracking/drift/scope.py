@@ -18,7 +18,7 @@ _K = TypeVar("_K", bound=Hashable)
 _T = TypeVar("_T")
 
 
-class Joined(NamedTuple, Generic[_T]):
+class _Joined(NamedTuple, Generic[_T]):
     """Things of two records, by their names."""
 
     pairs: list[tuple[_T, _T]]  # of what both records have, in the order of the old one
@@ -26,9 +26,9 @@ class Joined(NamedTuple, Generic[_T]):
     missing: list[_T]  # what only the old record has
 
 
-def join(old: Mapping[_K, _T], new: Mapping[_K, _T]) -> Joined[_T]:
+def join(old: Mapping[_K, _T], new: Mapping[_K, _T]) -> _Joined[_T]:
     """Find what two records have in common."""
-    return Joined(
+    return _Joined(
         [(item, new[name]) for name, item in old.items() if name in new],
         [item for name, item in new.items() if name not in old],
         [item for name, item in old.items() if name not in new],

@@ -70,9 +70,9 @@ class SpeedRow(Row[Ratio]):
     """One workload over the releases."""
 
 
-Unit = Literal["tolerances", "factor"]
+_Unit = Literal["tolerances", "factor"]
 
-NO_GROUP = "not in the claims file"
+_NO_GROUP = "not in the claims file"
 """Where a claim stands that today's claims file does not have."""
 
 
@@ -82,7 +82,7 @@ class ClaimRow:
 
     id: str
     group: str  # key of the experiment that decides it
-    unit: Unit | None  # of the margins; None where that is not known
+    unit: _Unit | None  # of the margins; None where that is not known
     expected: str  # by the newest record's claims file
     # Per release: the verdict, None where it was not measured for that record; how far it is from
     # flipping; whether it can be compared with the one measured last, which was perhaps by other
@@ -316,7 +316,7 @@ def _claim_row(
 ) -> ClaimRow:
     newest = next(v for v in reversed(said) if v is not None)
     unit = _unit(claim, newest.expected)
-    group = NO_GROUP
+    group = _NO_GROUP
     if claim is not None and claim.protocol is not None:
         group = claims.protocol[claim.protocol].experiment
     return ClaimRow(
@@ -334,7 +334,7 @@ def _claim_row(
     )
 
 
-def _unit(claim: Claim | None, verdict: str) -> Unit | None:
+def _unit(claim: Claim | None, verdict: str) -> _Unit | None:
     relation = None if claim is None else claim.decisive(verdict)
     if relation is None:
         return None

@@ -166,7 +166,7 @@ def own_source(extra: str = "") -> str:
     clone = Path(__file__).resolve().parents[3]
     if (clone / "pyproject.toml").is_file():
         return f"{clone}{extras}"
-    told = json.loads(own_distribution().read_text("direct_url.json") or "{}")
+    told = json.loads(_own_distribution().read_text("direct_url.json") or "{}")
     url = str(told.get("url", ""))
     if "vcs_info" in told:
         return f"{name} @ {told['vcs_info']['vcs']}+{url}@{told['vcs_info']['commit_id']}"
@@ -195,14 +195,14 @@ def installed_pins(apart: Collection[str] = ("torch",)) -> dict[str, str]:
             found = distribution(name)
         except PackageNotFoundError:
             continue
-        needed = {canonicalize_name(r.name) for r in required_by(found)}
+        needed = {canonicalize_name(r.name) for r in _required_by(found)}
         waiting += needed
         if not needed & {*apart}:
             pins[name] = found.version.partition("+")[0]
     return dict(sorted(pins.items()))
 
 
-def required_by(package: Distribution, extra: str = "") -> list[Requirement]:
+def _required_by(package: Distribution, extra: str = "") -> list[Requirement]:
     """Return what a package needs here, with at most one of its extras."""
     required = map(Requirement, package.requires or [])
     return [r for r in required if r.marker is None or r.marker.evaluate({"extra": extra})]
@@ -210,10 +210,10 @@ def required_by(package: Distribution, extra: str = "") -> list[Requirement]:
 
 def own_needs() -> list[Requirement]:
     """Return what actbench needs here, for the study too."""
-    return required_by(own_distribution(), "study")
+    return _required_by(_own_distribution(), "study")
 
 
-def own_distribution() -> Distribution:
+def _own_distribution() -> Distribution:
     """Return the metadata of the installed actbench."""
     try:
         return distribution(DISTRIBUTION)
