@@ -5,14 +5,15 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-import synthetic_records as synthetic
+from record_factory import chain, record, step, verdict
 
 from actbench.store.environment import describe
 from actbench.store.errors import ActbenchError
 from actbench.tracking import records
-from actbench.tracking.records import Chain, Record, Step
+from actbench.tracking.records import Record, Step
 from actbench.tracking.releases import shelf
 from actbench.tracking.releases.bisecting import ask, between, resolve, sentences, verdict_of
 from actbench.tracking.releases.shelf import Shelf, choose, stored_records
@@ -21,39 +22,22 @@ CLAIM = "sigmoid-final-mse"
 GELU = "operations/gelu/float64"
 
 
-def a_step(name: str, value: float, epoch: int | None = None) -> Step:
-    """A step whose digest tells its value."""
-    digest = f"{abs(hash(value)):016x}"[:16]
-    return Step(name=name, epoch=epoch, count=1000, digest=digest, values=[0.0, value])
-
-
-def a_release(
-    release: str,
-    gelu: float = 1.0,
-    loss: float = 1.0,
-    made_at: str = "2026-07-01",
-    environment: Mapping[str, object] | None = None,
-) -> Record:
+def a_release(release: str, gelu: float = 1.0, loss: float = 1.0, **more: Any) -> Record:
     """A record whose GELU and whose training are of these values."""
+
+    def of(name: str, value: float, epoch: int | None = None) -> Step:
+        return step(name, [0.0, value], epoch, count=1000)
+
     chains = [
-        Chain(
-            engine="operations",
-            activation="gelu",
-            dtype="float64",
-            steps=[a_step("forward", gelu), a_step("derivative", 2 * gelu)],
-        ),
-        Chain(
-            engine="reference",
-            activation="gelu",
-            dtype="float64",
-            steps=[
-                a_step("layer 1 linear", 0.5, 0),
-                a_step("loss", loss, 0),
-                a_step("loss", 3 * loss, 99),
-            ],
+        chain(GELU, of("forward", gelu), of("derivative", 2 * gelu)),
+        chain(
+            "reference/gelu/float64",
+            of("layer 1 linear", 0.5, 0),
+            of("loss", loss, 0),
+            of("loss", 3 * loss, 99),
         ),
     ]
-    return synthetic.record(release, made_at=made_at, chains=chains, environment=environment or {})
+    return record(release, chains=chains, **more)
 
 
 def a_shelf(there: Mapping[str, Record], makes: Mapping[str, Record] | None = None) -> Shelf:
@@ -223,10 +207,9 @@ def test_equal_ends_with_a_known_change_between_are_not_called_quiet() -> None:
     assert "  torch 2.7.0 -> 2.8.0: back to what torch 2.6.0 has" in lines
 
 
-def claimed(release: str, verdict: str, fresh: bool = True) -> Record:
+def claimed(release: str, came_out: str, fresh: bool = True) -> Record:
     """A record with one verdict."""
-    said = synthetic.verdict(CLAIM, verdict, fresh=fresh, measured=0.0775)
-    return synthetic.record(release, verdicts=[said])
+    return record(release, verdicts=[verdict(CLAIM, came_out, fresh=fresh, measured=0.0775)])
 
 
 def test_a_claim_is_searched_by_its_verdict() -> None:
@@ -258,7 +241,7 @@ def test_a_verdict_from_stored_values_says_nothing_about_a_release() -> None:
 
 def test_a_record_of_other_steps_is_skipped() -> None:
     """A record by a version of actbench that took other fingerprints is no change of torch."""
-    other = synthetic.record("2.7.0", chains=[a_release("2.7.0").chains[1]])
+    other = record("2.7.0", chains=[a_release("2.7.0").chains[1]])
     shelf = a_shelf({**history(1.0, 1.0, 2.0), "2.7.0": other}, makes={})
     lines = said(GELU, "2.6.0", "2.8.0", shelf)
     assert "first changed in one of torch 2.7.0, 2.8.0" in lines[0]
@@ -275,8 +258,8 @@ def test_final_releases_lie_between() -> None:
 def of_machine(release: str, cpu: str, made_at: str = "2026-07-01") -> tuple[Path, Record]:
     """A record by another processor."""
     names = {"cpu": cpu, "device_name": cpu, "system": f"{platform.system()} {platform.machine()}"}
-    record = a_release(release, environment=names, made_at=made_at)
-    return Path(f"{cpu}-{release}-{made_at}.json"), record
+    path = Path(f"{cpu}-{release}-{made_at}.json")
+    return path, a_release(release, environment=names, made_at=made_at)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +300,7 @@ def test_the_later_record_of_a_release_is_taken_if_it_has_the_part(
 
 def test_this_machine_is_named_as_records_name_it() -> None:
     """A record made here is recognized as made here."""
-    made = synthetic.record("2.6.0", environment=describe("cpu", 1))
+    made = record("2.6.0", environment=describe("cpu", 1))
     chosen, here = choose(
         [(Path("a"), made.model_copy(update={"chains": a_release("2.6.0").chains}))],
         "fingerprints",
@@ -332,7 +315,7 @@ def test_records_of_elsewhere_are_said_to_be() -> None:
     shelf = a_shelf({name: true[name] for name in ("2.6.0", "2.8.0")}, makes=None)
     lines = said(GELU, "2.6.0", "2.8.0", shelf, tuple(true))
     assert "first changed in one of torch 2.7.0, 2.8.0" in lines[0]
-    assert any("another machine (Imagined CPU 3000)" in line for line in lines)
+    assert any("another machine (a processor)" in line for line in lines)
     assert any(line.startswith("Skipped: torch 2.7.0: it has no record") for line in lines)
 
 

@@ -8,28 +8,30 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drifting import (
+from faults import FAULTS, Fault
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from record_factory import (
+    LONGER,
     LOSSES,
     PROTOCOLS,
     STEADY,
     chain,
     distribution,
+    record,
     step,
     timings,
     verdict,
     whole,
     with_chains,
-    with_environment,
 )
-from faults import FAULTS, Fault
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from actbench import claims
 from actbench.store.errors import ActbenchError
 from actbench.study import fingerprints
 from actbench.study.catalog.activations import ACTIVATIONS
 from actbench.study.nets import devices
+from actbench.tracking.drift.chains import ChainsDrift
 from actbench.tracking.drift.comparing import Drift, compare, failures
 from actbench.tracking.drift.distributions import (
     LAST_DIGIT_UNITS,
@@ -39,12 +41,17 @@ from actbench.tracking.drift.distributions import (
     margin_of,
     same_bits,
 )
-from actbench.tracking.records import Chain, Distribution, Record
+from actbench.tracking.records import Chain, Record
 
 
 def between(old: Record, new: Record) -> Drift:
     """Compare two of the records made by hand."""
     return compare(old, new, PROTOCOLS)
+
+
+def drift(old: Mapping[str, Any] | None = None, /, **new: Any) -> Drift:
+    """Compare the record with every part with itself, changed."""
+    return between(whole(**(old or {})), whole(**new))
 
 
 def next_float(value: float, units: int, dtype: type = np.float64) -> float:
@@ -63,7 +70,7 @@ def only_metric(found: Drift, name: str) -> Any:
 
 def test_a_record_has_not_drifted_from_itself() -> None:
     """Nothing flips, every bit is the same, every workload is as fast, and no gate closes."""
-    found = between(whole(), whole())
+    found = drift()
     assert not found
     assert found.levels() == {Level.IDENTICAL: 2}
     assert [c.level for c in found.chains.chains] == [Level.IDENTICAL] * 3
@@ -80,9 +87,7 @@ RECORDS = st.builds(
     lambda values, losses, verdicts, relative: whole(
         verdicts=[verdict(name, came_out) for name, came_out in verdicts.items()],
         distributions=[distribution(v, name=str(n)) for n, v in enumerate(values)],
-        chains=[
-            chain("stack", "relu", "float32", *(step("loss", [v], e) for e, v in enumerate(losses)))
-        ],
+        chains=[chain("stack/relu/float32", *(step("loss", [v], e) for e, v in enumerate(losses)))],
         timings=timings({"loop": relative}),
     ),
     st.lists(LISTS, min_size=1, max_size=3),
@@ -167,10 +172,7 @@ def test_relative_distances_are_shares_of_the_larger() -> None:
 def test_the_sign_of_zero_is_a_bit() -> None:
     """0 and -0 are equal numbers of other bits, and a difference in the last digit."""
     assert not same_bits([0.0], [-0.0])
-    found = between(
-        whole(distributions=[distribution([0.0])]), whole(distributions=[distribution([-0.0])])
-    )
-    assert found.metrics.metrics[0].level is Level.LAST_DIGIT
+    assert drift_of([-0.0], (0.0,)).level is Level.LAST_DIGIT
 
 
 def test_the_bound_of_the_last_digit_is_what_its_reason_says() -> None:
@@ -187,8 +189,8 @@ def test_the_bound_of_the_last_digit_is_what_its_reason_says() -> None:
 
 def test_a_flip_is_a_failure_whatever_was_expected() -> None:
     """Each verdict that differs is named with both, those that agree are not."""
-    new = whole(verdicts=[verdict("first"), verdict("second", "direction_only"), verdict("third")])
-    found = between(whole(), new)
+    verdicts = [verdict("first"), verdict("second", "direction_only"), verdict("third")]
+    found = drift(verdicts=verdicts)
     (flip,) = found.claims.flips
     assert (flip.id, flip.old, flip.new) == ("second", "reproduced", "direction_only")
     assert not found.numbers_differ
@@ -199,19 +201,19 @@ def test_a_flip_is_a_failure_whatever_was_expected() -> None:
 
 def test_a_claim_judged_from_stored_values_is_no_agreement() -> None:
     """It is counted as left out, whichever record it is stored in, and can't flip."""
-    stored = verdict("second", "not_reproduced", fresh=False)
-    for pair in ((whole(), whole(verdicts=[stored])), (whole(verdicts=[stored]), whole())):
-        found = between(*pair)
+    stored = {"verdicts": [verdict("second", "not_reproduced", fresh=False)]}
+    for found in (drift(**stored), drift(stored)):
         assert found.claims.flips == ()
         assert (found.claims.compared, found.claims.stored) == (0, 1)
-    untestable = [verdict("first", "not_testable", expected="not_testable", fresh=False)]
-    found = between(whole(verdicts=untestable), whole(verdicts=untestable))
+    undecided = {"expected": "not_testable", "fresh": False}
+    untestable = {"verdicts": [verdict("first", "not_testable", **undecided)]}
+    found = drift(untestable, **untestable)
     assert (found.claims.stored, found.claims.not_testable) == (0, 1)
 
 
 def test_new_and_missing_claims_are_listed() -> None:
     """A claim of one record only is neither a flip nor an agreement."""
-    found = between(whole(verdicts=[verdict("first"), verdict("gone")]), whole())
+    found = drift({"verdicts": [verdict("first"), verdict("gone")]})
     assert found.claims.new == ("second", "third")
     assert found.claims.missing == ("gone",)
     assert found.claims.compared == 1
@@ -222,33 +224,26 @@ def test_new_and_missing_claims_are_listed() -> None:
 
 def drift_of(new: list[float], old: tuple[float, ...] = LOSSES) -> Any:
     """How the main metric of one record drifted to these values."""
-    found = between(
-        whole(distributions=[distribution(old)]), whole(distributions=[distribution(new)])
-    )
+    found = drift({"distributions": [distribution(old)]}, distributions=[distribution(new)])
     return found.metrics.metrics[0]
 
 
 @pytest.mark.parametrize(
     ("change", "level"),
     [
-        (lambda v: v, Level.IDENTICAL),
-        (lambda v: next_float(v, 1, np.float32), Level.LAST_DIGIT),
-        (lambda v: next_float(v, LAST_DIGIT_UNITS, np.float32), Level.LAST_DIGIT),
-        (lambda v: next_float(v, LAST_DIGIT_UNITS + 1, np.float32), Level.WITHIN_SPREAD),
-        (lambda v: v * (1 + 9e-5 * (-1) ** round(v * 2e4)), Level.WITHIN_SPREAD),
-        (lambda v: 1.0001 * v, Level.OUTSIDE_SPREAD),
-        (lambda v: 2 * v, Level.OUTSIDE_SPREAD),
-        (lambda v: None, Level.OUTSIDE_SPREAD),
-    ],
-    ids=[
-        "none",
-        "1-unit",
-        "512-units",
-        "513-units",
-        "to-either-side",
-        "all-up",
-        "twice",
-        "diverged",
+        pytest.param(lambda v: v, Level.IDENTICAL, id="none"),
+        pytest.param(lambda v: next_float(v, 1, np.float32), Level.LAST_DIGIT, id="1-unit"),
+        pytest.param(lambda v: next_float(v, 512, np.float32), Level.LAST_DIGIT, id="512-units"),
+        pytest.param(lambda v: next_float(v, 513, np.float32), Level.WITHIN_SPREAD, id="513-units"),
+        pytest.param(
+            lambda v: v * (1 + 9e-5 * (-1) ** round(v * 2e4)), Level.WITHIN_SPREAD, id="either-side"
+        ),
+        pytest.param(
+            lambda v: 2 * v if v == LOSSES[0] else v, Level.WITHIN_SPREAD, id="one-of-16-twice"
+        ),
+        pytest.param(lambda v: 1.0001 * v, Level.OUTSIDE_SPREAD, id="all-up"),
+        pytest.param(lambda v: 2 * v, Level.OUTSIDE_SPREAD, id="twice"),
+        pytest.param(lambda v: None, Level.OUTSIDE_SPREAD, id="diverged"),
     ],
 )
 def test_the_four_steps_of_a_metric(change: Callable[[float], Any], level: Level) -> None:
@@ -258,19 +253,13 @@ def test_the_four_steps_of_a_metric(change: Callable[[float], Any], level: Level
     assert (found.p is None) == (level in (Level.IDENTICAL, Level.LAST_DIGIT))
 
 
-def test_one_seed_that_changes_is_within_the_spread() -> None:
-    """A single training that takes another path is no other distribution."""
-    assert drift_of([2 * LOSSES[0], *LOSSES[1:]]).level is Level.WITHIN_SPREAD
-
-
 def test_the_last_digit_is_that_of_the_dtype_that_was_trained() -> None:
     """A float32 unit is half a billion units of float64."""
     for dtype, level in (("float32", Level.LAST_DIGIT), ("float64", Level.OUTSIDE_SPREAD)):
-        protocols = {"stated": {"dtype": dtype}}
-        moved = [next_float(v, 1, np.float32) for v in LOSSES]
-        old = whole(protocols=protocols)
-        new = whole(protocols=protocols, distributions=[distribution(moved)])
-        assert only_metric(between(old, new), "final_mse").level is level
+        protocols = {"protocols": {"stated": {"dtype": dtype}}}
+        moved = [distribution([next_float(v, 1, np.float32) for v in LOSSES])]
+        found = drift(protocols, **protocols, distributions=moved)
+        assert only_metric(found, "final_mse").level is level
 
 
 def test_a_protocol_without_a_dtype_tells_it_in_words() -> None:
@@ -282,10 +271,8 @@ def test_a_protocol_without_a_dtype_tells_it_in_words() -> None:
 
 def test_with_too_few_seeds_nothing_is_within_a_spread() -> None:
     """A deterministic number that moves by more than its last digit has no spread to hide in."""
-    new = whole(
-        distributions=[distribution(LOSSES), distribution([0.505], "derivatives", "derivative_at")]
-    )
-    found = between(whole(), new)
+    moved = distribution([0.505], "derivatives", "derivative_at")
+    found = drift(distributions=[distribution(LOSSES), moved])
     metric = only_metric(found, "derivative_at")
     assert (metric.level, metric.p) == (Level.LARGER, None)
     (reason,) = failures(found, strict=True, max_slowdown=None)
@@ -377,17 +364,15 @@ def test_what_is_rounding_and_nothing_else_has_its_ceiling() -> None:
     assert margin_of({**metric, "activation": "relu"}, settings).absolute == 0
     assert margin_of(metric, {**settings, "dtype": "float64"}).relative == 512 * 2**-52
     assert margin_of({"name": "values"}, {"function": "ours.py:error"}).relative == 512 * 2**-23
-    old = [{"protocol": "stated", "metric": metric, "definition": "", "values": [1e-7] * 16}]
     for value, level in ((1.4e-7, Level.WITHIN_SPREAD), (1e-3, Level.OUTSIDE_SPREAD)):
-        new = [{**old[0], "values": [value] * 16}]
-        records = (
-            whole(
-                protocols={"stated": settings},
-                distributions=[Distribution.model_validate(d) for d in given],
-            )
-            for given in (old, new)
+        old, new = (
+            {
+                "protocols": {"stated": settings},
+                "distributions": [distribution([each] * 16, metric=metric)],
+            }
+            for each in (1e-7, value)
         )
-        assert between(*records).metrics.metrics[0].level is level
+        assert drift(old, **new).metrics.metrics[0].level is level
 
 
 def test_clean_comparisons_raise_no_alarm_however_many_metrics_there_are() -> None:
@@ -402,15 +387,13 @@ def test_clean_comparisons_raise_no_alarm_however_many_metrics_there_are() -> No
 # Chains.
 
 
-def gelu(derivative: float = 0.75, forward: float = 1.5) -> Chain:
-    """The operations of GELU, as the record by hand has them."""
-    return chain(
-        "operations",
-        "gelu",
-        "float64",
-        step("forward", [forward]),
-        step("derivative", [derivative]),
-    )
+GELU = "operations/gelu/float64"
+
+
+def gelu(*derivative: float | None, **more: Any) -> Chain:
+    """The operations of GELU, as the record by hand has them, but for one."""
+    moved = step("derivative", derivative or [0.75], **more)
+    return chain(GELU, step("forward", [1.5]), moved)
 
 
 def stack(
@@ -418,138 +401,133 @@ def stack(
     middle: float = 0.25,
     last: float = 0.0078125,
     spread: tuple[float, float] | None = (0.006, 0.01),
+    gradient: float = 1.0,
 ) -> Chain:
     """The training of GELU, as the record by hand has it."""
     return chain(
-        "stack",
-        "gelu",
-        "float32",
+        "stack/gelu/float32",
         step("loss", [first], 0),
-        step("layer 1 gradient", [0.25, 1.0], 0),
+        step("layer 1 gradient", [0.25, gradient], 0),
         step("loss", [middle], 50),
         step("loss", [last], 100, spread),
     )
 
 
-def test_the_first_operation_is_named_before_what_rests_on_it() -> None:
-    """An operation is simpler than the training that it changes, and its distance is told."""
-    operations = gelu(derivative=0.75 + 2 * 2.0**-53)
-    new = with_chains(whole(), operations=operations, stack=stack(middle=0.26, last=0.009))
-    found = between(whole(), new)
-    assert found.chains.first_parting == (
-        "operations/gelu/float64: derivative, up to 2 units in the last place (3e-16 relative)"
-    )
-    assert found.chains.differing[0].level is Level.LAST_DIGIT
-    assert [c.name for c in found.chains.differing] == [
-        "operations/gelu/float64",
-        "stack/gelu/float32",
-    ]
+def parted(old: Mapping[str, Chain], new: Mapping[str, Chain]) -> ChainsDrift:
+    """Compare two records with some chains of their own."""
+    return between(with_chains(whole(), **old), with_chains(whole(), **new)).chains
 
 
-def test_a_loss_parts_between_two_recorded_epochs() -> None:
-    """The first loss that differs tells no more than that; the worst later step is told too."""
-    new = with_chains(
-        whole(), stack=stack(middle=next_float(0.25, 1, np.float32), last=0.0078125 * 1.01)
-    )
-    found = between(whole(), new)
-    assert found.chains.first_parting == (
-        "stack/gelu/float32: loss, between epochs 0 and 50, up to 1 unit in the last place "
-        "(1.2e-07 relative)"
-    )
-    (parted,) = found.chains.differing
-    assert parted.first is not None
-    assert parted.worst is not None
-    assert parted.worst.where == "loss, between epochs 50 and 100"
-    assert parted.worst.relative == pytest.approx(0.01, rel=0.02)
-    assert parted.losses is Level.WITHIN_SPREAD
-
-
-def test_a_step_of_the_first_epoch_is_named_by_its_epoch() -> None:
-    """Nothing was recorded before it, so that it is the very step."""
-    found = between(whole(), with_chains(whole(), stack=stack(first=0.75)))
-    assert "loss at epoch 0, up to 4.19e+06 units" in found.chains.first_parting
-    assert found.chains.differing[0].losses is Level.LARGER
-    loss, _, *rest = stack().steps
-    gradient = step("layer 1 gradient", [0.25, 1.5], 0)
-    moved = chain("stack", "gelu", "float32", loss, gradient, *rest)
-    assert "layer 1 gradient at epoch 0, up to" in (
-        between(whole(), with_chains(whole(), stack=moved)).chains.first_parting
-    )
+UNIT = 2.0**-53
 
 
 @pytest.mark.parametrize(
-    ("loss", "level"),
+    ("old", "new", "sentence"),
     [
-        (0.0078125, None),
-        (next_float(0.0078125, 512, np.float32), Level.LAST_DIGIT),
-        (0.0099, Level.WITHIN_SPREAD),
-        (0.0166, Level.WITHIN_SPREAD),
-        (0.0167, Level.OUTSIDE_SPREAD),
-        (0.0037, Level.WITHIN_SPREAD),
-        (0.0035, Level.OUTSIDE_SPREAD),
+        pytest.param(
+            {},
+            {"operations": gelu(0.75 + 2 * UNIT), "stack": stack(middle=0.26, last=0.009)},
+            f"{GELU}: derivative, up to 2 units in the last place (3e-16 relative)",
+            id="an operation before the training that rests on it",
+        ),
+        pytest.param(
+            {},
+            {"stack": stack(middle=next_float(0.25, 1, np.float32), last=0.0078125 * 1.01)},
+            "stack/gelu/float32: loss, between epochs 0 and 50, up to 1 unit in the last place "
+            "(1.2e-07 relative)",
+            id="a loss between two recorded epochs",
+        ),
+        pytest.param(
+            {},
+            {"stack": stack(first=0.75)},
+            "stack/gelu/float32: loss at epoch 0, up to 4.19e+06 units in the last place "
+            "(0.33 relative)",
+            id="of the first epoch, the very step",
+        ),
+        pytest.param(
+            {},
+            {"stack": stack(gradient=1.5)},
+            "stack/gelu/float32: layer 1 gradient at epoch 0, up to 4.19e+06 units in the last "
+            "place (0.33 relative)",
+            id="a step of the first epoch",
+        ),
+        pytest.param(
+            {"operations": gelu(0.75, count=4096)},
+            {"operations": gelu(0.75, count=4096, salt="x")},
+            f"{GELU}: derivative, in values other than the 1 of 4096 that are kept",
+            id="values that are not kept",
+        ),
+        pytest.param(
+            {"operations": gelu(1.5, 1.0, count=4096)},
+            {"operations": gelu(1.5, 1.0 + 4 * UNIT, count=4096)},
+            f"{GELU}: derivative, up to 2 units in the last place (4.4e-16 relative) in 2 of 4096 "
+            "values",
+            id="no bound for all",
+        ),
     ],
 )
-def test_a_loss_is_held_against_the_spread_over_seeds(loss: float, level: Level | None) -> None:
-    """Widened by its own width, from 0.006^2 / 0.01 to 0.01^2 / 0.006, because it is one draw."""
-    found = between(whole(), with_chains(whole(), stack=stack(last=loss)))
+def test_the_first_parting_is_told(
+    old: Mapping[str, Chain], new: Mapping[str, Chain], sentence: str
+) -> None:
+    """What is simple before what rests on it, where in it, and how far, no more than is known."""
+    assert parted(old, new).first_parting == sentence
+
+
+def test_each_chain_that_differs_knows_how_much() -> None:
+    """The largest level of its steps, the worst of them, and what became of its losses."""
+    training = stack(middle=next_float(0.25, 1, np.float32), last=0.0078125 * 1.01)
+    new = {"operations": gelu(0.75 + 2 * UNIT), "stack": training}
+    operations, trained = parted({}, new).differing
+    assert (operations.name, operations.level) == (GELU, Level.LAST_DIGIT)
+    assert trained.name == "stack/gelu/float32"
+    assert trained.first is not None
+    assert trained.worst is not None
+    assert trained.worst.where == "loss, between epochs 50 and 100"
+    assert trained.worst.relative == pytest.approx(0.01, rel=0.02)
+    assert trained.losses is Level.WITHIN_SPREAD
+    (unseen,) = parted(
+        {"operations": gelu(count=9)}, {"operations": gelu(count=9, salt="x")}
+    ).differing
+    assert unseen.level is Level.UNSEEN
+    assert parted({}, {"stack": stack(first=0.75)}).differing[0].losses is Level.LARGER
+
+
+@pytest.mark.parametrize(
+    ("loss", "spread", "level"),
+    [
+        (0.0078125, (0.006, 0.01), None),
+        (next_float(0.0078125, 512, np.float32), (0.006, 0.01), Level.LAST_DIGIT),
+        (0.0099, (0.006, 0.01), Level.WITHIN_SPREAD),
+        (0.0166, (0.006, 0.01), Level.WITHIN_SPREAD),
+        (0.0167, (0.006, 0.01), Level.OUTSIDE_SPREAD),
+        (0.0037, (0.006, 0.01), Level.WITHIN_SPREAD),
+        (0.0035, (0.006, 0.01), Level.OUTSIDE_SPREAD),
+        (0.0099, None, Level.LARGER),
+    ],
+)
+def test_a_loss_is_held_against_the_spread_over_seeds(
+    loss: float, spread: tuple[float, float] | None, level: Level | None
+) -> None:
+    """Widened by its own width, from 0.006^2 / 0.01 to 0.01^2 / 0.006, because it is one draw.
+
+    Without a spread there is nothing to hold it against, so that no gate closes for it.
+    """
+    old, new = (with_chains(whole(), stack=stack(last=v, spread=spread)) for v in (0.0078125, loss))
+    found = between(old, new)
     losses = [c.losses for c in found.chains.differing]
     assert losses == ([] if level is None else [level])
     failed = failures(found, strict=True, max_slowdown=None)
     assert bool(failed) == (level is Level.OUTSIDE_SPREAD)
 
 
-def test_a_loss_without_a_spread_is_larger_than_the_last_digit() -> None:
-    """There is nothing to hold it against, so that no gate closes for it."""
-    before, after = (
-        with_chains(whole(), stack=stack(last=loss, spread=None)) for loss in (0.0078125, 0.0099)
-    )
-    found = between(before, after)
-    assert [c.losses for c in found.chains.differing] == [Level.LARGER]
-    assert failures(found, strict=True, max_slowdown=None) == []
-
-
-def test_a_difference_among_values_that_are_not_kept_is_not_hidden() -> None:
-    """The digest tells that something differs where the few kept values do not."""
-    old, new = (
-        with_chains(
-            whole(),
-            operations=chain(
-                "operations", "gelu", "float64", step("forward", [1.5], count=4096, salt=salt)
-            ),
-        )
-        for salt in ("", "x")
-    )
-    found = between(old, new)
-    assert found.chains.first_parting == (
-        "operations/gelu/float64: forward, in values other than the 1 of 4096 that are kept"
-    )
-    assert found.chains.differing[0].level is Level.UNSEEN
-
-
-def test_a_distance_among_few_values_says_so() -> None:
-    """The largest of those that are kept is no bound for all."""
-    old, new = (
-        with_chains(
-            whole(),
-            operations=chain("operations", "gelu", "float64", step("forward", values, count=4096)),
-        )
-        for values in ([1.5, 1.0], [1.5, 1.0 + 2.0**-51])
-    )
-    assert between(old, new).chains.first_parting == (
-        "operations/gelu/float64: forward, up to 2 units in the last place (4.4e-16 relative) in "
-        "2 of 4096 values"
-    )
-
-
 def test_chains_and_steps_of_one_record_only_are_told() -> None:
     """They are neither the same nor different."""
-    short = chain("operations", "gelu", "float64", step("forward", [1.5]))
-    found = between(whole(), with_chains(whole(), operations=short))
-    (operations,) = [c for c in found.chains.chains if c.engine == "operations"]
+    found = parted({}, {"operations": chain(GELU, step("forward", [1.5]))})
+    (operations,) = [c for c in found.chains if c.engine == "operations"]
     assert (operations.steps, operations.only_in_one, operations.differing) == (1, 1, ())
-    none = whole(chains=whole().chains[:1])
-    assert between(none, whole()).chains.new == ("operations/gelu/float64", "stack/gelu/float32")
-    assert len(between(whole(), none).chains.missing) == 2
+    few = {"chains": whole().chains[:1]}
+    assert drift(few).chains.new == (GELU, "stack/gelu/float32")
+    assert len(drift(**few).chains.missing) == 2
 
 
 # Speed.
@@ -557,9 +535,8 @@ def test_chains_and_steps_of_one_record_only_are_told() -> None:
 
 def test_a_slowdown_shows_up_as_speed_only() -> None:
     """All work takes 1.5 times as long: no claim, no number, every workload, and the mean."""
-    longer = [1.5 * v for v in STEADY]
-    slow = timings({"loop/relu/float32": longer, "stack/relu/float32": longer})
-    found = between(whole(), whole(timings=slow))
+    slow = timings({"loop/relu/float32": LONGER, "stack/relu/float32": LONGER})
+    found = drift(timings=slow)
     assert not found.claims.flips
     assert not found.numbers_differ
     assert [r.change for r in found.speed.workloads] == ["slower", "slower"]
@@ -572,6 +549,15 @@ def test_a_slowdown_shows_up_as_speed_only() -> None:
     assert failures(found, strict=False, max_slowdown=1.6) == []
 
 
+def speed(
+    old: Mapping[str, Sequence[float]],
+    new: Mapping[str, Sequence[float]],
+    control: Sequence[float] = (1.0, 1.0, 1.0),
+) -> Drift:
+    """Compare records with these durations, of which the first has a control of a second."""
+    return drift({"timings": timings(old, [1.0] * 3)}, timings=timings(new, control))
+
+
 def test_the_uncertainty_is_that_of_both_medians() -> None:
     """Notches of 3 % and 4 % are one of 5 %: 1.57 IQR / (median sqrt(n)) of 1 and of 2."""
 
@@ -579,10 +565,7 @@ def test_the_uncertainty_is_that_of_both_medians() -> None:
         half = share * math.sqrt(5) / 1.57 / 2
         return [median * f for f in (1 - half, 1 - half, 1.0, 1 + half, 1 + half)]
 
-    found = between(
-        whole(timings=timings({"loop": rounds(0.03, 1.0)})),
-        whole(timings=timings({"loop": rounds(0.04, 2.0)})),
-    )
+    found = speed({"loop": rounds(0.03, 1.0)}, {"loop": rounds(0.04, 2.0)})
     (ratio,) = found.speed.workloads
     assert ratio.ratio == 2
     assert ratio.uncertainty == pytest.approx(0.05)
@@ -591,33 +574,38 @@ def test_the_uncertainty_is_that_of_both_medians() -> None:
     assert not ratio.beyond(1.95)
 
 
+EVEN = (1.0,) * 7
+WILD = (0.5, 0.6, 1.0, 1.4, 1.5)
+
+
 @pytest.mark.parametrize(
-    ("factor", "change"),
-    [(1.04, "as before"), (1.06, "slower"), (1 / 1.04, "as before"), (1 / 1.06, "faster")],
+    ("rounds", "factor", "change"),
+    [
+        pytest.param(EVEN, 1.04, "as before", id="within 5 %"),
+        pytest.param(EVEN, 1.06, "slower", id="beyond 5 %"),
+        pytest.param(EVEN, 1 / 1.04, "as before", id="faster within 5 %"),
+        pytest.param(EVEN, 1 / 1.06, "faster", id="faster beyond 5 %"),
+        pytest.param(WILD, 1.3, "as before", id="what noisy rounds could make"),
+        pytest.param(EVEN, 1.3, "slower", id="the same of steady ones"),
+        pytest.param((1.0,), 9.0, "unknown", id="one round"),
+    ],
 )
-def test_small_changes_of_speed_are_not_told(factor: float, change: str) -> None:
-    """Five per cent to either side, however steady the durations are."""
-    steady = timings({"loop": [1.0] * 7})
-    moved = timings({"loop": [factor] * 7})
-    assert between(whole(timings=steady), whole(timings=moved)).speed.workloads[0].change == change
-
-
-def test_noisy_rounds_hide_a_change_that_they_could_make() -> None:
-    """The same medians are a slowdown for steady rounds and none for wild ones."""
-    wild = [0.5, 0.6, 1.0, 1.4, 1.5]
-    for rounds, change in ((wild, "as before"), ([1.0] * 5, "slower")):
-        new = timings({"loop": [1.3 * v for v in rounds]})
-        found = between(whole(timings=timings({"loop": rounds})), whole(timings=new))
-        assert found.speed.workloads[0].change == change
+def test_a_change_of_speed_is_told_beyond_noise(
+    rounds: Sequence[float], factor: float, change: str
+) -> None:
+    """Five per cent to either side at least; one round tells nothing, and fails no gate."""
+    found = speed({"loop": rounds}, {"loop": [factor * v for v in rounds]})
+    assert found.speed.workloads[0].change == change
+    assert bool(failures(found, strict=False, max_slowdown=1.1)) == (
+        change == "slower" and factor > 1.1
+    )
 
 
 def test_a_machine_in_another_mood_excuses_what_it_did_to_the_control() -> None:
     """Where the control took half the time, a workload must change by more than a factor of two."""
-    old = whole(timings=timings({"loop": STEADY, "stack": STEADY}, [1.0] * 5))
-    new = timings(
-        {"loop": [1.5 * v for v in STEADY], "stack": [2.2 * v for v in STEADY]}, [0.5] * 5
-    )
-    found = between(old, whole(timings=new))
+    longest = [2.2 * v for v in STEADY]
+    new = {"loop": LONGER, "stack": longest}
+    found = speed({"loop": STEADY, "stack": STEADY}, new, [0.5] * 5)
     assert [r.change for r in found.speed.workloads] == ["as before", "slower"]
     (reason,) = failures(found, strict=False, max_slowdown=1.3)
     assert "loop" not in reason
@@ -626,60 +614,57 @@ def test_a_machine_in_another_mood_excuses_what_it_did_to_the_control() -> None:
 
 def test_workloads_of_one_record_only_are_told() -> None:
     """They have no ratio, and the mean is that of the others."""
-    one, other = (whole(timings=timings({"loop": STEADY, n: STEADY})) for n in ("old", "new"))
-    found = between(one, other)
-    assert [r.name for r in found.speed.workloads] == ["loop"]
-    assert (found.speed.new, found.speed.missing) == (("new",), ("old",))
-
-
-def test_one_round_tells_nothing_about_noise() -> None:
-    """Such a workload is neither slower nor faster and fails no gate."""
-    found = between(
-        whole(timings=timings({"loop": [1.0]})), whole(timings=timings({"loop": [9.0]}))
-    )
-    assert found.speed.workloads[0].change == "unknown"
-    assert failures(found, strict=False, max_slowdown=1.1) == []
+    found = speed({"loop": STEADY, "old": STEADY}, {"loop": STEADY, "new": STEADY}).speed
+    assert [r.name for r in found.workloads] == ["loop"]
+    assert (found.new, found.missing) == (("new",), ("old",))
 
 
 # What can't be compared.
 
 
-def test_another_machine_leaves_bits_and_speed_out() -> None:
-    """Claims and distributions are still compared, and the processors named."""
-    other = with_environment(whole(), cpu="another", device_name="another")
-    moved = [next_float(v, 3, np.float32) for v in LOSSES]
-    found = between(whole(), other.model_copy(update={"distributions": [distribution(moved)]}))
+ELSEWHERE = {"cpu": "another", "device_name": "another"}
+PLACE = "Bits and speed are left out: "
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        pytest.param(
+            ELSEWHERE,
+            f"{PLACE}they come from different machines (cpu a processor in the old record, another "
+            "in the new; device_name a processor in the old record, another in the new). Metrics "
+            "are compared by value up to the last digit, and else as distributions.",
+            id="another machine",
+        ),
+        pytest.param(
+            {"arithmetic": "MKL_CBWR=AVX2,STRICT"},
+            f"{PLACE}they come from different modes of arithmetic (arithmetic not stated in the "
+            "old record, MKL_CBWR=AVX2,STRICT in the new). Metrics are compared by value up to the "
+            "last digit, and else as distributions.",
+            id="another mode of arithmetic",
+        ),
+        pytest.param(
+            {"device": "mps"},
+            f"{PLACE}device cpu in the old record, mps in the new.",
+            id="another device of the same name",
+        ),
+    ],
+)
+def test_another_place_leaves_bits_and_speed_out(
+    environment: Mapping[str, str], sentence: str
+) -> None:
+    """Claims and distributions are still compared, and what differs is named."""
+    moved = [distribution([next_float(v, 3, np.float32) for v in LOSSES])]
+    found = drift(environment=environment, distributions=moved)
     assert (found.chains.chains, found.speed.workloads) == ((), ())
     assert found.claims.compared == 3
     assert found.metrics.metrics[0].level is Level.LAST_DIGIT
-    (sentence,) = found.scope.left_out
-    assert sentence.startswith("Bits and speed are left out: they come from different machines")
-    assert "cpu a processor in the old record, another in the new" in sentence
-
-
-def test_another_mode_of_arithmetic_is_named_before_any_difference() -> None:
-    """Records of one machine under another MKL_CBWR differ in bits for that reason."""
-    found = between(whole(), with_environment(whole(), arithmetic="MKL_CBWR=AVX2,STRICT"))
-    assert (found.chains.chains, found.speed.workloads) == ((), ())
-    (sentence,) = found.scope.left_out
-    assert sentence.startswith(
-        "Bits and speed are left out: they come from different modes of arithmetic (arithmetic "
-        "not stated in the old record, MKL_CBWR=AVX2,STRICT in the new)."
-    )
-
-
-def test_another_device_leaves_bits_and_speed_out() -> None:
-    """Even where the machine has the same name."""
-    found = between(whole(), with_environment(whole(), device="mps"))
-    assert (found.chains.chains, found.speed.workloads) == ((), ())
-    assert found.scope.left_out == (
-        "Bits and speed are left out: device cpu in the old record, mps in the new.",
-    )
+    assert found.scope.left_out == (sentence,)
 
 
 def test_another_number_of_threads_is_told() -> None:
     """Fingerprints and timings take one thread anyway; only the metrics' last digits may move."""
-    found = between(whole(), with_environment(whole(), threads=2))
+    found = drift(environment={"threads": 2})
     assert found.chains.chains
     assert found.speed.workloads
     assert found.scope.left_out == ()
@@ -688,27 +673,21 @@ def test_another_number_of_threads_is_told() -> None:
 
 def test_another_claims_file_leaves_claims_out() -> None:
     """A verdict on another claim of the same name is no verdict on this one."""
-    new = whole(claims_sha256="cd" * 32, verdicts=[verdict("first", "not_reproduced")])
-    found = between(whole(), new)
+    found = drift(claims_sha256="cd" * 32, verdicts=[verdict("first", "not_reproduced")])
     assert (found.claims.flips, found.claims.compared) == ((), 0)
     assert "different claims files (SHA-256 abababab and cdcdcdcd)" in found.scope.left_out[0]
 
 
-def named(**digests: str) -> list[Any]:
-    """The verdicts of ``whole``, each named by what its claim asks."""
-    return [v.model_copy(update={"digest": digests[v.id]}) for v in whole().verdicts]
-
-
 def test_a_claim_that_asks_something_else_is_left_out_and_no_other() -> None:
     """Whatever else stands in the claims file: its sentences drop nothing."""
-    old = whole(verdicts=named(first="1", second="2", third="3"))
-    new = whole(claims_sha256="cd" * 32, verdicts=named(first="1", second="2", third="9"))
-    flipped = [v.model_copy(update={"verdict": "inconclusive"}) for v in new.verdicts]
-    found = between(old, new.model_copy(update={"verdicts": flipped}))
+    ids = ("first", "second", "third")
+    old = {"verdicts": [verdict(n, digest=said) for n, said in zip(ids, "123", strict=True)]}
+    new = [verdict(n, "inconclusive", digest=said) for n, said in zip(ids, "129", strict=True)]
+    found = drift(old, claims_sha256="cd" * 32, verdicts=new)
     assert [flip.id for flip in found.claims.flips] == ["first", "second"]
     assert found.scope.left_out == ("1 claim asks something else now: third.",)
     # A record made before can only be compared whole.
-    assert between(whole(), new).claims.compared == 0
+    assert drift(claims_sha256="cd" * 32, verdicts=new).claims.compared == 0
 
 
 def test_a_claims_digest_is_of_what_it_asks() -> None:
@@ -740,12 +719,11 @@ def settings_of(**changes: Any) -> dict[str, Any]:
 def test_other_settings_leave_a_protocols_metrics_and_claims_out() -> None:
     """Only those of that protocol: the others still flip and drift."""
     verdicts = [verdict("first", "not_reproduced"), verdict("third", "not_reproduced", seeds=1)]
-    new = whole(
+    found = drift(
         protocols=settings_of(epochs=400, seeds=[42]),
         verdicts=verdicts,
         distributions=[distribution([9.0]), distribution([0.6], "derivatives", "derivative_at")],
     )
-    found = between(whole(), new)
     assert [f.id for f in found.claims.flips] == ["third"]
     assert (found.claims.compared, found.claims.left_out) == (1, 1)
     assert [m.protocol for m in found.metrics.metrics] == ["derivatives"]
@@ -759,14 +737,17 @@ def test_other_settings_leave_a_protocols_metrics_and_claims_out() -> None:
 
 def test_a_claim_of_no_known_protocol_is_left_out_where_settings_differ() -> None:
     """Nobody knows whether it rests on them."""
-    old, new = whole(verdicts=[verdict("else")]), whole(verdicts=[verdict("else", "inconclusive")])
-    assert between(old, new).claims.flips
-    assert not between(old, new.model_copy(update={"protocols": settings_of(depth=3)})).claims.flips
+    old, new = ({"verdicts": [verdict("else", said)]} for said in ("reproduced", "inconclusive"))
+    assert drift(old, **new).claims.flips
+    assert not drift(old, **new, protocols=settings_of(depth=3)).claims.flips
 
 
 def test_where_a_protocol_ran_is_no_setting() -> None:
     """Threads and device move bits, which are told apart, and no claim is left out for them."""
-    assert between(whole(), whole(protocols=settings_of(threads=2))).claims.compared == 3
+    assert drift(protocols=settings_of(threads=2)).claims.compared == 3
+
+
+LOOP = {"loop/relu/float32": STEADY}
 
 
 @pytest.mark.parametrize(
@@ -777,12 +758,12 @@ def test_where_a_protocol_ran_is_no_setting() -> None:
         ({"verdicts": []}, "No claims: the new record has none."),
         ({"distributions": []}, "No metrics: the new record has none."),
         (
-            {"timings": whole().timings.model_copy(update={"control": "a loop"})},  # type: ignore[union-attr]
+            {"timings": timings(LOOP, control="a loop")},
             'Speed is left out: the controls are different work ("NumPy\'s product" and '
             "'a loop').",
         ),
         (
-            {"timings": whole().timings.model_copy(update={"threads": 2})},  # type: ignore[union-attr]
+            {"timings": timings(LOOP, threads=2)},
             "Speed is left out: timed on 1 threads in the old record, on 2 in the new.",
         ),
     ],
@@ -790,26 +771,33 @@ def test_where_a_protocol_ran_is_no_setting() -> None:
 )
 def test_a_part_that_is_not_compared_is_told(changes: Mapping[str, Any], sentence: str) -> None:
     """One sentence for each, whichever of the records lacks it."""
-    lacking = whole(**changes)
-    assert between(whole(), lacking).scope.left_out == (sentence,)
+    assert drift(**changes).scope.left_out == (sentence,)
     if "has none" in sentence:
-        back = between(lacking, whole()).scope.left_out
-        assert back == (sentence.replace("new", "old"),)
-        neither = between(lacking, lacking).scope.left_out
+        assert drift(changes).scope.left_out == (sentence.replace("new", "old"),)
+        neither = drift(changes, **changes).scope.left_out
         assert neither == (sentence.partition(":")[0] + ": neither record has any.",)
 
 
-def test_what_else_differs_is_told() -> None:
+@pytest.mark.parametrize(
+    ("environment", "notes"),
+    [
+        ({}, ("Both records are of torch 2.6.0+cpu.",)),
+        ({"torch": "2.6.0+cu124"}, ("Both records are of torch 2.6.0, in two builds.",)),
+        (
+            {"torch": "2.9.1+cpu", "numpy": "2.1.0", "torch_mkl": "2025"},
+            (
+                "The builds of torch differ: torch_mkl not stated in the old record, 2025 in the "
+                "new.",
+                "Not only torch differs, and what drifts may be due to it: numpy 2.0.0 in the old "
+                "record, 2.1.0 in the new.",
+            ),
+        ),
+    ],
+    ids=["the same", "another build", "other packages"],
+)
+def test_what_else_differs_is_told(environment: Mapping[str, str], notes: tuple[str, ...]) -> None:
     """The same release, another build, and versions of other packages."""
-    assert between(whole(), whole()).scope.notes == ("Both records are of torch 2.6.0+cpu.",)
-    found = between(whole(), with_environment(whole(), torch="2.6.0+cu124"))
-    assert found.scope.notes == ("Both records are of torch 2.6.0, in two builds.",)
-    new = with_environment(whole(), torch="2.9.1+cpu", numpy="2.1.0", torch_mkl="2025")
-    assert between(whole(), new).scope.notes == (
-        "The builds of torch differ: torch_mkl not stated in the old record, 2025 in the new.",
-        "Not only torch differs, and what drifts may be due to it: numpy 2.0.0 in the old record, "
-        "2.1.0 in the new.",
-    )
+    assert drift(environment=environment).scope.notes == notes
 
 
 # The policy of exit codes.
@@ -817,16 +805,10 @@ def test_what_else_differs_is_told() -> None:
 
 def test_what_looked_at_nothing_does_not_pass() -> None:
     """Each gate needs something to look at, and says why there is none."""
-    empty: dict[str, Any] = {
-        "verdicts": [],
-        "distributions": [],
-        "chains": [],
-        "timings": None,
-    }
-    nothing = between(whole(), whole(**empty))
+    nothing = between(whole(), record())
     with pytest.raises(ActbenchError, match=r"^the two records have nothing that can be compared"):
         failures(nothing, strict=False, max_slowdown=None)
-    claims = between(whole(), whole(**{**empty, "verdicts": whole().verdicts}))
+    claims = between(whole(), record(verdicts=whole().verdicts))
     assert failures(claims, strict=False, max_slowdown=None) == []
     with pytest.raises(ActbenchError, match=r"^--strict has no numbers to look at\. No metrics"):
         failures(claims, strict=True, max_slowdown=None)
@@ -838,7 +820,7 @@ def test_what_looked_at_nothing_does_not_pass() -> None:
 def test_a_factor_that_makes_no_sense_is_refused(factor: float) -> None:
     """A limit below 1 would fail what is as fast as before."""
     with pytest.raises(ActbenchError, match=r"^--max-slowdown is \S+, but must be a finite factor"):
-        failures(between(whole(), whole()), strict=False, max_slowdown=factor)
+        failures(drift(), strict=False, max_slowdown=factor)
 
 
 # Faults planted in torch.

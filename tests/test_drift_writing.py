@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from drifting import (
+from called import Call, Ended, called
+from record_factory import (
+    LONGER,
     LOSSES,
-    STEADY,
     chain,
     distribution,
     step,
@@ -20,14 +19,10 @@ from drifting import (
     verdict,
     whole,
     with_chains,
-    with_environment,
 )
 
-from actbench.cli import main
 from actbench.tracking import records
 from actbench.tracking.records import Record
-
-Call = Callable[..., tuple[int, str, str]]
 
 HEADINGS = ("Claims that flipped", "Numbers", "Speed")
 
@@ -36,47 +31,34 @@ HEADINGS = ("Claims that flipped", "Numbers", "Speed")
 def drift(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Call:
-    """Save two records and compare them on the command line, on 100 columns without color."""
+    """Save two records, or anything else, and compare them on the command line."""
     monkeypatch.chdir(tmp_path)
-    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("NO_COLOR", "1")
 
-    def call(old: Record, new: Record, *options: str) -> tuple[int, str, str]:
+    def call(old: Record, new: Record | bytes | None, *options: str) -> Ended:
         records.save(old, tmp_path / "old.json")
-        records.save(new, tmp_path / "new.json")
-        monkeypatch.setattr(sys, "argv", ["actbench", "drift", "old.json", "new.json", *options])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        shown = capsys.readouterr()
-        code = caught.value.code
-        return code if isinstance(code, int) else 0, shown.out, shown.err
+        if isinstance(new, Record):
+            records.save(new, tmp_path / "new.json")
+        elif new is not None:
+            (tmp_path / "new.json").write_bytes(new)
+        return called(monkeypatch, capsys, "drift", "old.json", "new.json", *options)
 
     return call
 
 
 def drifted() -> Record:
     """A later release: a claim flipped, an operation and a loss moved, everything is slower."""
-    changed = with_chains(
-        whole(),
-        operations=chain(
-            "operations",
-            "gelu",
-            "float64",
-            step("forward", [1.5]),
-            step("derivative", [0.75 + 2 * 2.0**-53]),
-        ),
+    moved = chain(
+        "operations/gelu/float64",
+        step("forward", [1.5]),
+        step("derivative", [0.75 + 2 * 2.0**-53]),
     )
-    longer = [1.5 * v for v in STEADY]
-    changed = changed.model_copy(
-        update={
-            "verdicts": [verdict("first", "not_reproduced", measured=None), verdict("second")],
-            "distributions": [distribution([2 * v for v in LOSSES])],
-            "timings": timings({"loop/relu/float32": longer, "stack/relu/float32": longer}),
-        }
+    changed = whole(
+        verdicts=[verdict("first", "not_reproduced", measured=None), verdict("second")],
+        distributions=[distribution([2 * v for v in LOSSES])],
+        timings=timings({"loop/relu/float32": LONGER, "stack/relu/float32": LONGER}),
+        environment={"torch": "2.15.0+cpu"},
     )
-    return with_environment(changed, torch="2.15.0+cpu")
+    return with_chains(changed, operations=moved)
 
 
 def strictly(text: str) -> dict[str, Any]:
@@ -160,8 +142,8 @@ def test_json_has_everything(drift: Call) -> None:
 @pytest.mark.parametrize("form", ["table", "markdown"])
 def test_what_was_left_out_is_printed(drift: Call, form: str) -> None:
     """Another machine: each sentence is there, and the parts say that they compared nothing."""
-    other = with_environment(whole(), cpu="another", device_name="another")
-    _, out, _ = drift(whole(), other, "--format", form)
+    other = {"cpu": "another", "device_name": "another"}
+    _, out, _ = drift(whole(), whole(environment=other), "--format", form)
     text = " ".join(out.split())
     assert "Bits and speed are left out: they come from different machines" in text
     assert "No workload was compared." in text
@@ -219,57 +201,40 @@ def test_exit_codes_follow_the_policy(drift: Call, options: tuple[str, ...], cod
     assert drift(whole(), new, *options)[0] == code
 
 
+NEW_RECORD = "actbench record --out"
+
+
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("new", "options", "complaint"),
     [
-        (("--format", "tabel"), "unknown format 'tabel'; known: table, markdown, json"),
-        (("--max-slowdown", "0.5"), "--max-slowdown is 0.5, but must be a finite factor"),
+        (whole(), ["--format", "tabel"], "unknown format 'tabel'; known: table, markdown, json"),
+        (whole(), ["--max-slowdown", "0.5"], "--max-slowdown is 0.5, but must be a finite factor"),
+        (
+            whole(timings=None),
+            ["--max-slowdown", "1.3"],
+            "actbench: error: --max-slowdown has no workload to look at. No timings: the new "
+            "record has none.\n",
+        ),
+        (None, [], NEW_RECORD),
+        (b"{", [], NEW_RECORD),
+        (b"{}", [], NEW_RECORD),
+        (b"\xff\xfe", [], NEW_RECORD),
     ],
+    ids=["format", "factor", "nothing to look at", "missing", "cut off", "foreign", "no text"],
 )
-def test_a_bad_request_is_one_line(drift: Call, options: tuple[str, ...], complaint: str) -> None:
-    """What was given, what was expected, exit code 2."""
-    code, out, err = drift(whole(), whole(), *options)
+def test_a_bad_request_is_one_line(
+    drift: Call, new: Record | bytes | None, options: list[str], complaint: str
+) -> None:
+    """What was given, what was expected or what to do; exit code 2."""
+    code, out, err = drift(whole(), new, *options)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert complaint in err
-
-
-def test_a_gate_without_anything_to_look_at_is_one_line(drift: Call) -> None:
-    """Asking for speed of records without timings is a mistake, not a pass."""
-    code, out, err = drift(whole(), whole(timings=None), "--max-slowdown", "1.3")
-    assert (code, out) == (2, "")
-    assert err == (
-        "actbench: error: --max-slowdown has no workload to look at. No timings: the new record "
-        "has none.\n"
-    )
-
-
-@pytest.mark.parametrize("content", [None, b"{", b"{}", b"\xff\xfe"])
-def test_a_bad_record_is_one_line(
-    content: bytes | None,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-) -> None:
-    """Missing, cut off, foreign or no text at all: exit code 2, and what to do."""
-    records.save(whole(), tmp_path / "old.json")
-    if content is not None:
-        (tmp_path / "new.json").write_bytes(content)
-    monkeypatch.setattr(
-        sys, "argv", ["actbench", "drift", *(str(tmp_path / f"{n}.json") for n in ("old", "new"))]
-    )
-    with pytest.raises(SystemExit) as caught:
-        main()
-    shown = capsys.readouterr()
-    assert (caught.value.code, shown.out, shown.err.count("\n")) == (2, "", 1)
-    assert "actbench record --out" in shown.err
 
 
 def test_a_difference_is_never_zero_in_words(drift: Call) -> None:
     """Where a value stopped being finite, screen and page say so in place of a number."""
     old, new = (
-        with_chains(
-            whole(), operations=chain("operations", "gelu", "float64", step("forward", values))
-        )
+        with_chains(whole(), operations=chain("operations/gelu/float64", step("forward", values)))
         for values in ([1.5], [None])
     )
     for form in ("table", "markdown"):

@@ -3,63 +3,49 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import synthetic_records as synthetic
+from called import Call, called
+from record_factory import chain, distribution, record, step, verdict
 
-from actbench.cli import main
 from actbench.store.errors import ActbenchError
 from actbench.tracking import recording, records
-from actbench.tracking.records import Chain, Distribution, Record
+from actbench.tracking.records import Record
 from actbench.tracking.releases import measuring, shelf
 from actbench.tracking.releases.measuring import Offered, Progress
 from actbench.tracking.releases.subject import Subject, subject_of
 
-Ended = tuple[int, str, str]
-CPU = "Imagined CPU 3000"
 OFFERED = tuple(f"2.{minor}.0" for minor in range(6, 14))
 
 
 def a_release(release: str) -> Record:
     """GELU changed in 2.9.0."""
     value = 1.0 if int(release.split(".")[1]) < 9 else 2.0
-    step = synthetic.step("forward", value)
-    chain = Chain(engine="operations", activation="gelu", dtype="float64", steps=[step])
-    return synthetic.record(release, chains=[chain])
+    return record(release, chains=[chain("operations/gelu/float64", step("forward", [value]))])
 
 
 def own_record(subject: Subject, release: str) -> Record:
     """The claim of `claims.toml` about a package `ours` is contradicted from 2.9.0 on."""
     assert subject.file is not None
     early = int(release.split(".")[1]) < 9
-    value = synthetic.verdict(
+    value = verdict(
         "ours-is-small",
         "reproduced" if early else "contradicted",
         measured=1.0 if early else 9.0,
         digest=subject.file.digest(subject.file.claim[0]),
     )
     seeds = [str(seed) for seed in range(subject.seeds)]
-    values = Distribution(
-        protocol="run",
-        metric={"name": "values", "claim": value.id},
-        definition="",
-        values=[float(value.measured or 0)] * len(seeds),
-        seeds=seeds,
+    metric = {"name": "values", "claim": value.id}
+    values = distribution(
+        [float(value.measured or 0)] * len(seeds), "run", metric=metric, seeds=seeds
     )
-    environment = {
-        "package": "ours",
-        "ours": release,
-        **recording.code_of(subject.file),
-        **subject.marks,
-    }
-    return synthetic.record(
-        "2.6.0", environment=environment, verdicts=[value], distributions=[values]
-    )
+    ours = {"package": "ours", "ours": release, **recording.code_of(subject.file), **subject.marks}
+    return record("2.6.0", environment=ours, verdicts=[value], distributions=[values])
 
 
 CLAIMS = """
@@ -85,7 +71,7 @@ def claims(tmp_path: Path) -> Path:
 
 
 def test_bisect_follows_a_claim_of_any_package(
-    actbench: Callable[..., Ended], claims: Path, tmp_path: Path
+    actbench: Call, claims: Path, tmp_path: Path
 ) -> None:
     """It names the release; asked again it makes nothing."""
     question = (
@@ -121,14 +107,11 @@ def test_a_record_answers_one_question(claims: Path, other: Mapping[str, Any]) -
 @pytest.fixture
 def actbench(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., Ended]:
+) -> Call:
     """Call the command line in an empty folder; no release is really installed, 2.8.0 fails."""
     monkeypatch.chdir(tmp_path)
-    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_COLOR", "1")
 
-    def record(
+    def made_of(
         release: str, out: Path, _: Sequence[str], progress: Progress, subject: Subject
     ) -> Record:
         progress("installing it")
@@ -139,26 +122,18 @@ def actbench(
         records.save(made, out)
         return made
 
-    monkeypatch.setattr(measuring, "record_release", record)
-    monkeypatch.setattr(shelf, "record_release", record)
+    monkeypatch.setattr(measuring, "record_release", made_of)
+    monkeypatch.setattr(shelf, "record_release", made_of)
     monkeypatch.setattr(measuring, "available_releases", lambda package: Offered(OFFERED, True))
-    monkeypatch.setattr(shelf, "cpu_model", lambda: CPU)
+    monkeypatch.setattr(shelf, "cpu_model", lambda: "a processor")
     monkeypatch.setattr(shelf.platform, "system", lambda: "Linux")  # type: ignore[attr-defined]
     monkeypatch.setattr(shelf.platform, "machine", lambda: "x86_64")  # type: ignore[attr-defined]
     monkeypatch.setattr(shelf, "baselines_folder", lambda: tmp_path / "baselines")
 
-    def call(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["actbench", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        shown = capsys.readouterr()
-        code = caught.value.code
-        return code if isinstance(code, int) else 0, shown.out, shown.err
-
-    return call
+    return partial(called, monkeypatch, capsys)
 
 
-def test_track_goes_on_and_says_what_is_missing(actbench: Callable[..., Ended]) -> None:
+def test_track_goes_on_and_says_what_is_missing(actbench: Call) -> None:
     """A line per release as it ends; the phases, the reason and the sum on the error stream."""
     assert actbench("track", "2.7", "2.8.0", "2.9.0", "2.7.0", "--out", "mine") == (
         1,
@@ -172,7 +147,7 @@ def test_track_goes_on_and_says_what_is_missing(actbench: Callable[..., Ended]) 
     )
 
 
-def test_track_is_quiet_where_all_is_well(actbench: Callable[..., Ended]) -> None:
+def test_track_is_quiet_where_all_is_well(actbench: Call) -> None:
     """--quiet prints errors only; exit code 0 where every record is there."""
     assert actbench("track", "2.7.0", "-q") == (0, "", "")
     code, out, err = actbench("track", "2.8.0", "-q")
@@ -208,18 +183,14 @@ def test_track_is_quiet_where_all_is_well(actbench: Callable[..., Ended]) -> Non
         ),
     ],
 )
-def test_a_mistake_is_one_line(
-    actbench: Callable[..., Ended], arguments: list[str], text: str
-) -> None:
+def test_a_mistake_is_one_line(actbench: Call, arguments: list[str], text: str) -> None:
     """What was given, what is expected; exit code 2."""
     code, out, err = actbench(*arguments)
     assert (code, out) == (2, "")
     assert err.splitlines()[-1] == f"actbench: error: {text}"
 
 
-def test_bisect_makes_what_it_needs_and_reuses_it(
-    actbench: Callable[..., Ended], tmp_path: Path
-) -> None:
+def test_bisect_makes_what_it_needs_and_reuses_it(actbench: Call, tmp_path: Path) -> None:
     """The first changed release, with one skipped; the same question again installs nothing."""
     question = ("bisect", "--good", "2.6", "--bad", "2.13.0", "operations/gelu/*")
     code, out, err = actbench(*question)
@@ -238,9 +209,7 @@ def test_bisect_makes_what_it_needs_and_reuses_it(
     assert "Records made now" not in out
 
 
-def test_bisect_uses_shipped_records_and_names_broken_ones(
-    actbench: Callable[..., Ended], tmp_path: Path
-) -> None:
+def test_bisect_uses_shipped_records_and_names_broken_ones(actbench: Call, tmp_path: Path) -> None:
     """The repository's history answers without an installation or a network."""
     folder = tmp_path / "baselines" / "records"
     folder.mkdir(parents=True)
@@ -254,7 +223,7 @@ def test_bisect_uses_shipped_records_and_names_broken_ones(
 
 
 def test_without_a_network_only_recorded_releases_are_searched(
-    actbench: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    actbench: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It says so, and still answers."""
     monkeypatch.setattr(measuring, "available_releases", lambda package: Offered((), False))

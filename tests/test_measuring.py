@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from record_factory import a_record
@@ -147,22 +148,13 @@ def test_a_release_has_one_name(text: str, name: str) -> None:
 
 @dataclass
 class Played:
-    """What the played pip and the played `record` do.
-
-    Args:
-        pip_prints: Output of pip.
-        pip_fails: Whether it fails.
-        installs: Which torch comes out.
-        record_fails: Whether no record is made.
-        interrupts: Whether Ctrl-C comes while pip works.
-        ran: Commands with their variables.
-    """
+    """What the played pip and the played `record` do."""
 
     pip_prints: str = ""
     pip_fails: bool = False
-    installs: str = "2.9.1+cu128"
+    installs: str = "2.9.1+cu128"  # which torch comes out
     record_fails: bool = False
-    interrupts: bool = False
+    interrupts: bool = False  # whether Ctrl-C comes while pip works
     ran: list[tuple[Sequence[str], Mapping[str, str]]] = field(default_factory=list)
 
     def __call__(self, command: Sequence[str], variables: Mapping[str, str], log: Path) -> int:
@@ -266,22 +258,29 @@ def test_what_pip_says_is_kept_and_told(
     assert left(tmp_path) == []
 
 
-def test_a_release_that_can_not_be_recorded_says_why(played: Played, tmp_path: Path) -> None:
-    """The reason of `record` in its environment is passed on."""
-    played.record_fails = True
-    with pytest.raises(
-        ActbenchError,
-        match=r"^torch 2\.9\.1 can't be recorded \(exit code 2\): actbench: error: no claims \(all",
-    ):
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"record_fails": True},
+            r"^torch 2\.9\.1 can't be recorded \(exit code 2\): actbench: error: no claims \(all",
+        ),
+        (
+            {"installs": "2.9.0+cpu"},
+            r"^asked pip for torch 2\.9\.1, but it installed 2\.9",
+        ),
+    ],
+    ids=["no record", "another release"],
+)
+def test_what_is_not_the_record_asked_for_is_refused(
+    played: Played, tmp_path: Path, changes: Mapping[str, Any], text: str
+) -> None:
+    """The reason of `record` is passed on; the wrong torch gets not the name of the right one."""
+    for name, value in changes.items():
+        setattr(played, name, value)
+    with pytest.raises(ActbenchError, match=text):
         record_release("2.9.1", tmp_path / "torch-2.9.1.json")
     assert left(tmp_path) == []
-
-
-def test_another_release_than_asked_for_is_refused(played: Played, tmp_path: Path) -> None:
-    """A record of the wrong torch is not written under the name of the right one."""
-    played.installs = "2.9.0+cpu"
-    with pytest.raises(ActbenchError, match=r"^asked pip for torch 2\.9\.1, but it installed 2\.9"):
-        record_release("2.9.1", tmp_path / "torch-2.9.1.json")
     assert not (tmp_path / "torch-2.9.1.json").exists()
 
 

@@ -7,17 +7,19 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
+from called import called
+from record_factory import chain, distribution, record, step, verdict
 
 from actbench.claims import load
-from actbench.cli import main
 from actbench.store.errors import ActbenchError
 from actbench.tracking import fingerprinting, records
 from actbench.tracking.drift import writing
 from actbench.tracking.drift.comparing import Drift, compare
 from actbench.tracking.drift.distributions import Level
-from actbench.tracking.records import Chain, Record, Step
+from actbench.tracking.records import Chain, Record
 from actbench.tracking.releases import measuring
 from actbench.tracking.releases.subject import Subject, subject_of
 
@@ -88,37 +90,15 @@ def test_a_record_of_own_claims_needs_no_torch(claims: Path) -> None:
     assert {"python", "system", "cpu", "pandas", "pytest"} <= made.environment.keys()
 
 
-def a_record(values: list[float], seeds: list[str], **more: object) -> Record:
+def a_record(values: list[float], seeds: list[str], **more: Any) -> Record:
     """One claim's values on a release of a package."""
-    return Record.model_validate(
-        {
-            "made_at": "2026-01-01T00:00:00+00:00",
-            "environment": {"package": "ours", "ours": "1.0", "torch": "not installed", **more},
-            "claims_sha256": "0" * 64,
-            "protocols": {"run": {"function": "ours.py:error"}},
-            "verdicts": [
-                {
-                    "id": "error-is-small",
-                    "verdict": more.get("said", "reproduced"),
-                    "expected": "",
-                    "measured": 1.0,
-                    "interval": None,
-                    "margin": None,
-                    "seeds": len(values),
-                    "fresh": True,
-                    "digest": more.get("asks", "0" * 16),
-                }
-            ],
-            "distributions": [
-                {
-                    "protocol": "run",
-                    "metric": {"name": "values", "claim": "error-is-small"},
-                    "definition": "It is small.",
-                    "values": values,
-                    "seeds": seeds,
-                }
-            ],
-        }
+    name = "error-is-small"
+    metric = {"name": "values", "claim": name}
+    return record(
+        environment={"package": "ours", "ours": "1.0", "torch": "not installed", **more},
+        protocols={"run": {"function": "ours.py:error"}},
+        verdicts=[verdict(name, digest=more.get("asks", "0" * 16))],
+        distributions=[distribution(values, "run", metric=metric, seeds=seeds)],
     )
 
 
@@ -172,15 +152,15 @@ def test_a_change_of_code_is_told() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["record", "--package", "numpy"], "name their file with --claims"),
-        (["record", "--only", "timings", "--claims", "claims.toml"], "with --claims leave it out"),
-        (["record", "--claims", "claims.toml"], "protocol 'run' runs code, function = 'ours.py:er"),
+        ("record --package numpy", "name their file with --claims"),
+        ("record --only timings --claims claims.toml", "with --claims leave it out"),
+        ("record --claims claims.toml", "protocol 'run' runs code, function = 'ours.py:er"),
         (
-            ["record", "--claims", "claims.toml", "--allow-code", "--package", "no-such"],
+            "record --claims claims.toml --allow-code --package no-such",
             "no-such is not installed here",
         ),
         (
-            ["bisect", "--claims", "claims.toml", "--allow-code", "--good", "1", "--bad", "2"],
+            "bisect --claims claims.toml --allow-code --good 1 --bad 2 table-is-large",
             "claim 'table-is-large' is judged from numbers that are there",
         ),
     ],
@@ -189,17 +169,14 @@ def test_a_mistake_is_one_line(
     claims: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
+    arguments: str,
     text: str,
 ) -> None:
     """Exit code 2, and nothing is run or written."""
     monkeypatch.chdir(claims.parent)
-    target = ["table-is-large"] if arguments[0] == "bisect" else []
-    monkeypatch.setattr("sys.argv", ["actbench", *arguments, *target])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    assert text in capsys.readouterr().err.replace("\n", " ")
+    code, _, error = called(monkeypatch, capsys, *arguments.split())
+    assert code == 2
+    assert text in error.replace("\n", " ")
     assert not (claims.parent / ".actbench").exists()
 
 
@@ -298,11 +275,8 @@ def test_a_fingerprint_runs_when_allowed_only(claims: Path) -> None:
 
 def test_a_record_of_the_study_has_no_word_of_own_models() -> None:
     """Older versions refuse what they do not know."""
-    chain = Chain(engine="streams", activation=None, dtype="float32", steps=[STEP])
-    assert set(chain.model_dump()) == {"engine", "activation", "dtype", "steps"}
-    own = chain.model_copy(update={"engine": "own", "model": "ours"})
+    streams = chain("streams/float32", step("rand", [0.5]))
+    assert set(streams.model_dump()) == {"engine", "activation", "dtype", "steps"}
+    own = streams.model_copy(update={"engine": "own", "model": "ours"})
     assert own.name == "own/ours/float32"
     assert Chain.model_validate(own.model_dump()) == own
-
-
-STEP = Step(name="rand", count=1, digest="0" * 16, values=[0.5])

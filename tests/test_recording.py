@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from record_factory import a_record
+from called import Call, called
+from record_factory import a_record, chain, step
 
 from actbench import claims
-from actbench.cli import main
 from actbench.store.errors import ActbenchError
 from actbench.study.experiments import activation_derivatives, sine_regression
 from actbench.tracking import recording, records
@@ -36,23 +37,15 @@ def test_losses_carry_the_spread_over_the_seeds() -> None:
     dataset = sine_regression.run(
         sine_regression.Config(activations=("relu",), seeds=3, epochs=2, depth=2, width=4)
     )
-
-    def chain(engine: str, dtype: str, activation: str = "relu") -> records.Chain:
-        step = records.Step(name="loss", epoch=1, count=1, digest="0" * 16, values=[1.0])
-        return records.Chain.model_validate(
-            {"engine": engine, "activation": activation, "dtype": dtype, "steps": [step]}
-        )
-
     losses = dataset["loss"].sel(activation="relu", epoch=1).to_numpy()
-    (with_spread,) = recording._with_spread(chain("stack", "float32"), {"stated": dataset}).steps
+    loss = step("loss", [1.0], 1)
+    trained = chain("stack/relu/float32", loss)
+    (with_spread,) = recording._with_spread(trained, {"stated": dataset}).steps
     assert with_spread.spread == (losses.min(), losses.max())
-    for other in (
-        chain("stack", "float64"),
-        chain("reference", "float32"),
-        chain("stack", "float32", "tanh"),
-    ):
+    for name in ("stack/relu/float64", "reference/relu/float32", "stack/tanh/float32"):
+        other = chain(name, loss)
         assert recording._with_spread(other, {"stated": dataset}) == other
-    assert recording._with_spread(chain("stack", "float32"), {}).steps[0].spread is None
+    assert recording._with_spread(trained, {}).steps[0].spread is None
 
 
 def test_the_environment_says_what_torch_was_built_from() -> None:
@@ -72,40 +65,41 @@ def test_an_unknown_part_is_refused() -> None:
         recording.make(only=["verdict"])
 
 
-def _run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr("sys.argv", ["actbench", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
+@pytest.fixture
+def actbench(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Call:
+    """Call the command line in an empty folder, where records are at hand."""
+    monkeypatch.chdir(tmp_path)
+    return partial(called, monkeypatch, capsys)
 
 
-def test_the_command_writes_a_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_writes_a_record(actbench: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was made lies in the file that was named, its folder made too, and one line says so."""
     monkeypatch.setattr(recording, "make", lambda *given: a_record())
-    path = tmp_path / "new" / "r.json"
-    assert _run(["record", "--out", str(path)], monkeypatch) == 0
-    assert records.load(path) == a_record()
-    assert capsys.readouterr().out == (
-        f"{path}: torch 2.13.0, 1 of 1 claim measured, 1 fingerprint, 1 workload timed\n"
+    assert actbench("record", "--out", "new/r.json") == (
+        0,
+        "new/r.json: torch 2.13.0, 1 of 1 claim measured, 1 fingerprint, 1 workload timed\n",
+        "",
     )
+    assert records.load(Path("new/r.json")) == a_record()
 
 
 def test_the_command_touches_no_earlier_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    actbench: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that is there is refused before anything is computed, unless told otherwise."""
-    path = tmp_path / "r.json"
+    path = Path("r.json")
     path.write_text("precious")
-    assert _run(["record", "--out", str(path)], monkeypatch) == 2
-    assert capsys.readouterr().err == (
-        f"actbench: error: {path} is there already. Replace it with --overwrite, or name another "
-        "file with --out\n"
+    assert actbench("record", "--out", "r.json") == (
+        2,
+        "",
+        "actbench: error: r.json is there already. Replace it with --overwrite, or name another "
+        "file with --out\n",
     )
     assert path.read_text() == "precious"
     monkeypatch.setattr(recording, "make", lambda *given: a_record())
-    assert _run(["record", "--out", str(path), "--overwrite", "-q"], monkeypatch) == 0
+    assert actbench("record", "--out", "r.json", "--overwrite", "-q")[0] == 0
     assert json.loads(path.read_text())["kind"] == "actbench record"
 
 
@@ -117,29 +111,18 @@ def test_the_command_touches_no_earlier_record(
         (["--device", "tpu"], "unknown device 'tpu'"),
     ],
 )
-def test_wrong_usage_is_one_line(
-    arguments: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_wrong_usage_is_one_line(actbench: Call, arguments: list[str], message: str) -> None:
     """It exits with 2, says what was given, and writes nothing."""
-    path = tmp_path / "r.json"
-    assert _run(["record", "--out", str(path), *arguments], monkeypatch) == 2
-    error = capsys.readouterr().err
+    code, _, error = actbench("record", "--out", "r.json", *arguments)
+    assert (code, error.count("\n")) == (2, 1)
     assert message in error
-    assert error.count("\n") == 1
-    assert not path.exists()
+    assert not Path("r.json").exists()
 
 
-def test_a_dry_run_writes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_writes_nothing(actbench: Call, tmp_path: Path) -> None:
     """It says what would be done and how long that takes."""
-    monkeypatch.chdir(tmp_path)
-    assert _run(["record", "--dry-run", "--only", "timings"], monkeypatch) == 0
-    out = capsys.readouterr().out
+    code, out, _ = actbench("record", "--dry-run", "--only", "timings")
+    assert code == 0
     assert out.startswith("timings of torch 2.")
     assert "about a minute" in out
     assert list(tmp_path.iterdir()) == []

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_factory import a_record
+from record_factory import a_record, step
 
 from actbench.store.errors import ActbenchError
 from actbench.tracking import records
-from actbench.tracking.records import Chain, Step
+from actbench.tracking.records import Chain
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_releases_sort_by_their_numbers() -> None:
 
 def test_a_chain_is_named_by_what_applies() -> None:
     """Names are what a user types to look for a change."""
-    step = Step(name="rand", count=1, digest="0" * 16, values=[0.0])
-    streams = Chain(engine="streams", activation=None, dtype="float32", steps=[step])
+    fields = {"dtype": "float32", "steps": [step("rand", [0.0])]}
+    streams = Chain.model_validate({"engine": "streams", "activation": None, **fields})
     assert streams.name == "streams/float32"
     assert a_record().chains[0].name == "operations/relu/float64"

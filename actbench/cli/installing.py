@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -197,11 +198,7 @@ def bisect(
         package, own = subject.package, subject.file
         if own is not None:
             bisecting.require_code(target, own)
-        good, bad = (measuring.release_name(end, package) for end in (good, bad))
-        if measuring.parse_release(good) >= measuring.parse_release(bad):
-            raise ActbenchError(
-                f"--good is {good} and --bad is {bad}, but the first must be the older one"
-            )
+        good, bad = _ordered(good, bad, package)
         part = "verdicts" if own is not None else bisecting.part_of(target)
         stored, refused = shelf.stored_records(records, out)
         for sentence in refused:
@@ -216,18 +213,33 @@ def bisect(
                 only = [part] if own is None else []
                 return path, measuring.record_release(release, path, only, progress, subject)
 
-            def offered() -> tuple[str, ...]:
-                there = measuring.available_releases(package=package)
-                if not there.reached:
-                    terminal.say(
-                        "the package index can't be reached: only releases with a record are "
-                        "searched",
-                        err=True,
-                    )
-                return there.releases
-
             used = shelf.Shelf(chosen, make if here else None)
             examples = (record for _, record in stored)
-            asked, found = bisecting.ask(target, (good, bad), used, examples, offered, subject)
+            asked, found = bisecting.ask(
+                target, (good, bad), used, examples, partial(_offered, package), subject
+            )
     for line in bisecting.sentences(asked, found, used):
         terminal.say(line)
+
+
+def _ordered(good: str, bad: str, package: str) -> tuple[str, str]:
+    """Name both ends as releases are named, the older one first."""
+    from actbench.tracking.releases.measuring import parse_release, release_name
+
+    good, bad = (release_name(end, package) for end in (good, bad))
+    if parse_release(good) >= parse_release(bad):
+        raise ActbenchError(
+            f"--good is {good} and --bad is {bad}, but the first must be the older one"
+        )
+    return good, bad
+
+
+def _offered(package: str) -> tuple[str, ...]:
+    from actbench.tracking.releases import measuring
+
+    there = measuring.available_releases(package=package)
+    if not there.reached:
+        terminal.say(
+            "the package index can't be reached: only releases with a record are searched", err=True
+        )
+    return there.releases

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,7 @@ from actbench.store.errors import ActbenchError, require_extra, require_positive
 from actbench.store.terminal import plural
 
 if TYPE_CHECKING:
+    from actbench.tracking.records import Record
     from actbench.tracking.releases.subject import Subject
 
 OwnClaims = Annotated[
@@ -133,16 +135,19 @@ def record(
             for sentence in () if quiet else notes:
                 terminal.say(f"Note: {sentence}", err=True)
         records.save(made, path)
-    if quiet:
-        return
-    told = f"{path}: {made.package} {made.release}, {sum(v.fresh for v in made.verdicts)} of "
-    told += f"{plural(len(made.verdicts), 'claim')} measured"
+    if not quiet:
+        terminal.say(f"{path}: {', '.join(_contents(made))}")
+
+
+def _contents(made: Record) -> Iterator[str]:
+    yield f"{made.package} {made.release}"
+    fresh = sum(verdict.fresh for verdict in made.verdicts)
+    yield f"{fresh} of {plural(len(made.verdicts), 'claim')} measured"
     if made.of_study or made.chains:
-        told += f", {plural(len(made.chains), 'fingerprint')}"
+        yield plural(len(made.chains), "fingerprint")
     if made.of_study:
         timed = len(made.timings.workloads) if made.timings else 0
-        told += f", {plural(timed, 'workload')} timed"
-    terminal.say(told)
+        yield f"{plural(timed, 'workload')} timed"
 
 
 def drift(

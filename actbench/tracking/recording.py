@@ -73,9 +73,9 @@ def make(
     already: Mapping[str, xr.Dataset] | None = None,
 ) -> Record:
     """Make a record of this release of torch on this machine."""
-    require_parts(only)
     from actbench.store import datasets
 
+    require_parts(only)
     devices = studies.own_part("devices")
     place = devices.choose(device)
     file = claims.published()
