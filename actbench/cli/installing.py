@@ -11,7 +11,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from actbench.cli.options import EXIT_CHANGED, AllowCode, Quiet, Seeds, interruptible
-from actbench.cli.tracking import OwnClaims, Package, Workers
+from actbench.cli.tracking import Only, OwnClaims, Package, Workers
 from actbench.store import terminal
 from actbench.store.errors import ActbenchError
 
@@ -59,12 +59,12 @@ _With = Annotated[
     list[str] | None,
     typer.Option(
         "--with",
-        help="_With --claims, what they need besides, for pip, such as 'numpy<2'; may be repeated.",
+        help="With --claims, what they need besides, for pip, such as 'numpy<2'; may be repeated.",
         metavar="REQUIREMENT",
     ),
 ]
 _Requirements = Annotated[
-    Path | None, typer.Option(help="_With --claims, a file of what they need besides, for pip.")
+    Path | None, typer.Option(help="With --claims, a file of what they need besides, for pip.")
 ]
 
 
@@ -80,12 +80,7 @@ def track(
     allow_code: AllowCode = False,
     workers: Workers = 1,
     seeds: Seeds = 16,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="verdicts, fingerprints or timings; may be repeated.", show_default="all three"
-        ),
-    ] = None,
+    only: Only = None,
     quiet: Quiet = False,
     overwrite: Annotated[
         bool,
@@ -104,7 +99,7 @@ def track(
     say where it downloads from; https://download.pytorch.org/whl/cpu has builds for the CPU only,
     which need less than 2 GB.
 
-    _With --claims, each record judges a file of your own, on releases of any --package; where its
+    With --claims, each record judges a file of your own, on releases of any --package; where its
     numbers come from functions and commands, in environments without torch.
 
     Exit code: 0 if every record is there, 1 if one is missing.
@@ -179,7 +174,7 @@ def bisect(
     compared between records of one machine only; --records with an empty folder measures everything
     on this one. A release that can't be measured is skipped.
 
-    _With --claims, finds the release of any --package that changed the verdict on a claim of your
+    With --claims, finds the release of any --package that changed the verdict on a claim of your
     own, as in: actbench bisect --claims claims.toml --package scikit-learn --good 1.3.2 --bad 1.5.0
     my-claim --allow-code
 

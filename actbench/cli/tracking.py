@@ -43,6 +43,16 @@ def _complete_part() -> list[str]:
     return list(PARTS)
 
 
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="verdicts, fingerprints or timings; may be repeated.",
+        show_default="all three",
+        autocompletion=_complete_part,
+    ),
+]
+
+
 def _release(subject: Subject) -> str:
     """Tell which release is recorded, if what that takes is installed."""
     from actbench.store import environment
@@ -59,14 +69,7 @@ def record(
         Path | None,
         typer.Option("--out", "-o", help="File to write.", show_default="torch-VERSION.json"),
     ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="verdicts, fingerprints or timings; may be repeated.",
-            show_default="all three",
-            autocompletion=_complete_part,
-        ),
-    ] = None,
+    only: Only = None,
     claims: OwnClaims = None,
     package: Package = "torch",
     allow_code: AllowCode = False,

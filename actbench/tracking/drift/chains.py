@@ -170,9 +170,8 @@ def _numbered(steps: Sequence[Step]) -> dict[Hashable, Step]:
 
 
 def _step(old: Step, new: Step, dtype: Dtype, position: int, since: int | None) -> StepDrift:
-    alike = len(old.values) == len(new.values)
-    units = largest_distance(old.values, new.values, dtype) if alike else math.inf
-    relative = largest_distance(old.values, new.values) if alike else math.inf
+    units = largest_distance(old.values, new.values, dtype)
+    relative = largest_distance(old.values, new.values)
     kept = min(len(old.values), len(new.values))
     if units > LAST_DIGIT_UNITS:
         level = _by_spread(old, new)

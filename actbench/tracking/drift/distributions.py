@@ -88,7 +88,9 @@ def distance(old: Number, new: Number, dtype: Dtype | None = None) -> float:
 def largest_distance(
     old: Sequence[Number], new: Sequence[Number], dtype: Dtype | None = None
 ) -> float:
-    """Of two lists, value by value."""
+    """Of two lists, value by value; infinite where one is longer."""
+    if len(old) != len(new):
+        return math.inf
     return max((distance(a, b, dtype) for a, b in zip(old, new, strict=True)), default=0.0)
 
 
@@ -220,11 +222,14 @@ class _Pair:
     def same_seeds(self) -> bool:
         return self.old.seeds == self.new.seeds and len(self.old.values) == len(self.new.values)
 
-    @property
-    def units(self) -> float:
+    def distance(self, dtype: Dtype | None = None) -> float:
         if not self.same_seeds:
             return math.inf
-        return largest_distance(self.old.values, self.new.values, dtype_of(self.settings))
+        return largest_distance(self.old.values, self.new.values, dtype)
+
+    @property
+    def units(self) -> float:
+        return self.distance(dtype_of(self.settings))
 
     @property
     def level(self) -> Level | None:
@@ -271,7 +276,7 @@ def _compare(pair: _Pair, alpha: float) -> MetricDrift:
         level,
         (len(old.values), len(new.values)),
         pair.units,
-        largest_distance(old.values, new.values) if pair.same_seeds else math.inf,
+        pair.distance(),
         p,
         _median(old.values),
         _median(new.values),

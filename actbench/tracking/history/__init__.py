@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from actbench.claims import Claim, ClaimsFile
 from actbench.pages.wording import listed, words
@@ -66,9 +66,8 @@ class ChainRow(Row[ChainDrift]):
         return tuple(n for n, found in since_first if found is not None and not found.differing)
 
 
-class SpeedRow(Row[Ratio]):
-    """One workload over the releases."""
-
+SpeedRow: TypeAlias = Row[Ratio]
+"""One workload over the releases."""
 
 _Unit = Literal["tolerances", "factor"]
 
@@ -278,7 +277,7 @@ def _speed_rows(pairs: _Pairs) -> tuple[SpeedRow, ...]:
 
     timed = [record.timings.workloads if record.timings else [] for record in pairs.records]
     held = [[workload.name for workload in workloads] for workloads in timed]
-    return tuple(SpeedRow(*parts) for parts in pairs.parts(held, pick))
+    return tuple(Row(*parts) for parts in pairs.parts(held, pick))
 
 
 def _claim_rows(pairs: _Pairs, claims: ClaimsFile) -> tuple[ClaimRow, ...]:

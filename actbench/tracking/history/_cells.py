@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -24,6 +24,8 @@ _COLUMN: Final = 0.56  # inches; less where two panels stand side by side
 _NARROW: Final = 0.36
 _LETTER: Final = 0.06
 _LONGEST_LABEL: Final = 60
+_CELL: Final[dict[str, Any]] = {"edgecolor": "white", "linewidth": 0.8}
+_FRAME: Final[dict[str, Any]] = {"fill": False, "edgecolor": "black", "linewidth": 1.8, "zorder": 3}
 
 
 class Look(NamedTuple):
@@ -68,28 +70,11 @@ def sheet(
 
 def draw_cell(axes: Axes, place: tuple[int, int], look: Look, *, framed: bool = False) -> None:
     across, down = place
-    axes.add_patch(
-        Rectangle(
-            (across - 0.5, down - 0.5),
-            *(1, 1),
-            facecolor=look.color,
-            edgecolor="white",
-            hatch=look.hatch,
-            linewidth=0.8,
-            gid=look.name.replace(" ", "-") or None,
-        )
-    )
+    name = look.name.replace(" ", "-") or None
+    fill: dict[str, Any] = {"facecolor": look.color, "hatch": look.hatch, "gid": name}
+    axes.add_patch(Rectangle((across - 0.5, down - 0.5), 1, 1, **fill, **_CELL))
     if framed:
-        frame = Rectangle(
-            (across - 0.45, down - 0.42),
-            *(0.9, 0.84),
-            fill=False,
-            edgecolor="black",
-            linewidth=1.8,
-            zorder=3,
-            gid="flip",
-        )
-        axes.add_patch(frame)
+        axes.add_patch(Rectangle((across - 0.45, down - 0.42), 0.9, 0.84, gid="flip", **_FRAME))
 
 
 def draw_badge(axes: Axes, place: tuple[int, int], text: str) -> None:
