@@ -142,6 +142,17 @@ def claims_file(request: pytest.FixtureRequest) -> ClaimsFile:
     return claims_of(request.config, getattr(request, "param", None))
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """One thread for small networks: on a busy machine more of them wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def training_device(request: pytest.FixtureRequest) -> str:
     """Where the test's claim is measured; the first device unless there is a test for each."""

@@ -11,7 +11,6 @@ import pytest
 import xarray as xr
 from scipy.special import erf
 
-from actbench.store.errors import ActbenchError
 from actbench.study.catalog.activations import ACTIVATIONS
 from actbench.study.experiments import activation_derivatives
 
@@ -79,14 +78,3 @@ def test_gelu_leaves_the_unit_interval_at_the_square_root_of_two(dataset: xr.Dat
     assert z[found.argmin()] == pytest.approx(-math.sqrt(2), abs=1e-3)
     assert found.max() == pytest.approx(1.128904, abs=5e-7)
     assert found.min() == pytest.approx(-0.128904, abs=5e-7)
-
-
-def test_progress_grid_and_errors() -> None:
-    """Progress adds up, the grid is as asked for, and an empty one is refused."""
-    done: list[int] = []
-    config = activation_derivatives.Config(reach=2.0, points=5)
-    small = activation_derivatives.run(config, done.append)
-    assert sum(done) == config.steps == 8
-    assert small["z"].to_numpy().tolist() == [-2, -1, 0, 1, 2]
-    with pytest.raises(ActbenchError, match="points is 0"):
-        activation_derivatives.Config(points=0)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,16 +14,14 @@ import torch
 import xarray as xr
 from torch import nn
 
-from actbench.store import checkpoints, datasets
-from actbench.store.errors import ActbenchError
 from actbench.study.catalog import activations
 from actbench.study.catalog.activations import ACTIVATIONS
 from actbench.study.experiments import activation_statistics
-from actbench.study.experiments.activation_statistics import Config, run
-from actbench.study.experiments.activation_statistics._layer_statistics import LEVELS, statistics
+from actbench.study.experiments.activation_statistics import LEVELS, Config, run, statistics
 from actbench.study.nets.networks import Architecture
 from actbench.study.nets.stacks import Stack
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 Array = npt.NDArray[np.float64]
 DEPTH, WIDTH, POINTS, EPOCHS = 3, 8, 30, 12
 TINY = Config(
@@ -42,7 +38,6 @@ TINY = Config(
     dtype="float64",
     threads=1,
 )
-BY_LAYER = ("activation", "stage", "initializer", "seed", "hidden_layer")
 SHARES = (
     "zero_share",
     "near_zero_share",
@@ -52,15 +47,6 @@ SHARES = (
 )
 MOMENTS = ("pre_activation_mean", "pre_activation_std", "activation_mean", "activation_std")
 QUANTILES = ("pre_activation_quantile", "activation_quantile")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """One thread for networks this small: on a busy machine more of them wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -348,69 +334,6 @@ def test_cutting_the_members_into_stacks_changes_nothing(
     xr.testing.assert_allclose(cut, tiny.sel(stage="initial")[list(cut)], rtol=1e-12)
 
 
-def test_labels_and_dimensions(tiny: xr.Dataset) -> None:
-    """Every variable has the documented dimensions, a definition and a unit."""
-    for name in (*SHARES, *MOMENTS):
-        assert tiny[name].dims == BY_LAYER
-    for name in QUANTILES:
-        assert tiny[name].dims == (*BY_LAYER, "level")
-    assert set(tiny.data_vars) == {*SHARES, *MOMENTS, *QUANTILES, "trained", "trained_mse"}
-    for variable in tiny.data_vars.values():
-        assert variable.attrs["definition"]
-        assert variable.attrs["units"]
-    assert tiny["stage"].to_numpy().tolist() == ["initial", "trained"]
-    assert tiny["seed"].to_numpy().tolist() == [43, 42, 7]
-    assert tiny["hidden_layer"].to_numpy().tolist() == [1, 2, 3]
-    np.testing.assert_array_equal(tiny["level"], LEVELS)
-    assert tiny.attrs["experiment"] == "activation-statistics"
-
-
-def test_the_protocol_states_every_setting_and_rule(tiny: xr.Dataset) -> None:
-    """Thresholds, what is pooled, and what counts as dead or saturated can be read."""
-    protocol = datasets.protocol_of(tiny)
-    assert {field.name for field in dataclasses.fields(Config)} <= protocol.keys()
-    assert protocol["seeds"] == [43, 42, 7]
-    assert (protocol["epsilon"], protocol["saturation"]) == (0.01, 0.01)
-    for rule in ("pooling", "quantiles", "near_zero", "saturated", "dead", "random_state"):
-        assert protocol[rule]
-
-
-def test_progress_adds_up_to_the_steps_announced() -> None:
-    """Looks and epochs are all counted, whatever the numbers of them."""
-    steps: list[int] = []
-    config = dataclasses.replace(TINY, activations="tanh", epochs=13, depth=1)
-    run(config, steps.append)
-    assert sum(steps) == config.steps
-
-
-def stop_after(parts: int) -> Callable[[int], None]:
-    """A progress that interrupts a run when so many trainings are done."""
-    left = [parts]
-
-    def stop(_: int) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
-
-    return stop
-
-
-def test_an_interrupted_run_goes_on_to_the_same_bits(tiny: xr.Dataset, tmp_path: Path) -> None:
-    """What was finished is read, the rest computed, and the whole is the undisturbed run's."""
-
-    def folder(progress: Callable[[int], None] = lambda done: None) -> checkpoints.Folder:
-        path = tmp_path / "statistics.nc"
-        return checkpoints.Folder(path, "activation-statistics", TINY.protocol(), {}, progress)
-
-    with pytest.raises(KeyboardInterrupt):
-        run(TINY, stop_after(8), folder())
-    done: list[int] = []
-    resumed = folder(done.append)
-    xr.testing.assert_identical(run(TINY, done.append, resumed), tiny)
-    assert resumed.reused in (1, 2)
-    assert sum(done) == TINY.steps
-
-
 def test_what_overflows_is_not_a_number_and_disturbs_no_other() -> None:
     """A member whose numbers are not finite has no statistics, its neighbors have theirs."""
     config = dataclasses.replace(
@@ -426,46 +349,3 @@ def test_what_overflows_is_not_a_number_and_disturbs_no_other() -> None:
         assert np.isnan(absurd[name].sel(hidden_layer=DEPTH)).all()
         assert np.isfinite(dataset[name].sel(initializer="he_normal", stage="initial")).all()
     assert not np.isfinite(absurd["trained_mse"]).any()
-
-
-@pytest.mark.parametrize(
-    ("settings", "text"),
-    [
-        ({"activations": ("rleu",)}, "unknown activation 'rleu'.*'relu'"),
-        ({"activations": ()}, r"activations are \[\]"),
-        ({"initializers": ()}, r"initializers are \[\]"),
-        ({"initializers": ("he",)}, "unknown initializer 'he'"),
-        (
-            {"initializers": ("he_normal",), "trained_initializers": ("he_uniform",)},
-            "unknown trained initializer 'he_uniform'; known: he_normal",
-        ),
-        ({"seeds": 0}, "seeds is 0"),
-        ({"trained_seeds": -1}, "trained_seeds is -1"),
-        ({"trained_seeds": 1.5}, "trained_seeds is 1.5"),
-        ({"epochs": 0}, "epochs is 0"),
-        ({"depth": 0}, "depth is 0"),
-        ({"width": 1.5}, "width is 1.5"),
-        ({"points": 1}, "points is 1, but must be at least 2"),
-        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
-        ({"epsilon": -0.1}, "epsilon is -0.1"),
-        ({"saturation": math.nan}, "saturation is nan"),
-        ({"noise_std": math.inf}, "noise_std is inf"),
-        ({"dtype": "float16"}, "unknown dtype 'float16'"),
-        ({"threads": 0}, "threads is 0"),
-    ],
-)
-def test_wrong_settings_are_named(settings: dict[str, Any], text: str) -> None:
-    """Each mistake is refused before anything runs."""
-    with pytest.raises(ActbenchError, match=text):
-        Config(**settings)
-
-
-def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is computed on another device than was asked for."""
-
-    def refuse(*_: object) -> NoReturn:
-        pytest.fail("computed")
-
-    monkeypatch.setattr(activation_statistics.experiment, "train", refuse)
-    with pytest.raises(ActbenchError, match="device 'xpu' is not present"):
-        run(dataclasses.replace(TINY, device="xpu"))

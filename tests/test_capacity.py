@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 import xarray as xr
 from scipy.interpolate import RBFInterpolator
 
-from actbench.store import datasets
-from actbench.store.checkpoints import Folder
-from actbench.store.errors import ActbenchError
 from actbench.study.catalog import activations
 from actbench.study.catalog.targets import TARGETS, noisy
-from actbench.study.experiments import capacity, sine_regression
+from actbench.study.experiments import sine_regression
 from actbench.study.experiments.capacity import Config, run
 from actbench.study.experiments.capacity._smoothers import (
     REFERENCES,
@@ -31,6 +23,7 @@ from actbench.study.experiments.capacity._smoothers import (
 )
 from actbench.study.experiments.capacity.findings import findings
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 Array = npt.NDArray[np.float64]
 TINY = Config(
     activations=("tanh", "relu"),
@@ -45,15 +38,6 @@ TINY = Config(
 )
 BY_MEMBER = ("activation", "target", "depth", "seed")
 X = np.linspace(-math.pi, math.pi, 60)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """One thread for networks this small: on a busy machine more of them wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +89,8 @@ def test_both_shapes_of_the_defaults_have_the_studys_parameter_count() -> None:
         expected = 2 * width + (depth - 1) * width * (width + 1) + width + 1
         assert expected == 37_633
         assert config.architecture("relu", depth).parameter_count == expected
+    formulas = config.protocol()["formulas"]
+    assert (formulas["step"], formulas["sine"]) == ("-1 if x < 0 else 1", "sin(x)")
     assert config.activations == tuple(activations.ACTIVATIONS)
     assert config.targets == tuple(TARGETS)
     assert (config.epochs, config.learning_rate, config.points) == (500, 1e-3, 200)
@@ -258,142 +244,12 @@ def test_a_diverged_network_is_recorded(tiny: xr.Dataset) -> None:
     assert (tiny["diverged"] == -1).all()
 
 
-@pytest.mark.parametrize(
-    ("variable", "dims"),
-    [
-        ("final_mse", BY_MEMBER),
-        ("final_mse_clean", BY_MEMBER),
-        ("diverged", BY_MEMBER),
-        ("prediction", (*BY_MEMBER, "x")),
-        ("target_noisy", ("target", "x")),
-        ("target_clean", ("target", "x")),
-        ("reference_prediction", ("reference", "target", "x")),
-        ("reference_mse", ("reference", "target")),
-        ("reference_mse_clean", ("reference", "target")),
-        ("kernel_ridge_freedom", ("target",)),
-        ("width", ("depth",)),
-        ("parameters", ("depth",)),
-    ],
-)
-def test_each_variable_has_its_dimensions_and_definition(
-    tiny: xr.Dataset, variable: str, dims: tuple[str, ...]
-) -> None:
-    """Every variable is labelled, and a reader of the file alone learns what it means."""
-    assert tiny[variable].dims == dims
-    assert tiny[variable].attrs["definition"]
-    assert len(tiny.data_vars) == 12
-
-
-def test_each_coordinate_has_its_values(tiny: xr.Dataset) -> None:
-    """Labels are the settings, in their order."""
-    assert tiny["activation"].to_numpy().tolist() == ["tanh", "relu"]
-    assert tiny["target"].to_numpy().tolist() == ["step", "sine"]
-    assert tiny["depth"].to_numpy().tolist() == [3, 2]
-    assert tiny["width"].to_numpy().tolist() == [8, 12]
-    assert tiny["seed"].to_numpy().tolist() == [43, 42]
-
-
-def test_threads_change_nothing(tiny: xr.Dataset) -> None:
-    """Two cells at a time or one: not a bit of the result depends on it."""
-    xr.testing.assert_equal(run(dataclasses.replace(TINY, threads=2)), tiny)
-
-
-def test_an_interrupted_run_goes_on_where_it_stopped(tiny: xr.Dataset, tmp_path: Path) -> None:
-    """What the second attempt returns is the undisturbed run, and finished parts are not redone."""
-
-    def folder(progress: Callable[[int], None]) -> Folder:
-        path = tmp_path / "capacity.nc"
-        return Folder(path, "capacity", TINY.protocol(), {"torch": "any"}, progress)
-
-    done: list[int] = []
-
-    def interrupt(more: int) -> None:
-        done.append(more)
-        if sum(done) > TINY.steps_per_part:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(TINY, interrupt, folder(interrupt))
-    told: list[int] = []
-    parts = folder(told.append)
-    again = run(TINY, told.append, parts)
-    assert parts.reused == 1
-    assert sum(told) == TINY.steps == 2 * 2 * 2 * 2 * 7
-    xr.testing.assert_equal(again, tiny)
-    assert again.attrs == tiny.attrs
-
-
-def test_the_dataset_comes_back_from_its_file(tiny: xr.Dataset, tmp_path: Path) -> None:
-    """Nothing in it is beyond what the file can hold."""
-    datasets.save(tiny, tmp_path / "capacity.nc")
-    xr.testing.assert_equal(datasets.load(tmp_path / "capacity.nc"), tiny)
-
-
-def test_the_protocol_lists_every_setting(tiny: xr.Dataset) -> None:
-    """No setting on which a number depends is missing, nor formulas and references in words."""
-    protocol = datasets.protocol_of(tiny)
-    given = {f.name: getattr(TINY, f.name) for f in dataclasses.fields(Config)}
-    chosen = {"optimizer", "objective", "random_state", "formulas", "references"}
-    assert protocol.keys() == given.keys() | chosen
-    assert {name: protocol[name] for name in given} == json.loads(json.dumps(given))
-    assert protocol["formulas"] == {"step": "-1 if x < 0 else 1", "sine": "sin(x)"}
-
-
-@pytest.mark.parametrize(
-    ("settings", "text"),
-    [
-        ({"activations": []}, "activations are [], but must be at least one, each named once"),
-        ({"targets": []}, "targets are [], but must be at least one, each named once"),
-        ({"targets": ["cosine"]}, "unknown target 'cosine'; known: sine, fast_sine, step,"),
-        (
-            {"depths": [2, 2]},
-            "depths are [2, 2], but must be at least one, each named once",
-        ),
-        ({"depths": [0, 2]}, "depth is 0, but must be a whole number of at least 1"),
-        (
-            {"depths": [2]},
-            "widths are [192, 64], but must be one for each of the depths [2]",
-        ),
-        ({"widths": [8, 0]}, "width is 0, but must be a whole number of at least 1"),
-        ({"seeds": 0}, "seeds is 0, but must be a whole number of at least 1"),
-        ({"epochs": 0}, "epochs is 0, but must be a whole number of at least 1"),
-        ({"points": 4}, "points is 4, but must be at least 5"),
-        ({"learning_rate": 0}, "learning_rate is 0, but must be a finite number above 0"),
-        ({"noise_std": -1}, "noise_std is -1, but must be a finite number, at least 0"),
-        ({"initializer": "he"}, "unknown initializer 'he'"),
-        ({"threads": 0}, "threads is 0, but must be a whole number of at least 1"),
-        ({"dtype": "float16"}, "unknown dtype 'float16'; known: float32, float64."),
-    ],
-)
-def test_a_bad_setting_is_refused_before_anything_runs(settings: dict[str, Any], text: str) -> None:
-    """The error says what was given and what is expected."""
-    with pytest.raises(ActbenchError) as caught:
-        Config(**settings)
-    assert str(caught.value).startswith(text)
-
-
 def test_the_fewest_points_are_enough() -> None:
     """With as few points as are allowed, every part of the run still works."""
     config = dataclasses.replace(TINY, points=5, epochs=1, activations="relu", targets="chirp")
     dataset = run(config)
     assert np.isfinite(dataset["reference_mse"]).all()
     assert 1 <= dataset["kernel_ridge_freedom"].item() <= 5
-
-
-def test_an_absent_device_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device that is not there stops the run before the first network is built."""
-    monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu",))
-    monkeypatch.setattr(
-        capacity.experiment, "train_all", lambda *_: pytest.fail("trained all the same")
-    )
-    with pytest.raises(ActbenchError, match=r"^device 'cuda' is not present"):
-        run(dataclasses.replace(TINY, device="cuda"))
-
-
-def test_an_estimate_runs_few_epochs() -> None:
-    """The same networks, never more than asked for."""
-    assert capacity.calibration(Config(epochs=500)) == Config(seeds=[42, 43], epochs=14)
-    assert capacity.calibration(Config(epochs=2)) == Config(seeds=[42, 43], epochs=2)
 
 
 def made() -> xr.Dataset:

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pytest
 import xarray as xr
 
-from actbench.store.errors import ActbenchError
 from actbench.study.experiments import closed_forms
 
 N = 200
@@ -84,11 +83,3 @@ def test_the_two_loss_tables(dataset: xr.Dataset) -> None:
     assert ratio.sel(activation="relu").item() == 0
     assert ratio.sel(activation="leaky_relu").item() == pytest.approx(0.0001 / 0.008040654)
     assert ratio.sel(activation="gelu").item() == pytest.approx(0.0002 / 0.008317092)
-
-
-def test_points_are_checked(dataset: xr.Dataset) -> None:
-    """A line needs two points."""
-    with pytest.raises(ActbenchError, match="points is 1, but must be at least 2"):
-        closed_forms.Config(points=1)
-    assert closed_forms.Config().steps == 0
-    assert dataset.attrs["experiment"] == "closed-forms"

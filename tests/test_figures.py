@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import xarray as xr
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from drawings import heights, in_pixels, lines, words
 from matplotlib.colors import to_hex, to_rgb
 
 from actbench.pages.colors import ACTIVATION_STYLES, style_of
@@ -32,9 +32,6 @@ from actbench.study.experiments.sine_regression.figures import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 NOISE = 0.1
 NOTEBOOKS = Path(__file__).parents[1] / "docs" / "notebooks.md"
@@ -100,31 +97,6 @@ def ds() -> xr.Dataset:
     return dataset()
 
 
-def lines(figure: Figure, gid: str) -> list[Line2D]:
-    """Every line of a figure that goes by this name."""
-    return [line for axes in figure.axes for line in axes.lines if line.get_gid() == gid]
-
-
-def heights(line: Line2D) -> npt.NDArray[np.float64]:
-    """The values that a line shows."""
-    return np.asarray(line.get_ydata(), dtype=np.float64)
-
-
-def words(figure: Figure) -> str:
-    """Everything that can be read in a figure's titles and notes."""
-    axes: list[Axes] = figure.axes
-    notes = [text.get_text() for a in axes for text in (*a.texts, a.title)]
-    return "\n".join([figure.get_suptitle(), *notes])
-
-
-def in_pixels(figure: Figure, *, layout: bool = True) -> None:
-    """Draw a figure, which is where unsuitable numbers make trouble."""
-    if not layout:  # half of the time, and the same for every content
-        figure.set_layout_engine("none")
-    figure.set_dpi(30)
-    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
-
-
 def expected_floors(ds: xr.Dataset) -> dict[str, float]:
     """The floors, by formulas other than those of the figures."""
     x, y = ds["x"].values, ds["target_noisy"].values
@@ -143,7 +115,7 @@ def test_floors_sit_at_their_closed_forms(ds: xr.Dataset, gid: str) -> None:
     (line,) = lines(figure, gid)
     value = expected_floors(ds)[gid]
     np.testing.assert_allclose(heights(line), value, rtol=1e-9)
-    assert f"{gid.removeprefix('floor-').replace('-', ' ')}\n{value:.3g}" in words(figure)
+    assert f"{gid.removeprefix('floor-').replace('-', ' ')} {value:.3g}" in words(figure)
 
 
 def test_floors_against_the_clean_sine_judge_the_same_fits(ds: xr.Dataset) -> None:

@@ -9,15 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import xarray as xr
-from matplotlib.axes import Axes
+from drawings import heights, in_pixels, line, words
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from actbench.pages.colors import ACTIVATION_STYLES
 from actbench.store import datasets
-from actbench.study import figures
 from actbench.study.experiments.activation_statistics.figures import (
     FIGURES,
     exp2_activation_distributions,
@@ -80,44 +78,6 @@ def ds() -> xr.Dataset:
 def shares() -> Figure:
     """The figure of shares of that dataset."""
     return exp2_sparsity_dead_neurons(dataset())
-
-
-def line(axes: Axes, gid: str) -> Line2D:
-    """The one line of a panel that goes by this name."""
-    (found,) = [each for each in axes.lines if each.get_gid() == gid]
-    return found
-
-
-def heights(drawn: Line2D) -> npt.NDArray[np.float64]:
-    """The values that a line shows."""
-    return np.asarray(drawn.get_ydata(), dtype=np.float64)
-
-
-def words(figure: Figure) -> str:
-    """Everything that can be read above, beside and in the panels, on one line."""
-    notes = [
-        text
-        for axes in figure.axes
-        for text in (
-            axes.get_title(),
-            axes.get_ylabel(),
-            *(each.get_text() for each in axes.texts),
-        )
-    ]
-    return " ".join(" ".join([figure.get_suptitle(), *notes]).split())
-
-
-def in_pixels(figure: Figure) -> None:
-    """Draw a figure, which is where unsuitable numbers make trouble."""
-    figure.set_layout_engine("none")
-    figure.set_dpi(30)
-    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
-
-
-def test_the_figures_are_registered_under_the_studys_names() -> None:
-    """What the experiment draws are the study's two figures."""
-    assert figures.FIGURES["activation-statistics"] == FIGURES
-    assert list(FIGURES) == ["exp2_activation_distributions", "exp2_sparsity_dead_neurons"]
 
 
 def test_a_row_per_activation_and_a_column_per_state() -> None:
@@ -245,7 +205,7 @@ def test_draws_whatever_a_run_left_behind(
 ) -> None:
     """Neither an error nor a warning, from one of everything to numbers that are not finite."""
     figure = draw(made)
-    in_pixels(figure)
+    in_pixels(figure, layout=False)
     expected = draw is exp2_activation_distributions and made is SHAPES["spoiled"]
     assert ("not finite" in words(figure)) == expected
 
@@ -258,22 +218,6 @@ def test_headings_keep_clear_of_each_other() -> None:
     titles = [axes.title.get_window_extent() for axes in figure.axes[:4]]
     assert all(not one.overlaps(other) for one, other in itertools.pairwise(titles))
     assert all(one.x0 >= 0 and one.x1 <= figure.bbox.width for one in titles)
-
-
-@pytest.mark.parametrize(
-    ("draw", "missing"),
-    [
-        (exp2_activation_distributions, "activation_quantile"),
-        (exp2_activation_distributions, "trained"),
-        (exp2_sparsity_dead_neurons, "dead_unit_share"),
-    ],
-)
-def test_a_missing_variable_is_named(
-    ds: xr.Dataset, draw: Callable[[xr.Dataset], Figure], missing: str
-) -> None:
-    """A dataset of another experiment is refused by the name of what it lacks."""
-    with pytest.raises(KeyError, match=missing):
-        draw(ds.drop_vars(missing))
 
 
 def test_findings_name_spread_zeros_dead_units_and_saturation(ds: xr.Dataset) -> None:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import xarray as xr
+from drawings import in_pixels, line
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from actbench.study import figures
 from actbench.study.catalog.targets import TARGETS
-from actbench.study.experiments import capacity
 from actbench.study.experiments.capacity._smoothers import REFERENCES
 from actbench.study.experiments.capacity.figures import (
     FIGURES,
@@ -82,12 +79,6 @@ def rows_of(figure: Figure, columns: int) -> list[list[Axes]]:
     return [figure.axes[n : n + columns] for n in range(0, len(figure.axes), columns)]
 
 
-def line(axes: Axes, gid: str) -> Line2D:
-    """The one line of a panel that goes by this name."""
-    (found,) = [each for each in axes.lines if each.get_gid() == gid]
-    return found
-
-
 def points_of(drawn: Line2D) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Where a line runs."""
     return np.asarray(drawn.get_xdata(), float), np.asarray(drawn.get_ydata(), float)
@@ -96,20 +87,6 @@ def points_of(drawn: Line2D) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.fl
 def numbers(axes: Axes) -> list[str]:
     """What is written in the cells of a map, row by row."""
     return [text.get_text() for text in axes.texts]
-
-
-def in_pixels(figure: Figure, *, layout: bool = True) -> None:
-    """Draw a figure, which is where unsuitable numbers make trouble."""
-    if not layout:  # half of the time, and the same for every content
-        figure.set_layout_engine("none")
-    figure.set_dpi(30)
-    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
-
-
-def test_the_figures_are_registered_under_the_studys_names() -> None:
-    """What the experiment draws are the study's figures."""
-    assert figures.FIGURES["capacity"] == FIGURES
-    assert list(FIGURES) == ["exp4_predictions", "exp4_representational_heatmap"]
 
 
 def test_a_row_per_target_and_a_column_per_activation(ds: xr.Dataset) -> None:
@@ -248,35 +225,9 @@ def test_draws_every_shape(draw: Draw, made: xr.Dataset) -> None:
     assert heading.x1 <= figure.bbox.width
 
 
-@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
-def test_a_missing_variable_is_named(draw: Draw, ds: xr.Dataset) -> None:
-    """A dataset of another experiment is refused by the name of what it lacks."""
-    with pytest.raises(KeyError, match="target_clean"):
-        draw(ds.drop_vars("target_clean"))
-
-
 def test_lines_have_few_points() -> None:
     """Four waves of 200 points take a third of them, so that an SVG of 54 panels stays light."""
     (row,) = rows_of(exp4_predictions(dataset(targets=("fast_sine",), points=200)), 3)
     for axes in row[:2]:
         for gid in ("target", "depth-2", "depth-10"):
             assert 20 < len(points_of(line(axes, gid))[0]) < 70
-
-
-def test_a_real_run_is_drawn_and_saved(tmp_path: Path) -> None:
-    """From the experiment to the files that the study names."""
-    config = capacity.Config(
-        activations="relu",
-        targets="step",
-        depths=(2,),
-        widths=(4,),
-        seeds=1,
-        epochs=3,
-        points=8,
-        device="cpu",
-        threads=1,
-    )
-    made = capacity.run(config)
-    for name, draw in FIGURES.items():
-        paths = figures.save(draw(made), tmp_path, name)
-        assert [path.name for path in paths] == [f"{name}.png", f"{name}.svg"]

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import pytest
 import xarray as xr
+from drawings import in_pixels, line, panel, words
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
-from actbench.study import figures
-from actbench.study.experiments import stability
 from actbench.study.experiments.stability import OUTCOMES
-from actbench.study.experiments.stability.figures import FIGURES, OUTCOME_COLORS, exp3_stability
+from actbench.study.experiments.stability.figures import OUTCOME_COLORS, exp3_stability
 
 DIMS = ("activation", "skip", "depth", "learning_rate", "seed")
 RATES = (1e-4, 1e-3, 0.01, 1.0)
@@ -56,12 +51,6 @@ def ds() -> xr.Dataset:
     return dataset()
 
 
-def panel(figure: Figure, title: str) -> Axes:
-    """The panel of an activation."""
-    (found,) = [axes for axes in figure.axes if axes.get_title() == title]
-    return found
-
-
 def shown(axes: Axes) -> npt.NDArray[np.str_]:
     """The outcome that each place of a panel has the color of, rows x (learning rate, seed)."""
     (image,) = axes.images
@@ -74,29 +63,9 @@ def shown(axes: Axes) -> npt.NDArray[np.str_]:
 
 def border(axes: Axes, block: int) -> list[float]:
     """Where the border stands in each row of a block of depths."""
-    (line,) = [each for each in axes.lines if each.get_gid() == f"border-{block}"]
-    across = [float(place) for place in np.asarray(line.get_xdata())]
+    across = [float(place) for place in np.asarray(line(axes, f"border-{block}").get_xdata())]
     assert across[::2] == across[1::2]
     return across[::2]
-
-
-def words(figure: Figure) -> str:
-    """Everything that can be read in titles, labels, legend and notes."""
-    texts = [text for axes in figure.axes for text in (*axes.texts, axes.title)]
-    legends = [axes.get_legend() for axes in figure.axes]
-    texts += [text for legend in legends if legend for text in legend.get_texts()]
-    return " ".join([figure.get_suptitle(), *(text.get_text() for text in texts)])
-
-
-def in_pixels(figure: Figure) -> None:
-    """Draw a figure, which is where unsuitable numbers make trouble."""
-    figure.set_dpi(30)
-    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
-
-
-def test_the_figure_is_registered_under_the_studys_name() -> None:
-    """What the experiment draws is the study's figure."""
-    assert figures.FIGURES["stability"] == FIGURES == {"exp3_stability": exp3_stability}
 
 
 def test_every_outcome_has_a_color_from_best_to_worst() -> None:
@@ -164,9 +133,7 @@ def test_convergence_after_a_large_rise_is_marked(ds: xr.Dataset) -> None:
     ] = 101.0
     ds["outcome"].loc[{"activation": "relu", "skip": 0, "depth": 5}] = "stuck"
     ds["loss_peak"].loc[{"activation": "relu", "skip": 0, "depth": 5}] = 1e9
-    (dots,) = [
-        line for line in panel(exp3_stability(ds), "ReLU").lines if line.get_gid() == "blown-up"
-    ]
+    dots = line(panel(exp3_stability(ds), "ReLU"), "blown-up")
     # The worse of two seeds is the right half of its cell: 2 + 1/4.
     assert np.asarray(dots.get_xdata()).tolist() == [2.25]
     assert np.asarray(dots.get_ydata()).tolist() == [2]
@@ -210,27 +177,3 @@ def test_draws_every_shape_without_overlap(made: xr.Dataset) -> None:
                 below = axes.get_tightbbox()
                 assert below is not None
                 assert not below.overlaps(other.get_window_extent())
-
-
-@pytest.mark.parametrize("missing", ["outcome", "loss_peak"])
-def test_a_missing_variable_is_named(ds: xr.Dataset, missing: str) -> None:
-    """A dataset of another experiment is refused by the name of what it lacks."""
-    with pytest.raises(KeyError, match=missing):
-        exp3_stability(ds.drop_vars(missing))
-
-
-def test_a_real_run_is_drawn_and_saved(tmp_path: Path) -> None:
-    """From the experiment, diverged networks among them, to two files."""
-    config = stability.Config(
-        activations="relu",
-        depths=(2,),
-        learning_rates=(1e-3, 1e30),
-        seeds=1,
-        epochs=3,
-        width=4,
-        points=8,
-        device="cpu",
-        threads=1,
-    )
-    paths = figures.save(exp3_stability(stability.run(config)), tmp_path, "map")
-    assert [path.name for path in paths] == ["map.png", "map.svg"]

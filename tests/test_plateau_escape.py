@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -11,10 +9,7 @@ import xarray as xr
 from matplotlib.container import ErrorbarContainer
 
 from actbench.claims.statistics import proportion_interval
-from actbench.store import datasets
-from actbench.store.errors import ActbenchError
 from actbench.study.catalog import activations, initializers, targets
-from actbench.study.experiments import plateau_escape
 from actbench.study.experiments.plateau_escape import Config, run
 from actbench.study.experiments.plateau_escape.figures import depth_decides
 from actbench.study.findings import of as findings_of
@@ -74,6 +69,12 @@ def test_each_cell_is_what_a_plain_loop_gives(tiny: xr.Dataset, depth: int, eps:
     assert cell["plateau_gradient"].item() == pytest.approx(gradient, rel=1e-3)
 
 
+def test_the_epoch_of_the_gradient_is_stated() -> None:
+    """A short run looks before its last update."""
+    assert TINY.protocol()["plateau_gradient"] == "layer 1, before the update of epoch 50"
+    assert Config(epochs=8).look_epoch == 7
+
+
 def test_eps_reaches_the_optimizer(tiny: xr.Dataset) -> None:
     """A large one makes small steps: the loss falls less."""
     final = tiny["final_mse"].sel(activation="tanh")
@@ -91,40 +92,6 @@ def test_a_step_below_eps_is_in_proportion_to_the_gradient() -> None:
         trained = train_reference(architecture, member, schedule, target.x, target.noisy)
         moved[eps] = trained.weight_displacement
     np.testing.assert_allclose(moved[1e6], 10 * moved[1e7], rtol=1e-5)
-
-
-def test_the_dataset_says_what_it_is(tiny: xr.Dataset) -> None:
-    """Every setting, and a definition and a unit for each variable."""
-    protocol = datasets.protocol_of(tiny)
-    assert protocol["adam_epsilons"] == [1e-8, 0.1]
-    assert protocol["plateau_gradient"] == "layer 1, before the update of epoch 50"
-    assert tiny["loss"].dims == ("activation", "depth", "adam_eps", "seed", "epoch")
-    assert all(tiny[name].attrs["definition"] for name in tiny.data_vars)
-
-
-def test_progress_adds_up() -> None:
-    """The steps told are those that a bar shows."""
-    steps: list[int] = []
-    short = plateau_escape.calibration(TINY)
-    run(short, steps.append)
-    assert short.epochs == 8
-    assert sum(steps) == short.steps == 2 * 2 * 2 * 8
-
-
-@pytest.mark.parametrize(
-    ("settings", "text"),
-    [
-        ({"depths": []}, "depths are [], but must be at least one, each named once"),
-        ({"depths": [0]}, "depths is 0, but must be a whole number of at least 1"),
-        ({"adam_epsilons": [1e-8, 1e-8]}, "adam_epsilons are [1e-08, 1e-08], but must be at"),
-        ({"adam_epsilons": [0.0]}, "adam_epsilons is 0.0, but must be a finite number above 0"),
-    ],
-)
-def test_a_bad_setting_is_refused(settings: dict[str, Any], text: str) -> None:
-    """With what was given and what is expected."""
-    with pytest.raises(ActbenchError) as caught:
-        Config(**settings)
-    assert str(caught.value).startswith(text)
 
 
 def test_two_sentences_say_who_stays_and_why() -> None:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from actbench import claims
 from actbench.claims import measured
 from actbench.runs import evidence
-from actbench.store.errors import ActbenchError
 from actbench.study import theory
 from actbench.study.catalog import initializers
 from actbench.study.experiments import signal_propagation
@@ -171,31 +170,3 @@ def test_the_store_holds_a_hundred_thousand_networks() -> None:
         assert all(
             len(entry.values) * stored.settings["networks"] >= 100_000 for entry in stored.entries
         )
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({"activations": ["rely"]}, r"unknown activation 'rely'.*Did you mean 'relu'\?"),
-        ({"widths": ()}, r"widths are \[\], but must be at least one, each named once"),
-        ({"widths": (0,)}, "width is 0, but must be a whole number of at least 1"),
-        ({"networks": 0}, "networks is 0, but must be a whole number"),
-        ({"points": 1}, "points is 1, but must be at least 2"),
-        ({"input_variances": (0.0,)}, "input_variances is 0.0, but must be a finite number above"),
-        ({"input_mean": math.inf}, "input_mean is inf, but must be a finite number"),
-        ({"features": 3}, "inputs are 'even' with 3 features, but must be 'even' with one feature"),
-        ({"inputs": "odd"}, "inputs are 'odd' with 1 features, but must be .* or 'normal'"),
-    ],
-)
-def test_a_wrong_setting_is_told(changes: dict[str, Any], text: str) -> None:
-    """What was given, what was expected."""
-    with pytest.raises(ActbenchError, match=text):
-        tiny(**changes)
-
-
-def test_the_protocol_has_every_setting() -> None:
-    """What a number depends on is written down, the device is not."""
-    config = tiny()
-    settings = set(config.__dataclass_fields__) - {"device"}
-    assert settings < config.protocol().keys()
-    assert signal_propagation.calibration(config).seeds == (42,)

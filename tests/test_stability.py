@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import back_propagate
 
-from actbench.store import datasets
-from actbench.store.checkpoints import Folder
-from actbench.store.errors import ActbenchError
 from actbench.study.catalog import activations, initializers
-from actbench.study.experiments import sine_regression, stability
-from actbench.study.experiments.stability import OUTCOMES, RULES, Config, border, classify, run
+from actbench.study.experiments import sine_regression
+from actbench.study.experiments.stability import OUTCOMES, Config, border, classify, run
 from actbench.study.experiments.stability.findings import findings
 from actbench.study.nets.networks import Architecture, linear_layers, seeded_network
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 Array = npt.NDArray[np.float64]
 TINY = Config(
     activations=("tanh", "relu"),
@@ -41,15 +36,6 @@ TINY = Config(
 )
 BY_CELL = ("activation", "skip", "depth")
 BY_MEMBER = (*BY_CELL, "learning_rate", "seed")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """One thread for networks this small: on a busy machine more of them wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +165,9 @@ def test_many_curves_are_classified_one_by_one() -> None:
 
 def test_the_rules_are_written_out() -> None:
     """Every outcome and every bound stands in words where a reader of the file finds it."""
+    rules = Config().protocol()["rules"]
     for word in (*OUTCOMES, "last fifth", "twice", "a tenth", "0.95", "not finite"):
-        assert word in RULES
+        assert word in rules
 
 
 @pytest.mark.parametrize(
@@ -313,148 +300,6 @@ def test_a_training_that_overflows_diverges() -> None:
     assert (dataset["stability_border"] == 0).all()
 
 
-@pytest.mark.parametrize(
-    ("variable", "dims"),
-    [
-        ("outcome", BY_MEMBER),
-        ("loss_peak", BY_MEMBER),
-        ("final_mse", BY_MEMBER),
-        ("diverged", BY_MEMBER),
-        ("loss", (*BY_MEMBER, "epoch")),
-        ("stability_border", (*BY_CELL, "seed")),
-        ("target_noisy", ("x",)),
-        ("target_clean", ("x",)),
-    ],
-)
-def test_each_variable_has_its_dimensions_and_definition(
-    tiny: xr.Dataset, variable: str, dims: tuple[str, ...]
-) -> None:
-    """Every variable is labelled, and a reader of the file alone learns what it means."""
-    assert tiny[variable].dims == dims
-    assert tiny[variable].attrs["definition"]
-    assert len(tiny.data_vars) == 8
-
-
-def test_each_coordinate_has_its_values(tiny: xr.Dataset) -> None:
-    """Labels are the settings, in their order."""
-    assert tiny["activation"].to_numpy().tolist() == ["tanh", "relu"]
-    assert tiny["skip"].to_numpy().tolist() == [0, 1]
-    assert tiny["depth"].to_numpy().tolist() == [2, 3]
-    assert tiny["learning_rate"].to_numpy().tolist() == [1e-3, 0.1]
-    assert tiny["seed"].to_numpy().tolist() == [43, 42]
-    assert tiny["epoch"].to_numpy().tolist() == list(range(9))
-
-
-def test_the_dataset_comes_back_from_its_file(tiny: xr.Dataset, tmp_path: Path) -> None:
-    """Outcomes are words in the file too."""
-    datasets.save(tiny, tmp_path / "stability.nc")
-    loaded = datasets.load(tmp_path / "stability.nc")
-    xr.testing.assert_identical(loaded, tiny.assign(outcome=tiny["outcome"].astype(object)))
-    assert set(np.unique(loaded["outcome"].to_numpy().astype(str))) <= set(OUTCOMES)
-
-
-def test_threads_change_nothing(tiny: xr.Dataset) -> None:
-    """Two cells at a time or one: not a bit of the result depends on it."""
-    other = run(dataclasses.replace(TINY, threads=2))
-    xr.testing.assert_equal(other, tiny)
-
-
-@pytest.mark.parametrize("stopped_after", [1, 3])
-def test_an_interrupted_run_goes_on_where_it_stopped(
-    tiny: xr.Dataset, tmp_path: Path, stopped_after: int
-) -> None:
-    """What the second attempt returns is the undisturbed run, and finished parts are not redone."""
-    path, steps = tmp_path / "stability.nc", TINY.steps_per_part
-
-    def folder(progress: Callable[[int], None]) -> Folder:
-        return Folder(path, "stability", TINY.protocol(), {"torch": "any"}, progress)
-
-    done: list[int] = []
-
-    def interrupt(more: int) -> None:
-        done.append(more)
-        if sum(done) > stopped_after * steps:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(TINY, interrupt, folder(interrupt))
-    told: list[int] = []
-    parts = folder(told.append)
-    again = run(TINY, told.append, parts)
-    assert parts.reused == stopped_after
-    assert sum(told) == TINY.steps
-    xr.testing.assert_equal(again, tiny)
-    assert again.attrs == tiny.attrs
-
-
-def test_progress_adds_up_to_epochs_members_and_layers() -> None:
-    """A deep network's epoch counts for more, so that a bar moves evenly."""
-    told: list[int] = []
-    run(TINY, told.append)
-    assert sum(told) == TINY.steps == 2 * 2 * 2 * 2 * (2 + 3) * 9
-
-
-def test_the_protocol_lists_every_setting(tiny: xr.Dataset) -> None:
-    """No setting on which a number depends is missing, nor the rules of classification."""
-    protocol = datasets.protocol_of(tiny)
-    given_settings = {f.name: getattr(TINY, f.name) for f in dataclasses.fields(Config)}
-    chosen = {"optimizer", "objective", "random_state", "rules"}
-    assert protocol.keys() == given_settings.keys() | chosen
-    as_json = json.loads(json.dumps(given_settings))
-    assert {name: protocol[name] for name in given_settings} == as_json
-    assert protocol["rules"] == RULES
-
-
-def test_lists_and_tuples_are_one_protocol() -> None:
-    """A protocol read from a file asks for the same run as one written in Python."""
-    listed: Any = {"depths": [5, 10], "learning_rates": [0.1], "skip": [True]}
-    tupled: Any = {"depths": (5, 10), "learning_rates": (0.1,), "skip": (True,)}
-    assert Config(**listed) == Config(**tupled)
-
-
-@pytest.mark.parametrize(
-    ("settings", "text"),
-    [
-        ({"activations": []}, "activations are [], but must be at least one, each named once"),
-        ({"depths": []}, "depths are [], but must be at least one, each named once"),
-        ({"depths": [5, 5]}, "depths are [5, 5], but must be at least one, each named once"),
-        ({"depths": [0]}, "depth is 0, but must be a whole number of at least 1"),
-        (
-            {"learning_rates": [0.1, 0.1]},
-            "learning_rates are [0.1, 0.1], but must be at least one, each named once",
-        ),
-        (
-            {"learning_rates": [0.1, 0.0]},
-            "learning_rate is 0.0, but must be a finite number above 0",
-        ),
-        ({"skip": []}, "skip are [], but must be at least one, each named once"),
-        ({"skip": [2]}, "skip is [2], but must hold False, True or both"),
-        ({"seeds": 0}, "seeds is 0, but must be a whole number of at least 1"),
-        ({"epochs": 0}, "epochs is 0, but must be a whole number of at least 1"),
-        ({"width": 0}, "width is 0, but must be a whole number of at least 1"),
-        ({"points": 1}, "points is 1, but must be at least 2"),
-        ({"noise_std": -1}, "noise_std is -1, but must be a finite number, at least 0"),
-        ({"threads": 0}, "threads is 0, but must be a whole number of at least 1"),
-        ({"dtype": "float16"}, "unknown dtype 'float16'; known: float32, float64."),
-    ],
-)
-def test_a_bad_setting_is_refused_before_anything_runs(settings: dict[str, Any], text: str) -> None:
-    """The error says what was given and what is expected."""
-    with pytest.raises(ActbenchError) as caught:
-        Config(**settings)
-    assert str(caught.value).startswith(text)
-
-
-def test_an_absent_device_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device that is not there stops the run before the first network is built."""
-    monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu",))
-    monkeypatch.setattr(
-        stability.experiment, "train_all", lambda *_: pytest.fail("trained all the same")
-    )
-    with pytest.raises(ActbenchError, match=r"^device 'cuda' is not present"):
-        run(dataclasses.replace(TINY, device="cuda"))
-
-
 def test_the_defaults_are_the_studys_depths_and_every_activation() -> None:
     """Eight activations at four depths, without and with skips, round rates over four decades."""
     config = Config()
@@ -465,13 +310,6 @@ def test_the_defaults_are_the_studys_depths_and_every_activation() -> None:
     assert (logs[0], logs[-1]) == (-4, 0)
     np.testing.assert_allclose(np.diff(logs), 0.5, atol=0.03)
     assert 1e-3 in config.learning_rates
-
-
-def test_an_estimate_runs_few_epochs_of_one_seed() -> None:
-    """The same grid, never more than asked for."""
-    small = stability.calibration(Config(seeds=5, epochs=100))
-    assert small == Config(seeds=[42], epochs=6)
-    assert stability.calibration(Config(seeds=1, epochs=2)) == Config(seeds=1, epochs=2)
 
 
 def made(outcomes: Sequence[Sequence[str]], peak: float = 1.0) -> xr.Dataset:

@@ -1,4 +1,4 @@
-"""What the settings of all experiments have in common, and the protocol they make."""
+"""What the settings of all experiments have in common: checks, a protocol, parts of a run."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, fields
 from functools import partial
-from typing import Any, ClassVar, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast
 
-from actbench.store import studies
+from actbench.store import datasets, studies
 from actbench.store.errors import ActbenchError, require_positive_int, unknown_name
 from actbench.study.catalog import activations, initializers, targets
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from actbench.store.checkpoints import Checkpoint
 
 Check: TypeAlias = Callable[[str, Any], Any]
 """Takes the name of a setting and its value; returns the value as it is kept, or raises."""
@@ -180,6 +185,25 @@ class Settings:
         given = {name: getattr(self, name) for name in kept}
         listed = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
         return {**listed, **self.fixed(), **own_code(self)}
+
+
+def in_parts(
+    config: Settings,
+    along: Mapping[str, Sequence[Any]],
+    part: Callable[..., xr.Dataset],
+    checkpoint: Checkpoint,
+    named: str = "{}",
+) -> xr.Dataset:
+    """Compute, or find, a part for each combination of values along dimensions, and join them."""
+    steps = config.steps // math.prod(map(len, along.values()))
+
+    def joined(place: tuple[Any, ...], dims: Sequence[str]) -> xr.Dataset:
+        if not dims:
+            return checkpoint(named.format(*place), steps, partial(part, *place))
+        dim, *rest = dims
+        return datasets.join([joined((*place, value), rest) for value in along[dim]], dim)
+
+    return joined((), tuple(along))
 
 
 def own_code(config: object) -> dict[str, dict[str, str]]:

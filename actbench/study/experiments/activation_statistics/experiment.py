@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,17 +19,22 @@ from actbench.store.checkpoints import Checkpoint, compute_now
 from actbench.store.errors import unknown_name
 from actbench.store.parallel import Progress, side_by_side
 from actbench.study.catalog import activations, initializers, targets
+from actbench.study.catalog.activations import Activation
 from actbench.study.experiments import settings
 from actbench.study.experiments._losses import mean_square_error
-from actbench.study.experiments.activation_statistics._layer_statistics import LEVELS, statistics
 from actbench.study.nets import devices
 from actbench.study.nets.devices import pinned_state
 from actbench.study.nets.networks import Architecture, seeded_network
 from actbench.study.nets.stacks import Stack
-from actbench.study.nets.training import DTYPES, Member, Schedule, Training, train
+from actbench.study.nets.training import DTYPES, Member, Schedule, Task, Training, train_all
+
+STAGES = ("initial", "trained")
+LEVELS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
+"""Probabilities of the quantiles."""
 
 # Drawing a network and looking at all its layers takes about as long as this many of its epochs.
 STEPS_PER_LOOK = 6
+_STACK_MEMBERS = 16
 
 
 @dataclass(frozen=True)
@@ -131,12 +136,6 @@ def _members(keys: Sequence[str], chosen: Sequence[int]) -> tuple[Member, ...]:
     return tuple(Member(seed, initializers.get(key)) for key in keys for seed in chosen)
 
 
-__all__ = ["STAGES", "Config", "calibration", "coordinates", "run"]
-
-STAGES = ("initial", "trained")
-_STACK_MEMBERS = 16
-
-
 @pinned_state()
 def run(
     config: Config,
@@ -161,59 +160,7 @@ def run(
     """
     device = devices.choose(config.device)
     target = targets.noisy_sine(config.points, config.noise_std, config.noise_seed)
-    with devices.using_threads(config.threads) as threads:
-
-        def part(key: str) -> xr.Dataset:
-            architecture = Architecture(activations.get(key), config.depth, config.width)
-            initial = _initial(config, architecture, target, device, progress, threads)
-            training = _trained(config, architecture, target, device, progress, threads)
-            return _dataset(config, key, target, initial, training)
-
-        steps = config.steps // len(config.activations)
-        parts = [checkpoint(key, steps, partial(part, key)) for key in config.activations]
-    dataset = datasets.join(parts, "activation")
-    facts = environment.describe(str(device), threads)
-    return datasets.finish(dataset, "activation-statistics", config.protocol(), facts)
-
-
-def _initial(
-    config: Config,
-    architecture: Architecture,
-    target: targets.Target,
-    device: torch.device,
-    progress: Progress,
-    threads: int,
-) -> dict[str, NDArray[Any]]:
     x = torch.tensor(target.x, dtype=DTYPES[config.dtype], device=device)[:, None]
-
-    def look(members: Sequence[Member], report: Progress) -> dict[str, Tensor]:
-        networks = (seeded_network(architecture, m.initializer, m.seed) for m in members)
-        stack = Stack(architecture, networks, len(members), len(x), device, x.dtype)
-        stack.forward(x)
-        found = statistics(stack, x, config.epsilon, config.saturation)
-        report(STEPS_PER_LOOK * len(members))
-        return {name: values.cpu() for name, values in found.items()}
-
-    jobs = [partial(look, members) for members in _parts(config.members)]
-    found = side_by_side(jobs, progress, threads if device.type == "cpu" else 1)
-    return {name: torch.cat([part[name] for part in found]).numpy() for name in found[0]}
-
-
-def _parts(members: Sequence[Member]) -> Iterator[Sequence[Member]]:
-    for start in range(0, len(members), _STACK_MEMBERS):
-        yield members[start : start + _STACK_MEMBERS]
-
-
-def _trained(
-    config: Config,
-    architecture: Architecture,
-    target: targets.Target,
-    device: torch.device,
-    progress: Callable[[int], None],
-    threads: int,
-) -> Training | None:
-    if not config.trained_members:
-        return None
     schedule = Schedule(
         epochs=config.epochs,
         learning_rate=config.learning_rate,
@@ -225,16 +172,92 @@ def _trained(
     def look(stack: Stack, x: Tensor, output_gradient: Tensor) -> Mapping[str, Tensor]:  # noqa: ARG001 - the signature of every recorder
         return statistics(stack, x, config.epsilon, config.saturation)
 
-    return train(
-        architecture,
-        config.trained_members,
-        schedule,
-        target.x,
-        target.noisy,
-        progress,
-        threads,
-        recorder=look,
-    )
+    members = config.trained_members
+    with devices.using_threads(config.threads) as threads:
+
+        def part(key: str) -> xr.Dataset:
+            architecture = Architecture(activations.get(key), config.depth, config.width)
+            initial = _initial(config, architecture, x, progress, threads)
+            task = Task(architecture, members, schedule, target.x, target.noisy, look)
+            trainings = train_all([task], progress, threads) if members else [None]
+            return _dataset(config, key, target, initial, *trainings)
+
+        along = {"activation": config.activations}
+        dataset = settings.in_parts(config, along, part, checkpoint)
+    facts = environment.describe(str(device), threads)
+    return datasets.finish(dataset, "activation-statistics", config.protocol(), facts)
+
+
+def _initial(
+    config: Config, architecture: Architecture, x: Tensor, progress: Progress, threads: int
+) -> dict[str, NDArray[Any]]:
+    def look(members: Sequence[Member], report: Progress) -> dict[str, Tensor]:
+        networks = (seeded_network(architecture, m.initializer, m.seed) for m in members)
+        stack = Stack(architecture, networks, len(members), len(x), x.device, x.dtype)
+        stack.forward(x)
+        found = statistics(stack, x, config.epsilon, config.saturation)
+        report(STEPS_PER_LOOK * len(members))
+        return {name: values.cpu() for name, values in found.items()}
+
+    starts = range(0, len(config.members), _STACK_MEMBERS)
+    jobs = [partial(look, config.members[start : start + _STACK_MEMBERS]) for start in starts]
+    found = side_by_side(jobs, progress, threads if x.device.type == "cpu" else 1)
+    return {name: torch.cat([part[name] for part in found]).numpy() for name in found[0]}
+
+
+def statistics(stack: Stack, x: Tensor, epsilon: float, saturation: float) -> dict[str, Tensor]:
+    """Describe every hidden layer of every member, pooled over inputs and units.
+
+    After a forward pass, of shape ``(member, hidden layer)``, quantiles ``(..., level)``; NaN where
+    a member's numbers are not finite.
+    """
+    activation = stack.architecture.activation
+    bound = saturation * max(abs(limit) for limit in activation.derivative_bounds)
+    layers = []
+    for number, a in enumerate(stack.activations):
+        z = stack.pre_activation(x, number + 1)
+        zero = a == 0
+        saturated = _derivative(activation, z).abs() < bound
+        found = {
+            **_moments("pre_activation", z),
+            **_moments("activation", a),
+            "zero_share": _mean(zero),
+            "near_zero_share": _mean(a.abs() < epsilon),
+            "dead_unit_share": _mean(zero.all(1)),
+            "saturated_share": _mean(saturated),
+            "saturated_unit_share": _mean(saturated.all(1)),
+        }
+        finite = (z.isfinite() & a.isfinite()).all(2).all(1)
+        layers.append({name: _only(finite, values.to(z)) for name, values in found.items()})
+    return {name: torch.stack([layer[name] for layer in layers], 1) for name in layers[0]}
+
+
+def _moments(name: str, values: Tensor) -> dict[str, Tensor]:
+    """Of ``(member, points, unit)``."""
+    pooled = values.flatten(1)
+    # NumPy sorts rows of this length twenty times faster than torch.
+    ordered = np.sort(pooled.cpu().numpy(), axis=1)
+    ranks = [round(level * (ordered.shape[1] - 1)) for level in LEVELS]
+    return {
+        f"{name}_mean": pooled.mean(1),
+        f"{name}_std": pooled.std(1, correction=0),
+        f"{name}_quantile": torch.from_numpy(ordered[:, ranks]),
+    }
+
+
+def _derivative(activation: Activation, z: Tensor) -> Tensor:
+    leaf = z.detach().requires_grad_()
+    # A module made with inplace=True must not overwrite a leaf.
+    (derivative,) = torch.autograd.grad(activation.module()(leaf.clone()).sum(), leaf)
+    return derivative
+
+
+def _mean(condition: Tensor) -> Tensor:
+    return condition.flatten(1).float().mean(1)
+
+
+def _only(finite: Tensor, values: Tensor) -> Tensor:
+    return values.masked_fill(~finite.view(-1, *[1] * (values.dim() - 1)), torch.nan)
 
 
 def _dataset(
@@ -279,14 +302,7 @@ def _dataset(
 
 
 def calibration(config: Config) -> Config:
-    """Return a short run of the same shape, from which to estimate how long a run takes.
-
-    Args:
-        config: The run to be estimated.
-
-    Returns:
-        A few seeds for a few epochs.
-    """
+    """Return a few seeds and epochs, to estimate how long a run takes."""
     few = config.seed_list[: max(2, config.trained_seeds)]
     return dataclasses.replace(config, seeds=few, epochs=min(config.epochs, 20))
 

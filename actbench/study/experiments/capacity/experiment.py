@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -28,14 +26,7 @@ from actbench.study.experiments.capacity._smoothers import (
 from actbench.study.nets import devices
 from actbench.study.nets.devices import pinned_state
 from actbench.study.nets.networks import Architecture
-from actbench.study.nets.training import (
-    Member,
-    Progress,
-    Schedule,
-    Task,
-    Training,
-    train_all,
-)
+from actbench.study.nets.training import Member, Schedule, Task, Training, train_all
 
 
 @dataclass(frozen=True)
@@ -99,13 +90,7 @@ class Config(settings.Settings):
     @property
     def steps(self) -> int:
         """Steps of progress that ``run`` reports: epochs x members."""
-        return len(self.activations) * self.steps_per_part
-
-    @property
-    def steps_per_part(self) -> int:
-        """Steps of one activation."""
-        members = len(self.targets) * len(self.depths) * len(self.seed_list)
-        return self.epochs * members
+        return super().steps * len(self.targets) * len(self.depths)
 
     def architecture(self, activation: str, depth: int) -> Architecture:
         """Return the shape of one of the depths.
@@ -160,38 +145,23 @@ def run(
         key: targets.noisy(key, config.points, config.noise_std, config.noise_seed)
         for key in config.targets
     }
+    initializer = initializers.get(config.initializer)
+    members = [Member(seed, initializer) for _ in data for seed in config.seed_list]
+    schedule = Schedule(config.epochs, config.learning_rate, device=device, dtype=config.dtype)
+    x = next(iter(data.values())).x
+    y = np.repeat(_stacked(data, "noisy"), len(config.seed_list), axis=0)
     with devices.using_threads(config.threads) as threads:
 
         def part(key: str) -> xr.Dataset:
-            trainings = _train(config, key, data, device, progress, threads)
-            return _dataset(config, key, data, trainings)
+            shapes = [config.architecture(key, depth) for depth in config.depths]
+            tasks = [Task(shape, members, schedule, x, y) for shape in shapes]
+            return _dataset(config, key, data, train_all(tasks, progress, threads))
 
-        steps = config.steps_per_part
-        parts = [checkpoint(key, steps, partial(part, key)) for key in config.activations]
-    dataset = datasets.join(parts, "activation").merge(_references(config, data))
+        along = {"activation": config.activations}
+        dataset = settings.in_parts(config, along, part, checkpoint)
+    dataset = dataset.merge(_references(config, data))
     facts = environment.describe(str(device), threads)
     return datasets.finish(dataset, "capacity", config.protocol(), facts)
-
-
-def _train(
-    config: Config,
-    key: str,
-    data: dict[str, targets.Target],
-    device: torch.device,
-    progress: Progress,
-    threads: int,
-) -> list[Training]:
-    """Train one part: a training per depth, its members target by target."""
-    initializer = initializers.get(config.initializer)
-    chosen = config.seed_list
-    members = [Member(seed, initializer) for _ in data for seed in chosen]
-    schedule = Schedule(config.epochs, config.learning_rate, device=device, dtype=config.dtype)
-    x = next(iter(data.values())).x
-    y = np.repeat(_stacked(data, "noisy"), len(chosen), axis=0)
-    tasks = [
-        Task(config.architecture(key, depth), members, schedule, x, y) for depth in config.depths
-    ]
-    return train_all(tasks, progress, threads)
 
 
 def _dataset(
@@ -256,16 +226,8 @@ def _stacked(data: dict[str, targets.Target], name: str) -> NDArray[np.float64]:
 
 
 def calibration(config: Config) -> Config:
-    """Return a short run of the same shape, from which to estimate how long a run takes.
-
-    Args:
-        config: The run to be estimated.
-
-    Returns:
-        The same networks from two seeds, for a few epochs.
-    """
-    first = config.seed_list[:2]
-    return dataclasses.replace(config, seeds=first, epochs=min(config.epochs, 14))
+    """Return the same networks from two seeds for few epochs, to estimate how long a run takes."""
+    return dataclasses.replace(config, seeds=config.seed_list[:2], epochs=min(config.epochs, 14))
 
 
 def coordinates(metric: Mapping[str, Any], config: Config) -> Mapping[str, tuple[Any, ...]]:  # noqa: ARG001 - one signature for all

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,8 +81,7 @@ class Config(settings.Settings):
     @property
     def steps(self) -> int:
         """Steps of progress that ``run`` reports: epochs x members."""
-        cells = len(self.activations) * len(self.depths) * len(self.adam_epsilons)
-        return cells * len(self.seed_list) * self.epochs
+        return super().steps * len(self.depths) * len(self.adam_epsilons)
 
     def fixed(self) -> dict[str, Any]:
         """State what no argument changes."""
@@ -137,18 +135,12 @@ def run(
             )
             return _dataset(config, (key, depth, eps), target, training)
 
-        def cell(key: str, depth: int, eps: float) -> xr.Dataset:
-            name = f"{key}, depth {depth}, eps {eps:g}"
-            return checkpoint(name, len(members) * config.epochs, partial(part, key, depth, eps))
-
-        def row(key: str) -> xr.Dataset:
-            by_depth = [
-                datasets.join([cell(key, depth, eps) for eps in config.adam_epsilons], "adam_eps")
-                for depth in config.depths
-            ]
-            return datasets.join(by_depth, "depth")
-
-        dataset = datasets.join([row(key) for key in config.activations], "activation")
+        along = {
+            "activation": config.activations,
+            "depth": config.depths,
+            "adam_eps": config.adam_epsilons,
+        }
+        dataset = settings.in_parts(config, along, part, checkpoint, "{}, depth {}, eps {:g}")
     facts = environment.describe(str(device), threads)
     return datasets.finish(dataset, "plateau-escape", config.protocol(), facts)
 
@@ -179,14 +171,7 @@ def _dataset(
 
 
 def calibration(config: Config) -> Config:
-    """Return a short run of the same shape, from which to estimate how long a run takes.
-
-    Args:
-        config: The run to be estimated.
-
-    Returns:
-        The same members for a few epochs.
-    """
+    """Return the same members for few epochs, to estimate how long a run takes."""
     return dataclasses.replace(config, epochs=min(config.epochs, 8))
 
 

@@ -255,14 +255,7 @@ def _summary(totals: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def calibration(config: Config) -> Config:
-    """Return a short run of the same shape, from which to estimate how long a run takes.
-
-    Args:
-        config: The run to be estimated.
-
-    Returns:
-        Some networks of its first seed.
-    """
+    """Return some networks of its first seed, to estimate how long a run takes."""
     few = min(config.networks, _TIMED_NETWORKS)
     return dataclasses.replace(config, seeds=config.seed_list[:1], networks=few)
 

@@ -7,11 +7,9 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -24,14 +22,7 @@ from actbench.study.experiments._losses import first_non_finite, mean_square_err
 from actbench.study.nets import devices
 from actbench.study.nets.devices import pinned_state
 from actbench.study.nets.networks import Architecture
-from actbench.study.nets.training import (
-    Member,
-    Progress,
-    Schedule,
-    Task,
-    Training,
-    train_all,
-)
+from actbench.study.nets.training import Member, Schedule, Task, Training, train_all
 
 OUTCOMES = ("converged", "stuck", "unstable", "diverged")
 """What can become of a training, from best to worst."""
@@ -155,13 +146,7 @@ class Config(settings.Settings):
     @property
     def steps(self) -> int:
         """Steps of progress that ``run`` reports: epochs x members x hidden layers."""
-        return len(self.activations) * len(self.skip) * self.steps_per_part
-
-    @property
-    def steps_per_part(self) -> int:
-        """Steps of one activation without, or with, skip connections."""
-        members = len(self.learning_rates) * len(self.seed_list)
-        return self.epochs * members * sum(self.depths)
+        return super().steps * len(self.skip) * len(self.learning_rates) * sum(self.depths)
 
     def fixed(self) -> dict[str, Any]:
         """State what no argument changes."""
@@ -196,63 +181,39 @@ def run(
         ActbenchError: The device is not present.
     """
     device = devices.choose(config.device)
+    target = targets.noisy_sine(config.points, config.noise_std, config.noise_seed)
+    initializer = initializers.get(config.initializer)
+    members = [Member(seed, initializer) for seed in config.seed_list]
     with devices.using_threads(config.threads) as threads:
 
         def part(key: str, with_skip: bool) -> xr.Dataset:
-            trainings = _train(config, key, with_skip, device, progress, threads)
-            return _dataset(config, key, with_skip, trainings)
+            tasks = [
+                Task(
+                    Architecture(activations.get(key), depth, config.width, with_skip),
+                    members,
+                    Schedule(config.epochs, rate, device=device, dtype=config.dtype),
+                    target.x,
+                    target.noisy,
+                    weight=depth,
+                )
+                for depth, rate in itertools.product(config.depths, config.learning_rates)
+            ]
+            trainings = train_all(tasks, progress, threads)
+            return _dataset(config, key, with_skip, target, trainings)
 
-        def row(key: str) -> xr.Dataset:
-            steps = config.steps_per_part
-            return datasets.join(
-                [
-                    checkpoint(f"{key}, skip {with_skip}", steps, partial(part, key, with_skip))
-                    for with_skip in config.skip
-                ],
-                "skip",
-            )
-
-        dataset = datasets.join([row(key) for key in config.activations], "activation")
+        along = {"activation": config.activations, "skip": config.skip}
+        dataset = settings.in_parts(config, along, part, checkpoint, "{}, skip {}")
     facts = environment.describe(str(device), threads)
     return datasets.finish(dataset, "stability", config.protocol(), facts)
-
-
-def _target(config: Config) -> targets.Target:
-    return targets.noisy_sine(config.points, config.noise_std, config.noise_seed)
-
-
-def _train(
-    config: Config,
-    key: str,
-    with_skip: bool,
-    device: torch.device,
-    progress: Progress,
-    threads: int,
-) -> list[Training]:
-    """Train one part: a training per depth and learning rate, in this order."""
-    target, initializer = _target(config), initializers.get(config.initializer)
-    members = [Member(seed, initializer) for seed in config.seed_list]
-    tasks = [
-        Task(
-            Architecture(activations.get(key), depth, config.width, with_skip),
-            members,
-            Schedule(config.epochs, rate, device=device, dtype=config.dtype),
-            target.x,
-            target.noisy,
-            weight=depth,
-        )
-        for depth, rate in itertools.product(config.depths, config.learning_rates)
-    ]
-    return train_all(tasks, progress, threads)
 
 
 def _dataset(
     config: Config,
     key: str,
     with_skip: bool,
+    target: targets.Target,
     trainings: Sequence[Training],
 ) -> xr.Dataset:
-    target = _target(config)
     members = (1, 1, len(config.depths), len(config.learning_rates), len(trainings[0].loss))
     loss = np.stack([t.loss for t in trainings]).reshape(*members, -1)
     prediction = np.stack([t.prediction for t in trainings]).reshape(*members, -1)
@@ -289,16 +250,8 @@ def _dataset(
 
 
 def calibration(config: Config) -> Config:
-    """Return a short run of the same shape, from which to estimate how long a run takes.
-
-    Args:
-        config: The run to be estimated.
-
-    Returns:
-        The same grid from one seed, for a few epochs.
-    """
-    first = config.seed_list[:1]
-    return dataclasses.replace(config, seeds=first, epochs=min(config.epochs, 6))
+    """Return the same grid from one seed for few epochs, to estimate how long a run takes."""
+    return dataclasses.replace(config, seeds=config.seed_list[:1], epochs=min(config.epochs, 6))
 
 
 def coordinates(metric: Mapping[str, Any], config: Config) -> Mapping[str, tuple[Any, ...]]:  # noqa: ARG001 - one signature for all
