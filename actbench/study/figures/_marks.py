@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array: TypeAlias = npt.NDArray[np.float64]
-BAND: Final = (0.025, 0.5, 0.975)
+_BAND: Final = (0.025, 0.5, 0.975)
 HUGE: Final = 1e100  # beyond it the arithmetic of axes overflows; a run there has diverged
 DOTS: Final = "#9A9A9A"
 TRUTH: Final = "#444444"
 DASHES: Final = (0, (4, 2))
 SMALL: Final = 8.5
-ROUND: Final = (1, 2, 5, 10)  # steps from tick to tick
+_ROUND: Final = (1, 2, 5, 10)  # steps from tick to tick
 PALE: Final[dict[str, Any]] = {
     "linewidth": 4.5,
     "alpha": 0.35,
@@ -114,7 +114,7 @@ def plain_ticks(axes: Axes) -> None:
     if high < 1000 * low:
         narrow = high < 3 * low
         axes.yaxis.set_major_locator(
-            MaxNLocator(5, steps=ROUND) if narrow else LogLocator(subs=(1, 2, 5))
+            MaxNLocator(5, steps=_ROUND) if narrow else LogLocator(subs=(1, 2, 5))
         )
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
@@ -196,7 +196,7 @@ def seeds_note(ds: xr.Dataset) -> str:
     count = ds.sizes["seed"]
     note = f"seed {int(ds['seed'].values[0])}"
     if count > 1:
-        note = f"median and {100 * BAND[0]:g}\u2013{100 * BAND[2]:g} % of {count} seeds"
+        note = f"median and {100 * _BAND[0]:g}\u2013{100 * _BAND[2]:g} % of {count} seeds"
     diverged = (ds["diverged"] >= 0).sum("seed")
     lost = [
         f"{style_of(name).name} {int(diverged.sel(activation=name))}"
@@ -224,10 +224,10 @@ def log_safe(values: npt.ArrayLike) -> Array:
 
 def band(values: Array) -> Array:
     # Rows are seeds. NumPy warns of columns without a single finite value, so they are left out.
-    band = np.full((len(BAND), values.shape[1]), np.nan)
+    band = np.full((len(_BAND), values.shape[1]), np.nan)
     usable = np.isfinite(values).any(axis=0)
     if usable.any():
-        band[:, usable] = np.nanquantile(values[:, usable], BAND, axis=0)
+        band[:, usable] = np.nanquantile(values[:, usable], _BAND, axis=0)
     return band
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
-PLATEAU: Final = 0.95  # of the best constant's loss; a network below it has learned something
+_PLATEAU: Final = 0.95  # of the best constant's loss; a network below it has learned something
 GOOD: Final = 0.05  # of the best constant's loss; what parts good fits from poor ones in a figure
 
 
@@ -85,7 +85,7 @@ def panel_losses(axes: Axes, ds: xr.Dataset) -> None:
 
 
 def panel_plateau(axes: Axes, ds: xr.Dataset) -> None:
-    bound = PLATEAU * floors_of(ds, "target_noisy")["best constant"]
+    bound = _PLATEAU * floors_of(ds, "target_noisy")["best constant"]
     epochs = safe(ds["epoch"].values)
     for name in activations(ds):
         losses = ds["loss"].sel(activation=name).transpose("seed", "epoch").values
@@ -93,7 +93,7 @@ def panel_plateau(axes: Axes, ds: xr.Dataset) -> None:
         share = 1 - (safe(losses) < bound).mean(axis=0)
         draw_band(axes, epochs, share[None], style_of(name), gid=f"plateau-{name}")
     axes.set_xlabel("epoch")
-    axes.set_ylabel(f"share of seeds, loss ≥ {PLATEAU:.0%} of its")
+    axes.set_ylabel(f"share of seeds, loss ≥ {_PLATEAU:.0%} of its")
     axes.set_ylim(-0.04, 1.04)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))

@@ -16,11 +16,9 @@ _ROUNDING = 1e-6
 
 def findings(ds: xr.Dataset) -> list[str]:
     """Say between which bounds each derivative lies, and which leave [0, 1]."""
-    extremes = {
-        str(key): (float(row.min()), float(row.max()))
-        for key in ds["activation"].to_numpy()
-        for row in [ds["derivative"].sel(activation=key)]
-    }
+    lowest, highest = ds["derivative"].min("z"), ds["derivative"].max("z")
+    keys = ds["activation"].to_numpy().tolist()
+    extremes = dict(zip(keys, zip(lowest.values, highest.values, strict=True), strict=True))
     ranges = listed(
         f"{name(key)} {number(low)}"
         if low == high

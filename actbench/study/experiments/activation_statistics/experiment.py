@@ -28,12 +28,12 @@ from actbench.study.nets.networks import Architecture, seeded_network
 from actbench.study.nets.stacks import Stack
 from actbench.study.nets.training import DTYPES, Member, Schedule, Task, Training, train_all
 
-STAGES = ("initial", "trained")
+_STAGES = ("initial", "trained")
 LEVELS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 """Probabilities of the quantiles."""
 
 # Drawing a network and looking at all its layers takes about as long as this many of its epochs.
-STEPS_PER_LOOK = 6
+_STEPS_PER_LOOK = 6
 _STACK_MEMBERS = 16
 
 
@@ -115,7 +115,7 @@ class Config(settings.Settings):
     @property
     def steps(self) -> int:
         """Steps of progress that ``run`` reports: epochs x members, a look counted as several."""
-        looks = STEPS_PER_LOOK * len(self.members)
+        looks = _STEPS_PER_LOOK * len(self.members)
         return len(self.activations) * (looks + self.epochs * len(self.trained_members))
 
     def fixed(self) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def _initial(
         stack = Stack(architecture, networks, len(members), len(x), x.device, x.dtype)
         stack.forward(x)
         found = statistics(stack, x, config.epsilon, config.saturation)
-        report(STEPS_PER_LOOK * len(members))
+        report(_STEPS_PER_LOOK * len(members))
         return {name: values.cpu() for name, values in found.items()}
 
     starts = range(0, len(config.members), _STACK_MEMBERS)
@@ -283,7 +283,7 @@ def _dataset(
     }
     dims = ("activation", "stage", "initializer", "seed", "hidden_layer", "level")
     for name, values in initial.items():
-        both = np.full((1, len(STAGES), *networks, *values.shape[1:]), np.nan, values.dtype)
+        both = np.full((1, len(_STAGES), *networks, *values.shape[1:]), np.nan, values.dtype)
         both[0, 0] = values.reshape(*networks, *values.shape[1:])
         if training is not None:
             both[0, 1][where] = training.recorded[name][:, 0]
@@ -292,7 +292,7 @@ def _dataset(
         variables,
         coords={
             "activation": [key],
-            "stage": list(STAGES),
+            "stage": list(_STAGES),
             "initializer": list(config.initializers),
             "seed": np.array(chosen, dtype=np.int32),
             "hidden_layer": np.arange(1, config.depth + 1, dtype=np.int32),

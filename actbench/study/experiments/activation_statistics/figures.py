@@ -78,15 +78,8 @@ def _heading(ds: xr.Dataset, state: _State) -> str:
 def exp2_activation_distributions(ds: xr.Dataset) -> Figure:
     """Draw how pre-activations and activations are distributed in every hidden layer.
 
-    Args:
-        ds: Dataset of `activation-statistics`.
-
-    Returns:
-        The figure: a row per activation; a column per trained initializer before and after (at
-        most two), or per initializer where none was trained (at most four).
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
+    A row per activation; a column per trained initializer before and after (at most two), or per
+    initializer where none was trained (at most four).
     """
     names, states = activations(ds), _states(ds)
     size = (1.5 + 3.2 * max(2, len(states)), 2.3 + 1.75 * len(names))
@@ -160,15 +153,8 @@ def _explain_bands(figure: Figure) -> None:
 def exp2_sparsity_dead_neurons(ds: xr.Dataset) -> Figure:
     """Draw the shares of zeros, of dead units and of saturation in every hidden layer.
 
-    Args:
-        ds: Dataset of `activation-statistics`.
-
-    Returns:
-        The figure: a column per share; a row per trained initializer before and after (at most
-        two), or per initializer where none was trained (at most four).
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
+    A column per share; a row per trained initializer before and after (at most two), or per
+    initializer where none was trained (at most four).
     """
     states, protocol = _states(ds), protocol_of(ds)
     size = (3.9 * len(_SHARES), 1.8 + 2.9 * len(states))

@@ -22,14 +22,9 @@ def findings(ds: xr.Dataset) -> list[str]:
     return [*_spreads(ds), *_zeros(ds), *_dead(ds), *_saturation(ds)]
 
 
-def _keys(ds: xr.Dataset) -> list[str]:
-    return [str(key) for key in ds["activation"].to_numpy()]
-
-
 def _trained(ds: xr.Dataset) -> list[str]:
     """Initializers from which networks were trained."""
-    keys = [str(key) for key in ds["initializer"].to_numpy()]
-    return [key for key in keys if ds["trained"].sel(initializer=key).to_numpy().any()]
+    return [str(key) for key in ds["initializer"][ds["trained"].any("seed")].to_numpy()]
 
 
 def _looked_at(ds: xr.Dataset) -> list[str]:
@@ -46,11 +41,8 @@ def _pairs(ds: xr.Dataset, initializer: str) -> xr.Dataset:
 
 def _medians(values: xr.DataArray) -> dict[str, float]:
     """Median over networks of the finite values, by activation; those without any are left out."""
-    found = {}
-    for key in values["activation"].to_numpy():
-        row = values.sel(activation=key).to_numpy().ravel()
-        if np.isfinite(row).any():
-            found[str(key)] = float(np.median(row[np.isfinite(row)]))
+    medians = values.where(np.isfinite(values)).median("seed")
+    found: dict[str, float] = medians.dropna("activation").to_series().to_dict()
     return found
 
 
@@ -76,12 +68,11 @@ def _spreads(ds: xr.Dataset) -> list[str]:
 
 def _zeros(ds: xr.Dataset) -> list[str]:
     initial = ds["zero_share"].sel(stage="initial").max(("initializer", "seed", "hidden_layer"))
-    largest = {key: float(initial.sel(activation=key)) for key in _keys(ds)}
-    sparse = [key for key, share in largest.items() if share >= _WORTH_NAMING]
+    sparse = [key for key, share in initial.to_series().items() if share >= _WORTH_NAMING]
     if not sparse:
         return ["No activation is sparse: before training, outputs of exactly zero are absent."]
     whole = ds["zero_share"].sel(stage="initial").mean(("initializer", "seed", "hidden_layer"))
-    shares = {key: float(whole.sel(activation=key)) for key in sparse}
+    shares = whole.sel(activation=sparse).to_series().to_dict()
     sentence = (
         f"Outputs of exactly zero before training, over all layers and initializers: "
         f"{_percent(shares)}; other activations have none to speak of."
@@ -97,8 +88,8 @@ def _zeros(ds: xr.Dataset) -> list[str]:
 
 
 def _dead(ds: xr.Dataset) -> list[str]:
-    dead = ds["dead_unit_share"]
-    mortal = [key for key in _keys(ds) if dead.sel(activation=key).max() > 0]
+    keys, dead = ds["activation"].to_numpy().tolist(), ds["dead_unit_share"]
+    mortal = [key for key in keys if dead.sel(activation=key).max() > 0]
     if not mortal:
         return ["No unit is dead, before or after training: each answers to some input."]
     sentences = []
@@ -114,14 +105,14 @@ def _dead(ds: xr.Dataset) -> list[str]:
             after = _percent(_medians(shares.sel(stage="trained")))
             sentence += f"; after {plural(protocol_of(ds)['epochs'], 'epoch')} of it: {after}"
         sentences.append(f"{sentence}.")
-    rest = [key for key in _keys(ds) if key not in mortal]
+    rest = [key for key in keys if key not in mortal]
     if rest:
         sentences[-1] += f" {listed(name(key) for key in rest)}: none anywhere."
     return sentences
 
 
 def _saturation(ds: xr.Dataset) -> list[str]:
-    bounded = [key for key in _keys(ds) if key in _BOUNDED]
+    bounded = [key for key in ds["activation"].to_numpy() if key in _BOUNDED]
     trained = _trained(ds)
     if not bounded or not trained:
         return []

@@ -29,11 +29,7 @@ _PENALTIES = np.geomspace(1e-4, 10, 6)
 
 
 class KernelRidge:
-    """Kernel ridge regression on fixed points, for any targets on them.
-
-    Args:
-        x: Points, all different, shape ``(points,)``.
-    """
+    """Kernel ridge regression on fixed points, all different, for any targets on them."""
 
     def __init__(self, x: _Array) -> None:
         column, unit = x[:, None], np.eye(len(x))
@@ -49,44 +45,23 @@ class KernelRidge:
         """Fit targets with the width and penalty that predict points left out best.
 
         The error at a point that was left out follows from the full fit: its residual over one
-        minus its own weight in its fit (Allen 1974, eq. 3).
-
-        Args:
-            y: Targets, shape ``(points,)``.
-
-        Returns:
-            The fit at the points, shape ``(points,)``, and its effective number of parameters,
-            the trace of the matrix that maps targets to fits.
+        minus its own weight in its fit (Allen 1974, eq. 3). Returned with the fit is its effective
+        number of parameters, the trace of the matrix that maps targets to fits.
         """
         best = min(self._fits, key=lambda matrix: float(np.mean(left_out_errors(matrix, y) ** 2)))
         return best @ y, float(np.trace(best))
 
 
 def left_out_errors(matrix: _Array, y: _Array) -> _Array:
-    """Return how far each point is from the fit to all others.
-
-    Args:
-        matrix: Maps targets to fits, shape ``(points, points)``.
-        y: Targets, shape ``(points,)``.
-
-    Returns:
-        Errors, shape ``(points,)``.
-    """
+    """Return how far each point is from the fit to all others; the matrix maps targets to fits."""
     errors: _Array = (y - matrix @ y) / (1 - np.diag(matrix))
     return errors
 
 
 def fit_all(x: _Array, y: _Array, ridge: KernelRidge) -> tuple[dict[str, _Array], float]:
-    """Fit points by every reference.
+    """Fit points in increasing order by every reference, with the ridge made for these points.
 
-    Args:
-        x: Points in increasing order, at least ``FEWEST_POINTS``, shape ``(points,)``.
-        y: Targets, shape ``(points,)``.
-        ridge: Made for these points.
-
-    Returns:
-        By key of ``REFERENCES`` the fit, shape ``(points,)``; and the effective number of
-        parameters of the kernel ridge regression.
+    Beside the fits: the effective number of parameters of the kernel ridge regression.
     """
     kernel, freedom = ridge.fit(y)
     fits = {

@@ -93,15 +93,7 @@ class Config(settings.Settings):
         return super().steps * len(self.targets) * len(self.depths)
 
     def architecture(self, activation: str, depth: int) -> Architecture:
-        """Return the shape of one of the depths.
-
-        Args:
-            activation: Key of the activation.
-            depth: One of ``depths``.
-
-        Returns:
-            The architecture, of the width that belongs to the depth.
-        """
+        """Return the shape of one of the depths, of the width that belongs to it."""
         width = self.widths[tuple(self.depths).index(depth)]
         return Architecture(activations.get(activation), depth, width)
 

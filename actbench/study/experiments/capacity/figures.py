@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from actbench.pages.colors import style_of
+from actbench.store.datasets import protocol_of
 from actbench.study.catalog.targets import TARGETS
 from actbench.study.figures._marks import (
     DASHES,
@@ -50,15 +51,8 @@ _COLOR_RANGE: Final = (0.1, 100.0)  # percent of the variance
 def exp4_predictions(ds: xr.Dataset) -> Figure:
     """Draw what every activation's networks learned of every target, and two classical fits.
 
-    Args:
-        ds: Dataset of `capacity`.
-
-    Returns:
-        The figure: a row per target, a column per activation, the median over seeds of each
-        depth; the last column holds the classical fits.
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
+    A row per target, a column per activation, the median over seeds of each depth; the last column
+    holds the classical fits.
     """
     names, keys = activations(ds), [str(key) for key in ds["target"].values]
     size = (1.95 * (len(names) + 1), 1.2 + 1.45 * len(keys))
@@ -85,35 +79,18 @@ def exp4_predictions(ds: xr.Dataset) -> Figure:
 def exp4_representational_heatmap(ds: xr.Dataset) -> Figure:
     """Draw the error of every activation, depth and target against the clean target.
 
-    Args:
-        ds: Dataset of `capacity`.
-
-    Returns:
-        The figure: a map per depth, activations down and targets across, and last one of the
-        references; each cell is the median error in percent of the clean target's variance.
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
+    A map per depth, activations down and targets across, and last one of the references; each cell
+    is the median error in percent of the clean target's variance.
     """
-    names, depths = activations(ds), [int(depth) for depth in ds["depth"].values]
-    references, targets = ([str(key) for key in ds[dim].values] for dim in ("reference", "target"))
+    names, references, targets = (
+        [str(key) for key in ds[dim].values] for dim in ("activation", "reference", "target")
+    )
     labels = [style_of(name).name for name in names]
-    longest = max(map(len, labels))
-    width = max(2.5, 0.62 * len(targets))
-    widths = [width] * len(depths) + [_NAMES + width]
-    rows = max(len(names), len(references) + 3)
-    size = (0.3 + 0.09 * longest + sum(widths), 2.1 + 0.36 * rows)
-    figure = Figure(figsize=size, layout="constrained")
-    cells = figure.add_gridspec(1, len(widths), width_ratios=widths)
-    heights = (len(references), rows - len(references))
-    last = cells[-1].subgridspec(2, 1, height_ratios=heights)
-    panels = [
-        figure.add_subplot(cell) for cell in [*(cells[n] for n in range(len(depths))), last[0]]
-    ]
+    figure, panels, under = _maps(labels, ds.sizes["depth"], len(references), len(targets))
     errors = _percent(ds, ds["final_mse_clean"]).transpose("depth", "activation", "target", "seed")
-    for axes, depth, values in zip(panels, depths, errors.values, strict=False):
-        _map(axes, _median(values), labels if axes is panels[0] else [""] * len(labels))
-        axes.set_title(_shape(ds, depth), fontsize=10.5)
+    for axes, values in zip(panels, errors, strict=False):
+        _map(axes, _median(values.values), labels if axes is panels[0] else [""] * len(labels))
+        axes.set_title(_shape(ds, int(values["depth"])), fontsize=10.5)
     found = _percent(ds, ds["reference_mse_clean"]).transpose("reference", "target").values
     named = [_REFERENCE_NAMES.get(key, key) for key in references]
     image = _map(panels[-1], safe(found), named)
@@ -121,13 +98,29 @@ def exp4_representational_heatmap(ds: xr.Dataset) -> Figure:
     across = [_target_name(key) for key in targets]
     for axes in panels:
         axes.set_xticks(range(len(across)), across, rotation=35, ha="right", rotation_mode="anchor")
-    under = figure.add_subplot(last[1])
-    under.axis("off")
     below = under.inset_axes((0, 0.3, 1, 0.15))
     bar = figure.colorbar(image, cax=below, orientation="horizontal", extend="both", format="{x:g}")
     bar.set_label("error, % of the target's variance")
     figure.suptitle(_title("Error against targets without noise", ds, figure), fontsize=13)
     return figure
+
+
+def _maps(
+    labels: Sequence[str], depths: int, references: int, targets: int
+) -> tuple[Figure, list[Axes], Axes]:
+    """Make a panel for each depth, a lower one for the references, and a place under that."""
+    width = max(2.5, 0.62 * targets)
+    widths = [width] * depths + [_NAMES + width]
+    rows = max(len(labels), references + 3)
+    size = (0.3 + 0.09 * max(map(len, labels)) + sum(widths), 2.1 + 0.36 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    cells = figure.add_gridspec(1, len(widths), width_ratios=widths)
+    last = cells[-1].subgridspec(2, 1, height_ratios=(references, rows - references))
+    places = [*(cells[column] for column in range(depths)), last[0]]
+    panels = [figure.add_subplot(place) for place in places]
+    under = figure.add_subplot(last[1])
+    under.axis("off")
+    return figure, panels, under
 
 
 def _title(what: str, ds: xr.Dataset, figure: Figure) -> str:
@@ -136,15 +129,10 @@ def _title(what: str, ds: xr.Dataset, figure: Figure) -> str:
     lost = int((ds["diverged"] >= 0).sum())
     diverged = f", {lost} of {ds['diverged'].size} networks diverged" if lost else ""
     protocol = (
-        f"Adam, {_protocol(ds, 'epochs')} epochs on {ds.sizes['x']} noisy points, {seeds}{diverged}"
+        f"Adam, {protocol_of(ds)['epochs']} epochs on {ds.sizes['x']} noisy points, "
+        f"{seeds}{diverged}"
     )
     return f"{what}\n{textwrap.fill(protocol, int(8 * figure.get_figwidth()))}"
-
-
-def _protocol(ds: xr.Dataset, name: str) -> str:
-    from actbench.store.datasets import protocol_of
-
-    return str(protocol_of(ds).get(name, "?")) if "protocol" in ds.attrs else "?"
 
 
 def _shape(ds: xr.Dataset, depth: int) -> str:

@@ -21,10 +21,7 @@ def findings(ds: xr.Dataset) -> list[str]:
             f"{number(float(floors['best_line_mse']), 4)}; no output between 0 and 1 gets below "
             f"{number(float(floors['best_unit_interval_mse']), 4)}."
         )
-    ratios = {
-        str(key): float(ds["report_over_card"].sel(activation=key))
-        for key in ds["activation"].to_numpy()
-    }
+    ratios = ds["report_over_card"].to_series().to_dict()
     sentences.append(
         "For the same set-up the study's report prints other losses than its model card, by these "
         f"factors: {by_activation(ratios)}."

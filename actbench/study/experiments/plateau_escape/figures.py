@@ -24,17 +24,7 @@ _MARKERS: Final = "osD^vP"
 
 
 def depth_decides(ds: xr.Dataset) -> Figure:
-    """Draw which share of the seeds stays on the plateau, over the depth, a curve per eps.
-
-    Args:
-        ds: Dataset of `plateau-escape`.
-
-    Returns:
-        The figure, a panel per activation.
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
-    """
+    """Draw which share of the seeds stays on the plateau, over the depth, a curve per eps."""
     names = activations(ds)
     figure = Figure(figsize=(1 + 5.4 * len(names), 4.4), layout="constrained")
     row = figure.subplots(1, len(names), squeeze=False)[0]

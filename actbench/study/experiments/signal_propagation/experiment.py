@@ -36,7 +36,7 @@ _VARIABLES = (
     *("pre_activation_mean", "pre_activation_variance"),
     *("activation_mean", "activation_variance"),
 )
-INPUTS = ("even", "normal")
+_INPUTS = ("even", "normal")
 """How inputs lie: evenly spaced, of one feature, or drawn from a normal distribution."""
 
 
@@ -90,7 +90,7 @@ class Config(settings.Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.inputs not in INPUTS or (self.inputs == "even" and self.features != 1):
+        if self.inputs not in _INPUTS or (self.inputs == "even" and self.features != 1):
             raise ActbenchError(
                 f"inputs are {self.inputs!r} with {self.features} features, but must be 'even' "
                 "with one feature, or 'normal' with any number"
@@ -227,16 +227,8 @@ def drawn_layers(
 
     Torch's own initializer draws one layer with the outputs of all networks. Where the number of
     outputs enters the variance of a weight, as in Xavier's, the weights are scaled to what one
-    network's own layer has.
-
-    Args:
-        initializer: How each layer is drawn.
-        fan_in: Inputs of the layer.
-        fan_out: Units of the layer.
-        count: Networks.
-
-    Returns:
-        Weights ``(network, fan_out, fan_in)`` and biases ``(network, 1, fan_out)``.
+    network's own layer has. Weights ``(network, fan_out, fan_in)``, biases ``(network, 1,
+    fan_out)``.
     """
     layer = nn.Linear(fan_in, fan_out * count)
     initializer.apply(layer)

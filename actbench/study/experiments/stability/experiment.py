@@ -33,7 +33,7 @@ _RISE = 0.1  # of the variance, or of the lowest loss where that is larger
 _OFTEN = 0.1  # of the late losses
 _LEARNED = 0.95  # of the variance; below it a network has learned something
 
-RULES = (
+_RULES = (
     "The curve is the loss before each update and after the last; 'late' is its last fifth, "
     "'variance' the error of the best constant, 'start' the larger of variance and first loss. In "
     "this order: diverged, if a loss is not finite or all late losses are above twice the start; "
@@ -42,22 +42,17 @@ RULES = (
     "loss is below 0.95 variance, which means within these epochs; converged otherwise: the loss "
     "may still be falling, and rises that are early, rare or small are no fault"
 )
-"""How a loss curve is classified, in words."""
 
 
 def classify(curve: NDArray[np.floating[Any]], variance: float) -> NDArray[np.str_]:
-    """Say what became of trainings, from their loss curves alone; ``RULES`` says how.
+    """Say what became of trainings, from their loss curves alone; ``_RULES`` says how.
 
     Where a training ends decides, as in maps of trainability (Sohl-Dickstein 2024, section 2):
     it may pass through a catapult (Lewkowycz et al. 2020) or run at the edge of stability, where
     a loss falls over long times and not from step to step (Cohen et al. 2021; for Adam, 2022).
 
-    Args:
-        curve: Losses, shape ``(..., epochs + 1)``: before each update, and after the last.
-        variance: Mean squared error of the best constant, positive.
-
-    Returns:
-        One of ``OUTCOMES`` for each curve, shape ``(...)``.
+    Of losses before each update and after the last, shape ``(..., epochs + 1)``, and the mean
+    squared error of the best constant; one of ``OUTCOMES`` for each curve, shape ``(...)``.
     """
     finite = np.isfinite(curve).all(-1)
     known = np.where(finite[..., None], curve, 0).astype(np.float64)
@@ -73,14 +68,9 @@ def classify(curve: NDArray[np.floating[Any]], variance: float) -> NDArray[np.st
 
 
 def border(converged: NDArray[np.bool_], learning_rates: Sequence[float]) -> NDArray[np.float64]:
-    """Find the border of stability: the largest learning rate that still converges.
+    """Find the largest learning rate that converges, 0 if none, shape ``(..., seed)``.
 
-    Args:
-        converged: Shape ``(..., learning_rate, seed)``.
-        learning_rates: Positive.
-
-    Returns:
-        The learning rate, or 0 where none converges, shape ``(..., seed)``.
+    From what converged, shape ``(..., learning_rate, seed)``.
     """
     rates = np.array(learning_rates, dtype=np.float64)[:, None]
     largest: NDArray[np.float64] = np.where(converged, rates, 0.0).max(-2)
@@ -154,7 +144,7 @@ class Config(settings.Settings):
             "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch, no weight decay",
             "objective": "mean squared error on the noisy sine",
             "random_state": "reset to the member's seed before each network",
-            "rules": RULES,
+            "rules": _RULES,
         }
 
 

@@ -42,15 +42,8 @@ _CONNECTIONS: Final = {0: "plain", 1: "with skips"}
 def exp3_stability(ds: xr.Dataset) -> Figure:
     """Draw what became of every training, with the border of stability, a panel per activation.
 
-    Args:
-        ds: Dataset of `stability`.
-
-    Returns:
-        The figure: learning rates across, depths down, plain networks above those with skip
-        connections; each cell is divided between its seeds, the best outcome on the left.
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
+    Learning rates across, depths down, plain networks above those with skip connections; each cell
+    is divided between its seeds, the best outcome on the left.
     """
     names = activations(ds)
     figure, panels, spare = grid(len(names), (4.1, 0.9 + 0.28 * _rows(ds)))

@@ -23,10 +23,6 @@ def findings(ds: xr.Dataset) -> list[str]:
     return [*_ends(ds), *_borders(ds), *_skips(ds), *_study_rate(ds), *_rises(ds)]
 
 
-def _keys(ds: xr.Dataset) -> list[str]:
-    return [str(key) for key in ds["activation"].to_numpy()]
-
-
 def _ends(ds: xr.Dataset) -> list[str]:
     outcome = ds["outcome"].to_numpy().astype(str)
     shares = [f"{100 * np.mean(outcome == end):.0f} % {end}" for end in _OUTCOMES]
@@ -50,8 +46,7 @@ def _borders(ds: xr.Dataset) -> list[str]:
 
 def _borders_at(ds: xr.Dataset, depth: int) -> str:
     most = (ds["outcome"].sel(depth=depth) == "converged").mean("seed") > 0.5
-    largest = most.where(most, 0.0) * ds["learning_rate"]
-    borders = {key: float(largest.sel(activation=key).max()) for key in _keys(ds)}
+    borders = (most * ds["learning_rate"]).max("learning_rate").to_series().to_dict()
     some = {key: rate for key, rate in borders.items() if rate > 0}
     none = [name(key) for key in borders if key not in some]
     parts = [by_activation(some)] if some else []
@@ -65,9 +60,7 @@ def _skips(ds: xr.Dataset) -> list[str]:
         return []
     depth = int(ds["depth"].max())
     share = 100 * (ds["outcome"].sel(depth=depth) == "converged").mean(("learning_rate", "seed"))
-    plain, skipped = (
-        {key: float(share.sel(activation=key, skip=how)) for key in _keys(ds)} for how in (0, 1)
-    )
+    plain, skipped = (share.sel(skip=how).to_series().to_dict() for how in (0, 1))
     gained = {key: skipped[key] for key in plain if skipped[key] > plain[key]}
     rest = [name(key) for key in plain if key not in gained]
     if not gained:
@@ -85,13 +78,11 @@ def _study_rate(ds: xr.Dataset) -> list[str]:
     if not np.isclose(rates, _STUDY_RATE).any():
         return []
     at_rate = ds["outcome"].sel(learning_rate=_STUDY_RATE, method="nearest")
-    depths, sentences = ds["depth"].to_numpy(), []
-    for how in ds["skip"].to_numpy():
-        all_of = (at_rate.sel(skip=how) == "converged").all("seed")
-        deepest = {
-            key: float(np.where(all_of.sel(activation=key), depths, 0).max()) for key in _keys(ds)
-        }
-        sentences.append(f"{_HOW[int(how)]} {by_activation(deepest)}")
+    deepest = ((at_rate == "converged").all("seed") * ds["depth"]).max("depth")
+    sentences = [
+        f"{_HOW[int(how)]} {by_activation(deepest.sel(skip=how).to_series().to_dict())}"
+        for how in ds["skip"].to_numpy()
+    ]
     return [
         f"At the study's learning rate, {number(_STUDY_RATE)}, the deepest networks of which "
         f"every seed converges have this many hidden layers (0: none): {'; '.join(sentences)}."
