@@ -30,7 +30,7 @@ from actbench.study.experiments.sine_regression.figures import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 
 NOISE = 0.1
@@ -292,58 +292,11 @@ def test_unknown_activation_keeps_its_look() -> None:
     assert style.color not in {known.color for known in ACTIVATION_STYLES.values()}
 
 
-def _all_not_finite(ds: xr.Dataset) -> None:
-    for key in ("loss", "final_mse", "final_mse_clean", "gradient_magnitude", "prediction"):
-        ds[key][:] = np.nan
-    ds["hidden_activation"][:] = np.inf
-    ds["diverged"][:] = 0
-
-
-def _mixed(ds: xr.Dataset) -> None:
-    ds["loss"][0, 0, 1:] = np.inf
-    ds["loss"][1, :, 1:] = np.nan
-    ds["loss"][2, 0] = 1.7e308
-    ds["final_mse"][0] = [np.nan, np.inf, 1.7e308, 0.0]
-    ds["final_mse_clean"][1] = np.nan
-    ds["gradient_magnitude"][0, :, :, 1] = np.nan
-    ds["gradient_magnitude"][1] = 0.0
-    ds["gradient_magnitude"][2, 0] = 5e-324
-    ds["prediction"][0, 0] = 1e300
-    ds["prediction"][1] = np.nan
-    ds["hidden_activation"][0, 0] = 3e305
-    ds["hidden_activation"][1, 0, 3] = np.nan
-
-
-def _no_targets(ds: xr.Dataset) -> None:
-    ds["target_noisy"][:] = np.nan
-    ds["target_clean"][:] = np.nan
-
-
-def _flat_target(ds: xr.Dataset) -> None:
-    ds["target_noisy"][:] = 0.0
-    ds["target_clean"][:] = 0.0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("figure", ["learned_functions", "hidden_activations", "summary_figure"])
-@pytest.mark.parametrize("spoil", [_all_not_finite, _mixed, _no_targets, _flat_target])
-def test_draws_what_is_not_finite(
-    figure: str, spoil: Callable[[xr.Dataset], None], ds: xr.Dataset
-) -> None:
-    """Neither an error nor a warning, whatever a diverged member left behind."""
-    spoil(ds)
-    in_pixels(FIGURES[figure](ds), layout=False)
-
-
 # The summary draws the panels of losses, gradients and predictions too.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "figures"),
     [
-        (
-            {"activations": ("relu",), "seeds": 1, "epochs": 1, "depth": 1, "width": 1},
-            ["learned_functions", "hidden_activations", "summary_figure"],
-        ),
         ({"points": 1}, ["learned_functions", "hidden_activations", "loss_curves"]),
         (
             {"activations": ("_mine$", "\u6f22\u5b57:fn", "a" * 80), "seeds": 2, "depth": 50},
@@ -351,10 +304,10 @@ def test_draws_what_is_not_finite(
         ),
         ({"activations": ALL, "seeds": 20}, ["summary_figure"]),
     ],
-    ids=["smallest", "one point", "odd names", "eight"],
+    ids=["one point", "odd names", "eight"],
 )
 def test_draws_every_shape(shape: dict[str, Any], figures: list[str]) -> None:
-    """From one of everything to eight activations, without an error or a warning."""
+    """From one point to fifty layers and eight activations, without an error or a warning."""
     for figure in figures:
         in_pixels(FIGURES[figure](dataset(**shape)))
 

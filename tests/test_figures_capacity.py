@@ -181,31 +181,6 @@ def test_the_figure_says_its_protocol(draw: Draw, ds: xr.Dataset) -> None:
     assert "diverged" not in alone
 
 
-def _nothing_finite(ds: xr.Dataset) -> None:
-    for name in ("prediction", "final_mse_clean", "reference_mse_clean", "reference_prediction"):
-        ds[name][:] = np.nan
-
-
-def _mixed(ds: xr.Dataset) -> None:
-    ds["prediction"][0, 0, 0] = np.inf
-    ds["prediction"][0, 1, 0, :, 3:] = 1.7e308
-    ds["prediction"][1, 1, 1, :, ::2] = np.nan
-    ds["final_mse_clean"][0, 0] = 0.0
-    ds["final_mse_clean"][0, 1] = 5e-324
-    ds["target_clean"][0] = 0.0
-    ds["target_noisy"][0] = 0.0
-
-
-@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
-@pytest.mark.parametrize("spoil", [_nothing_finite, _mixed])
-def test_draws_what_is_not_finite(
-    draw: Draw, spoil: Callable[[xr.Dataset], None], ds: xr.Dataset
-) -> None:
-    """Neither an error nor a warning, whatever a network left behind."""
-    spoil(ds)
-    in_pixels(draw(ds), layout=False)
-
-
 @pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
 @pytest.mark.parametrize(
     "made",

@@ -35,20 +35,22 @@ def test_names_that_will_not_do(given: Sequence[str], text: str) -> None:
         settings.names("activations", given, activations.get)
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
-def test_what_is_not_positive(value: float) -> None:
-    """Zero, what lies below and what is not finite are refused."""
-    with pytest.raises(ActbenchError, match=r"^rate is .*, but must be a finite number above 0$"):
-        settings.positive("rate", value)
-    assert settings.positive("rate", 1e-9) == 1e-9
-
-
-@pytest.mark.parametrize("value", [-1e-9, math.nan, math.inf])
-def test_what_is_below_zero(value: float) -> None:
-    """Zero itself is allowed."""
-    with pytest.raises(ActbenchError, match=r"^decay is .*, but must be a finite number, at least"):
-        settings.at_least_zero("decay", value)
-    assert settings.at_least_zero("decay", 0.0) == 0.0
+@pytest.mark.parametrize(
+    ("check", "refused", "allowed", "text"),
+    [
+        (settings.positive, 0.0, 1e-9, "a finite number above 0"),
+        (settings.at_least_zero, -1e-9, 0.0, "a finite number, at least 0"),
+        (settings.finite, -math.inf, -1.0, "a finite number"),
+    ],
+)
+def test_numbers_keep_their_bounds(
+    check: settings.Check, refused: float, allowed: float, text: str
+) -> None:
+    """What lies at or below the bound and what is not finite is refused, the rest returned."""
+    for value in (refused, -math.inf, math.nan, math.inf):
+        with pytest.raises(ActbenchError, match=f"^rate is .*, but must be {text}$"):
+            check("rate", value)
+    assert check("rate", allowed) == allowed
 
 
 def test_seeds_begin_at_the_studys() -> None:
@@ -102,125 +104,75 @@ def test_every_experiment_checks_what_it_shares_with_others(key: str) -> None:
             config(points=fewest - 1)
 
 
-OWN: Sequence[tuple[str, Mapping[str, Any], str]] = [
-    (
-        "sine-regression",
-        {"seeds": True},
-        "seeds is True, but must be a whole number of at least 1",
-    ),
-    (
-        "gradient-flow",
-        {"depths": (5, 5)},
-        "depths are [5, 5], but must be at least one, each named once",
-    ),
-    ("gradient-flow", {"depths": (0,)}, "depth is 0"),
-    ("gradient-flow", {"robust_depths": (1.5,)}, "depth is 1.5"),
-    ("gradient-flow", {"deep_points": 1}, "deep_points is 1, but must be at least 2"),
-    ("gradient-flow", {"deep_depth": -1}, "deep_depth is -1"),
-    ("gradient-flow", {"deep_seeds": 0}, "deep_seeds is 0"),
-    ("gradient-flow", {"spread_widths": (64, 64)}, "spread_widths are [64, 64]"),
-    ("gradient-flow", {"spread_widths": (8, 0)}, "width is 0"),
-    ("activation-statistics", {"initializers": ()}, "initializers are []"),
-    (
-        "activation-statistics",
-        {"initializers": ("he_normal",), "trained_initializers": ("he_uniform",)},
-        "unknown trained initializer 'he_uniform'; known: he_normal",
-    ),
-    ("activation-statistics", {"trained_seeds": -1}, "trained_seeds is -1"),
-    ("activation-statistics", {"trained_seeds": 1.5}, "trained_seeds is 1.5"),
-    ("activation-statistics", {"epsilon": -0.1}, "epsilon is -0.1"),
-    ("activation-statistics", {"saturation": math.nan}, "saturation is nan"),
-    (
-        "stability",
-        {"depths": [5, 5]},
-        "depths are [5, 5], but must be at least one, each named once",
-    ),
-    ("stability", {"depths": [0]}, "depth is 0, but must be a whole number of at least 1"),
-    (
-        "stability",
-        {"learning_rates": [0.1, 0.1]},
-        "learning_rates are [0.1, 0.1], but must be at least one, each named once",
-    ),
-    (
-        "stability",
-        {"learning_rates": [0.1, 0.0]},
-        "learning_rate is 0.0, but must be a finite number above 0",
-    ),
-    ("stability", {"skip": []}, "skip are [], but must be at least one, each named once"),
-    ("stability", {"skip": [2]}, "skip is [2], but must hold False, True or both"),
-    ("capacity", {"targets": []}, "targets are [], but must be at least one, each named once"),
-    ("capacity", {"depths": [2, 2]}, "depths are [2, 2], but must be at least one, each named"),
-    ("capacity", {"depths": [0, 2]}, "depth is 0, but must be a whole number of at least 1"),
-    (
-        "capacity",
-        {"depths": [2]},
-        "widths are [192, 64], but must be one for each of the depths [2]",
-    ),
-    ("capacity", {"widths": [8, 0]}, "width is 0, but must be a whole number of at least 1"),
-    ("training-dynamics", {"looks": 0}, "looks is 0"),
-    ("plateau-escape", {"depths": [0]}, "depths is 0, but must be a whole number of at least 1"),
-    (
-        "plateau-escape",
-        {"adam_epsilons": [1e-8, 1e-8]},
-        "adam_epsilons are [1e-08, 1e-08], but must be at",
-    ),
-    (
-        "plateau-escape",
-        {"adam_epsilons": [0.0]},
-        "adam_epsilons is 0.0, but must be a finite number above 0",
-    ),
-    (
-        "signal-propagation",
-        {"widths": ()},
-        "widths are [], but must be at least one, each named once",
-    ),
-    ("signal-propagation", {"widths": (0,)}, "width is 0, but must be a whole number of at"),
-    ("signal-propagation", {"networks": 0}, "networks is 0, but must be a whole number"),
-    (
-        "signal-propagation",
-        {"input_variances": (0.0,)},
-        "input_variances is 0.0, but must be a finite number above",
-    ),
-    (
-        "signal-propagation",
-        {"input_mean": math.inf},
-        "input_mean is inf, but must be a finite number",
-    ),
-    (
-        "signal-propagation",
-        {"features": 3},
-        "inputs are 'even' with 3 features, but must be 'even' with one feature",
-    ),
-    (
-        "signal-propagation",
-        {"inputs": "odd"},
-        "inputs are 'odd' with 1 features, but must be 'even' with one feature, or 'normal'",
-    ),
-    (
-        "moment-map",
-        {"means": (1, 0)},
-        "means are [1, 0], but must be two finite numbers, the smaller first",
-    ),
-    (
-        "moment-map",
-        {"means": (0, 1, 2)},
-        "means are [0, 1, 2], but must be two finite numbers",
-    ),
-    (
-        "moment-map",
-        {"weight_sums": (0, math.nan)},
-        "weight_sums are [0, nan], but must be two finite numbers",
-    ),
-    (
-        "moment-map",
-        {"variances": (0, 1)},
-        "variances is 0.0, but must be a finite number above 0",
-    ),
-    ("moment-map", {"layers": 0}, "layers is 0, but must be a whole number of at least 1"),
-]
+ONCE = "but must be at least one, each named once"
+WHOLE = "but must be a whole number of at least 1"
+ABOVE_0 = "but must be a finite number above 0"
+OWN: Mapping[str, Sequence[tuple[Mapping[str, Any], str]]] = {
+    "sine-regression": [({"seeds": True}, f"seeds is True, {WHOLE}")],
+    "gradient-flow": [
+        ({"depths": (5, 5)}, f"depths are [5, 5], {ONCE}"),
+        ({"depths": (0,)}, f"depth is 0, {WHOLE}"),
+        ({"robust_depths": (1.5,)}, f"depth is 1.5, {WHOLE}"),
+        ({"deep_points": 1}, "deep_points is 1, but must be at least 2"),
+        ({"deep_depth": -1}, "deep_depth is -1"),
+        ({"deep_seeds": 0}, "deep_seeds is 0"),
+        ({"spread_widths": (64, 64)}, f"spread_widths are [64, 64], {ONCE}"),
+        ({"spread_widths": (8, 0)}, f"width is 0, {WHOLE}"),
+    ],
+    "activation-statistics": [
+        ({"initializers": ()}, f"initializers are [], {ONCE}"),
+        (
+            {"initializers": ("he_normal",), "trained_initializers": ("he_uniform",)},
+            "unknown trained initializer 'he_uniform'; known: he_normal",
+        ),
+        ({"trained_seeds": -1}, "trained_seeds is -1"),
+        ({"trained_seeds": 1.5}, "trained_seeds is 1.5"),
+        ({"epsilon": -0.1}, f"epsilon is -0.1, {ABOVE_0}"),
+        ({"saturation": math.nan}, f"saturation is nan, {ABOVE_0}"),
+    ],
+    "stability": [
+        ({"depths": [5, 5]}, f"depths are [5, 5], {ONCE}"),
+        ({"depths": [0]}, f"depth is 0, {WHOLE}"),
+        ({"learning_rates": [0.1, 0.1]}, f"learning_rates are [0.1, 0.1], {ONCE}"),
+        ({"learning_rates": [0.1, 0.0]}, f"learning_rate is 0.0, {ABOVE_0}"),
+        ({"skip": []}, f"skip are [], {ONCE}"),
+        ({"skip": [2]}, "skip is [2], but must hold False, True or both"),
+    ],
+    "capacity": [
+        ({"targets": []}, f"targets are [], {ONCE}"),
+        ({"depths": [2, 2]}, f"depths are [2, 2], {ONCE}"),
+        ({"depths": [0, 2]}, f"depth is 0, {WHOLE}"),
+        ({"depths": [2]}, "widths are [192, 64], but must be one for each of the depths [2]"),
+        ({"widths": [8, 0]}, f"width is 0, {WHOLE}"),
+    ],
+    "training-dynamics": [({"looks": 0}, f"looks is 0, {WHOLE}")],
+    "plateau-escape": [
+        ({"depths": [0]}, f"depths is 0, {WHOLE}"),
+        ({"adam_epsilons": [1e-8, 1e-8]}, f"adam_epsilons are [1e-08, 1e-08], {ONCE}"),
+        ({"adam_epsilons": [0.0]}, f"adam_epsilons is 0.0, {ABOVE_0}"),
+    ],
+    "signal-propagation": [
+        ({"widths": ()}, f"widths are [], {ONCE}"),
+        ({"widths": (0,)}, f"width is 0, {WHOLE}"),
+        ({"networks": 0}, f"networks is 0, {WHOLE}"),
+        ({"input_variances": (0.0,)}, f"input_variances is 0.0, {ABOVE_0}"),
+        ({"input_mean": math.inf}, "input_mean is inf, but must be a finite number"),
+        ({"features": 3}, "inputs are 'even' with 3 features, but must be 'even' with one"),
+        ({"inputs": "odd"}, "inputs are 'odd' with 1 features, but must be 'even' with one"),
+    ],
+    "moment-map": [
+        ({"means": (1, 0)}, "means are [1, 0], but must be two finite numbers, the smaller first"),
+        ({"means": (0, 1, 2)}, "means are [0, 1, 2], but must be two finite numbers"),
+        ({"weight_sums": (0, math.nan)}, "weight_sums are [0, nan], but must be two finite"),
+        ({"variances": (0, 1)}, f"variances is 0.0, {ABOVE_0}"),
+        ({"layers": 0}, f"layers is 0, {WHOLE}"),
+    ],
+}
 
 
-@pytest.mark.parametrize(("key", "given", "text"), OWN)
+@pytest.mark.parametrize(
+    ("key", "given", "text"), [(key, *row) for key, rows in OWN.items() for row in rows]
+)
 def test_a_bad_setting_is_refused_before_anything_runs(
     key: str, given: Mapping[str, Any], text: str
 ) -> None:
