@@ -18,11 +18,9 @@ from actbench import claims
 from actbench.runs import evidence
 from actbench.store import datasets, environment
 from actbench.store.errors import ActbenchError
-from actbench.study.catalog import activations
 from actbench.study.experiments import sine_regression, training_dynamics
-from actbench.study.experiments._losses import members
 from actbench.study.experiments.sine_regression.findings import other_than_stated, protocol_of_run
-from actbench.study.nets.networks import Architecture, linear_layers
+from actbench.study.nets.networks import linear_layers
 
 SCRIPT = Path(as_run_script.__file__)
 PUBLISHED_GRADIENTS = {2: 4.0098e-4, 3: 4.0037e-4, 4: 3.6986e-4}
@@ -43,12 +41,9 @@ def config() -> sine_regression.Config:
 
 def crew(order: tuple[str, ...], key: str, seed: int = 42) -> list[torch.Tensor]:
     """Parameters of one network of the study's own depth."""
-
-    def architecture(name: str) -> Architecture:
-        return Architecture(activations.get(name), 11)
-
-    (member,) = members([seed], "torch_default", order, key, architecture)
-    return [p.detach() for p in member.network(architecture(key)).parameters()]
+    config = sine_regression.Config([key], seeds=[seed], depth=11, drawn_in_order=order)
+    (member,) = config.members(key)
+    return [p.detach() for p in member.network(config.architecture(key)).parameters()]
 
 
 def test_the_script_gives_the_studys_gradients_to_five_digits() -> None:

@@ -105,13 +105,13 @@ def test_an_interrupted_run_goes_on_to_the_same_result(
     results.fulfil(experiment, config, whole)
     train, trained = training.train, []
 
-    def counted(architecture: Any, *arguments: Any) -> Any:
+    def counted(architecture: Any, *arguments: Any, **recorder: Any) -> Any:
         trained.append(architecture.activation.key)
         if trained == ["relu", "gelu"]:
             raise KeyboardInterrupt
-        return train(architecture, *arguments)
+        return train(architecture, *arguments, **recorder)
 
-    monkeypatch.setattr(sine_regression.experiment, "train", counted)
+    monkeypatch.setattr("actbench.study.experiments._noisy_sine.train", counted)
     with pytest.raises(KeyboardInterrupt):
         results.fulfil(experiment, config, tmp_path / "stopped")
     steps: list[int] = []

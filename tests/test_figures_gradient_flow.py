@@ -20,9 +20,12 @@ from actbench.store import datasets
 from actbench.study import figures, theory
 from actbench.study.catalog import initializers
 from actbench.study.experiments import gradient_flow
-from actbench.study.experiments.gradient_flow.figures import FIGURES, exp1_gradient_flow
+from actbench.study.experiments.gradient_flow.figures import (
+    FIGURES,
+    exp1_gradient_flow,
+    theory_width,
+)
 from actbench.study.experiments.gradient_flow.mean_field_figures import theory_error_signals
-from actbench.study.experiments.gradient_flow.spread_figure import theory_width
 from actbench.study.findings import caption
 
 ALL = tuple(ACTIVATION_STYLES)

@@ -21,7 +21,7 @@ from actbench.store.errors import ActbenchError
 from actbench.store.files import write_json
 from actbench.study.catalog.activations import ACTIVATIONS
 from actbench.study.experiments import gradient_flow
-from actbench.study.experiments.gradient_flow._protocol import Config
+from actbench.study.experiments.gradient_flow import Config
 
 # Measured with a script of a dozen lines, apart from this package: FACTS of the project.
 RATIOS_AT_DEPTH_10 = {

@@ -145,10 +145,17 @@ def test_passes_start_every_activation_from_the_same_weights(
     monkeypatch.setattr(activations, "OWN", {"own": learnable(Slope).activation})
     x = _passes.inputs(4)
     for keys in (("own", "relu"), ("relu", "own")):
-        stacks = dict(
-            zip(keys, _passes.stacks(keys, ("he_normal",), (3, 8), (42, 43), x), strict=True)
-        )
-        own, relu = stacks["own"][1], stacks["relu"][1]
+        seen: list[Stack] = []
+
+        def keep(stack: Stack, x: Tensor, seen: list[Stack] = seen) -> _passes.Array:
+            seen.append(stack)
+            return _passes.flow(stack, x)
+
+        networks = [(3, 8, (42, 43))]
+        (job,), _ = _passes.looked_at(keys, ("he_normal",), networks, x, keep, layers=4)
+        job(lambda done: None)
+        stacks = dict(zip(keys, seen, strict=True))
+        own, relu = stacks["own"], stacks["relu"]
         assert torch.equal(own.linear_parameters, relu.linear_parameters)
         assert own.linear_parameters.any()
         assert all((layer["a"] == 0.25).all() for layer in own.learnable)

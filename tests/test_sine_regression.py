@@ -512,7 +512,8 @@ def test_an_absent_device_is_refused_before_training(monkeypatch: pytest.MonkeyP
     """A device that is not there stops the run before the first network is built."""
     monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu",))
     monkeypatch.setattr(
-        sine_regression.experiment, "train", lambda *_: pytest.fail("trained all the same")
+        "actbench.study.experiments._noisy_sine.train",
+        lambda *_, **__: pytest.fail("trained all the same"),
     )
     with pytest.raises(ActbenchError) as caught:
         run(dataclasses.replace(TINY, device="cuda"))

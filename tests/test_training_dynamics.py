@@ -21,7 +21,7 @@ from actbench.store.errors import ActbenchError
 from actbench.study.catalog import initializers
 from actbench.study.catalog.activations import ACTIVATIONS
 from actbench.study.catalog.targets import noisy_sine
-from actbench.study.experiments import sine_regression, training_dynamics
+from actbench.study.experiments import sine_regression
 from actbench.study.experiments.training_dynamics import Config, look, run
 from actbench.study.nets.networks import Architecture, seeded_network
 from actbench.study.nets.stacks import Stack
@@ -325,9 +325,9 @@ def test_wrong_settings_are_named(settings: dict[str, Any], text: str) -> None:
 def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is trained on another device than was asked for."""
 
-    def refuse(*_: object) -> NoReturn:
+    def refuse(*_: object, **__: object) -> NoReturn:
         pytest.fail("trained")
 
-    monkeypatch.setattr(training_dynamics.experiment, "train", refuse)
+    monkeypatch.setattr("actbench.study.experiments._noisy_sine.train", refuse)
     with pytest.raises(ActbenchError, match="device 'xpu' is not present"):
         run(dataclasses.replace(TINY, device="xpu"))

@@ -37,7 +37,7 @@ EXPERIMENTS = _by_key(
     _experiment(
         "gradient-flow",
         "gradients of every layer at initialization, depths 5 to 50",
-        *("metrics", "mean_field_metrics", "figures", "findings"),
+        *("metrics", "figures", "findings"),
         whole=True,
     ),
     _experiment(

@@ -11,44 +11,39 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
-from numpy.typing import NDArray
-from torch import Tensor
 
 from actbench.store import datasets, environment
+from actbench.store.errors import require_positive_int
 from actbench.store.parallel import Progress, side_by_side
 from actbench.study.catalog import activations, initializers
-from actbench.study.experiments.gradient_flow import _passes
-from actbench.study.experiments.gradient_flow._passes import Part, spread_over_width
-from actbench.study.experiments.gradient_flow._protocol import (
-    SPREAD_ACTIVATIONS,
-    SPREAD_DEPTH,
-    SPREAD_INITIALIZER,
-    Config,
-    deep_seeds_of,
+from actbench.study.experiments import settings
+from actbench.study.experiments.gradient_flow._passes import (
+    Array,
+    Part,
+    flow,
+    flow_and_squares,
+    inputs,
+    looked_at,
+    slope,
 )
 from actbench.study.nets import devices
 from actbench.study.nets.devices import pinned_state
 from actbench.study.nets.networks import Architecture, linear_layers, reference_network
-from actbench.study.nets.stacks import Stack
 
-__all__ = [
-    "SPREAD_ACTIVATIONS",
-    "SPREAD_DEPTH",
-    "SPREAD_INITIALIZER",
-    "Config",
-    "calibration",
-    "coordinates",
-    "problems",
-    "run",
-    "study_files",
-]
+# The spread part: one input and normal weights, so that theory needs no approximation but width.
+SPREAD_ACTIVATIONS = ("linear", "tanh", "relu", "gelu")
+"""Activations of the spread part."""
+SPREAD_INITIALIZER = "he_normal"
+"""Initializer of the spread part."""
+SPREAD_DEPTH = 6
+"""Hidden layers of the spread part; a network's slope is measured from layer 1 to this one."""
 
 _RECOVERED_BATCH = 32
 _FITTED_DEPTH = 40
@@ -61,6 +56,103 @@ _DEEP = {
     "deep_largest_gradient": 2,
 }
 """Metric of the deep part to the hidden layers that it needs there."""
+
+_widths = settings.each("width", require_positive_int)
+
+
+@dataclass(frozen=True)
+class Config(settings.Settings):
+    """The protocol of both parts.
+
+    Args:
+        activations: Keys, in the order in which the recovered protocol draws its networks.
+        depths: Hidden layers of the recovered protocol, in its order; each at least 1.
+        recovered_seed: Seed to which torch is reset once, before the first network.
+        seeds: A count (then 42, 43, ...) or the seeds of the robust protocol.
+        initializers: Keys of the initializers of the robust protocol.
+        robust_depths: Hidden layers of the robust protocol.
+        width: Units per hidden layer, at least 1.
+        points: Inputs of the robust protocol, evenly spaced on [-pi, pi], at least 2.
+        deep_depth: Hidden layers of the deep part; 0 leaves it out.
+        deep_seeds: At most so many of the seeds are used in the deep part.
+        deep_points: Inputs of the deep part, evenly spaced on [-pi, pi], at least 2. Slopes
+            pooled over 10 inputs are those over 50 within 0.003 decades per layer.
+        spread_widths: Widths of the spread part; none leaves it out.
+        device: Not used: both parts are one pass per network, on the CPU.
+        threads: Parts that run side by side, each on one thread; ``None`` takes the physical cores,
+            at most 8.
+
+    Raises:
+        ActbenchError: A setting is out of range or its name is not known.
+    """
+
+    activations: Sequence[str] = tuple(activations.ACTIVATIONS)
+    depths: Sequence[int] = (5, 10, 20, 50)
+    recovered_seed: int = 42
+    seeds: int | Sequence[int] = 400
+    initializers: Sequence[str] = (
+        "torch_default",
+        "xavier_uniform",
+        "xavier_normal",
+        "he_uniform",
+        "he_normal",
+    )
+    robust_depths: Sequence[int] = (10,)
+    width: int = 64
+    points: int = 50
+    deep_depth: int = 50
+    deep_seeds: int = 64
+    deep_points: int = 10
+    spread_widths: Sequence[int] = (64, 128, 256, 512, 1024)
+    device: str = "cpu"
+    threads: int | None = None
+
+    not_in_protocol = ("device", "threads")
+    checked = settings.checks(
+        depths=settings.each("depth", require_positive_int),
+        robust_depths=settings.each("depth", require_positive_int),
+        deep_depth=settings.zero_or_positive_int,
+        deep_seeds=require_positive_int,
+        deep_points=settings.at_least(2),
+        spread_widths=lambda name, given: _widths(name, given) if given else (),
+    )
+
+    @property
+    def steps(self) -> int:
+        """Steps of progress that ``run`` reports: networks."""
+        robust = len(self.robust_depths) * len(self.initializers) * len(self.seed_list)
+        deep = len(self.initializers) * len(self._deep_seeds) if self.deep_depth else 0
+        spread = sum(map(self._spread_networks, self.spread_widths))
+        return (
+            len(self.activations) * (len(self.depths) + robust + deep)
+            + len(self._spread_keys) * spread
+        )
+
+    @property
+    def _deep_seeds(self) -> tuple[int, ...]:
+        return self.seed_list[: self.deep_seeds]
+
+    @property
+    def _spread_keys(self) -> tuple[str, ...]:
+        return tuple(key for key in SPREAD_ACTIVATIONS if key in self.activations)
+
+    def _spread_networks(self, width: int) -> int:
+        # Drawing a network takes time that grows with the square of its width.
+        return min(len(self.seed_list), max(12, min(64, 64 * 192 // width)))
+
+    def fixed(self) -> dict[str, Any]:
+        """State what no argument changes."""
+        return {
+            "objective": "mean of the outputs, one backward pass, no update",
+            "recovered": "one reset of the random state; per depth and activation: all linear "
+            "layers, then Xavier-uniform weights and zero biases layer by layer, then 32 inputs "
+            "from a standard normal; float32",
+            "robust": "random state reset to the seed before each network; float64",
+            "deep": "as robust",
+            "spread": "as robust, but float32, one input at 1, and fewer networks beyond width 192",
+            "spread_depth": SPREAD_DEPTH,
+            "spread_initializer": SPREAD_INITIALIZER,
+        }
 
 
 @pinned_state()
@@ -82,23 +174,12 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
         that a width does not have, are NaN.
     """
     layers = max((*config.depths, *config.robust_depths, config.deep_depth)) + 1
+    parts = [make(config, layers) for make in (_recovered, _robust, _deep, _spread)]
     with devices.using_threads(config.threads) as threads:
-        recovered, (magnitude, signal), deep, spread = _measure(config, layers, progress, threads)
-    depths = tuple(dict.fromkeys((*config.depths, *config.robust_depths)))
-    coords = {
-        "activation": list(config.activations),
-        "initializer": list(config.initializers),
-        "seed": np.array(config.seed_list, dtype=np.int32),
-        "layer": np.arange(1, layers + 1, dtype=np.int32),
-    }
-    first = xr.Dataset(
-        _recovered_variables(config, recovered),
-        coords={**coords, "depth": np.array(config.depths, dtype=np.int32)},
-    )
-    second = xr.Dataset(
-        _robust_variables(magnitude, signal),
-        coords={**coords, "depth": np.array(config.robust_depths, dtype=np.int32)},
-    )
+        jobs = [job for jobs, _ in parts for job in jobs]
+        results = iter(side_by_side(jobs, progress, threads))
+    first, second, deep, spread = (gather([next(results) for _ in jobs]) for jobs, gather in parts)
+    depths = list(dict.fromkeys((*config.depths, *config.robust_depths)))
     dataset = xr.merge(
         [part.reindex(depth=np.array(depths, dtype=np.int32)) for part in (first, second)],
         compat="no_conflicts",
@@ -109,36 +190,38 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
     return datasets.finish(dataset, "gradient-flow", config.protocol(), facts)
 
 
-def _recovered_variables(config: Config, magnitude: NDArray[np.float64]) -> dict[str, Any]:
-    return {
-        "gradient_magnitude": (("activation", "depth", "layer"), magnitude),
-        "gradient_ratio": (("activation", "depth"), _ratio(magnitude, config.depths)),
-    }
+def _labelled(
+    config: Config, variables: Mapping[str, Any], depths: Sequence[int], layers: int
+) -> xr.Dataset:
+    return xr.Dataset(
+        variables,
+        coords={
+            "activation": list(config.activations),
+            "initializer": list(config.initializers),
+            "seed": np.array(config.seed_list, dtype=np.int32),
+            "layer": np.arange(1, layers + 1, dtype=np.int32),
+            "depth": np.array(depths, dtype=np.int32),
+        },
+    )
 
 
-def _robust_variables(
-    magnitude: NDArray[np.float64], signal: NDArray[np.float64]
-) -> dict[str, Any]:
-    dims = ("activation", "initializer", "seed", "depth", "layer")
-    return {
-        "robust_gradient_magnitude": (dims, magnitude),
-        "error_signal": (dims, signal),
-        "error_signal_rms": (
-            ("activation", "initializer", "depth", "layer"),
-            np.sqrt(np.mean(np.square(signal), axis=2)),
-        ),
-    }
+def _recovered(config: Config, layers: int) -> Part:
+    def gather(results: list[Any]) -> xr.Dataset:
+        (magnitude,) = results
+        at = np.array(config.depths)[None, :, None]
+        last = np.take_along_axis(magnitude, at, axis=2)[..., 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = last / magnitude[:, :, 0]
+        variables = {
+            "gradient_magnitude": (("activation", "depth", "layer"), magnitude),
+            "gradient_ratio": (("activation", "depth"), ratio),
+        }
+        return _labelled(config, variables, config.depths, layers)
+
+    return [partial(_recovered_magnitudes, config, layers)], gather
 
 
-def _ratio(magnitude: NDArray[np.float64], depths: Sequence[int]) -> NDArray[np.float64]:
-    ratios = np.empty(magnitude.shape[:2])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for column, depth in enumerate(depths):
-            ratios[:, column] = magnitude[:, column, depth] / magnitude[:, column, 0]
-    return ratios
-
-
-def _recovered(config: Config, layers: int, progress: Progress) -> NDArray[np.float64]:
+def _recovered_magnitudes(config: Config, layers: int, progress: Progress) -> Array:
     result = np.full((len(config.activations), len(config.depths), layers), np.nan)
     xavier = initializers.get("xavier_uniform")
     with torch.random.fork_rng(devices=[]):
@@ -157,75 +240,69 @@ def _recovered(config: Config, layers: int, progress: Progress) -> NDArray[np.fl
     return result
 
 
-def _measure(config: Config, layers: int, progress: Progress, threads: int) -> list[Any]:
-    """Do all parts, cut into jobs that run side by side."""
-    parts: list[Part] = [
-        ([partial(_recovered, config, layers)], lambda found: found[0]),
-        _robust(config, layers),
-        _deep(config, layers),
-        spread_over_width(config),
-    ]
-    results = iter(side_by_side([job for jobs, _ in parts for job in jobs], progress, threads))
-    return [gather([next(results) for _ in jobs]) for jobs, gather in parts]
-
-
 def _robust(config: Config, layers: int) -> Part:
-    shape = (
-        len(config.activations),
-        len(config.initializers),
-        len(config.seed_list),
-        len(config.robust_depths),
-        layers,
+    networks = [(depth, config.width, config.seed_list) for depth in config.robust_depths]
+    jobs, stacked = looked_at(
+        config.activations, config.initializers, networks, inputs(config.points), flow, layers
     )
-    x = _passes.inputs(config.points)
-    by_depth = [
-        _passes.jobs(
-            config.activations,
-            config.initializers,
-            (depth, config.width),
-            config.seed_list,
-            x,
-            _passes.flow,
-        )
-        for depth in config.robust_depths
-    ]
 
-    def gather(results: list[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        magnitude, signal = np.full(shape, np.nan), np.full(shape, np.nan)
-        left = iter(results)
-        for column, (depth, jobs) in enumerate(zip(config.robust_depths, by_depth, strict=True)):
-            for place, found in chain.from_iterable(next(left) for _ in jobs):
-                here = (*place, column, slice(depth + 1))
-                magnitude[here], signal[here] = found
-        return magnitude, signal
+    def gather(results: list[Any]) -> xr.Dataset:
+        magnitude, signal = stacked(results)
+        pooled = np.sqrt(np.mean(np.square(signal), axis=2))
+        dims = ("activation", "initializer", "seed", "depth", "layer")
+        variables = {
+            "robust_gradient_magnitude": (dims, magnitude),
+            "error_signal": (dims, signal),
+            "error_signal_rms": (("activation", "initializer", "depth", "layer"), pooled),
+        }
+        return _labelled(config, variables, config.robust_depths, layers)
 
-    return [job for jobs in by_depth for job in jobs], gather
+    return jobs, gather
 
 
 def _deep(config: Config, layers: int) -> Part:
     if not config.deep_depth:
         return [], lambda found: xr.Dataset()
-    chosen = deep_seeds_of(config)
-
-    def look(stack: Stack, x: Tensor) -> tuple[NDArray[np.float64], ...]:
-        return (*_passes.flow(stack, x), _passes.preactivation_squares(stack, x))
+    seeds = config._deep_seeds
+    networks = [(config.deep_depth, config.width, seeds)]
+    x = inputs(config.deep_points)
+    jobs, stacked = looked_at(
+        config.activations, config.initializers, networks, x, flow_and_squares, layers
+    )
+    names = ("deep_gradient_magnitude", "deep_error_signal", "deep_preactivation_square")
+    dims = ("activation", "initializer", "deep_seed", "layer")
 
     def gather(results: list[Any]) -> xr.Dataset:
-        shape = (len(config.activations), len(config.initializers), len(chosen), layers)
-        variables = [np.full(shape, np.nan) for _ in range(3)]
-        for place, found in chain.from_iterable(results):
-            for variable, values in zip(variables, found, strict=True):
-                variable[(*place, slice(config.deep_depth + 1))] = values
-        names = ("deep_gradient_magnitude", "deep_error_signal", "deep_preactivation_square")
-        dims = ("activation", "initializer", "deep_seed", "layer")
+        found = stacked(results)[..., 0, :]
         return xr.Dataset(
-            {name: (dims, values) for name, values in zip(names, variables, strict=True)},
-            coords={"deep_seed": np.array(chosen, dtype=np.int32)},
+            {name: (dims, values) for name, values in zip(names, found, strict=True)},
+            coords={"deep_seed": np.array(seeds, dtype=np.int32)},
         )
 
-    shape = (config.deep_depth, config.width)
-    x = _passes.inputs(config.deep_points)
-    return _passes.jobs(config.activations, config.initializers, shape, chosen, x, look), gather
+    return jobs, gather
+
+
+def _spread(config: Config, layers: int) -> Part:  # noqa: ARG001 - as every part
+    keys, widths = config._spread_keys, config.spread_widths
+    if not (keys and widths):
+        return [], lambda found: xr.Dataset()
+    networks = [
+        (SPREAD_DEPTH, width, config.seed_list[: config._spread_networks(width)])
+        for width in widths
+    ]
+    jobs, stacked = looked_at(keys, (SPREAD_INITIALIZER,), networks, torch.ones(1, 1), slope, 1)
+
+    def gather(results: list[Any]) -> xr.Dataset:
+        slopes = stacked(results)[0, :, 0, :, :, 0].swapaxes(1, 2).copy()
+        return xr.Dataset(
+            {"error_slope": (("spread_activation", "width", "network"), slopes)},
+            coords={
+                "spread_activation": list(keys),
+                "width": np.array(widths, dtype=np.int32),
+            },
+        )
+
+    return jobs, gather
 
 
 def study_files(dataset: xr.Dataset) -> dict[str, Any]:
@@ -254,13 +331,9 @@ def study_files(dataset: xr.Dataset) -> dict[str, Any]:
 
 
 def calibration(config: Config) -> Config:
-    """Return a short run of the same shape, from which to estimate how long a run takes.
+    """Return the same networks for few seeds, to estimate how long a run takes.
 
-    Args:
-        config: The run to be estimated.
-
-    Returns:
-        The same networks for a few seeds, without the widest: a few of those would stand for all.
+    Without those of the spread part, where a few of the widest would stand for all.
     """
     return dataclasses.replace(config, seeds=config.seed_list[:4], spread_widths=())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import textwrap
 from typing import TYPE_CHECKING, Final
 
@@ -28,16 +29,26 @@ from actbench.study.figures._marks import (
 from actbench.study.figures._panels import number_layers, say_zeros
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     import xarray as xr
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
+
+INK: Final = "#111111"
+_THEORY: Final = "mean-field theory, nothing fitted"
 
 
 def wrapped(figure: Figure, words: str) -> str:
     """Break words into lines as wide as their figure."""
     return textwrap.fill(words, width=int(8 * figure.get_figwidth()))
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist], columns: float) -> None:
+    """Explain what a figure's panels share, in as many columns as are asked for and needed."""
+    columns = max(1, min(int(columns), len(handles)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def not_measured(words: str) -> Figure:
@@ -49,57 +60,47 @@ def not_measured(words: str) -> Figure:
     return figure
 
 
-_THEORY: Final = "mean-field theory, nothing fitted"
-INK: Final = "#111111"
+def layers_across(axes: Axes, depth: int) -> Array:
+    """Number the layers of an axis, the output's too, and return them; heights are logarithmic."""
+    layers = np.arange(1, depth + 2, dtype=np.float64)
+    axes.set_yscale("log")
+    axes.set_xlabel(f"layer: 1 = nearest input, {depth + 1} = output", fontsize=9)
+    number_layers(axes, layers, most=6)
+    return layers
 
 
-def predicted(ds: xr.Dataset, activation: str, initializer: str, depth: int, points: int) -> Array:
-    """Give the error signal that theory expects of the networks in a dataset.
+def draw_theory(
+    axes: Axes, ds: xr.Dataset, activation: str, initializer: str, depth: int, points: int, gid: str
+) -> None:
+    """Draw what theory expects of a network, thin, over what was measured and is pale."""
+    expected = _predicted(ds, activation, initializer, depth, points)
+    if np.isfinite(expected).any():
+        style, layers = style_of(activation), np.arange(1, depth + 2)
+        values = log_safe(expected)
+        axes.plot(layers, values, style.linestyle, color=style.color, linewidth=1.2, gid=gid)
 
-    Args:
-        ds: Dataset of `gradient-flow`.
-        activation: Key.
-        initializer: Key.
-        depth: Hidden layers.
-        points: Inputs, evenly spaced on [-pi, pi].
 
-    Returns:
-        RMS of d loss / d z per layer, shape ``(depth + 1,)``; NaN for an activation that theory
-        has no formula of.
-    """
+def _predicted(ds: xr.Dataset, activation: str, initializer: str, depth: int, points: int) -> Array:
+    """RMS of d loss / d z ``(depth + 1,)`` on points from -pi to pi; NaN where it's not known."""
     if activation not in theory.FORMULAS:
         return np.full(depth + 1, np.nan)
-    width = protocol_of(ds)["width"]
-    return _prediction(activation, initializer, depth, points, width).error_signal_rms
+    return _prediction(activation, initializer, depth, points, protocol_of(ds)["width"])
 
 
 @functools.cache  # several panels and figures ask for the same
-def _prediction(
-    activation: str, initializer: str, depth: int, points: int, width: int
-) -> theory.Prediction:
+def _prediction(activation: str, initializer: str, depth: int, points: int, width: int) -> Array:
     x = np.linspace(-np.pi, np.pi, points)
-    return theory.predict(activation, initializers.get(initializer), x, depth=depth, width=width)
+    drawn = initializers.get(initializer)
+    return theory.predict(activation, drawn, x, depth=depth, width=width).error_signal_rms
 
 
-def draw_theory(axes: Axes, at: Array, values: Array, activation: str, gid: str) -> None:
-    """Draw a prediction thin, in its activation's look, over what was measured and is pale.
-
-    Args:
-        axes: Where.
-        at: Positions, shape ``(n,)``.
-        values: What theory expects there; not drawn where none is finite.
-        activation: Whose look it has.
-        gid: Name of the line.
-    """
-    if np.isfinite(values).any():
-        style = style_of(activation)
-        axes.plot(at, log_safe(values), style.linestyle, color=style.color, linewidth=1.2, gid=gid)
-
-
-def theory_handles() -> list[Line2D]:
-    """Give the entries of a legend for what was measured and for what ``draw_theory`` draws."""
-    measured = Line2D([], [], color=INK, label="pale: measured", **PALE)
-    return [measured, Line2D([], [], color=INK, linewidth=1.2, label=f"thin: {_THEORY}")]
+def handles_with_theory(names: Sequence[str]) -> list[Line2D]:
+    """Give the entries of a legend: activations, what was measured, what ``draw_theory`` draws."""
+    return [
+        *(handle(style_of(name), marker=True) for name in names),
+        Line2D([], [], color=INK, label="pale: measured", **PALE),
+        Line2D([], [], color=INK, linewidth=1.2, label=f"thin: {_THEORY}"),
+    ]
 
 
 _SLOPE_LAYERS: Final = (10, 40)  # of 50: far from both ends
@@ -113,16 +114,9 @@ _MARKERS: Final = ("o", "D")  # weight gradients, error signal
 def theory_error_signals(ds: xr.Dataset) -> Figure:
     """Draw deep error signals with their predictions, and what the published ratio hides.
 
-    Args:
-        ds: Dataset of `gradient-flow`.
-
-    Returns:
-        The figure: above, a panel per initializer (at most five); below, GELU's weight gradients
-        beside its error signal, what both say of each activation, and measured against predicted
-        slopes. A dataset without the deep part gives a figure that says so.
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
+    Above, a panel per initializer (at most five); below, GELU's weight gradients beside its error
+    signal, what both say of each activation, and measured against predicted slopes. A dataset
+    without the deep part gives a figure that says so.
     """
     depth = protocol_of(ds)["deep_depth"]
     if not depth:
@@ -131,28 +125,21 @@ def theory_error_signals(ds: xr.Dataset) -> Figure:
     columns = max(len(keys), 4)
     figure = Figure(figsize=(3.4 * columns, 10.6), layout="constrained")
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.08))[:, 0]
-    words = functools.partial(wrapped, figure)
-    _draw_signals(above, words, ds, keys, depth)
+    _draw_signals(above, figure, ds, keys, depth)
     _draw_hidden(below, ds, keys, depth)
-    figure.legend(
-        handles=[*(handle(style_of(n), marker=True) for n in activations(ds)), *theory_handles()],
-        loc="outside lower center",
-        ncols=max(1, min(10, int(figure.get_figwidth() / 1.7))),
-        frameon=False,
-    )
+    legend_below(figure, handles_with_theory(activations(ds)), min(10, figure.get_figwidth() / 1.7))
     return figure
 
 
 def _draw_signals(
-    above: SubFigure, words: Callable[[str], str], ds: xr.Dataset, keys: list[str], depth: int
+    above: SubFigure, figure: Figure, ds: xr.Dataset, keys: list[str], depth: int
 ) -> None:
-    above.suptitle(
-        words(
-            f"Error signals: {depth} hidden layers of {protocol_of(ds)['width']} units, pooled "
-            f"over {ds.sizes['deep_seed']} networks and {protocol_of(ds)['deep_points']} inputs",
-        ),
-        fontsize=13,
+    protocol = protocol_of(ds)
+    heading = (
+        f"Error signals: {depth} hidden layers of {protocol['width']} units, pooled "
+        f"over {ds.sizes['deep_seed']} networks and {protocol['deep_points']} inputs"
     )
+    above.suptitle(wrapped(figure, heading), fontsize=13)
     panels = above.subplots(1, len(keys), squeeze=False, sharey=True)[0]
     for panel, key in zip(panels, keys, strict=True):
         _panel_signals(panel, ds, key, depth)
@@ -161,28 +148,15 @@ def _draw_signals(
 
 def _draw_hidden(below: SubFigure, ds: xr.Dataset, keys: list[str], depth: int) -> None:
     shown = _XAVIER if _XAVIER in keys else keys[0]
-    below.suptitle(
-        "What to trust instead of the published ratio: the error signal",
-        fontsize=13,
-    )
+    below.suptitle("What to trust instead of the published ratio: the error signal", fontsize=13)
     one, both, slopes = below.subplots(1, 3, squeeze=False, width_ratios=(1, 1.1, 1.2))[0]
     _panel_hidden(one, ds, shown, depth)
     _panel_ratios(both, ds, shown, depth)
     _panel_slopes(slopes, ds, keys, depth)
 
 
-def pooled(ds: xr.Dataset, activation: str, initializer: str, depth: int) -> Array:
-    """Give the deep part's error signal, pooled over networks before any logarithm.
-
-    Args:
-        ds: Dataset of `gradient-flow`.
-        activation: Key.
-        initializer: Key.
-        depth: Hidden layers of the deep part.
-
-    Returns:
-        RMS of d loss / d z per layer, shape ``(depth + 1,)``.
-    """
+def _pooled(ds: xr.Dataset, activation: str, initializer: str, depth: int) -> Array:
+    """RMS of d loss / d z ``(depth + 1,)``, pooled over networks before any logarithm."""
     signal = ds["deep_error_signal"].sel(activation=activation, initializer=initializer)
     values = signal.transpose("deep_seed", "layer").values[:, : depth + 1]
     rms: Array = np.sqrt(np.mean(np.square(values), axis=0))
@@ -190,40 +164,32 @@ def pooled(ds: xr.Dataset, activation: str, initializer: str, depth: int) -> Arr
 
 
 def _panel_signals(axes: Axes, ds: xr.Dataset, key: str, depth: int) -> None:
-    layers = np.arange(1, depth + 2, dtype=np.float64)
-    points = protocol_of(ds)["deep_points"]
-    axes.set_yscale("log")
+    layers, points = layers_across(axes, depth), protocol_of(ds)["deep_points"]
     zeros = False
     for name in activations(ds):
-        measured = pooled(ds, name, key, depth)
+        measured = _pooled(ds, name, key, depth)
         zeros |= bool((measured == 0).any())
-        row, expected = log_safe(measured)[None], predicted(ds, name, key, depth, points)
-        draw_band(axes, layers, row, style_of(name), gid=f"deep-{key}-{name}", pale=True)
-        draw_theory(axes, layers, expected, name, f"theory-deep-{key}-{name}")
-    number_layers(axes, layers, most=6)
+        row, gid = log_safe(measured)[None], f"deep-{key}-{name}"
+        draw_band(axes, layers, row, style_of(name), gid=gid, pale=True)
+        draw_theory(axes, ds, name, key, depth, points, f"theory-{gid}")
     axes.set_title(key, fontsize=10.5)
-    axes.set_xlabel(f"layer: 1 = nearest input, {depth + 1} = output", fontsize=9)
     if zeros:
         say_zeros(axes)
 
 
 def _panel_hidden(axes: Axes, ds: xr.Dataset, key: str, depth: int) -> None:
     name = _SHOWN if _SHOWN in activations(ds) else activations(ds)[0]
-    layers = np.arange(1, depth + 2, dtype=np.float64)
-    axes.set_yscale("log")
+    layers, points = layers_across(axes, depth), protocol_of(ds)["deep_points"]
     chosen = ds["deep_gradient_magnitude"].sel(activation=name, initializer=key)
     gradient = chosen.mean("deep_seed").values[: depth + 1]
-    signal = pooled(ds, name, key, depth)
+    signal = _pooled(ds, name, key, depth)
     style = style_of(name)
     (line,) = axes.plot(layers, log_safe(signal), color=style.color, gid="hidden-signal", **PALE)
     line.set_label("error signal, RMS of ∂loss/∂z")
     (line,) = axes.plot(layers, log_safe(gradient), ":", color=style.color, linewidth=2.2)
     line.set(label="weight gradient, mean |∂loss/∂W|", gid="hidden-gradient")
-    expected = predicted(ds, name, key, depth, protocol_of(ds)["deep_points"])
-    draw_theory(axes, layers, expected, name, "theory-hidden-signal")
-    number_layers(axes, layers, most=6)
+    draw_theory(axes, ds, name, key, depth, points, "theory-hidden-signal")
     axes.set_title(f"{style.name}, {key}", fontsize=10.5)
-    axes.set_xlabel(f"layer: 1 = nearest input, {depth + 1} = output", fontsize=9)
     axes.set_ylabel("RMS or mean absolute value", fontsize=9)
     axes.legend(loc="upper left", fontsize=SMALL)
 
@@ -236,7 +202,7 @@ def _panel_ratios(axes: Axes, ds: xr.Dataset, key: str, depth: int) -> None:
     recovered = ds["gradient_ratio"].sel(activation=names).reindex(depth=[depth]).values[:, 0]
     for place, (name, ratio) in enumerate(zip(names, recovered, strict=True)):
         color = style_of(name).color
-        signal = pooled(ds, name, key, depth)
+        signal = _pooled(ds, name, key, depth)
         with np.errstate(all="ignore"):
             both = log_safe([ratio, signal[-1] / signal[0]])
         axes.plot(both, [place, place], color="#BBBBBB", linewidth=1.5, zorder=1)
@@ -277,20 +243,16 @@ def _panel_slopes(axes: Axes, ds: xr.Dataset, keys: list[str], depth: int) -> No
     axes.axhspan(-_TOLERANCE, _TOLERANCE, color="#DDDDDD", linewidth=0)
     axes.axhline(0, color=INK, linestyle=DASHES, linewidth=0.9)
     names = activations(ds)
-    for place, key in enumerate(keys):
-        for number, name in enumerate(names):
-            with np.errstate(all="ignore"):
-                measured = theory.decades_per_layer(pooled(ds, name, key, depth), first, last)
-                expected = theory.decades_per_layer(
-                    predicted(ds, name, key, depth, points), first, last
-                )
-            difference = measured - expected
-            if np.isfinite(difference):
-                across = place + 0.7 * ((number + 0.5) / len(names) - 0.5)
-                style = style_of(name)
-                axes.plot(
-                    across, difference, style.marker, color=style.color, gid=f"gap-{key}-{name}"
-                )
+    offsets = 0.7 * ((np.arange(len(names)) + 0.5) / len(names) - 0.5)
+    for (place, key), (offset, name) in itertools.product(
+        enumerate(keys), zip(offsets, names, strict=True)
+    ):
+        signals = _pooled(ds, name, key, depth), _predicted(ds, name, key, depth, points)
+        with np.errstate(all="ignore"):
+            measured, expected = (theory.decades_per_layer(s, first, last) for s in signals)
+        if np.isfinite(measured - expected):
+            style, gid = style_of(name), f"gap-{key}-{name}"
+            axes.plot(place + offset, measured - expected, style.marker, color=style.color, gid=gid)
     axes.set_xticks(range(len(keys)), keys, fontsize=8.5, rotation=20)
     axes.set_xlim(-0.6, len(keys) - 0.4)
     axes.set_ylabel("difference, decades per layer", fontsize=9)

@@ -9,23 +9,17 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 
-from actbench.store import datasets, environment, studies
+from actbench.store import studies
 from actbench.store.checkpoints import Checkpoint, compute_now
-from actbench.study.catalog import activations, targets
-from actbench.study.experiments import settings
-from actbench.study.experiments._losses import (
-    first_non_finite,
-    mean_square_error,
-    members,
-    order_of,
-    stated,
-)
-from actbench.study.nets import devices
+from actbench.study.catalog import targets
+from actbench.study.experiments import _noisy_sine
+from actbench.study.experiments._losses import first_non_finite, mean_square_error
 from actbench.study.nets.devices import pinned_state
 from actbench.study.nets.networks import Architecture
-from actbench.study.nets.training import Schedule, Training, train
+from actbench.study.nets.training import Schedule, Training
 
 STUDY_ACTIVATIONS = ("linear", "sigmoid", "relu", "leaky_relu", "gelu")
 _RECORDED_EPOCHS = (0, 1, 10, 100, 499)
@@ -33,7 +27,7 @@ _HIDDEN_LAYERS = (1, 5, 10)
 
 
 @dataclass(frozen=True)
-class Config(settings.Settings):
+class Config(_noisy_sine.Settings):
     """The protocol: every setting on which a number of this experiment depends.
 
     What the study states is the default. What it leaves open is chosen here and said to be so.
@@ -82,13 +76,6 @@ class Config(settings.Settings):
     dtype: str = "float32"
     threads: int | None = None
 
-    not_in_protocol = ("drawn_in_order",)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        order = order_of(self.drawn_in_order, self.activations)
-        object.__setattr__(self, "drawn_in_order", order)
-
     @property
     def recorded_epochs(self) -> tuple[int, ...]:
         """Epochs at which gradients are kept: the study's, and always the last."""
@@ -102,13 +89,19 @@ class Config(settings.Settings):
     def fixed(self) -> dict[str, Any]:
         """State what no argument changes."""
         return {
-            "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch",
-            "objective": "mean squared error on the noisy targets",
-            "random_state": stated(self.drawn_in_order),
+            **super().fixed(),
             "construction": "all linear layers from input to output, then the initializer",
             "inputs": "evenly spaced on [-pi, pi], not scaled",
             "gradient_magnitude": "mean absolute value over one weight matrix, biases left out",
         }
+
+    def architecture(self, key: str) -> Architecture:
+        """Return the shape of an activation's networks."""
+        return dataclasses.replace(super().architecture(key), skip=self.skip)
+
+    def schedule(self, device: torch.device) -> Schedule:
+        """Return how every network is trained."""
+        return dataclasses.replace(super().schedule(device), weight_decay=self.weight_decay)
 
 
 @pinned_state()
@@ -134,40 +127,15 @@ def run(
     Raises:
         ActbenchError: The device is not present.
     """
-    device = devices.choose(config.device)
-    target = targets.noisy_sine(config.points, config.noise_std, config.noise_seed)
-    chosen = config.seed_list
-    schedule = Schedule(
-        epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        recorded_epochs=config.recorded_epochs,
-        device=device,
-        dtype=config.dtype,
-    )
-    with devices.using_threads(config.threads) as threads:
-
-        def architecture(key: str) -> Architecture:
-            return Architecture(activations.get(key), config.depth, config.width, config.skip)
-
-        def part(key: str) -> xr.Dataset:
-            crew = members(chosen, config.initializer, config.drawn_in_order, key, architecture)
-            training = train(
-                architecture(key), crew, schedule, target.x, target.noisy, progress, threads
-            )
-            return _dataset(config, key, target, training)
-
-        steps = len(chosen) * config.epochs
-        parts = [checkpoint(key, steps, partial(part, key)) for key in config.activations]
-    dataset = datasets.join(parts, "activation")
-    facts = environment.describe(str(device), threads)
-    return datasets.finish(dataset, "sine-regression", config.protocol(), facts)
+    labelled = partial(_dataset, config)
+    return _noisy_sine.train_each("sine-regression", config, labelled, progress, checkpoint)
 
 
 def _dataset(config: Config, key: str, target: targets.Target, training: Training) -> xr.Dataset:
     loss, prediction = training.loss[None], training.prediction[None]
-    hidden = training.hidden_activation[None]
+    gradient_magnitude = training.recorded["gradient_magnitude"][None]
     kept = [number - 1 for number in config.hidden_layers]
+    hidden = training.hidden_activation[None, kept]
     by_member = ("activation", "seed")
     return xr.Dataset(
         {
@@ -175,27 +143,15 @@ def _dataset(config: Config, key: str, target: targets.Target, training: Trainin
             "final_mse": (by_member, mean_square_error(prediction, target.noisy)),
             "final_mse_clean": (by_member, mean_square_error(prediction, target.clean)),
             "diverged": (by_member, first_non_finite(loss)),
-            "gradient_magnitude": (
-                (*by_member, "recorded_epoch", "layer"),
-                training.recorded["gradient_magnitude"][None],
-            ),
-            "weight_displacement": (
-                (*by_member, "layer"),
-                training.weight_displacement[None],
-            ),
+            "gradient_magnitude": ((*by_member, "recorded_epoch", "layer"), gradient_magnitude),
+            "weight_displacement": ((*by_member, "layer"), training.weight_displacement[None]),
             "prediction": ((*by_member, "x"), prediction),
-            "hidden_activation": (("activation", "hidden_layer", "x", "unit"), hidden[:, kept]),
+            "hidden_activation": (("activation", "hidden_layer", "x", "unit"), hidden),
             "target_noisy": ("x", target.noisy),
             "target_clean": ("x", target.clean),
         },
         coords={
-            "activation": [key],
-            "seed": np.array(config.seed_list, dtype=np.int32),
-            "epoch": np.arange(config.epochs, dtype=np.int32),
-            "recorded_epoch": np.array(config.recorded_epochs, dtype=np.int32),
-            "layer": np.arange(1, config.depth + 2, dtype=np.int32),
-            "hidden_layer": np.array(config.hidden_layers, dtype=np.int32),
-            "x": target.x,
+            **_noisy_sine.labels(config, key, target, config.hidden_layers),
             "unit": np.arange(config.width, dtype=np.int32),
         },
     )
@@ -234,14 +190,7 @@ def _floats(values: xr.DataArray) -> list[float]:
 
 
 def calibration(config: Config) -> Config:
-    """Return a short run of the same shape, from which to estimate how long a run takes.
-
-    Args:
-        config: The run to be estimated.
-
-    Returns:
-        The same members for a few epochs.
-    """
+    """Return the same members for few epochs, to estimate how long a run takes."""
     return dataclasses.replace(config, epochs=min(config.epochs, 20))
 
 

@@ -13,32 +13,18 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from actbench.store import datasets, environment
 from actbench.store.checkpoints import Checkpoint, compute_now
 from actbench.store.errors import require_positive_int
 from actbench.study.catalog import activations, targets
-from actbench.study.experiments import settings
-from actbench.study.experiments._losses import (
-    first_non_finite,
-    mean_square_error,
-    members,
-    order_of,
-    stated,
-)
-from actbench.study.nets import devices
+from actbench.study.experiments import _noisy_sine, settings
+from actbench.study.experiments._losses import first_non_finite, mean_square_error
 from actbench.study.nets.devices import pinned_state
-from actbench.study.nets.networks import Architecture
 from actbench.study.nets.stacks import Stack
-from actbench.study.nets.training import (
-    Schedule,
-    Training,
-    gradient_magnitudes,
-    train,
-)
+from actbench.study.nets.training import Training, gradient_magnitudes
 
 
 @dataclass(frozen=True)
-class Config(settings.Settings):
+class Config(_noisy_sine.Settings):
     """The protocol: how networks are trained, and how often they are looked at.
 
     Args:
@@ -81,13 +67,7 @@ class Config(settings.Settings):
     dtype: str = "float32"
     threads: int | None = None
 
-    not_in_protocol = ("drawn_in_order",)
     checked = settings.checks(looks=require_positive_int)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        order = order_of(self.drawn_in_order, self.activations)
-        object.__setattr__(self, "drawn_in_order", order)
 
     @property
     def recorded_epochs(self) -> tuple[int, ...]:
@@ -98,9 +78,7 @@ class Config(settings.Settings):
     def fixed(self) -> dict[str, Any]:
         """State what no argument changes."""
         return {
-            "optimizer": "Adam, betas 0.9 and 0.999, eps 1e-8, full batch",
-            "objective": "mean squared error on the noisy targets",
-            "random_state": stated(self.drawn_in_order),
+            **super().fixed(),
             "recorded": "before the update of that epoch; the last, after the last update",
             "rms": "root of the mean square over the inputs and the units of one layer",
         }
@@ -130,52 +108,18 @@ def run(
     Raises:
         ActbenchError: The device is not present.
     """
-    device = devices.choose(config.device)
-    target = targets.noisy_sine(config.points, config.noise_std, config.noise_seed)
-    chosen = config.seed_list
-    schedule = Schedule(
-        epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        recorded_epochs=config.recorded_epochs,
-        device=device,
-        dtype=config.dtype,
+    labelled = partial(_dataset, config)
+    return _noisy_sine.train_each(
+        "training-dynamics", config, labelled, progress, checkpoint, recorder=look
     )
-    with devices.using_threads(config.threads) as threads:
-
-        def architecture(key: str) -> Architecture:
-            return Architecture(activations.get(key), config.depth, config.width)
-
-        def part(key: str) -> xr.Dataset:
-            training = train(
-                architecture(key),
-                members(chosen, config.initializer, config.drawn_in_order, key, architecture),
-                schedule,
-                target.x,
-                target.noisy,
-                progress,
-                threads,
-                recorder=look,
-            )
-            return _dataset(config, key, target, training)
-
-        steps = len(chosen) * config.epochs
-        parts = [checkpoint(key, steps, partial(part, key)) for key in config.activations]
-    dataset = datasets.join(parts, "activation")
-    facts = environment.describe(str(device), threads)
-    return datasets.finish(dataset, "training-dynamics", config.protocol(), facts)
 
 
 def look(stack: Stack, x: Tensor, output_gradient: Tensor) -> Mapping[str, Tensor]:
     """Keep what flows forward and backward through every layer, and the learned function.
 
-    Args:
-        stack: After its backward pass.
-        x: Inputs, shape ``(points, 1)``.
-        output_gradient: Derivative of the loss by the outputs, shape ``(member, points, 1)``.
-
-    Returns:
-        ``activation_rms`` and ``zero_share (member, hidden layer)``, ``gradient_magnitude`` and
-        ``error_signal (member, layer)``, ``learned_function (member, points)``.
+    After the backward pass of a stack: ``activation_rms`` and ``zero_share (member, hidden
+    layer)``, ``gradient_magnitude`` and ``error_signal (member, layer)``, ``learned_function
+    (member, points)``.
     """
     signals: list[Tensor] = []
     stack.backward(x, output_gradient, lambda layer, error: signals.append(_rms(error)))
@@ -218,26 +162,11 @@ def _dataset(config: Config, key: str, target: targets.Target, training: Trainin
             "target_noisy": ("x", target.noisy),
             "target_clean": ("x", target.clean),
         },
-        coords={
-            "activation": [key],
-            "seed": np.array(config.seed_list, dtype=np.int32),
-            "epoch": np.arange(config.epochs, dtype=np.int32),
-            "recorded_epoch": np.array(config.recorded_epochs, dtype=np.int32),
-            "layer": np.arange(1, config.depth + 2, dtype=np.int32),
-            "hidden_layer": np.arange(1, config.depth + 1, dtype=np.int32),
-            "x": target.x,
-        },
+        coords=_noisy_sine.labels(config, key, target, range(1, config.depth + 1)),
     )
 
 
 def calibration(config: Config) -> Config:
-    """Return a short run of the same shape, from which to estimate how long a run takes.
-
-    Args:
-        config: The run to be estimated.
-
-    Returns:
-        The same members for some epochs.
-    """
+    """Return the same members for some epochs, to estimate how long a run takes."""
     # Below this many epochs almost every one is recorded, which costs more than most do.
     return dataclasses.replace(config, epochs=min(config.epochs, 30))
