@@ -20,8 +20,9 @@ from PIL import Image
 from actbench.pages.colors import ACTIVATION_STYLES
 from actbench.store import datasets
 from actbench.study import figures
-from actbench.study.experiments.training_dynamics.animation import ANIMATIONS, learned_functions
+from actbench.study.experiments.training_dynamics.animation import learned_functions
 from actbench.study.experiments.training_dynamics.figures import (
+    ANIMATIONS,
     FIGURES,
     activation_evolution,
     gradient_evolution,

@@ -26,15 +26,18 @@ from actbench.study.theory.formulas import (
 from actbench.study.theory.mean_field import (
     Critical,
     FixedPoint,
+    Prediction,
     chi,
     critical,
     critical_at,
+    decades_per_layer,
     fixed_point,
     next_c,
     next_q,
+    predict,
     q_slope,
+    slope_spread,
 )
-from actbench.study.theory.predictions import Prediction, decades_per_layer, predict, slope_spread
 from actbench.study.theory.quadrature import gaussian_mean, pair_mean, shifted_gaussian_mean
 
 __all__ = [

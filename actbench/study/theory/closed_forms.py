@@ -17,16 +17,9 @@ def dead_at_one_input(width: int, depth: int) -> float:
 
     Weights from distributions that are symmetric about 0 make every unit of a layer negative with
     probability 1/2, independently of the others, as long as anything but 0 enters it. So each
-    layer survives with probability 1 - 2^-width. This holds whatever the biases, if they too are
-    symmetric or 0, and it bounds the probability of dying on all inputs from above (Lu et al.
-    2019, upper bound for symmetric initializations).
-
-    Args:
-        width: Units per hidden layer, at least 1.
-        depth: Hidden layers, at least 1.
-
-    Returns:
-        1 - (1 - 2^-width)^depth.
+    layer survives with probability 1 - 2^-width, and all do with (1 - 2^-width)^depth. This holds
+    whatever the biases, if they too are symmetric or 0, and it bounds the probability of dying on
+    all inputs from above (Lu et al. 2019, upper bound for symmetric initializations).
     """
     require_positive_int("width", width)
     return float(1 - (1 - 2.0**-width) ** require_positive_int("depth", depth))
@@ -42,15 +35,8 @@ def born_dead_bounds(width: int, depth: int) -> tuple[float, float]:
     direction is left, and dies with 2^-width per layer. Angles below a right one make joint death
     likelier, so following these three states gives a lower bound (Lu et al. 2019, for one
     input and zero biases), which is exact for two hidden layers, where the angle is right, and
-    for width 1.
-
-    Args:
-        width: Units per hidden layer, at least 1.
-        depth: Hidden layers, at least 1.
-
-    Returns:
-        Lower and upper bound; the upper one holds for any number of inputs, and for biases from
-        symmetric distributions.
+    for width 1. The upper bound holds for any number of inputs, and for biases from symmetric
+    distributions.
     """
     upper = dead_at_one_input(width, depth)
     all_negative = 2.0**-width
@@ -72,16 +58,8 @@ def selu_moments(
     """Return mean and variance of a SELU unit from those of what enters it.
 
     The pre-activation is taken for normal with mean ``mean * weight_sum`` and variance
-    ``variance * weight_square`` (Klambauer et al. 2017, eqs. 4 and 5).
-
-    Args:
-        mean: Mean of the inputs, any shape.
-        variance: Variance of the inputs, above 0, likewise.
-        weight_sum: Sum of the unit's weights, omega in the paper.
-        weight_square: Sum of their squares, tau in the paper, above 0.
-
-    Returns:
-        Mean and variance of the unit's output, in the shape that the arguments broadcast to.
+    ``variance * weight_square`` (Klambauer et al. 2017, eqs. 4 and 5): the sum of the unit's
+    weights, omega in the paper, and of their squares, tau. Of any shapes that fit each other.
     """
     m = np.asarray(mean, dtype=np.float64) * np.asarray(weight_sum)
     q = np.asarray(variance, dtype=np.float64) * np.asarray(weight_square)
@@ -99,54 +77,24 @@ def selu_moments(
 
 
 def best_constant_mse(y: ArrayLike) -> float:
-    """Return the mean squared error of the best constant: the variance.
-
-    Args:
-        y: Targets, shape ``(points,)``.
-
-    Returns:
-        The error.
-    """
+    """Return the mean squared error of the best constant: the variance."""
     return float(np.var(np.asarray(y, dtype=np.float64)))
 
 
 def best_line_mse(x: ArrayLike, y: ArrayLike) -> float:
-    """Return the mean squared error of the best straight line (least squares).
-
-    Args:
-        x: Inputs, shape ``(points,)``.
-        y: Targets, same shape.
-
-    Returns:
-        The error.
-    """
+    """Return the mean squared error of the best straight line (least squares)."""
     inputs, targets = (np.asarray(values, dtype=np.float64) for values in (x, y))
     line = np.polynomial.Polynomial.fit(inputs, targets, 1)
     return float(np.mean(np.square(targets - line(inputs))))
 
 
 def best_unit_interval_mse(y: ArrayLike) -> float:
-    """Return the mean squared error of the best output that stays within (0, 1), as a sigmoid's.
-
-    Args:
-        y: Targets, shape ``(points,)``.
-
-    Returns:
-        The error, with the nearest allowed value chosen point by point.
-    """
+    """Return the mean squared error of the best output within (0, 1), as a sigmoid's."""
     targets = np.asarray(y, dtype=np.float64)
     return float(np.mean(np.square(targets - np.clip(targets, 0, 1))))
 
 
 def noise_floor(noisy: ArrayLike, clean: ArrayLike) -> float:
-    """Return the mean squared error of the function without noise on the noisy targets.
-
-    Args:
-        noisy: Targets with noise, shape ``(points,)``.
-        clean: Targets without it, same shape.
-
-    Returns:
-        The mean square of the noise that was drawn.
-    """
+    """Return the mean squared error of the function without noise: the mean square of the noise."""
     noise = np.asarray(noisy, dtype=np.float64) - np.asarray(clean, dtype=np.float64)
     return float(np.mean(np.square(noise)))

@@ -82,17 +82,7 @@ FORMULAS: Mapping[str, Formula] = MappingProxyType(
 
 
 def formula_of(activation: Activation) -> Formula:
-    """Find the NumPy form of an activation.
-
-    Args:
-        activation: A key of ``FORMULAS``, or a formula of one's own.
-
-    Returns:
-        The formula.
-
-    Raises:
-        ActbenchError: The key is not known.
-    """
+    """Find the NumPy form of an activation, by its key unless it is a formula itself."""
     if isinstance(activation, Formula):
         return activation
     if activation not in FORMULAS:
@@ -103,13 +93,8 @@ def formula_of(activation: Activation) -> Formula:
 def derivative_bounds(activation: Activation, reach: float = 40.0) -> tuple[float, float]:
     """Find the smallest and largest value that a derivative takes.
 
-    Args:
-        activation: Key or formula.
-        reach: The search goes from ``-reach`` to ``reach``, above 0; limits at infinity are seen
-            as what the derivative has become there.
-
-    Returns:
-        Both values, found on a grid and then refined between its points.
+    The search goes from ``-reach`` to ``reach``; limits at infinity are seen as what the
+    derivative has become there.
     """
     (low, _), (high, _) = extremes(formula_of(activation).derivative, reach)
     return low, high
@@ -118,15 +103,7 @@ def derivative_bounds(activation: Activation, reach: float = 40.0) -> tuple[floa
 def extremes(
     function: Function, reach: float = 40.0
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Find the smallest and largest value of a function, and where it takes them.
-
-    Args:
-        function: Elementwise on float64 arrays.
-        reach: As for ``derivative_bounds``.
-
-    Returns:
-        Smallest value and where, largest value and where.
-    """
+    """Find the smallest value of a function and where it takes it, then the largest."""
     grid = np.linspace(-reach, reach, 8001)  # 0, where kinks are, is one of its points
     on_grid = function(grid)
 

@@ -1,4 +1,4 @@
-"""The recursions of mean-field theory, where they settle, and where they are critical."""
+"""The recursions of mean-field theory: where they settle, are critical, and lead in a network."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
+from actbench.store.errors import ActbenchError
+from actbench.study.catalog.initializers import Initializer
 from actbench.study.theory.formulas import Activation, Array, formula_of
 from actbench.study.theory.quadrature import gaussian_mean, pair_mean
 
@@ -19,36 +21,19 @@ _LARGEST_Q = 1e24
 
 
 def chi(activation: Activation, q: ArrayLike, sigma_w2: float) -> Array:
-    """Return chi = sigma_w^2 E[phi'(sqrt(q) z)^2] (Poole et al. 2016, eq. 6).
+    """Return chi = sigma_w^2 E[phi'(sqrt(q) z)^2], shape of ``q`` (Poole et al. 2016, eq. 6).
 
     The mean square of the error signal is multiplied by chi from a layer to the one before it
     (Schoenholz et al. 2017, section 4), so gradients vanish where it is below 1.
-
-    Args:
-        activation: Key or formula.
-        q: Mean square of the pre-activations, any shape, at least 0.
-        sigma_w2: sigma_w^2, as ``Initializer.sigma_w2`` gives it.
-
-    Returns:
-        chi, shape of ``q``.
     """
     derivative = formula_of(activation).derivative
     return sigma_w2 * gaussian_mean(lambda z: np.square(derivative(z)), q)
 
 
 def next_q(activation: Activation, q: ArrayLike, sigma_w2: float, sigma_b2: float) -> Array:
-    """Return the next layer's q = sigma_w^2 E[phi(sqrt(q) z)^2] + sigma_b^2.
+    """Return the next layer's q = sigma_w^2 E[phi(sqrt(q) z)^2] + sigma_b^2, shape of ``q``.
 
-    Poole et al. (2016), eq. 3.
-
-    Args:
-        activation: Key or formula.
-        q: Mean square of this layer's pre-activations, any shape, at least 0.
-        sigma_w2: sigma_w^2 of the next layer.
-        sigma_b2: sigma_b^2 of the next layer.
-
-    Returns:
-        Mean square of the next layer's pre-activations, shape of ``q``.
+    Poole et al. (2016), eq. 3; q is the mean square of a layer's pre-activations.
     """
     value = formula_of(activation).value
     return sigma_w2 * gaussian_mean(lambda z: np.square(value(z)), q) + sigma_b2
@@ -57,20 +42,7 @@ def next_q(activation: Activation, q: ArrayLike, sigma_w2: float, sigma_b2: floa
 def next_c(activation: Activation, c: float, q: float, sigma_w2: float, sigma_b2: float) -> float:
     """Return the next layer's correlation between the pre-activations of two inputs.
 
-    Poole et al. (2016), eq. 5, for two inputs of one q.
-
-    Args:
-        activation: Key or formula.
-        c: Correlation in this layer, -1 to 1.
-        q: Mean square of this layer's pre-activations, for both inputs.
-        sigma_w2: sigma_w^2 of the next layer.
-        sigma_b2: sigma_b^2 of the next layer.
-
-    Returns:
-        The correlation; 1 stays 1.
-
-    Raises:
-        ActbenchError: The correlation is out of range.
+    Poole et al. (2016), eq. 5, for two inputs of one q; 1 stays 1.
     """
     value = formula_of(activation).value
     covariance = sigma_w2 * pair_mean(value, value, (q, q), c) + sigma_b2
@@ -103,18 +75,10 @@ class FixedPoint:
 def fixed_point(
     activation: Activation, sigma_w2: float, sigma_b2: float, start: float = 1.0
 ) -> FixedPoint:
-    """Find where q and c settle, and the depth scales of the way there.
+    """Find where q and c settle, from a first layer's q on, and the depth scales of the way there.
 
-    Schoenholz et al. (2017), section 3: xi = -1 / log(slope of the map at its fixed point).
-
-    Args:
-        activation: Key or formula.
-        sigma_w2: sigma_w^2 of all layers.
-        sigma_b2: sigma_b^2 of all layers.
-        start: q of the first layer; a map may have several fixed points.
-
-    Returns:
-        The fixed point. Where every q is one, as of ReLU at sigma_w^2 = 2, it is ``start``.
+    Schoenholz et al. (2017), section 3: xi = -1 / log(slope of the map at its fixed point). Where
+    every q is one, as of ReLU at sigma_w^2 = 2, it is ``start``.
     """
     q = _settled_q(activation, sigma_w2, sigma_b2, start)
     at = min(max(q, _SMALLEST_Q), _LARGEST_Q)
@@ -135,18 +99,10 @@ def fixed_point(
 
 
 def q_slope(activation: Activation, q: float, sigma_w2: float) -> float:
-    """Return how the next layer's q changes with this one's, d q_next / d q.
+    """Return d q_next / d q, below 1 where a fixed point is stable.
 
     As E[phi phi' u] sigma_w^2 / q, which by partial integration is the form with a second
     derivative of Schoenholz et al. (2017), section 3, but needs none.
-
-    Args:
-        activation: Key or formula.
-        q: Mean square of this layer's pre-activations.
-        sigma_w2: sigma_w^2 of the next layer.
-
-    Returns:
-        The slope; a fixed point is stable where it is below 1.
     """
     formula = formula_of(activation)
     at = min(max(q, _SMALLEST_Q), _LARGEST_Q)
@@ -217,14 +173,9 @@ class Critical:
 def critical_at(activation: Activation, q: float) -> Critical:
     """Return the initialization with a fixed point at q where chi is 1.
 
-    Args:
-        activation: Key or formula.
-        q: Mean square of the pre-activations, above 0.
-
-    Returns:
-        The point of the critical line (Poole et al. 2016, figure 1); its sigma_b^2 may be
-        negative, and then no network has it. Where the derivative is 0 wherever pre-activations
-        lie, there is none: sigma_w^2 is infinite and the rest NaN.
+    The point of the critical line (Poole et al. 2016, figure 1); its sigma_b^2 may be negative,
+    and then no network has it. Where the derivative is 0 wherever pre-activations lie, there is
+    none: sigma_w^2 is infinite and the rest NaN.
     """
     slope = float(chi(activation, q, 1.0))
     if slope == 0:
@@ -237,14 +188,9 @@ def critical_at(activation: Activation, q: float) -> Critical:
 def critical(activation: Activation, sigma_b2: float = 0.0) -> tuple[Critical, ...]:
     """Find every critical initialization with a given variance of the biases.
 
-    Args:
-        activation: Key or formula.
-        sigma_b2: sigma_b^2, at least 0.
-
-    Returns:
-        Critical points in ascending q between 1e-4 and 1e4, and the limit q -> 0 where the
-        activation has one. Empty where there is none, as for ReLU with biases. ReLU and its like
-        have sigma_w^2 = 2 / (1 + slope^2) for every q (He et al. 2015, eq. 10 and section 2.2).
+    In ascending q between 1e-4 and 1e4, and the limit q -> 0 where the activation has one. None
+    for some, as for ReLU with biases. ReLU and its like have sigma_w^2 = 2 / (1 + slope^2) for
+    every q (He et al. 2015, eq. 10 and section 2.2).
     """
     grid = np.geomspace(1e-4, 1e4, 161)
     excess = np.array([critical_at(activation, q).sigma_b2 for q in grid]) - sigma_b2
@@ -264,3 +210,95 @@ def critical(activation: Activation, sigma_b2: float = 0.0) -> tuple[Critical, .
             )
             found.append(critical_at(activation, q))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What mean-field theory expects of every layer of one network shape.
+
+    Args:
+        q: Mean square of the pre-activations, averaged over inputs, shape ``(depth + 1,)``,
+            layer 1 (nearest the input) first, the output layer last.
+        error_signal_rms: RMS of d loss / d z, shape ``(depth + 1,)``, for a loss that is the
+            mean of the outputs.
+        weight_gradient_rms: RMS of d loss / d W, shape ``(depth + 1,)``, if all inputs pointed
+            the same way; an upper bound otherwise (Cauchy-Schwarz).
+    """
+
+    q: Array
+    error_signal_rms: Array
+    weight_gradient_rms: Array
+
+
+def predict(
+    activation: Activation,
+    initializer: Initializer,
+    x: ArrayLike,
+    *,
+    depth: int,
+    width: int,
+    first_q: ArrayLike | None = None,
+) -> Prediction:
+    """Follow the recursions through a network with one input and one linear output.
+
+    Each of ``x (points,)`` has its own q; that of the first layer may be given where it was
+    measured. Forward: Poole et al. (2016), eq. 3. Backward, from layer l + 1 of n units and weights
+    of variance v to layer l: E[delta_l^2] = n v E[phi'^2] E[delta_(l+1)^2] (Schoenholz et al. 2017,
+    section 4), which for equal widths is a factor of chi.
+    """
+    formula = formula_of(activation)
+    inputs = np.asarray(x, dtype=np.float64)
+    fans = [(1, width), *[(width, width)] * (depth - 1), (width, 1)]
+    scale = initializer.sigma_w2(*fans[0])
+    q = [scale * np.square(inputs) + initializer.sigma_b2(fans[0][0])]
+    if first_q is not None:
+        q[0] = np.broadcast_to(np.asarray(first_q, dtype=np.float64), inputs.shape)
+    outputs = [np.square(inputs)]  # mean square of what enters each layer
+    for fan_in, fan_out in fans[1:]:
+        outputs.append(gaussian_mean(lambda z: np.square(formula.value(z)), q[-1]))
+        q.append(initializer.sigma_w2(fan_in, fan_out) * outputs[-1] + initializer.sigma_b2(fan_in))
+    errors = [np.full(inputs.shape, 1 / inputs.size**2)]
+    for (fan_in, fan_out), at in zip(reversed(fans[1:]), reversed(q[:-1]), strict=True):
+        passed = fan_out * initializer.weight_variance(fan_in, fan_out) * errors[0]
+        errors.insert(0, passed * chi(formula, at, 1.0))
+    aligned = [np.sum(np.sqrt(e * a)) for e, a in zip(errors, outputs, strict=True)]
+    return Prediction(
+        q=np.array([row.mean() for row in q]),
+        error_signal_rms=np.sqrt([row.mean() for row in errors]),
+        weight_gradient_rms=np.array(aligned),
+    )
+
+
+def decades_per_layer(rms: ArrayLike, first: int, last: int) -> float:
+    """Return by how many powers of ten a signal grows per layer toward the output.
+
+    From the two ends, as the best estimate of the drift of a random walk uses nothing else. Layer 1
+    is the first of ``rms``, nearest the input.
+    """
+    values = np.asarray(rms, dtype=np.float64)
+    if not 1 <= first < last <= len(values):
+        raise ActbenchError(
+            f"layers {first} to {last} were asked for, but must rise within 1 to {len(values)}"
+        )
+    ends = np.log10(values[[first - 1, last - 1]])
+    return float(ends[1] - ends[0]) / (last - first)
+
+
+def slope_spread(
+    activation: Activation, q: ArrayLike, *, width: int, first: int, last: int
+) -> float:
+    """Return the standard deviation over networks of one network's decades per layer.
+
+    To leading order in 1 / width: a layer multiplies the squared norm of the error signal by
+    a mean of ``width`` terms phi'(z)^2 g^2 with g normal and independent of z, whose relative
+    variance is (3 E[phi'^4] / E[phi'^2]^2 - 1) / width, and the logarithms add up as a random walk.
+    The bracket is 5 for ReLU and 2 for linear (Hanin and Nica 2020, theorem 1). Fluctuations of
+    q itself, one per layer of one input, which move chi, are left out.
+    """
+    derivative = formula_of(activation).derivative
+    # The step from layer l + 1 to l passes phi' at layer l.
+    at = np.asarray(q, dtype=np.float64)[first - 1 : last - 1]
+    fourth = gaussian_mean(lambda z: derivative(z) ** 4, at)
+    second = gaussian_mean(lambda z: derivative(z) ** 2, at)
+    variance_of_ln = float(np.sum(3 * fourth / second**2 - 1)) / width
+    return math.sqrt(variance_of_ln) / (2 * math.log(10) * (last - first))

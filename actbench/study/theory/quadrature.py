@@ -30,18 +30,11 @@ _WEIGHTS: Array = np.concatenate([_DZ[::-1], _DZ]) * normal_density(_NODES)
 
 
 def gaussian_mean(function: Function, q: ArrayLike) -> Array:
-    """Return E[f(sqrt(q) z)] for a standard normal z.
+    """Return E[f(sqrt(q) z)] for a standard normal z, shape of ``q``.
 
     The two half lines are integrated apart, with 200 nodes each, so that a kink at 0 costs
     nothing: for the eight activations, their derivatives and powers of both the error stays below
     1e-10 of the value up to q = 10,000.
-
-    Args:
-        function: f, elementwise.
-        q: Variances, any shape, at least 0.
-
-    Returns:
-        Means, shape of ``q``.
     """
     scale = np.sqrt(np.maximum(np.asarray(q, dtype=np.float64), _NO_LESS_Q))
     mean: Array = function(scale[..., None] * _NODES) @ _WEIGHTS
@@ -49,18 +42,10 @@ def gaussian_mean(function: Function, q: ArrayLike) -> Array:
 
 
 def shifted_gaussian_mean(function: Function, mean: ArrayLike, q: ArrayLike) -> Array:
-    """Return E[f(z)] for a normal z whose mean is not 0.
+    """Return E[f(z)] for a normal z of given mean and variance, in the shape that both fit.
 
     As ``gaussian_mean``, with each node weighted by the ratio of the two densities; good while the
-    mean is no more than some standard deviations from 0.
-
-    Args:
-        function: f, elementwise.
-        mean: Means, any shape, at most about 3 sqrt(q) from 0.
-        q: Variances, above 0, of a shape that broadcasts with ``mean``.
-
-    Returns:
-        Means of f, in the shape that both broadcast to.
+    mean is at most about 3 sqrt(q) from 0.
     """
     center, width = np.broadcast_arrays(np.asarray(mean, dtype=np.float64), q)
     shift, square = (center / width)[..., None], (np.square(center) / (2 * width))[..., None]
@@ -71,22 +56,11 @@ _ANGLES, _ANGLE_WEIGHTS = np.polynomial.legendre.leggauss(80)
 
 
 def pair_mean(one: Function, other: Function, q: tuple[float, float], c: float) -> float:
-    """Return E[f(u1) g(u2)] for centered normal u1, u2 (Poole et al. 2016, eq. 5).
+    """Return E[f(u1) g(u2)] for centered normal u1, u2 of variances q and correlation c.
 
-    In polar coordinates kinks at 0 lie on rays, and the four sectors between them are integrated
-    apart; this is how Cho and Saul (2009, section 2.1) find the kernel of ReLU in closed form.
-
-    Args:
-        one: f, elementwise.
-        other: g, elementwise.
-        q: Variances of u1 and u2, at least 0.
-        c: Their correlation, -1 to 1.
-
-    Returns:
-        The mean.
-
-    Raises:
-        ActbenchError: The correlation is out of range.
+    Poole et al. (2016), eq. 5. In polar coordinates kinks at 0 lie on rays, and the four sectors
+    between them are integrated apart; this is how Cho and Saul (2009, section 2.1) find the kernel
+    of ReLU in closed form.
     """
     if not -1 <= c <= 1:
         raise ActbenchError(f"a correlation is {c!r}, but must lie between -1 and 1")

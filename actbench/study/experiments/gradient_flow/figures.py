@@ -13,6 +13,7 @@ from actbench.pages.colors import style_of
 from actbench.store.datasets import protocol_of
 from actbench.study import theory
 from actbench.study.catalog import initializers
+from actbench.study.experiments.gradient_flow.findings import held_depths
 from actbench.study.experiments.gradient_flow.mean_field_figures import (
     INK,
     draw_theory,
@@ -54,8 +55,9 @@ def exp1_gradient_flow(ds: xr.Dataset) -> Figure:
     A panel per depth above, a panel per initializer below (at most five, and one depth) with
     mean-field theory's prediction; layer 1, nearest the input, is on the left of each panel.
     """
-    depths = _depths(ds["gradient_magnitude"])
-    depth = _depths(ds["error_signal_rms"])[0]
+    every = ds["depth"].values.tolist()
+    depths = held_depths(ds["gradient_magnitude"]) or every
+    depth = (held_depths(ds["error_signal_rms"]) or every)[0]
     drawn = [str(key) for key in ds["initializer"].values][:_MOST_INITIALIZERS]
     columns = max(len(depths), len(drawn), 3)
     figure = Figure(figsize=(3.2 * columns, 9.4), layout="constrained")
@@ -81,14 +83,6 @@ def exp1_gradient_flow(ds: xr.Dataset) -> Figure:
     longest = max(len(str(each.get_label())) for each in handles)
     legend_below(figure, handles, figure.get_figwidth() / (0.75 + 0.07 * longest))
     return figure
-
-
-def _depths(values: xr.DataArray) -> list[int]:
-    """Depths that a protocol has; those of the other one are NaN throughout."""
-    others = [dim for dim in values.dims if dim != "depth"]
-    held = np.asarray(values.notnull().any(others))
-    depths = [int(depth) for depth in values["depth"].values]
-    return [d for d, there in zip(depths, held, strict=True) if there] or depths
 
 
 def _panel(

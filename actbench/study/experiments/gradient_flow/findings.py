@@ -22,16 +22,14 @@ def findings(ds: xr.Dataset) -> list[str]:
     return [*_ratios(ds), *level_but_vanished(ds), *_signals(ds)]
 
 
-def _held_depths(ds: xr.Dataset, variable: str) -> list[int]:
-    """Depths that a protocol has; those of the other one are NaN throughout."""
-    held = ds[variable].notnull().any([dim for dim in ds[variable].dims if dim != "depth"])
-    return [
-        int(d) for d, there in zip(ds["depth"].to_numpy(), held.to_numpy(), strict=True) if there
-    ]
+def held_depths(values: xr.DataArray) -> list[int]:
+    """Return the depths that a protocol has; those of the other one are NaN throughout."""
+    held = values.notnull().any([dim for dim in values.dims if dim != "depth"])
+    return [int(depth) for depth in values["depth"].to_numpy()[held.to_numpy()]]
 
 
 def _ratios(ds: xr.Dataset) -> list[str]:
-    depths = _held_depths(ds, "gradient_magnitude")
+    depths = held_depths(ds["gradient_magnitude"])
     if not depths:
         return []
     depth = _STUDY_DEPTH if _STUDY_DEPTH in depths else depths[0]
@@ -46,7 +44,7 @@ def _ratios(ds: xr.Dataset) -> list[str]:
 
 def level_but_vanished(ds: xr.Dataset) -> list[str]:
     """Name the networks whose gradient ratio is near 1 although their gradients have vanished."""
-    depths = _held_depths(ds, "gradient_magnitude")
+    depths = held_depths(ds["gradient_magnitude"])
     if not depths:
         return []
     deepest = max(depths)
@@ -70,7 +68,7 @@ def level_but_vanished(ds: xr.Dataset) -> list[str]:
 
 
 def _signals(ds: xr.Dataset) -> list[str]:
-    depths = _held_depths(ds, "error_signal_rms")
+    depths = held_depths(ds["error_signal_rms"])
     if not depths or depths[0] < 2:
         return []
     depth, sentences = depths[0], []

@@ -175,8 +175,3 @@ def _jacobian_norm(
     jacobian = np.stack([of_mean, of_square - 2 * first[..., None] * of_mean], -2)
     largest: NDArray[np.float64] = np.linalg.norm(jacobian, ord=2, axis=(-2, -1))
     return largest
-
-
-def calibration(config: Config) -> Config:
-    """Return a run from which to estimate how long a run takes: itself, as it takes seconds."""
-    return config

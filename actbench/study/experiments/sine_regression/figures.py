@@ -44,14 +44,7 @@ if TYPE_CHECKING:
 def learned_functions(ds: xr.Dataset) -> Figure:
     """Draw what each activation's networks learned, one panel per activation.
 
-    Args:
-        ds: Dataset of `sine-regression`.
-
-    Returns:
-        The figure: noisy points, clean sine, and the median and band of the predictions.
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
+    Noisy points, clean sine, and the median and band of the predictions.
     """
     names = activations(ds)
     figure, panels, spare = grid(len(names), (3.9, 3.1))
@@ -67,17 +60,7 @@ def learned_functions(ds: xr.Dataset) -> Figure:
 
 
 def loss_curves(ds: xr.Dataset) -> Figure:
-    """Draw the training loss against the epoch, with the floors that can be computed.
-
-    Args:
-        ds: Dataset of `sine-regression`.
-
-    Returns:
-        The figure, one panel with a logarithmic loss.
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
-    """
+    """Draw the training loss against the epoch, with the floors that can be computed."""
     figure = Figure(figsize=(9.5, 5.8), layout="constrained")
     axes = figure.subplots()
     panel_losses(axes, ds)
@@ -89,14 +72,7 @@ def loss_curves(ds: xr.Dataset) -> Figure:
 def gradient_flow(ds: xr.Dataset) -> Figure:
     """Draw the gradient magnitude of every layer, one panel per recorded epoch.
 
-    Args:
-        ds: Dataset of `sine-regression`.
-
-    Returns:
-        The figure; layer 1, nearest the input, is on the left of each panel.
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
+    Layer 1, nearest the input, is on the left of each panel.
     """
     epochs = [int(epoch) for epoch in ds["recorded_epoch"].values]
     figure, panels, spare = grid(len(epochs), (4.3, 3.4), share=True)
@@ -116,14 +92,7 @@ def gradient_flow(ds: xr.Dataset) -> Figure:
 def hidden_activations(ds: xr.Dataset) -> Figure:
     """Draw the outputs of the hidden units of one seed over the inputs.
 
-    Args:
-        ds: Dataset of `sine-regression`.
-
-    Returns:
-        The figure: a row per activation, a column per hidden layer, a thin line per unit.
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
+    A row per activation, a column per hidden layer, a thin line per unit.
     """
     names, layers = activations(ds), [int(layer) for layer in ds["hidden_layer"].values]
     size = (1.2 + 3.2 * max(2, len(layers)), 1.3 + 1.9 * len(names))
@@ -145,17 +114,7 @@ def hidden_activations(ds: xr.Dataset) -> Figure:
 
 
 def summary_figure(ds: xr.Dataset) -> Figure:
-    """Draw the whole experiment on one page of nine panels.
-
-    Args:
-        ds: Dataset of `sine-regression`.
-
-    Returns:
-        The figure, three rows of three panels.
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
-    """
+    """Draw the whole experiment on one page of nine panels."""
     layout = ConstrainedLayoutEngine(wspace=0.04, hspace=0.05)
     figure = Figure(figsize=(16.5, 13.5), layout=layout)
     grid = figure.subplots(3, 3)

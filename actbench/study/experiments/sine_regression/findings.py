@@ -12,6 +12,7 @@ from actbench.claims.statistics import quantiles
 from actbench.pages.wording import by_activation, listed, name, number
 from actbench.store.datasets import protocol_of
 from actbench.store.terminal import plural
+from actbench.study.experiments._losses import medians, noise_of
 from actbench.study.experiments.sine_regression.metrics import (
     escape_epoch,
     training_gradient_share,
@@ -50,24 +51,13 @@ def findings(ds: xr.Dataset) -> list[str]:
     ]
 
 
-def _medians(ds: xr.Dataset, variable: str) -> dict[str, float]:
-    return {
-        str(key): quantiles(ds[variable].sel(activation=key).to_numpy())[1]
-        for key in ds["activation"].to_numpy()
-    }
-
-
-def _noise(ds: xr.Dataset) -> float:
-    return float(np.mean(np.square((ds["target_noisy"] - ds["target_clean"]).to_numpy())))
-
-
 def _fits(ds: xr.Dataset) -> list[str]:
-    noise = _noise(ds)
-    good = {key: mse for key, mse in _medians(ds, "final_mse").items() if mse < noise}
+    noise = noise_of(ds)
+    good = {key: mse for key, mse in medians(ds["final_mse"]).items() if mse < noise}
     seeds = plural(ds.sizes["seed"], "seed")
     if not good:
         return [f"No activation's median over {seeds} falls below the noise, {number(noise)}."]
-    clean = {key: mse for key, mse in _medians(ds, "final_mse_clean").items() if key in good}
+    clean = {key: mse for key, mse in medians(ds["final_mse_clean"]).items() if key in good}
     best, worst = min(clean, key=clean.__getitem__), max(clean, key=clean.__getitem__)
     away = f"{name(best)} is {100 * clean[best] ** 0.5:.1f} % of the amplitude away"
     if best != worst:
@@ -82,8 +72,8 @@ def _fits(ds: xr.Dataset) -> list[str]:
 
 
 def _misfits(ds: xr.Dataset) -> list[str]:
-    noise = _noise(ds)
-    bad = {key: mse for key, mse in _medians(ds, "final_mse").items() if mse >= noise}
+    noise = noise_of(ds)
+    bad = {key: mse for key, mse in medians(ds["final_mse"]).items() if mse >= noise}
     if not bad:
         return []
     x, y = (ds[variable].to_numpy().astype(np.float64) for variable in ("x", "target_noisy"))

@@ -31,14 +31,7 @@ _COLORS: Final = 256  # that a GIF can hold
 def learned_functions(ds: xr.Dataset) -> bytes:
     """Animate what every network has learned, a panel per activation, a line per seed.
 
-    Args:
-        ds: Dataset of `training-dynamics`.
-
-    Returns:
-        A GIF with a frame per recorded epoch, which begins anew when it has ended.
-
-    Raises:
-        KeyError: A variable that the animation needs is not in the dataset.
+    A GIF with a frame per recorded epoch, which begins anew when it has ended.
     """
     names, x = activations(ds), safe(ds["x"].values)
     columns = min(len(names), _COLUMNS)
@@ -126,9 +119,3 @@ def _in_few_colors(frames: Sequence[npt.NDArray[np.uint8]]) -> list[Image.Image]
     for picture in pictures:
         picture.putpalette(kept.astype(np.uint8).tobytes())
     return pictures
-
-
-ANIMATIONS: Final[dict[str, Callable[[xr.Dataset], bytes]]] = {
-    "learned_functions": learned_functions,
-}
-"""Name of each animation, with the function that returns it as a GIF."""

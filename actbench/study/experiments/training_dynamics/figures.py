@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
 from actbench.pages.colors import style_of
-from actbench.study.experiments.training_dynamics.animation import ANIMATIONS
+from actbench.study.experiments.training_dynamics.animation import learned_functions
 from actbench.study.figures._marks import (
     Array,
     activations,
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
 
-__all__ = ["ANIMATIONS", "CAPTIONS", "FIGURES"]
-
 
 def _epochs_of(ds: xr.Dataset) -> Array:
     return safe(ds["recorded_epoch"].values)
@@ -68,14 +66,7 @@ _WORTH_SHOWING: Final = 0.001  # of all outputs; now and then a sum happens to b
 def activation_evolution(ds: xr.Dataset) -> Figure:
     """Draw the size of every hidden layer's output while training, a panel per activation.
 
-    Args:
-        ds: Dataset of `training-dynamics`.
-
-    Returns:
-        The figure; below, the share of zeros of those activations that have any.
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
+    Below, the share of zeros of those activations that have any.
     """
     names = activations(ds)
     figure, panels, spare = grid(len(names), (4.3, 3.1), share=False)
@@ -98,14 +89,7 @@ def activation_evolution(ds: xr.Dataset) -> Figure:
 def gradient_evolution(ds: xr.Dataset) -> Figure:
     """Draw weight gradients and error signals of every layer while training.
 
-    Args:
-        ds: Dataset of `training-dynamics`.
-
-    Returns:
-        The figure: above, mean |dL/dW|; below, the RMS of dL/dz; a panel per activation in each.
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
+    Above, mean |dL/dW|; below, the RMS of dL/dz; a panel per activation in each.
     """
     names = activations(ds)
     columns = min(len(names), _COLUMNS)
@@ -196,14 +180,7 @@ _SHOWN_EPOCHS: Final = 6  # learned functions in one panel; more cover each othe
 def training_dynamics_functions(ds: xr.Dataset) -> Figure:
     """Draw the first seed's learned function at several epochs, a panel per activation.
 
-    Args:
-        ds: Dataset of `training-dynamics`.
-
-    Returns:
-        The figure: noisy points, clean sine, and one line per epoch, the later the darker.
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
+    Noisy points, clean sine, and one line per epoch, the later the darker.
     """
     names, epochs = activations(ds), _some_epochs(ds)
     figure, panels, spare = grid(len(names), (3.9, 3.1))
@@ -243,17 +220,7 @@ def _some_epochs(ds: xr.Dataset) -> list[int]:
 
 
 def training_dynamics_summary(ds: xr.Dataset) -> Figure:
-    """Draw the whole experiment on one page of six panels.
-
-    Args:
-        ds: Dataset of `training-dynamics`.
-
-    Returns:
-        The figure, two rows of three panels.
-
-    Raises:
-        KeyError: A variable that the figure needs is not in the dataset.
-    """
+    """Draw the whole experiment on one page of six panels."""
     figure = Figure(figsize=(16.5, 10), layout="constrained")
     grid = figure.subplots(2, 3)
     panel_losses(grid[0, 0], ds)
@@ -261,37 +228,32 @@ def training_dynamics_summary(ds: xr.Dataset) -> Figure:
         shade.set_rasterized(True)  # its edges have a point per epoch
     grid[0, 0].set_title("Training loss", fontsize=10.5)
     depth, layers = ds.sizes["hidden_layer"], ds.sizes["layer"]
-    rms, signal = ds["activation_rms"], ds["error_signal"]
-    magnitude = ds["gradient_magnitude"]
-    _panel_epochs(
-        grid[0, 1],
-        ds,
-        rms.isel(hidden_layer=-1),
-        f"Outputs of hidden layer {depth}",
-        "root mean square",
-        "rms",
+    magnitude, signal = ds["gradient_magnitude"], ds["error_signal"]
+    first = magnitude.isel(layer=0)
+    shown = (
+        (
+            ds["activation_rms"].isel(hidden_layer=-1),
+            f"Outputs of hidden layer {depth}",
+            "root mean square",
+            "rms",
+        ),
+        (first, "Gradient magnitude of layer 1", "mean |∂loss/∂W|", "gradient"),
+        (
+            _ratio(first, magnitude.isel(layer=-1)),
+            f"Gradient magnitude: layer 1 over layer {layers}",
+            "ratio of mean |∂loss/∂W|",
+            "gradient-share",
+        ),
+        (
+            _ratio(signal.isel(layer=0), signal.isel(layer=depth - 1)),
+            f"Error signal: layer 1 over hidden layer {depth}",
+            "ratio of RMS of ∂loss/∂z",
+            "signal-share",
+        ),
+        (_distance(ds), "Distance from the clean sine", "root mean square of y", "distance"),
     )
-    gradient = magnitude.isel(layer=0)
-    label = "mean |∂loss/∂W|"
-    _panel_epochs(grid[0, 2], ds, gradient, "Gradient magnitude of layer 1", label, "gradient")
-    _panel_epochs(
-        grid[1, 0],
-        ds,
-        _ratio(magnitude.isel(layer=0), magnitude.isel(layer=-1)),
-        f"Gradient magnitude: layer 1 over layer {layers}",
-        "ratio of mean |∂loss/∂W|",
-        "gradient-share",
-    )
-    _panel_epochs(
-        grid[1, 1],
-        ds,
-        _ratio(signal.isel(layer=0), signal.isel(layer=depth - 1)),
-        f"Error signal: layer 1 over hidden layer {depth}",
-        "ratio of RMS of ∂loss/∂z",
-        "signal-share",
-    )
-    title = "Distance from the clean sine"
-    _panel_epochs(grid[1, 2], ds, _distance(ds), title, "root mean square of y", "distance")
+    for axes, panel in zip(grid.flat[1:], shown, strict=True):
+        _panel_epochs(axes, ds, *panel)
     figure.suptitle(f"Training dynamics: {seeds_note(ds)}\n{protocol_note(ds)}", fontsize=14)
     legend(figure, ds)
     return figure
@@ -328,6 +290,11 @@ FIGURES: Final[dict[str, Callable[[xr.Dataset], Figure]]] = {
     "training_dynamics_summary": training_dynamics_summary,
 }
 """The study's figure names, each with the function that draws it."""
+
+ANIMATIONS: Final[dict[str, Callable[[xr.Dataset], bytes]]] = {
+    "learned_functions": learned_functions,
+}
+"""Name of each animation, with the function that returns it as a GIF."""
 
 CAPTIONS: Final[dict[str, str]] = {
     "activation_evolution": "The size of every hidden layer's output during training, one "

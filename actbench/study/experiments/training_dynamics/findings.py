@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actbench.claims.statistics import quantiles
 from actbench.pages.wording import by_activation, listed, name, number
 from actbench.store.terminal import plural
+from actbench.study.experiments._losses import medians, noise_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,26 +22,13 @@ def findings(ds: xr.Dataset) -> list[str]:
     return [*_learned(ds), *_signals(ds), *_activations(ds), *_sparsity(ds)]
 
 
-def _keys(ds: xr.Dataset) -> list[str]:
-    return [str(key) for key in ds["activation"].to_numpy()]
-
-
-def _medians(values: xr.DataArray) -> dict[str, float]:
-    """Median over seeds by activation; diverged seeds count as infinite."""
-    return {
-        str(key): quantiles(values.sel(activation=key).to_numpy())[1]
-        for key in values["activation"].to_numpy()
-    }
-
-
 def _learned(ds: xr.Dataset) -> list[str]:
-    noise = float(np.mean(np.square((ds["target_noisy"] - ds["target_clean"]).to_numpy())))
-    fitted = ds["loss"] < _FITTED * noise
+    fitted = ds["loss"] < _FITTED * noise_of(ds)
     first = fitted.argmax("epoch").where(fitted.any("epoch"), np.inf)
-    epochs = _medians(first)
+    epochs = medians(first)
     seeds = plural(ds.sizes["seed"], "seed")
     good = {key: epoch for key, epoch in epochs.items() if np.isfinite(epoch)}
-    bad = {key: mse for key, mse in _medians(ds["final_mse"]).items() if key not in good}
+    bad = {key: mse for key, mse in medians(ds["final_mse"]).items() if key not in good}
     sentences = []
     if good:
         sentences.append(
@@ -60,7 +47,7 @@ def _shares(ds: xr.Dataset, place: int) -> dict[str, float]:
     """Of the last hidden layer's error signal, what arrives at layer 1."""
     signal = ds["error_signal"].isel(recorded_epoch=place).astype(np.float64)
     with np.errstate(all="ignore"):
-        return _medians(signal.isel(layer=0) / signal.isel(layer=-2))
+        return medians(signal.isel(layer=0) / signal.isel(layer=-2))
 
 
 def _signals(ds: xr.Dataset) -> list[str]:
@@ -87,7 +74,7 @@ def _activations(ds: xr.Dataset) -> list[str]:
     last = ds["activation_rms"].isel(hidden_layer=-1)
     first, final = (last.isel(recorded_epoch=place).astype(np.float64) for place in (0, -1))
     with np.errstate(all="ignore"):
-        growth = {k: g for k, g in _medians(final / first).items() if np.isfinite(g)}
+        growth = {k: g for k, g in medians(final / first).items() if np.isfinite(g)}
     if not growth:
         return []
     return [
@@ -97,13 +84,13 @@ def _activations(ds: xr.Dataset) -> list[str]:
 
 
 def _sparsity(ds: xr.Dataset) -> list[str]:
-    if "relu" not in _keys(ds):
+    if "relu" not in ds["activation"]:
         return []
     zeros = ds["zero_share"].sel(activation=["relu"]).mean("hidden_layer")
-    before, after = (_medians(zeros.isel(recorded_epoch=place))["relu"] for place in (0, -1))
+    before, after = (medians(zeros.isel(recorded_epoch=place))["relu"] for place in (0, -1))
     if not np.isfinite(before + after):
         return []
     return [
         f"ReLU's share of outputs that are exactly zero goes from {before:.1%} to {after:.1%}; "
-        f"its final loss is {number(_medians(ds['final_mse'])['relu'])}."
+        f"its final loss is {number(medians(ds['final_mse'])['relu'])}."
     ]
