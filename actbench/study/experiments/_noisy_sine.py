@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -131,9 +130,8 @@ def train_each(
             )
             return labelled(key, target, training)
 
-        steps = len(config.seed_list) * config.epochs
-        parts = [checkpoint(key, steps, partial(part, key)) for key in config.activations]
-    dataset = datasets.join(parts, "activation")
+        along = {"activation": config.activations}
+        dataset = settings.in_parts(config, along, part, checkpoint)
     facts = environment.describe(str(device), threads)
     return datasets.finish(dataset, experiment, config.protocol(), facts)
 
