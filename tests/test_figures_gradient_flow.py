@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from drawings import heights, in_pixels, line, lines, panel
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from actbench.pages.colors import ACTIVATION_STYLES, style_of
 from actbench.store import datasets
@@ -127,22 +126,6 @@ def ds() -> xr.Dataset:
     return dataset()
 
 
-def panels(figure: Figure) -> dict[str, Axes]:
-    """The panels by their titles."""
-    return {axes.get_title(): axes for axes in figure.axes}
-
-
-def line(axes: Axes, gid: str) -> Line2D:
-    """The one line of a panel that goes by this name."""
-    (found,) = [each for each in axes.lines if each.get_gid() == gid]
-    return found
-
-
-def heights(drawn: Line2D) -> npt.NDArray[np.float64]:
-    """The values that a line shows."""
-    return np.asarray(drawn.get_ydata(), dtype=np.float64)
-
-
 def words(figure: Figure) -> str:
     """Everything that can be read above and in the panels, on one line."""
     titles = [part.get_suptitle() for part in (figure, *figure.subfigs)]
@@ -150,117 +133,129 @@ def words(figure: Figure) -> str:
     return " ".join(" ".join([*titles, *notes]).split())
 
 
-def in_pixels(figure: Figure) -> None:
-    """Draw a figure, which is where unsuitable numbers make trouble."""
-    figure.set_dpi(30)
-    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
+def assert_headings_keep_clear(figure: Figure) -> None:
+    """Within the page, and not over a panel's title."""
+    in_pixels(figure)
+    parts = [part for part in (figure, *figure.subfigs) if part.get_suptitle()]
+    assert parts
+    for part in parts:
+        heading = part._suptitle.get_window_extent()  # type: ignore[attr-defined]
+        assert heading.x0 >= 0
+        assert heading.x1 <= figure.bbox.width
+        for axes in figure.axes:
+            assert not heading.overlaps(axes.title.get_window_extent())
 
 
-def test_the_figure_is_registered_under_the_studys_name() -> None:
-    """What the experiment draws is the study's figure first, then those of theory."""
+@pytest.fixture(scope="module")
+def drawn() -> Figure:
+    """The study's figure of that dataset."""
+    return exp1_gradient_flow(dataset())
+
+
+@pytest.fixture(scope="module")
+def measured() -> xr.Dataset:
+    """What was measured with both later parts."""
+    return with_theory()
+
+
+@pytest.fixture(scope="module")
+def signals(measured: xr.Dataset) -> Figure:
+    """The deep part of that dataset."""
+    return theory_error_signals(measured)
+
+
+def test_the_figures_are_the_studys_first_and_then_those_of_theory() -> None:
+    """What the experiment draws goes by the names of what draws it."""
     assert figures.FIGURES["gradient-flow"] == FIGURES
-    assert list(FIGURES.items()) == [
-        ("exp1_gradient_flow", exp1_gradient_flow),
-        ("theory_error_signals", theory_error_signals),
-        ("theory_width", theory_width),
-    ]
+    assert list(FIGURES.values()) == [exp1_gradient_flow, theory_error_signals, theory_width]
+    assert [draw.__name__ for draw in FIGURES.values()] == list(FIGURES)
 
 
-def test_a_panel_per_depth_and_one_per_initializer(ds: xr.Dataset) -> None:
+@pytest.mark.parametrize(
+    ("given", "depths", "initializers", "signals"),
+    [
+        ({}, (3, 5), ("he_normal", "xavier_uniform"), 4),
+        # The study's robust depth is one of the recovered ones and has its place in both rows.
+        ({"depths": (3, 4)}, (3, 4), ("he_normal", "xavier_uniform"), 4),
+        # Where there are more robust depths, one is chosen and named.
+        ({"robust_depths": (6, 4)}, (3, 5), ("he_normal", "xavier_uniform"), 6),
+        # More than five initializers would be too narrow to read.
+        ({"initializers": (*INITIALIZERS, "normal(0.1)", "a")}, (3, 5), INITIALIZERS, 4),
+    ],
+    ids=["both", "a depth of both", "two robust depths", "seven initializers"],
+)
+def test_a_panel_per_depth_and_one_per_initializer(
+    given: dict[str, Any], depths: tuple[int, ...], initializers: tuple[str, ...], signals: int
+) -> None:
     """Depths of the recovered protocol stand above, initializers of the robust one below."""
-    figure = exp1_gradient_flow(ds)
-    above, below = figure.subfigs
-    assert [axes.get_title() for axes in above.axes] == ["3 hidden layers", "5 hidden layers"]
-    assert [axes.get_title() for axes in below.axes] == ["he_normal", "xavier_uniform"]
+    figure = exp1_gradient_flow(dataset(**given))
+    above, below = ([axes.get_title() for axes in half.axes] for half in figure.subfigs)
+    assert above == [f"{depth} hidden layers" for depth in depths]
+    assert below == list(initializers)
+    assert f"{signals} hidden layers, 3 networks each" in words(figure)
 
 
-def test_recovered_gradients_run_from_the_input_to_the_output(ds: xr.Dataset) -> None:
+@pytest.mark.parametrize(
+    ("variable", "place", "gid"),
+    [
+        ("gradient_magnitude", {"depth": 3}, "gradient"),
+        ("gradient_magnitude", {"depth": 5}, "gradient"),
+        ("error_signal_rms", {"depth": 4, "initializer": "he_normal"}, "signal-he_normal"),
+        (
+            "error_signal_rms",
+            {"depth": 4, "initializer": "xavier_uniform"},
+            "signal-xavier_uniform",
+        ),
+    ],
+)
+def test_layers_run_from_the_input_to_the_output(
+    ds: xr.Dataset, drawn: Figure, variable: str, place: dict[str, Any], gid: str
+) -> None:
     """Layer 1 is on the left, the output layer on the right, on a logarithmic scale."""
-    shown = panels(exp1_gradient_flow(ds))
-    for depth in (3, 5):
-        axes = shown[f"{depth} hidden layers"]
-        assert axes.get_yscale() == "log"
-        left, right = axes.get_xlim()
-        assert left < right
-        assert axes.get_xlabel() == f"layer: 1 = nearest input, {depth + 1} = output"
-        for name in ("sigmoid", "relu"):
-            drawn = line(axes, f"gradient-{name}")
-            assert list(np.asarray(drawn.get_xdata())) == list(range(1, depth + 2))
-            values = ds["gradient_magnitude"].sel(activation=name, depth=depth)
-            np.testing.assert_array_equal(heights(drawn), values[: depth + 1])
+    depth = place["depth"]
+    axes = panel(drawn, place.get("initializer", f"{depth} hidden layers"))
+    assert axes.get_yscale() == "log"
+    left, right = axes.get_xlim()
+    assert left < right
+    assert axes.get_xlabel() == f"layer: 1 = nearest input, {depth + 1} = output"
+    for name in ("sigmoid", "relu"):
+        shown = line(axes, f"{gid}-{name}")
+        assert list(np.asarray(shown.get_xdata())) == list(range(1, depth + 2))
+        values = ds[variable].sel(activation=name, **place)
+        np.testing.assert_array_equal(heights(shown), values[: depth + 1])
 
 
-def test_error_signals_are_those_of_the_robust_depth(ds: xr.Dataset) -> None:
-    """Below, each initializer's pooled error signal is drawn at the depth that has one."""
-    figure = exp1_gradient_flow(ds)
-    for key in ("he_normal", "xavier_uniform"):
-        axes = panels(figure)[key]
-        assert axes.get_yscale() == "log"
-        assert axes.get_xlabel() == "layer: 1 = nearest input, 5 = output"
-        for name in ("sigmoid", "relu"):
-            drawn = line(axes, f"signal-{key}-{name}")
-            values = ds["error_signal_rms"].sel(activation=name, initializer=key, depth=4)
-            np.testing.assert_array_equal(heights(drawn), values[:5])
-    assert "4 hidden layers, 3 networks each" in words(figure)
-
-
-def test_predictions_are_drawn_over_error_signals(ds: xr.Dataset) -> None:
+def test_predictions_are_drawn_over_error_signals(drawn: Figure) -> None:
     """A thin line in its look per activation that theory knows; the legend says what it is."""
-    figure = exp1_gradient_flow(ds)
     x = np.linspace(-np.pi, np.pi, 5)
     for key in ("he_normal", "xavier_uniform"):
-        axes = panels(figure)[key]
+        axes = panel(drawn, key)
         for name in ("sigmoid", "relu"):
-            drawn = line(axes, f"theory-{key}-{name}")
+            theirs = line(axes, f"theory-{key}-{name}")
             expected = theory.predict(name, initializers.get(key), x, depth=4, width=8)
-            np.testing.assert_array_equal(heights(drawn), expected.error_signal_rms)
-            measured = line(axes, f"signal-{key}-{name}")
-            assert drawn.get_linewidth() < measured.get_linewidth()
-            assert measured.get_alpha() == 0.35
-            assert drawn.get_color() == measured.get_color() == style_of(name).color
-            assert drawn.get_linestyle() == style_of(name).linestyle
-    (legend,) = figure.legends
+            np.testing.assert_array_equal(heights(theirs), expected.error_signal_rms)
+            ours = line(axes, f"signal-{key}-{name}")
+            assert theirs.get_linewidth() < ours.get_linewidth()
+            assert ours.get_alpha() == 0.35
+            assert theirs.get_color() == ours.get_color() == style_of(name).color
+            assert theirs.get_linestyle() == style_of(name).linestyle
+    (legend,) = drawn.legends
     assert legend.get_texts()[-1].get_text() == "thin: mean-field theory, nothing fitted"
     others = exp1_gradient_flow(dataset(activations=("relu", "mine:fn")))
-    drawn_ids = {str(each.get_gid()) for axes in others.axes for each in axes.lines}
-    assert "signal-he_normal-mine:fn" in drawn_ids
-    assert "theory-he_normal-mine:fn" not in drawn_ids
+    assert lines(others, "signal-he_normal-mine:fn")
+    assert not lines(others, "theory-he_normal-mine:fn")
 
 
-def test_error_signals_share_one_scale(ds: xr.Dataset) -> None:
-    """What differs between initializers can be compared by eye."""
-    _, below = exp1_gradient_flow(ds).subfigs
-    assert len({axes.get_ylim() for axes in below.axes}) == 1
+def test_the_figure_says_what_is_drawn_and_why(drawn: Figure) -> None:
+    """Quantity and protocol; why a level weight gradient can hide a signal is its caption.
 
-
-def test_the_figure_says_what_is_drawn_and_why(ds: xr.Dataset) -> None:
-    """Quantity and protocol; why a level weight gradient can hide a signal is its caption."""
-    figure = exp1_gradient_flow(ds)
-    assert "the study's protocol as recovered, one draw of Xavier" in words(figure)
-    labels = [half.axes[0].get_ylabel() for half in figure.subfigs]
+    Error signals share one scale: what differs between initializers can be compared by eye.
+    """
+    assert "the study's protocol as recovered, one draw of Xavier" in words(drawn)
+    labels = [half.axes[0].get_ylabel() for half in drawn.subfigs]
     assert labels == ["mean |∂loss/∂W|", "RMS of ∂loss/∂z"]
     assert "stays level and hides it" in caption("exp1_gradient_flow")
-
-
-def test_depths_of_both_protocols_may_agree() -> None:
-    """The study's robust depth is one of the recovered ones and has its place in both rows."""
-    figure = exp1_gradient_flow(dataset(depths=(3, 4), robust_depths=(4,)))
-    above, below = figure.subfigs
-    assert [axes.get_title() for axes in above.axes] == ["3 hidden layers", "4 hidden layers"]
-    assert len(below.axes) == 2
-
-
-def test_the_first_of_several_robust_depths_is_drawn() -> None:
-    """Where there are more, one is chosen and named."""
-    text = words(exp1_gradient_flow(dataset(depths=(3,), robust_depths=(6, 4))))
-    assert "6 hidden layers, 3 networks each" in text
-
-
-def test_five_initializers_at_most_are_drawn() -> None:
-    """More would be too narrow to read."""
-    many = (*INITIALIZERS, "normal(0.1)", "normal(0.2)")
-    _, below = exp1_gradient_flow(dataset(initializers=many)).subfigs
-    assert [axes.get_title() for axes in below.axes] == list(INITIALIZERS)
+    assert len({axes.get_ylim() for axes in drawn.subfigs[1].axes}) == 1
 
 
 def test_an_activation_has_its_look_in_every_panel() -> None:
@@ -287,34 +282,32 @@ def test_an_activation_has_its_look_in_every_panel() -> None:
     ]
 
 
-def test_markers_give_way_where_layers_are_many() -> None:
-    """Fifty markers on a line would hide it."""
-    shown = panels(exp1_gradient_flow(dataset(depths=(20, 50))))
-    assert line(shown["20 hidden layers"], "gradient-relu").get_marker() == "o"
-    assert line(shown["50 hidden layers"], "gradient-relu").get_marker() == ""
-
-
-def test_layers_are_numbered_from_one_to_the_output() -> None:
-    """Few ticks, both ends among them, none twice."""
+def test_many_layers_are_numbered_in_steps_and_not_marked() -> None:
+    """Few ticks, both ends among them, none twice; fifty markers on a line would hide it."""
     depths = (1, 5, 10, 20, 50)
-    shown = panels(exp1_gradient_flow(dataset(depths=depths)))
+    figure = exp1_gradient_flow(dataset(depths=depths))
     for depth in depths:
-        ticks = list(shown[f"{depth} hidden layers"].get_xticks())
+        axes = panel(figure, f"{depth} hidden layers")
+        ticks = list(axes.get_xticks())
         assert ticks[0] == 1
         assert ticks[-1] == depth + 1
         assert len(ticks) == len(set(ticks)) <= 8
-    assert list(shown["50 hidden layers"].get_xticks()) == [1, 10, 20, 30, 40, 51]
+        assert line(axes, "gradient-relu").get_marker() == ("o" if depth <= 20 else "")
+    assert ticks == [1, 10, 20, 30, 40, 51]
 
 
 def test_gradients_of_exactly_zero_are_said_to_be_zero(ds: xr.Dataset) -> None:
     """A logarithmic axis cannot show an underflow, so words do, in that panel alone."""
     ds["gradient_magnitude"].loc[{"activation": "sigmoid", "depth": 5, "layer": 1}] = 0.0
     ds["error_signal_rms"].loc[{"activation": "relu", "initializer": "he_normal", "layer": 2}] = 0.0
-    shown = panels(exp1_gradient_flow(ds))
-    said = [title for title, axes in shown.items() if axes.texts]
-    assert said == ["5 hidden layers", "he_normal"]
-    assert shown["5 hidden layers"].texts[0].get_text() == "gaps: exactly zero"
-    assert np.isnan(heights(line(shown["5 hidden layers"], "gradient-sigmoid"))[0])
+    figure = exp1_gradient_flow(ds)
+    assert [axes.get_title() for axes in figure.axes if axes.texts] == [
+        "5 hidden layers",
+        "he_normal",
+    ]
+    axes = panel(figure, "5 hidden layers")
+    assert axes.texts[0].get_text() == "gaps: exactly zero"
+    assert np.isnan(heights(line(axes, "gradient-sigmoid"))[0])
 
 
 def _all_not_finite(ds: xr.Dataset) -> None:
@@ -356,16 +349,8 @@ def test_draws_what_is_not_finite(ds: xr.Dataset, spoil: Callable[[xr.Dataset], 
 def test_draws_every_shape_without_overlap(made: xr.Dataset) -> None:
     """From one of everything to the study's, the headings keep clear of the panels and the rim."""
     figure = exp1_gradient_flow(made)
-    in_pixels(figure)
-    above, below = (half.get_suptitle() for half in figure.subfigs)
-    assert above
-    assert below
-    for half in figure.subfigs:
-        heading = half._suptitle.get_window_extent()  # type: ignore[attr-defined]
-        assert heading.x0 >= 0
-        assert heading.x1 <= figure.bbox.width
-        for axes in half.axes:
-            assert not heading.overlaps(axes.title.get_window_extent())
+    assert all(half.get_suptitle() for half in figure.subfigs)
+    assert_headings_keep_clear(figure)
 
 
 @pytest.mark.parametrize("missing", ["gradient_magnitude", "error_signal_rms"])
@@ -375,74 +360,70 @@ def test_a_missing_variable_is_named(ds: xr.Dataset, missing: str) -> None:
         exp1_gradient_flow(ds.drop_vars(missing))
 
 
-def test_deep_signals_stand_beside_their_predictions() -> None:
+def test_deep_signals_stand_beside_their_predictions(measured: xr.Dataset, signals: Figure) -> None:
     """A panel per initializer: pooled before the logarithm, and what theory expects."""
-    made = with_theory()
-    figure = theory_error_signals(made)
     x = np.linspace(-np.pi, np.pi, 4)
     for key in ("he_normal", "xavier_uniform"):
-        axes = panels(figure)[key]
+        axes = panel(signals, key)
         assert axes.get_yscale() == "log"
         for name in ("linear", "gelu"):
-            signal = made["deep_error_signal"].sel(activation=name, initializer=key)
-            pooled = np.sqrt((signal**2).mean("deep_seed"))
+            pooled = pooled_signal(measured, name, key)
             np.testing.assert_allclose(heights(line(axes, f"deep-{key}-{name}")), pooled)
             expected = theory.predict(name, initializers.get(key), x, depth=5, width=8)
             drawn = heights(line(axes, f"theory-deep-{key}-{name}"))
             np.testing.assert_array_equal(drawn, expected.error_signal_rms)
-    assert "5 hidden layers of 8 units, pooled over 3 networks and 4 inputs" in words(figure)
+    assert "5 hidden layers of 8 units, pooled over 3 networks and 4 inputs" in words(signals)
 
 
-def test_what_the_published_ratio_hides_is_shown() -> None:
+def pooled_signal(ds: xr.Dataset, activation: str, initializer: str) -> npt.NDArray[np.float64]:
+    """The error signal of the deep part by layer."""
+    signal = ds["deep_error_signal"].sel(activation=activation, initializer=initializer)
+    found: npt.NDArray[np.float64] = np.sqrt((signal**2).mean("deep_seed").to_numpy())
+    return found
+
+
+def test_what_the_published_ratio_hides_is_shown(measured: xr.Dataset, signals: Figure) -> None:
     """GELU's two curves under Xavier, and per activation both ratios of output to layer 1."""
-    made = with_theory()
-    figure = theory_error_signals(made)
-    assert "What to trust instead of the published ratio" in words(figure)
-    chosen = made.sel(activation="gelu", initializer="xavier_uniform")
-    signal = np.sqrt((chosen["deep_error_signal"] ** 2).mean("deep_seed").to_numpy())
-    hidden = panels(figure)["GELU, xavier_uniform"]
+    assert "What to trust instead of the published ratio" in words(signals)
+    chosen = measured.sel(activation="gelu", initializer="xavier_uniform")
+    signal = pooled_signal(measured, "gelu", "xavier_uniform")
+    hidden = panel(signals, "GELU, xavier_uniform")
     np.testing.assert_allclose(heights(line(hidden, "hidden-signal")), signal)
     gradient = chosen["deep_gradient_magnitude"].mean("deep_seed")
     np.testing.assert_allclose(heights(line(hidden, "hidden-gradient")), gradient)
-    ratios = panels(figure)["output layer over layer 1, 5 hidden layers, xavier_uniform"]
+    ratios = panel(signals, "output layer over layer 1, 5 hidden layers, xavier_uniform")
     for gid, expected in (
-        ("ratio-o-gelu", float(made["gradient_ratio"].sel(activation="gelu", depth=5))),
+        ("ratio-o-gelu", float(measured["gradient_ratio"].sel(activation="gelu", depth=5))),
         ("ratio-D-gelu", signal[-1] / signal[0]),
     ):
         assert np.asarray(line(ratios, gid).get_xdata()) == pytest.approx(expected)
 
 
-def test_differences_of_slopes_are_measured_minus_predicted() -> None:
+def test_differences_of_slopes_are_measured_minus_predicted(
+    measured: xr.Dataset, signals: Figure
+) -> None:
     """Above the line the measured signal shrinks faster than theory says."""
-    made = with_theory()
+    axes = panel(signals, "measured minus predicted slope, layers 1 to 6 (band: \u00b10.01)")
     x = np.linspace(-np.pi, np.pi, 4)
-    figure = theory_error_signals(made)
-    axes = panels(figure)["measured minus predicted slope, layers 1 to 6 (band: \u00b10.01)"]
-    signal = made["deep_error_signal"].sel(activation="linear", initializer="he_normal")
-    pooled = np.sqrt((signal**2).mean("deep_seed").to_numpy())
-    expected = theory.predict("linear", initializers.get("he_normal"), x, depth=5, width=8)
-    difference = (
-        np.log10(pooled[5] / pooled[0])
-        - np.log10(expected.error_signal_rms[5] / expected.error_signal_rms[0])
-    ) / 5
+    he = initializers.get("he_normal")
+    expected = theory.predict("linear", he, x, depth=5, width=8).error_signal_rms
+    pooled = pooled_signal(measured, "linear", "he_normal")
+    difference = (np.log10(pooled[5] / pooled[0]) - np.log10(expected[5] / expected[0])) / 5
     assert heights(line(axes, "gap-he_normal-linear")) == pytest.approx(difference)
 
 
-def test_every_network_and_the_predicted_spread_are_drawn() -> None:
+def test_every_network_and_the_predicted_spread_are_drawn(measured: xr.Dataset) -> None:
     """A dot per network about the predicted mean, and 1 / sqrt(width) beside them."""
-    made = with_theory()
-    figure = theory_width(made)
-    shown = panels(figure)
+    figure = theory_width(measured)
+    gelu = panel(figure, "GELU")
     expected = theory.predict("gelu", initializers.get("he_normal"), [1.0], depth=6, width=32)
     mean = theory.decades_per_layer(expected.error_signal_rms, 1, 6)
-    found = heights(line(shown["GELU"], "networks-gelu-32"))
-    slopes = made["error_slope"].sel(spread_activation="gelu", width=32).to_numpy()
-    np.testing.assert_allclose(found, slopes[:2] - mean)
-    labels = [text.get_text() for text in shown["GELU"].get_xticklabels()]
+    slopes = measured["error_slope"].sel(spread_activation="gelu", width=32).to_numpy()
+    np.testing.assert_allclose(heights(line(gelu, "networks-gelu-32")), slopes[:2] - mean)
+    labels = [text.get_text() for text in gelu.get_xticklabels()]
     assert labels == ["4\n(6)", "8\n(6)", "32\n(2)"]
-    drawn = heights(
-        line(shown["standard deviation \u00b1 1 s.e.; lines: theory"], "spread-theory-linear")
-    )
+    spread = panel(figure, "standard deviation \u00b1 1 s.e.; lines: theory")
+    drawn = heights(line(spread, "spread-theory-linear"))
     assert drawn[0] / drawn[2] == pytest.approx(np.sqrt(32 / 4))
     assert "one width 6 hidden layers, he_normal, one input" in words(figure)
 
@@ -493,20 +474,7 @@ def test_theory_is_drawn_whatever_was_measured(spoil: Callable[[xr.Dataset], Non
 def test_theory_is_drawn_without_overlap(made: xr.Dataset) -> None:
     """From one of everything to all, headings keep clear of the panels and the rim."""
     for draw in (theory_error_signals, theory_width):
-        figure = draw(made)
-        in_pixels(figure)
-        shown = (figure, *figure.subfigs)
-        headings = [
-            part._suptitle.get_window_extent()  # type: ignore[attr-defined]
-            for part in shown
-            if part.get_suptitle()
-        ]
-        assert headings
-        for heading in headings:
-            assert heading.x0 >= 0
-            assert heading.x1 <= figure.bbox.width
-            for axes in figure.axes:
-                assert not heading.overlaps(axes.title.get_window_extent())
+        assert_headings_keep_clear(draw(made))
 
 
 @pytest.mark.slow

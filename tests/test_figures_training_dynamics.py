@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from drawings import heights, in_pixels, lines, panel
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from actbench.pages.colors import ACTIVATION_STYLES
 from actbench.store import datasets
@@ -99,21 +98,6 @@ def drawn() -> dict[str, Figure]:
     return {name: draw(dataset()) for name, draw in FIGURES.items()}
 
 
-def lines(figure: Figure, gid: str) -> list[Line2D]:
-    """Every line of a figure that goes by this name."""
-    return [line for axes in figure.axes for line in axes.lines if line.get_gid() == gid]
-
-
-def heights(line: Line2D) -> npt.NDArray[np.float64]:
-    """The values that a line shows."""
-    return np.asarray(line.get_ydata(), dtype=np.float64)
-
-
-def panels(figure: Figure) -> dict[str, Axes]:
-    """The panels by their titles."""
-    return {axes.get_title(): axes for axes in figure.axes}
-
-
 def words(figure: Figure) -> str:
     """Everything that can be read above and in the panels, on one line."""
     halves = [half.get_suptitle() for half in figure.subfigs]
@@ -121,50 +105,38 @@ def words(figure: Figure) -> str:
     return " ".join(" ".join([figure.get_suptitle(), *halves, *notes]).split())
 
 
-def in_pixels(figure: Figure) -> None:
-    """Draw a figure, which is where unsuitable numbers make trouble."""
-    figure.set_layout_engine("none")
-    figure.set_dpi(30)
-    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
+def only(figure: Figure, gid: str) -> Line2D:
+    """The one line of a figure that goes by this name."""
+    (found,) = lines(figure, gid)
+    return found
 
 
 def test_the_figures_are_registered_under_the_studys_names() -> None:
     """What the experiment draws are the study's four figures, and one animation."""
     assert figures.FIGURES["training-dynamics"] == FIGURES
-    assert list(FIGURES) == [
-        "activation_evolution",
-        "gradient_evolution",
-        "training_dynamics_functions",
-        "training_dynamics_summary",
-    ]
+    assert [draw.__name__ for draw in FIGURES.values()] == list(FIGURES)
     assert figures.ANIMATIONS["training-dynamics"] == ANIMATIONS
     assert list(ANIMATIONS) == ["learned_functions"]
 
 
-def test_each_hidden_layers_size_is_a_line_over_the_epochs(
-    ds: xr.Dataset, drawn: dict[str, Figure]
+@pytest.mark.parametrize(
+    ("figure", "variable", "layer"),
+    [
+        ("activation_evolution", "activation_rms", "hidden_layer"),
+        ("gradient_evolution", "gradient_magnitude", "layer"),
+        ("gradient_evolution", "error_signal", "layer"),
+    ],
+)
+def test_each_layer_is_a_line_over_the_epochs(
+    ds: xr.Dataset, drawn: dict[str, Figure], figure: str, variable: str, layer: str
 ) -> None:
     """The median over seeds at every recorded epoch, the untrained network among them."""
-    figure = drawn["activation_evolution"]
     for name in ("sigmoid", "relu"):
-        for layer in (1, 2, 3):
-            (line,) = lines(figure, f"activation_rms-{name}-{layer}")
-            values = ds["activation_rms"].sel(activation=name, hidden_layer=layer)
+        for number in ds[layer].values:
+            line = only(drawn[figure], f"{variable}-{name}-{number}")
+            values = ds[variable].sel({"activation": name, layer: number})
             np.testing.assert_allclose(heights(line), values.median("seed"))
             assert list(np.asarray(line.get_xdata())) == [0, 1, 3, 10, 40]
-
-
-@pytest.mark.parametrize("variable", ["gradient_magnitude", "error_signal"])
-def test_gradients_and_error_signals_are_lines_per_layer(
-    ds: xr.Dataset, drawn: dict[str, Figure], variable: str
-) -> None:
-    """Both are drawn for every layer, the output's too, on logarithmic axes."""
-    figure = drawn["gradient_evolution"]
-    for name in ("sigmoid", "relu"):
-        for layer in (1, 2, 3, 4):
-            (line,) = lines(figure, f"{variable}-{name}-{layer}")
-            values = ds[variable].sel(activation=name, layer=layer)
-            np.testing.assert_allclose(heights(line), values.median("seed"))
             assert line.axes is not None
             assert line.axes.get_yscale() == "log"
 
@@ -191,9 +163,8 @@ def test_zeros_are_those_of_activations_that_have_any(ds: xr.Dataset) -> None:
     ds["zero_share"].loc[{"activation": "sigmoid"}] = 1e-4
     figure = activation_evolution(ds)
     assert not lines(figure, "zeros-sigmoid")
-    (line,) = lines(figure, "zeros-relu")
     expected = ds["zero_share"].sel(activation="relu").mean("hidden_layer").median("seed")
-    np.testing.assert_allclose(heights(line), expected)
+    np.testing.assert_allclose(heights(only(figure, "zeros-relu")), expected)
 
 
 def test_functions_are_the_first_seeds_at_its_epochs(
@@ -203,9 +174,9 @@ def test_functions_are_the_first_seeds_at_its_epochs(
     figure = drawn["training_dynamics_functions"]
     for epoch in (0, 40):
         for name in ("sigmoid", "relu"):
-            (line,) = lines(figure, f"function-{name}-{epoch}")
             at = ds["learned_function"].sel(activation=name, seed=42, recorded_epoch=epoch)
-            np.testing.assert_array_equal(heights(line), at)
+            shown = heights(only(figure, f"function-{name}-{epoch}"))
+            np.testing.assert_array_equal(shown, at)
     assert "seed 42" in words(figure)
 
 
@@ -229,18 +200,16 @@ def test_the_summary_shows_layers_and_their_ratios(
     """Ratios are taken network by network before the median."""
     figure = drawn["training_dynamics_summary"]
     for name in ("sigmoid", "relu"):
-        (line,) = lines(figure, f"{gid}-{name}")
         values = ds[variable].sel(activation=name).to_numpy()
         shown = values[..., over] if below is None else values[..., over] / values[..., below]
-        np.testing.assert_allclose(heights(line), np.median(shown, axis=0))
+        np.testing.assert_allclose(heights(only(figure, f"{gid}-{name}")), np.median(shown, axis=0))
 
 
 def test_the_summary_measures_the_distance_from_the_sine(
     ds: xr.Dataset, drawn: dict[str, Figure]
 ) -> None:
     """The root mean square over the inputs, against the targets without noise."""
-    figure = drawn["training_dynamics_summary"]
-    (line,) = lines(figure, "distance-relu")
+    line = only(drawn["training_dynamics_summary"], "distance-relu")
     errors = ds["learned_function"].sel(activation="relu").to_numpy() - np.sin(ds["x"].to_numpy())
     expected = np.median(np.sqrt(np.mean(errors**2, axis=-1)), axis=0)
     np.testing.assert_allclose(heights(line), expected)
@@ -258,7 +227,7 @@ def test_ticks_of_few_decades_are_plain_numbers(
     ds["activation_rms"][:, :, -1] = high
     figure = activation_evolution(ds)
     figure.draw_without_rendering()
-    axes = panels(figure)["Sigmoid"]
+    axes = panel(figure, "Sigmoid")
     bottom, top = axes.get_ylim()
     shown = [
         label.get_text()
@@ -311,16 +280,17 @@ SHAPES = {
     "spoiled": spoiled(),
     "smallest": dataset(activations=("relu",), recorded=(0, 1), seeds=1, depth=1, points=2),
 }
+each_shape = pytest.mark.parametrize("made", SHAPES.values(), ids=list(SHAPES))
 
 
 @pytest.mark.parametrize("draw", FIGURES.values())
-@pytest.mark.parametrize("made", SHAPES.values(), ids=list(SHAPES))
+@each_shape
 def test_draws_whatever_a_run_left_behind(
     draw: Callable[[xr.Dataset], Figure], made: xr.Dataset
 ) -> None:
     """Neither an error nor a warning, from one of everything to numbers that are not finite."""
     figure = draw(made)
-    in_pixels(figure)
+    in_pixels(figure, layout=False)
     panelwise = draw in (activation_evolution, gradient_evolution, training_dynamics_functions)
     assert ("not finite" in words(figure)) == (panelwise and made is SHAPES["spoiled"])
 
@@ -346,17 +316,14 @@ def test_a_missing_variable_is_named(
 def frames(content: bytes) -> list[npt.NDArray[np.uint8]]:
     """The pictures of a GIF, each as the viewer sees it."""
     with Image.open(io.BytesIO(content)) as gif:
-        found = []
-        for number in range(getattr(gif, "n_frames", 1)):
-            gif.seek(number)
-            found.append(np.asarray(gif.convert("RGB")))
-        return found
+        return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(gif)]
 
 
-def has(frame: npt.NDArray[np.uint8], color: str) -> bool:
-    """Whether a color is seen, as it is and not merely in a mixture."""
+def near(frame: npt.NDArray[np.uint8], color: str, most: int) -> npt.NDArray[np.bool_]:
+    """Where each channel of a picture is that of a color, give or take."""
     wanted = np.round(np.array(to_rgb(color)) * 255)
-    return bool((np.abs(frame.astype(int) - wanted).max(-1) <= 1).sum() > 20)
+    found: npt.NDArray[np.bool_] = np.abs(frame.astype(int) - wanted).max(-1) <= most
+    return found
 
 
 def test_the_animation_has_a_frame_per_look_and_begins_anew(ds: xr.Dataset) -> None:
@@ -368,10 +335,7 @@ def test_the_animation_has_a_frame_per_look_and_begins_anew(ds: xr.Dataset) -> N
     assert all((one != other).any() for one, other in itertools.pairwise(pictures))
     with Image.open(io.BytesIO(content)) as gif:
         assert gif.info["loop"] == 0
-        durations = []
-        for number in range(len(pictures)):
-            gif.seek(number)
-            durations.append(gif.info["duration"])
+        durations = [frame.info["duration"] for frame in ImageSequence.Iterator(gif)]
     assert durations == [160, 160, 160, 160, 2500]
 
 
@@ -379,9 +343,9 @@ def test_every_activation_keeps_its_color_in_every_frame() -> None:
     """No color gives way to another's when a GIF's 256 colors are chosen."""
     made = dataset(activations=ALL, recorded=(0, 1), seeds=2)
     for picture in frames(learned_functions(made)):
-        for style in ACTIVATION_STYLES.values():
-            assert has(picture, style.color), style.name
-        assert has(picture, "#FFFFFF")
+        for color in ("#FFFFFF", *(style.color for style in ACTIVATION_STYLES.values())):
+            # As it is, and not merely in a mixture.
+            assert near(picture, color, 1).sum() > 20, color
 
 
 def test_a_frame_shows_the_function_of_its_look() -> None:
@@ -390,17 +354,14 @@ def test_a_frame_shows_the_function_of_its_look() -> None:
     made["learned_function"][0, 0, 0] = 0.7
     made["learned_function"][0, 0, 1] = np.sin(made["x"])
     first, last = frames(learned_functions(made))
-    wanted = np.round(np.array(to_rgb(ACTIVATION_STYLES["relu"].color)) * 255)
-    before, after = (
-        np.flatnonzero((np.abs(picture.astype(int) - wanted).max(-1) < 60).any(1))
-        for picture in (first, last)
-    )
+    color = ACTIVATION_STYLES["relu"].color
+    before, after = (np.flatnonzero(near(p, color, 59).any(1)) for p in (first, last))
     assert 1 <= before.size <= 4
     assert after.size > 50
     assert before.max() < after.mean()  # rows count from the top
 
 
-@pytest.mark.parametrize("made", SHAPES.values(), ids=list(SHAPES))
+@each_shape
 def test_equal_data_give_equal_animations(made: xr.Dataset) -> None:
     """Its bytes depend on the data alone, whatever is not finite in them."""
     first = learned_functions(made)
@@ -432,7 +393,7 @@ def test_findings_tell_when_networks_learn_and_what_heals(ds: xr.Dataset) -> Non
     assert "from 50.0% to 25.0%; its final loss is 0.0075" in sparsity
 
 
-@pytest.mark.parametrize("made", SHAPES.values(), ids=list(SHAPES))
+@each_shape
 def test_there_are_findings_whatever_a_run_left_behind(made: xr.Dataset) -> None:
     """Whole sentences, without a warning."""
     sentences = findings(made)

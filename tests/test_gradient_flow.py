@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +11,12 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from torch import Tensor, nn
-from torch.nn import functional
+from plain_networks import error_signals, forward, linear_layers, magnitudes
 
-from actbench.store import datasets
-from actbench.store.errors import ActbenchError
 from actbench.store.files import write_json
 from actbench.study.catalog.activations import ACTIVATIONS
 from actbench.study.experiments import gradient_flow
-from actbench.study.experiments.gradient_flow import Config
+from actbench.study.experiments.gradient_flow import Config, _passes
 
 # Measured with a script of a dozen lines, apart from this package: FACTS of the project.
 RATIOS_AT_DEPTH_10 = {
@@ -33,16 +28,6 @@ RATIOS_AT_DEPTH_10 = {
     "elu": 1.28616,
     "gelu": 0.82784,
     "swish": 1.28655,
-}
-FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "linear": lambda z: z,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": functional.relu,
-    "leaky_relu": lambda z: functional.leaky_relu(z, 0.01),
-    "elu": functional.elu,
-    "gelu": functional.gelu,
-    "swish": functional.silu,
 }
 
 
@@ -119,74 +104,44 @@ def test_global_random_state_neither_matters_nor_moves(dataset: xr.Dataset) -> N
     xr.testing.assert_identical(again, dataset)
 
 
-def by_autograd(
-    key: str, initializer: str, seed: int, depth: int = 2
-) -> tuple[list[float], list[float], list[float]]:
-    """Magnitudes, error signals and squared pre-activations of one network, in plain torch."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        sizes = [1, *[5] * depth, 1]
-        layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
-        if initializer == "he_normal":
-            for layer in layers:
-                nn.init.normal_(layer.weight, 0, math.sqrt(2 / layer.in_features))
-                nn.init.zeros_(layer.bias)
-    value = torch.linspace(-math.pi, math.pi, 7, dtype=torch.float64)[:, None]
-    weights, pre_activations = [], []
-    for number, layer in enumerate(layers):
-        weight = layer.weight.detach().double().requires_grad_()
-        z = value @ weight.T + layer.bias.detach().double()
-        z.retain_grad()
-        weights.append(weight)
-        pre_activations.append(z)
-        value = FUNCTIONS[key](z) if number < depth else z
-    value.mean().backward()  # type: ignore[no-untyped-call]
-
-    def gradient(tensor: Tensor) -> Tensor:
-        assert tensor.grad is not None
-        return tensor.grad
-
-    return (
-        [gradient(w).abs().mean().item() for w in weights],
-        [gradient(z).square().mean().sqrt().item() for z in pre_activations],
-        [z.detach().square().mean().item() for z in pre_activations],
-    )
+def by_autograd(key: str, initializer: str, seed: int, depth: int) -> dict[str, list[float]]:
+    """What flows through one network, in plain torch, by the end of a variable's name."""
+    layers = linear_layers(depth, 5, seed, initializer)
+    x = torch.linspace(-math.pi, math.pi, 7, dtype=torch.float64)[:, None]
+    pre_activations, outputs = forward(layers, key, x)
+    outputs[-1].mean().backward()  # type: ignore[no-untyped-call]
+    return {
+        "gradient_magnitude": magnitudes(layers),
+        "error_signal": error_signals(pre_activations),
+        "preactivation_square": [z.detach().square().mean().item() for z in pre_activations],
+    }
 
 
 @pytest.mark.parametrize("key", list(ACTIVATIONS))
 @pytest.mark.parametrize("initializer", ["torch_default", "he_normal"])
-def test_robust_numbers_are_those_of_autograd(
-    key: str, initializer: str, dataset: xr.Dataset
-) -> None:
-    """For every member: mean |dL/dW| and rms dL/dz of each layer, by retained gradients."""
-    chosen = dataset.sel(activation=key, initializer=initializer, depth=2)
-    for seed in (42, 43, 44):
-        magnitude, signal, _ = by_autograd(key, initializer, seed)
-        one = chosen.sel(seed=seed)
-        found = one["robust_gradient_magnitude"].to_numpy()
-        # An odd network without biases has a mean output of zero on inputs that are symmetric
-        # about zero, whatever its weights: those gradients are rounding alone.
-        np.testing.assert_allclose(found[:3], magnitude, rtol=1e-9, atol=1e-15)
-        np.testing.assert_allclose(one["error_signal"].to_numpy()[:3], signal, rtol=1e-9)
-    pooled = np.sqrt(np.mean(chosen["error_signal"].to_numpy() ** 2, axis=0))
-    np.testing.assert_allclose(chosen["error_signal_rms"].to_numpy()[:3], pooled[:3], rtol=1e-14)
+def test_numbers_are_those_of_autograd(key: str, initializer: str, dataset: xr.Dataset) -> None:
+    """For every member of both parts, by retained gradients, layer by layer.
 
-
-@pytest.mark.parametrize("key", list(ACTIVATIONS))
-@pytest.mark.parametrize("initializer", ["torch_default", "he_normal"])
-def test_deep_numbers_are_those_of_autograd(
-    key: str, initializer: str, dataset: xr.Dataset
-) -> None:
-    """For every member: mean |dL/dW|, rms dL/dz and mean z^2 of each layer, in that order."""
+    Mean |dL/dW|, rms dL/dz and in the deep part mean z^2. An odd network without biases has a mean
+    output of zero on inputs that are symmetric about zero, whatever its weights: those gradients of
+    weights are rounding alone.
+    """
     chosen = dataset.sel(activation=key, initializer=initializer)
+    robust = chosen.sel(depth=2)
     assert chosen["deep_seed"].to_numpy().tolist() == [42, 43]
+    for seed in (42, 43, 44):
+        found = by_autograd(key, initializer, seed, 2)
+        one = robust.sel(seed=seed).isel(layer=slice(3))
+        magnitude, signal = one["robust_gradient_magnitude"], one["error_signal"]
+        np.testing.assert_allclose(magnitude, found["gradient_magnitude"], rtol=1e-9, atol=1e-15)
+        np.testing.assert_allclose(signal, found["error_signal"], rtol=1e-9)
     for seed in (42, 43):
-        magnitude, signal, square = by_autograd(key, initializer, seed, depth=3)
         one = chosen.sel(deep_seed=seed)
-        found = one["deep_gradient_magnitude"].to_numpy()
-        np.testing.assert_allclose(found, magnitude, rtol=1e-9, atol=1e-15)
-        np.testing.assert_allclose(one["deep_error_signal"].to_numpy(), signal, rtol=1e-9)
-        np.testing.assert_allclose(one["deep_preactivation_square"].to_numpy(), square, rtol=1e-9)
+        for name, expected in by_autograd(key, initializer, seed, 3).items():
+            rounding = 1e-15 if name == "gradient_magnitude" else 0
+            np.testing.assert_allclose(one[f"deep_{name}"], expected, rtol=1e-9, atol=rounding)
+    pooled = np.sqrt(np.mean(robust["error_signal"].to_numpy() ** 2, axis=0))
+    np.testing.assert_allclose(robust["error_signal_rms"].to_numpy()[:3], pooled[:3], rtol=1e-14)
 
 
 def test_slopes_are_those_of_a_plain_network(dataset: xr.Dataset) -> None:
@@ -194,22 +149,10 @@ def test_slopes_are_those_of_a_plain_network(dataset: xr.Dataset) -> None:
     assert dataset["spread_activation"].to_numpy().tolist() == ["linear", "tanh", "relu", "gelu"]
     found = dataset["error_slope"].sel(width=6, spread_activation="tanh").to_numpy()
     assert found.shape == (3,)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(43)
-        sizes = [1, *[6] * 6, 1]
-        layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
-        for layer in layers:
-            nn.init.normal_(layer.weight, 0, math.sqrt(2 / layer.in_features))
-            nn.init.zeros_(layer.bias)
-    value, pre_activations = torch.ones(1, 1), []
-    for layer in layers:
-        pre_activations.append(layer(value))
-        pre_activations[-1].retain_grad()
-        value = torch.tanh(pre_activations[-1])
-    pre_activations[-1].mean().backward()
-    first, last = (
-        z.grad.square().mean().sqrt().item() for z in (pre_activations[0], pre_activations[5])
-    )
+    layers = linear_layers(6, 6, 43, "he_normal", torch.float32)
+    pre_activations, outputs = forward(layers, "tanh", torch.ones(1, 1))
+    outputs[-1].mean().backward()  # type: ignore[no-untyped-call]
+    first, *_, last, _ = error_signals(pre_activations)
     assert found[1] == pytest.approx(math.log10(last / first) / 5, rel=1e-4)
 
 
@@ -230,19 +173,18 @@ def test_parts_can_be_left_out() -> None:
     assert "error_slope" not in gradient_flow.run(small(activations=("sigmoid",)))
 
 
+@pytest.mark.parametrize(
+    ("limit", "most"), [("_STACK_MEMBERS", 2), ("_STACK_NUMBERS", 1)], ids=["two", "one by one"]
+)
 def test_cutting_the_seeds_into_stacks_changes_nothing(
-    dataset: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+    dataset: xr.Dataset, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
 ) -> None:
-    """Two stacks, of two members and of one, give what one stack of three gives."""
-    monkeypatch.setattr("actbench.study.experiments.gradient_flow._passes._STACK_MEMBERS", 2)
+    """Two stacks, of two members and of one, give what one stack of three gives, as do three."""
+    monkeypatch.setattr(_passes, limit, most)
     cut = gradient_flow.run(small())
     single = ["error_slope"]  # in single precision
     xr.testing.assert_allclose(cut.drop_vars(single), dataset.drop_vars(single), rtol=1e-12)
     xr.testing.assert_allclose(cut[single], dataset[single], rtol=1e-4)
-    monkeypatch.setattr("actbench.study.experiments.gradient_flow._passes._STACK_MEMBERS", 50)
-    monkeypatch.setattr("actbench.study.experiments.gradient_flow._passes._STACK_NUMBERS", 1)
-    alone = gradient_flow.run(small())
-    xr.testing.assert_allclose(alone.drop_vars(single), dataset.drop_vars(single), rtol=1e-12)
 
 
 def test_what_a_depth_does_not_have_is_nan(dataset: xr.Dataset) -> None:
@@ -289,41 +231,3 @@ def test_study_file_has_the_studys_shape_in_strict_json(
                 assert row["grad_ratio"] is None
             else:
                 assert row["grad_ratio"] == pytest.approx(found[-1] / found[0], rel=1e-12)
-
-
-def test_progress_adds_up_to_the_steps_announced() -> None:
-    """Every network of both protocols is counted once."""
-    config = small(activations=("relu", "gelu"), seeds=(7, 9))
-    done: list[int] = []
-    dataset = gradient_flow.run(config, done.append)
-    assert sum(done) == config.steps == 2 * (2 + 2 * 2 + 2 * 2 + 2 * 2)
-    assert dataset["seed"].to_numpy().tolist() == [7, 9]
-    assert datasets.protocol_of(dataset)["seeds"] == [7, 9]
-    assert dataset.attrs["experiment"] == "gradient-flow"
-
-
-@pytest.mark.parametrize(
-    ("settings", "text"),
-    [
-        ({"activations": ("rleu",)}, "unknown activation 'rleu'.*'relu'"),
-        ({"activations": ()}, "activations are \\[\\], but must be at least one, each named once"),
-        ({"depths": (5, 5)}, "depths are \\[5, 5\\], but must be at least one, each named once"),
-        ({"spread_widths": (64, 64)}, "spread_widths are \\[64, 64\\]"),
-        ({"seeds": (1, 1)}, "seeds are \\[1, 1\\]"),
-        ({"depths": ()}, "depths are \\[\\], but must be at least one"),
-        ({"depths": (0,)}, "depth is 0"),
-        ({"robust_depths": (1.5,)}, "depth is 1.5"),
-        ({"initializers": ("he",)}, "unknown initializer 'he'"),
-        ({"width": 0}, "width is 0"),
-        ({"points": 1}, "points is 1, but must be at least 2"),
-        ({"deep_points": 1}, "deep_points is 1, but must be at least 2"),
-        ({"deep_depth": -1}, "deep_depth is -1"),
-        ({"deep_seeds": 0}, "deep_seeds is 0"),
-        ({"spread_widths": (8, 0)}, "width is 0"),
-        ({"seeds": 0}, "seeds is 0"),
-    ],
-)
-def test_wrong_settings_are_named(settings: dict[str, Any], text: str) -> None:
-    """Each mistake is refused before anything runs."""
-    with pytest.raises(ActbenchError, match=text):
-        small(**settings)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from actbench.store.errors import ActbenchError
 from actbench.study import theory
 from actbench.study.experiments.moment_map import Config, run
 from actbench.study.theory.formulas import SELU_ALPHA, SELU_SCALE
@@ -108,27 +107,6 @@ def test_a_linear_unit_keeps_what_enters_it() -> None:
     dataset = run(config).squeeze()
     np.testing.assert_allclose(dataset["next_mean"], 0.1, rtol=1e-12)
     np.testing.assert_allclose(dataset["next_variance"], 2 * dataset["weight_square"], rtol=1e-10)
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        (
-            {"means": (1, 0)},
-            r"means are \[1, 0\], but must be two finite numbers, the smaller first",
-        ),
-        ({"means": (0, 1, 2)}, "means are .* two finite numbers"),
-        ({"weight_sums": (0, math.nan)}, "weight_sums are .* two finite numbers"),
-        ({"variances": (0, 1)}, "variances is 0.0, but must be a finite number above 0"),
-        ({"points": 1}, "points is 1, but must be at least 2"),
-        ({"layers": 0}, "layers is 0, but must be a whole number of at least 1"),
-        ({"activations": ("sellu",)}, r"unknown activation 'sellu'.*Did you mean 'selu'\?"),
-    ],
-)
-def test_a_wrong_setting_is_told(changes: dict[str, Any], text: str) -> None:
-    """What was given, what was expected."""
-    with pytest.raises(ActbenchError, match=text):
-        Config(**changes)
 
 
 def test_progress() -> None:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 import xarray as xr
-from torch import nn
+from plain_networks import error_signals, linear_layers, magnitudes, training
 
-from actbench.store import checkpoints, datasets
-from actbench.store.errors import ActbenchError
 from actbench.study.catalog import initializers
 from actbench.study.catalog.activations import ACTIVATIONS
 from actbench.study.catalog.targets import noisy_sine
@@ -26,6 +22,8 @@ from actbench.study.experiments.training_dynamics import Config, look, run
 from actbench.study.nets.networks import Architecture, seeded_network
 from actbench.study.nets.stacks import Stack
 from actbench.study.nets.training import Member, Schedule, train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 DEPTH, WIDTH, POINTS, EPOCHS = 3, 8, 30, 20
 TINY = Config(
@@ -42,28 +40,6 @@ TINY = Config(
     threads=1,
 )
 RECORDED = (0, 1, 2, 4, 9, 20)
-BY_LOOK = ("activation", "seed", "recorded_epoch")
-DIMS = {
-    "activation_rms": (*BY_LOOK, "hidden_layer"),
-    "zero_share": (*BY_LOOK, "hidden_layer"),
-    "gradient_magnitude": (*BY_LOOK, "layer"),
-    "error_signal": (*BY_LOOK, "layer"),
-    "learned_function": (*BY_LOOK, "x"),
-    "loss": ("activation", "seed", "epoch"),
-    "final_mse": ("activation", "seed"),
-    "diverged": ("activation", "seed"),
-    "target_noisy": ("x",),
-    "target_clean": ("x",),
-}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """One thread for networks this small: on a busy machine more of them wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -74,41 +50,23 @@ def tiny() -> xr.Dataset:
 
 def by_autograd(key: str, seed: int) -> dict[int, dict[str, npt.NDArray[np.float64]]]:
     """Train a plain network and ask autograd at each recorded epoch, the last one included."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layers = [nn.Linear(1, WIDTH), *(nn.Linear(WIDTH, WIDTH) for _ in range(DEPTH - 1))]
-        layers.append(nn.Linear(WIDTH, 1))
-    module = ACTIVATIONS[key].module()
+    layers = linear_layers(DEPTH, WIDTH, seed)
     x = np.linspace(-math.pi, math.pi, POINTS)
-    y = torch.tensor(np.sin(x) + np.random.RandomState(42).normal(0, 0.1, POINTS))[:, None]
-    parameters = [p for layer in layers for p in layer.double().parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=0.01)
+    y = np.sin(x) + np.random.RandomState(42).normal(0, 0.1, POINTS)
+    inputs, targets = (torch.tensor(values)[:, None] for values in (x, y))
     found = {}
-    for epoch in range(EPOCHS + 1):
-        pre, post, value = [], [], torch.tensor(x)[:, None]
-        for number, layer in enumerate(layers):
-            z = layer(value)
-            z.retain_grad()
-            pre.append(z)
-            value = module(z) if number < DEPTH else z
-            post.append(value.detach())
-        optimizer.zero_grad()
-        (value - y).square().mean().backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+    steps = training(layers, key, inputs, targets, EPOCHS, lr=0.01)
+    for epoch, (_, pre_activations, outputs) in enumerate(steps):
+        *hidden, output = (a.detach() for a in outputs)
         if epoch in RECORDED:
             found[epoch] = {
-                "activation_rms": np.array([a.square().mean().sqrt() for a in post[:-1]]),
-                "zero_share": np.array([(a == 0).double().mean() for a in post[:-1]]),
-                "gradient_magnitude": np.array([_grad(v.weight).abs().mean() for v in layers]),
-                "error_signal": np.array([_grad(z).square().mean().sqrt() for z in pre]),
-                "learned_function": post[-1][:, 0].numpy(),
+                "activation_rms": np.array([a.square().mean().sqrt() for a in hidden]),
+                "zero_share": np.array([(a == 0).double().mean() for a in hidden]),
+                "gradient_magnitude": np.array(magnitudes(layers)),
+                "error_signal": np.array(error_signals(pre_activations)),
+                "learned_function": output[:, 0].numpy(),
             }
     return found
-
-
-def _grad(tensor: torch.Tensor) -> torch.Tensor:
-    assert tensor.grad is not None
-    return tensor.grad
 
 
 @pytest.mark.parametrize("key", TINY.activations)
@@ -123,20 +81,19 @@ def test_every_look_is_what_autograd_finds(tiny: xr.Dataset, key: str, seed: int
             np.testing.assert_allclose(at[name], numbers, rtol=1e-8, err_msg=f"{name}, {epoch}")
 
 
-def test_losses_are_those_of_the_learned_functions(tiny: xr.Dataset) -> None:
-    """Before each update the loss, and after the last the final error, follow from the function."""
+def test_losses_and_the_outputs_error_signal_follow_from_the_learned_functions(
+    tiny: xr.Dataset,
+) -> None:
+    """Before each update the loss, and after the last the final error.
+
+    The output is linear, so dL/dz is 2 (output - target) / points: its RMS is 2 sqrt(L) / n.
+    """
     error = ((tiny["learned_function"] - tiny["target_noisy"]) ** 2).mean("x")
     epochs = list(RECORDED[:-1])
     losses = tiny["loss"].sel(epoch=epochs).to_numpy()
     np.testing.assert_allclose(error.sel(recorded_epoch=epochs), losses, rtol=1e-12)
     np.testing.assert_allclose(error.isel(recorded_epoch=-1), tiny["final_mse"], rtol=1e-12)
-
-
-def test_the_outputs_error_signal_has_a_closed_form(tiny: xr.Dataset) -> None:
-    """The output is linear, so dL/dz is 2 (output - target) / points: its RMS is 2 sqrt(L) / n."""
-    epochs = list(RECORDED[:-1])
     found = tiny["error_signal"].sel(recorded_epoch=epochs).isel(layer=-1).to_numpy()
-    losses = tiny["loss"].sel(epoch=epochs).to_numpy()
     np.testing.assert_allclose(found, 2 * np.sqrt(losses) / POINTS, rtol=1e-12)
 
 
@@ -163,9 +120,9 @@ def test_the_last_learned_function_is_the_prediction() -> None:
     target, architecture = noisy_sine(POINTS), Architecture(ACTIVATIONS["gelu"], DEPTH, WIDTH)
     members = [Member(seed, initializers.get("he_normal")) for seed in (1, 2)]
     schedule = Schedule(epochs=7, recorded_epochs=(0, 7))
-    training = train(architecture, members, schedule, target.x, target.noisy, recorder=look)
-    last = training.recorded["learned_function"][:, -1]
-    np.testing.assert_array_equal(last, training.prediction)
+    trained = train(architecture, members, schedule, target.x, target.noisy, recorder=look)
+    last = trained.recorded["learned_function"][:, -1]
+    np.testing.assert_array_equal(last, trained.prediction)
 
 
 def test_looking_does_not_disturb_the_training(tiny: xr.Dataset) -> None:
@@ -237,57 +194,6 @@ def test_few_epochs_or_looks_keep_both_ends(
     assert Config(epochs=epochs, looks=looks).recorded_epochs == recorded
 
 
-def test_labels_and_dimensions(tiny: xr.Dataset) -> None:
-    """Every variable has the documented dimensions, a definition and a unit."""
-    assert {name: tiny[name].dims for name in tiny.data_vars} == DIMS
-    for name in DIMS:
-        assert tiny[name].attrs["definition"]
-        assert tiny[name].attrs["units"]
-    assert tiny["seed"].to_numpy().tolist() == [43, 42]
-    assert tiny["layer"].to_numpy().tolist() == [1, 2, 3, 4]
-    assert tiny["hidden_layer"].to_numpy().tolist() == [1, 2, 3]
-    assert tiny.attrs["experiment"] == "training-dynamics"
-
-
-def test_the_protocol_states_every_setting(tiny: xr.Dataset) -> None:
-    """No setting on which a number depends is missing, nor when a look is taken."""
-    protocol = datasets.protocol_of(tiny)
-    fields = {field.name for field in dataclasses.fields(Config)} - {"drawn_in_order"}
-    assert protocol.keys() == fields | {"optimizer", "objective", "random_state", "recorded", "rms"}
-    assert (protocol["seeds"], protocol["looks"]) == ([43, 42], 5)
-
-
-def test_progress_adds_up_to_the_steps_announced() -> None:
-    """Every epoch of every member is counted once."""
-    steps: list[int] = []
-    config = dataclasses.replace(TINY, epochs=13, depth=1)
-    run(config, steps.append)
-    assert sum(steps) == config.steps == 3 * 2 * 13
-
-
-def test_an_interrupted_run_goes_on_to_the_same_bits(tiny: xr.Dataset, tmp_path: Path) -> None:
-    """What was finished is read, the rest computed, and the whole is the undisturbed run's."""
-
-    def folder(progress: Callable[[int], None] = lambda done: None) -> checkpoints.Folder:
-        path = tmp_path / "dynamics.nc"
-        return checkpoints.Folder(path, "training-dynamics", TINY.protocol(), {}, progress)
-
-    seen: list[int] = []
-
-    def stop(done: int) -> None:
-        seen.append(done)
-        if sum(seen) > TINY.steps / 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(TINY, stop, folder())
-    done: list[int] = []
-    resumed = folder(done.append)
-    xr.testing.assert_identical(run(TINY, done.append, resumed), tiny)
-    assert resumed.reused == 1
-    assert sum(done) == TINY.steps
-
-
 def test_divergence_is_kept_in_the_numbers() -> None:
     """A huge learning rate ends no run and raises nothing; the dataset says when it happened."""
     absurd: dict[str, Any] = {"learning_rate": 1e30, "epochs": 6, "dtype": "float32"}
@@ -296,38 +202,3 @@ def test_divergence_is_kept_in_the_numbers() -> None:
     assert not np.isfinite(dataset["final_mse"]).any()
     assert np.isfinite(dataset["error_signal"].isel(recorded_epoch=0)).all()
     assert not np.isfinite(dataset["learned_function"].isel(recorded_epoch=-1)).any()
-
-
-@pytest.mark.parametrize(
-    ("settings", "text"),
-    [
-        ({"activations": ("rleu",)}, "unknown activation 'rleu'.*'relu'"),
-        ({"activations": ()}, r"activations are \[\]"),
-        ({"initializer": "he"}, "unknown initializer 'he'"),
-        ({"seeds": 0}, "seeds is 0"),
-        ({"epochs": 0}, "epochs is 0"),
-        ({"looks": 0}, "looks is 0"),
-        ({"depth": 0}, "depth is 0"),
-        ({"width": 1.5}, "width is 1.5"),
-        ({"points": 1}, "points is 1, but must be at least 2"),
-        ({"learning_rate": -1.0}, "learning_rate is -1.0"),
-        ({"noise_std": math.inf}, "noise_std is inf"),
-        ({"dtype": "float16"}, "unknown dtype 'float16'"),
-        ({"threads": 0}, "threads is 0"),
-    ],
-)
-def test_wrong_settings_are_named(settings: dict[str, Any], text: str) -> None:
-    """Each mistake is refused before anything runs."""
-    with pytest.raises(ActbenchError, match=text):
-        Config(**settings)
-
-
-def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is trained on another device than was asked for."""
-
-    def refuse(*_: object, **__: object) -> NoReturn:
-        pytest.fail("trained")
-
-    monkeypatch.setattr("actbench.study.experiments._noisy_sine.train", refuse)
-    with pytest.raises(ActbenchError, match="device 'xpu' is not present"):
-        run(dataclasses.replace(TINY, device="xpu"))
