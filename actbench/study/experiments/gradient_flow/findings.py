@@ -33,8 +33,7 @@ def _ratios(ds: xr.Dataset) -> list[str]:
     if not depths:
         return []
     depth = _STUDY_DEPTH if _STUDY_DEPTH in depths else depths[0]
-    ratios = ds["gradient_ratio"].sel(depth=depth)
-    values = {str(key): float(ratios.sel(activation=key)) for key in ds["activation"].to_numpy()}
+    values = ds["gradient_ratio"].sel(depth=depth).to_series().to_dict()
     return [
         "The study's protocol as recovered, one network per activation, gives at "
         f"{depth} hidden layers these ratios of weight gradients, output layer over layer 1: "
@@ -72,20 +71,18 @@ def _signals(ds: xr.Dataset) -> list[str]:
     if not depths or depths[0] < 2:
         return []
     depth, sentences = depths[0], []
-    keys = [str(key) for key in ds["activation"].to_numpy()]
     weakest: dict[str, str] = {}
     for initializer in _one_of_each_family(ds):
         signal = ds["error_signal_rms"].sel(depth=depth, initializer=initializer)
         with np.errstate(all="ignore"):
-            share = (signal.sel(layer=1) / signal.sel(layer=depth)).to_numpy()
-        values = dict(zip(keys, share.tolist(), strict=True))
+            values = (signal.sel(layer=1) / signal.sel(layer=depth)).to_series().to_dict()
         weakest[initializer] = min(values, key=values.__getitem__)
         sentences.append(
             f"Under {initializer} ({plural(ds.sizes['seed'], 'network')} each), of the error "
             f"signal of hidden layer {depth} this share reaches layer 1: "
             f"{by_activation(values, 2)}."
         )
-    if min(len(keys), len(weakest)) > 1 and len(set(weakest.values())) == 1:
+    if min(ds.sizes["activation"], len(weakest)) > 1 and len(set(weakest.values())) == 1:
         sentences.append(
             f"{name(next(iter(weakest.values())))} loses the most under {listed(weakest)} alike."
         )
