@@ -8,6 +8,7 @@ variance of a layer are pooled over the draw's networks, units and inputs.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -135,30 +136,21 @@ def run(config: Config, progress: Callable[[int], None] = lambda done: None) -> 
     }
     found = np.full((len(_VARIABLES), *(len(coords[dim]) for dim in dims)), np.nan)
     with devices.using_threads(config.threads) as threads, torch.random.fork_rng(devices=[]):
-        for place, totals in _draws(config, chosen, progress):
-            found[(slice(None), *place)] = _summary(totals)
+        drawn: list[Sequence[Any]] = [
+            config.activations,
+            config.initializers,
+            config.widths,
+            chosen,
+        ]
+        for (a, key), (i, name), (w, width), (s, seed) in itertools.product(*map(enumerate, drawn)):
+            module, initializer = activations.get(key).module(), initializers.get(name)
+            torch.manual_seed(seed)
+            found[:, a, i, w, :, s] = _summary(_draw(config, module, initializer, width, progress))
     dataset = xr.Dataset(
         {name: (dims, values) for name, values in zip(_VARIABLES, found, strict=True)}, coords
     )
     facts = environment.describe("cpu", threads)
     return datasets.finish(dataset, "signal-propagation", config.protocol(), facts)
-
-
-def _draws(
-    config: Config, chosen: Sequence[int], progress: Callable[[int], None]
-) -> Iterator[tuple[tuple[Any, ...], NDArray[np.float64]]]:
-    """Every draw once, with its place: means over networks, ``(variable, variance, layer)``."""
-    for a, key in enumerate(config.activations):
-        module = activations.get(key).module()
-        for i, name in enumerate(config.initializers):
-            initializer = initializers.get(name)
-            for w, width in enumerate(config.widths):
-                for s, seed in enumerate(chosen):
-                    torch.manual_seed(seed)
-                    yield (
-                        (a, i, w, slice(None), s),
-                        _draw(config, module, initializer, width, progress),
-                    )
 
 
 def _draw(
