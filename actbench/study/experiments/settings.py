@@ -43,25 +43,20 @@ def each_once(setting: str, given: Sequence[_T]) -> tuple[_T, ...]:
     return listed
 
 
-def positive(setting: str, value: float) -> float:
-    """Check a number that must be finite and above 0."""
-    if not (math.isfinite(value) and value > 0):
-        raise ActbenchError(f"{setting} is {value!r}, but must be a finite number above 0")
-    return value
+def _number(needed: str, good: Callable[[float], bool] = lambda value: True) -> Check:
+    """Make the check of a number that must be finite, and good."""
+
+    def checked(setting: str, value: float) -> float:
+        if not (math.isfinite(value) and good(value)):
+            raise ActbenchError(f"{setting} is {value!r}, but must be {needed}")
+        return value
+
+    return checked
 
 
-def at_least_zero(setting: str, value: float) -> float:
-    """Check a number that must be finite and not below 0."""
-    if not (math.isfinite(value) and value >= 0):
-        raise ActbenchError(f"{setting} is {value!r}, but must be a finite number, at least 0")
-    return value
-
-
-def finite(setting: str, value: float) -> float:
-    """Check a number that must be finite."""
-    if not math.isfinite(value):
-        raise ActbenchError(f"{setting} is {value!r}, but must be a finite number")
-    return value
+positive = _number("a finite number above 0", lambda value: value > 0)
+at_least_zero = _number("a finite number, at least 0", lambda value: value >= 0)
+finite = _number("a finite number")
 
 
 def ordered_pair(setting: str, given: Sequence[float]) -> tuple[float, float]:
