@@ -1,4 +1,4 @@
-"""What several figures draw alike: data, bands, floors, labels, and numbers safe to draw."""
+"""What several figures draw alike: data, bands, floors, losses, labels, numbers safe to draw."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import (
+    FixedLocator,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    StrMethodFormatter,
+)
 
 from actbench.pages.colors import ActivationStyle, style_of
 from actbench.store.datasets import protocol_of
@@ -271,4 +277,31 @@ def protocol_note(ds: xr.Dataset) -> str:
     return (
         f"{protocol['depth']}x{protocol['width']} networks, {protocol['initializer']}, "
         f"Adam {number(protocol['learning_rate'])}, {protocol['epochs']} epochs"
+    )
+
+
+def panel_losses(axes: Axes, ds: xr.Dataset) -> None:
+    epochs = safe(ds["epoch"].values)
+    axes.set_yscale("log")
+    for name in activations(ds):
+        losses = ds["loss"].sel(activation=name).transpose("seed", "epoch").values
+        draw_band(axes, epochs, log_safe(losses), style_of(name), gid=f"loss-{name}")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("MSE on the noisy targets")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    draw_floors(axes, floors_of(ds, "target_noisy"))
+
+
+def number_layers(axes: Axes, layers: Array, most: int = 12) -> None:
+    first, last = int(layers[0]), int(layers[-1])
+    rounds = (digit * 10**power for power in itertools.count() for digit in (1, 2, 5))
+    step = next(step for step in rounds if len(layers) <= most * step)
+    ticks = range(first if step < 5 else step, last, step)
+    between = (tick for tick in ticks if tick + step / 2 < last)
+    axes.xaxis.set_major_locator(FixedLocator(sorted({first, *between, last})))
+
+
+def say_zeros(axes: Axes) -> None:
+    axes.text(
+        0.98, 0.03, "gaps: exactly zero", transform=axes.transAxes, ha="right", fontsize=SMALL
     )

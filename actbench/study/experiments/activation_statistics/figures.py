@@ -23,10 +23,10 @@ from actbench.study.figures._marks import (
     draw_band,
     legend,
     number,
+    number_layers,
     safe,
     say,
 )
-from actbench.study.figures._panels import number_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -31,8 +31,8 @@ from actbench.study.figures._marks import (
     draw_band,
     handle,
     log_safe,
+    say_zeros,
 )
-from actbench.study.figures._panels import say_zeros
 
 if TYPE_CHECKING:
     from collections.abc import Callable

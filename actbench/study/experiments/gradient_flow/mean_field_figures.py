@@ -24,9 +24,10 @@ from actbench.study.figures._marks import (
     draw_band,
     handle,
     log_safe,
+    number_layers,
     say,
+    say_zeros,
 )
-from actbench.study.figures._panels import number_layers, say_zeros
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,39 +6,48 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from actbench.pages.colors import ActivationStyle, style_of
 from actbench.study.figures._marks import (
+    DASHES,
+    DOTS,
+    SMALL,
     TRUTH,
     activations,
+    band,
     data_handles,
+    draw_band,
     draw_data,
+    draw_floors,
     draw_prediction,
+    fits,
     floors_of,
     grid,
     handle,
     legend,
+    log_safe,
     number,
-    seeds_note,
-)
-from actbench.study.figures._panels import (
-    GOOD,
-    median_final,
-    panel_errors,
-    panel_final,
-    panel_floors,
-    panel_gradients,
+    number_layers,
     panel_losses,
-    panel_plateau,
-    panel_units,
+    safe,
+    say,
+    say_zeros,
+    seeds_note,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import xarray as xr
+    from matplotlib.axes import Axes
+
+
+_PLATEAU: Final = 0.95  # of the best constant's loss; a network below it has learned something
+_GOOD: Final = 0.05  # of the best constant's loss; what parts good fits from poor ones in a figure
 
 
 def learned_functions(ds: xr.Dataset) -> Figure:
@@ -52,7 +61,7 @@ def learned_functions(ds: xr.Dataset) -> Figure:
     for name, axes in zip(names, panels, strict=True):
         draw_data(axes, ds)
         draw_prediction(axes, ds, name)
-        title = f"{style_of(name).name}: final MSE {number(median_final(ds, name))}"
+        title = f"{style_of(name).name}: final MSE {number(_median_final(ds, name))}"
         axes.set_title(title, fontsize=10.5)
     handles = [*data_handles(), handle(ActivationStyle("learned function", TRUTH, "-", ""))]
     spare.legend(handles=handles, loc="center", frameon=False)
@@ -78,7 +87,7 @@ def gradient_flow(ds: xr.Dataset) -> Figure:
     figure, panels, spare = grid(len(epochs), (4.3, 3.4), share=True)
     figure.suptitle(f"Gradient magnitude, mean |∂loss/∂W|\n{seeds_note(ds)}", fontsize=13)
     for epoch, axes in zip(epochs, panels, strict=True):
-        panel_gradients(axes, ds, epoch)
+        _panel_gradients(axes, ds, epoch)
         axes.set_title(f"epoch {epoch}")
     spare.legend(
         handles=[handle(style_of(name), marker=True) for name in activations(ds)],
@@ -104,7 +113,7 @@ def hidden_activations(ds: xr.Dataset) -> Figure:
     )
     for name, row in zip(names, grid, strict=True):
         for layer, axes in zip(layers, row, strict=True):
-            panel_units(axes, ds, name, layer)
+            _panel_units(axes, ds, name, layer)
         label = style_of(name).name
         row[0].set_ylabel(label, fontsize=11 if len(label) <= 12 else 8)
     for layer, top, bottom in zip(layers, grid[0], grid[-1], strict=True):
@@ -129,15 +138,15 @@ def summary_figure(ds: xr.Dataset) -> Figure:
 
 
 def _summarize_losses(grid: npt.NDArray[np.object_], ds: xr.Dataset) -> None:
-    panel_floors(grid[0, 0], ds)
+    _panel_floors(grid[0, 0], ds)
     grid[0, 0].set_title("The data and its floors")
     panel_losses(grid[0, 1], ds)
     grid[0, 1].set_title("Training loss")
-    panel_plateau(grid[0, 2], ds)
+    _panel_plateau(grid[0, 2], ds)
     grid[0, 2].set_title("Seeds no better than a constant")
-    panel_final(grid[1, 0], ds, "final_mse", "target_noisy")
+    _panel_final(grid[1, 0], ds, "final_mse", "target_noisy")
     grid[1, 0].set_title("Final MSE, noisy targets")
-    panel_final(grid[2, 0], ds, "final_mse_clean", "target_clean")
+    _panel_final(grid[2, 0], ds, "final_mse_clean", "target_clean")
     grid[2, 0].set_title("Final MSE, clean targets")
 
 
@@ -145,21 +154,125 @@ def _summarize_mechanism(grid: npt.NDArray[np.object_], ds: xr.Dataset) -> None:
     epochs = ds["recorded_epoch"].values
     grid[1, 2].sharey(grid[1, 1])
     for axes, epoch in ((grid[1, 1], int(epochs[0])), (grid[1, 2], int(epochs[-1]))):
-        panel_gradients(axes, ds, epoch)
+        _panel_gradients(axes, ds, epoch)
         axes.set_ylabel("mean |∂loss/∂W|")
         axes.set_title(f"Gradient magnitude, epoch {epoch}")
 
 
 def _summarize_functions(grid: npt.NDArray[np.object_], ds: xr.Dataset) -> None:
-    bound = GOOD * floors_of(ds, "target_noisy")["best constant"]
+    bound = _GOOD * floors_of(ds, "target_noisy")["best constant"]
     names = activations(ds)
-    good = [name for name in names if median_final(ds, name) <= bound]
-    panel_errors(grid[2, 1], ds, good)
+    good = [name for name in names if _median_final(ds, name) <= bound]
+    _panel_errors(grid[2, 1], ds, good)
     grid[2, 1].set_title(f"Errors where median MSE < {number(bound)}")
     draw_data(grid[2, 2], ds)
     for name in names:
         draw_prediction(grid[2, 2], ds, name)
     grid[2, 2].set_title("Learned functions")
+
+
+def _panel_errors(axes: Axes, ds: xr.Dataset, names: Sequence[str]) -> None:
+    x, noisy, clean = (safe(ds[key].values) for key in ("x", "target_noisy", "target_clean"))
+    noise = noisy - clean
+    reach = 1.3 * max(np.abs(noise[np.isfinite(noise)]), default=0.0) or 1.0
+    axes.plot(x, noise, ".", color=DOTS, markersize=3.5, alpha=0.6)
+    axes.axhline(0, color=TRUTH, linestyle=DASHES, linewidth=1.1)
+    for name in names:
+        errors = safe(ds["prediction"].sel(activation=name).transpose("seed", "x").values) - clean
+        errors = np.clip(errors, -10 * reach, 10 * reach)
+        draw_band(axes, x, errors, style_of(name), gid=f"error-{name}")
+    if not names:
+        say(axes, "no activation")
+    axes.set_ylim(-reach, reach)
+    axes.set_xlabel("x")
+    axes.set_ylabel("learned \u2212 clean sine; dots: the noise")
+
+
+def _panel_floors(axes: Axes, ds: xr.Dataset) -> None:
+    floors = floors_of(ds, "target_noisy")
+    draw_data(axes, ds)
+    for (label, fit), linestyle in zip(fits(ds).items(), (":", "-."), strict=True):
+        axes.plot(
+            *(ds["x"].values, fit),
+            color="#B00020",
+            linestyle=linestyle,
+            linewidth=1.8,
+            label=f"{label} (MSE {number(floors[label])})",
+        )
+    axes.legend(loc="upper left", fontsize=SMALL, frameon=False)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.2 * (high - low))
+
+
+def _panel_plateau(axes: Axes, ds: xr.Dataset) -> None:
+    bound = _PLATEAU * floors_of(ds, "target_noisy")["best constant"]
+    epochs = safe(ds["epoch"].values)
+    for name in activations(ds):
+        losses = ds["loss"].sel(activation=name).transpose("seed", "epoch").values
+        # A loss that is not finite is no better than a constant either, hence not `>=`.
+        share = 1 - (safe(losses) < bound).mean(axis=0)
+        draw_band(axes, epochs, share[None], style_of(name), gid=f"plateau-{name}")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(f"share of seeds, loss ≥ {_PLATEAU:.0%} of its")
+    axes.set_ylim(-0.04, 1.04)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+
+
+def _panel_final(axes: Axes, ds: xr.Dataset, variable: str, against: str) -> None:
+    axes.set_yscale("log")
+    labels = []
+    for place, name in enumerate(activations(ds)):
+        style = style_of(name)
+        finals = log_safe(ds[variable].sel(activation=name).values)
+        low, median, high = band(finals[:, None])[:, 0]
+        across = place + (np.linspace(-0.28, 0.28, len(finals)) if len(finals) > 1 else np.zeros(1))
+        axes.plot(across, finals, ".", color=style.color, alpha=0.35, markersize=4)
+        axes.plot([place, place], [low, high], color=style.color, linewidth=3, alpha=0.7)
+        axes.plot(place, median, style.marker, color=style.color, markersize=9, markeredgecolor="w")
+        labels.append(f"{style.name}\n{number(median)}")
+    axes.set_xlim(-0.6, len(labels) - 0.4)
+    axes.set_xticks(range(len(labels)), labels, fontsize=9)
+    if len(labels) > 5:
+        axes.tick_params(axis="x", labelrotation=35)
+    axes.set_ylabel("MSE")
+    draw_floors(axes, floors_of(ds, against))
+
+
+def _panel_gradients(axes: Axes, ds: xr.Dataset, epoch: int) -> None:
+    layers = ds["layer"].values.astype(int)
+    axes.set_yscale("log")
+    at_epoch = ds["gradient_magnitude"].sel(recorded_epoch=epoch)
+    for name in activations(ds):
+        values = log_safe(at_epoch.sel(activation=name).transpose("seed", "layer").values)
+        draw_band(axes, safe(layers), values, style_of(name), marker=True, gid=f"gradient-{name}")
+    number_layers(axes, layers)
+    axes.set_xlabel(f"layer 1 = nearest the input … {layers[-1]} = output")
+    if (at_epoch.values == 0).any():
+        say_zeros(axes)
+
+
+def _panel_units(axes: Axes, ds: xr.Dataset, name: str, layer: int) -> None:
+    at = ds["hidden_activation"].sel(activation=name, hidden_layer=layer)
+    outputs = safe(at.transpose("unit", "x").values)
+    x = safe(ds["x"].values)
+    lines = [np.column_stack([x, unit]) for unit in outputs if np.isfinite(unit).any()]
+    # As pixels: thousands of lines of 200 points would make an SVG of many megabytes.
+    axes.add_collection(
+        LineCollection(
+            lines, colors=style_of(name).color, linewidths=0.7, alpha=0.55, rasterized=True
+        )
+    )
+    axes.autoscale_view()
+    if not lines:
+        say(axes, "not finite")
+    dead = int((outputs == 0).all(axis=1).sum())
+    if dead:
+        say(axes, f"{dead} of {len(outputs)} units dead", at=(0.03, 0.96))
+
+
+def _median_final(ds: xr.Dataset, name: str) -> float:
+    return float(band(safe(ds["final_mse"].sel(activation=name).values)[:, None])[1, 0])
 
 
 FIGURES: Final[dict[str, Callable[[xr.Dataset], Figure]]] = {

@@ -25,14 +25,15 @@ from actbench.study.figures._marks import (
     handle,
     legend,
     log_safe,
+    panel_losses,
     plain_ticks,
     protocol_note,
     safe,
     say,
+    say_zeros,
     seeds_note,
     target_range,
 )
-from actbench.study.figures._panels import panel_losses, say_zeros
 
 if TYPE_CHECKING:
     from collections.abc import Callable
