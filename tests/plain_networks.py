@@ -23,6 +23,7 @@ FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 DRAWS: Mapping[str, Callable[[Tensor], object]] = {
     "xavier_normal": nn.init.xavier_normal_,
+    "xavier_uniform": nn.init.xavier_uniform_,
     "he_normal": lambda weight: nn.init.normal_(weight, 0, math.sqrt(2 / weight.shape[1])),
 }
 """Initializers that set biases to zero; any other key leaves torch's default."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import oracle
+import plain_networks
 import pytest
 import torch
 import xarray as xr
@@ -98,28 +99,13 @@ def described(key: str, layers: list[nn.Linear]) -> dict[str, Array]:
 
 def plain_network(key: str, initializer: str, seed: int, *, trained: bool) -> list[nn.Linear]:
     """One tiny network by torch's own parts, in float64, with the study's noise in its targets."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layers = [nn.Linear(1, WIDTH), *(nn.Linear(WIDTH, WIDTH) for _ in range(DEPTH - 1))]
-        layers.append(nn.Linear(WIDTH, 1))
-        for layer in layers:
-            if initializer == "he_normal":
-                nn.init.normal_(layer.weight, 0, math.sqrt(2 / layer.in_features))
-            elif initializer == "xavier_uniform":
-                nn.init.xavier_uniform_(layer.weight)
-            if initializer != "torch_default":
-                nn.init.zeros_(layer.bias)
-    module = ACTIVATIONS[key].module()
-    network = nn.Sequential(*(part for layer in layers[:-1] for part in (layer, module)))
-    network.append(layers[-1]).double()
+    layers = plain_networks.linear_layers(DEPTH, WIDTH, seed, initializer)
     x = np.linspace(-math.pi, math.pi, POINTS)
     y = np.sin(x) + np.random.RandomState(42).normal(0, 0.1, POINTS)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    for _ in range(EPOCHS if trained else 0):
-        optimizer.zero_grad()
-        loss = (network(torch.tensor(x)[:, None]) - torch.tensor(y)[:, None]).square().mean()
-        loss.backward()
-        optimizer.step()
+    inputs, goals = torch.tensor(x)[:, None], torch.tensor(y)[:, None]
+    training = plain_networks.training(layers, key, inputs, goals, EPOCHS, lr=1e-3)
+    for _ in range(EPOCHS + 1 if trained else 0):
+        next(training)
     return layers
 
 

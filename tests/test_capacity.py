@@ -13,7 +13,6 @@ from scipy.interpolate import RBFInterpolator
 
 from actbench.study.catalog import activations
 from actbench.study.catalog.targets import TARGETS, noisy
-from actbench.study.experiments import sine_regression
 from actbench.study.experiments.capacity import Config, run
 from actbench.study.experiments.capacity._smoothers import (
     REFERENCES,
@@ -94,29 +93,6 @@ def test_both_shapes_of_the_defaults_have_the_studys_parameter_count() -> None:
     assert config.activations == tuple(activations.ACTIVATIONS)
     assert config.targets == tuple(TARGETS)
     assert (config.epochs, config.learning_rate, config.points) == (500, 1e-3, 200)
-
-
-@pytest.mark.parametrize("key", TINY.activations)
-@pytest.mark.parametrize(("depth", "width"), [(3, 8), (2, 12)])
-def test_on_the_sine_every_network_is_the_main_experiments(
-    tiny: xr.Dataset, key: str, depth: int, width: int
-) -> None:
-    """Bit for bit: depth, width and seed stand at their own labels."""
-    config = sine_regression.Config(
-        activations=key,
-        seeds=TINY.seeds,
-        epochs=TINY.epochs,
-        depth=depth,
-        width=width,
-        points=TINY.points,
-        device="cpu",
-        threads=1,
-    )
-    expected = sine_regression.run(config).sel(activation=key)
-    cell = tiny.sel(activation=key, target="sine", depth=depth)
-    for variable in ("prediction", "final_mse", "final_mse_clean", "diverged"):
-        np.testing.assert_array_equal(cell[variable], expected[variable])
-    assert cell["width"].item() == width
 
 
 def test_every_target_is_learned_from_its_own_points() -> None:

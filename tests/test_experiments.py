@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,7 +21,7 @@ from actbench.store import datasets
 from actbench.store.checkpoints import Folder
 from actbench.store.errors import ActbenchError
 from actbench.study import figures
-from actbench.study.experiments import EXPERIMENTS, FURTHER, get
+from actbench.study.experiments import EXPERIMENTS, FURTHER, get, sine_regression
 
 
 @dataclass(frozen=True)
@@ -341,6 +342,30 @@ def test_a_seed_is_the_same_alone_and_in_company(key: str) -> None:
             assert alone[name].equals(beside[name])
         else:
             np.testing.assert_allclose(alone[name], beside[name], rtol=1e-5, err_msg=str(name))
+
+
+@pytest.mark.parametrize(
+    ("key", "where", "dims"),
+    [
+        ("stability", {}, ("activation", "skip", "depth", "learning_rate")),
+        ("capacity", {"target": "sine"}, ("activation", "depth")),
+        ("plateau-escape", {"adam_eps": 1e-8}, ("activation", "depth")),
+    ],
+)
+def test_every_cell_is_the_main_experiment_at_its_settings(
+    key: str, where: Mapping[str, Any], dims: Sequence[str]
+) -> None:
+    """Bit for bit: each setting and seed stands at its own label."""
+    config, dataset = config_of(key), dataset_of(key).sel(where)
+    for place in itertools.product(*(dataset[dim].to_numpy().tolist() for dim in dims)):
+        at = dict(zip(dims, place, strict=True))
+        cell = dataset.sel(at)
+        width = int(cell["width"]) if "width" in cell else config.width
+        changed = {**at, "skip": bool(at.get("skip"))}
+        main = config_of("sine-regression", activations=changed.pop("activation"), width=width)
+        expected = sine_regression.run(dataclasses.replace(main, **changed)).squeeze("activation")
+        for name in {"loss", "prediction", "final_mse", "final_mse_clean"} & {*cell.data_vars}:
+            np.testing.assert_array_equal(cell[name], expected[name], err_msg=f"{name}, {at}")
 
 
 @pytest.mark.parametrize("key", RESUMED)

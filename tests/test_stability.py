@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from oracle import back_propagate
 
 from actbench.study.catalog import activations, initializers
-from actbench.study.experiments import sine_regression
 from actbench.study.experiments.stability import OUTCOMES, Config, border, classify, run
 from actbench.study.experiments.stability.findings import findings
 from actbench.study.nets.networks import Architecture, linear_layers, seeded_network
@@ -250,33 +249,6 @@ def test_linear_networks_converge_get_stuck_and_diverge_as_theory_says() -> None
     best_line = np.var(y) * (1 - np.corrcoef(x, y)[0, 1] ** 2)
     final = dataset["final_mse"].isel(learning_rate=1)
     np.testing.assert_allclose(final, best_line, rtol=1e-3)
-
-
-@pytest.mark.parametrize("key", TINY.activations)
-@pytest.mark.parametrize("with_skip", [False, True])
-@pytest.mark.parametrize("depth", TINY.depths)
-@pytest.mark.parametrize("rate", TINY.learning_rates)
-def test_every_cell_is_the_main_experiment_at_its_settings(
-    tiny: xr.Dataset, key: str, with_skip: bool, depth: int, rate: float
-) -> None:
-    """Bit for bit: depth, skip, learning rate and seed stand at their own labels."""
-    config = sine_regression.Config(
-        activations=key,
-        seeds=TINY.seeds,
-        epochs=TINY.epochs,
-        learning_rate=rate,
-        depth=depth,
-        width=TINY.width,
-        skip=with_skip,
-        points=TINY.points,
-        device="cpu",
-        threads=1,
-    )
-    expected = sine_regression.run(config).sel(activation=key)
-    cell = tiny.sel(activation=key, skip=int(with_skip), depth=depth, learning_rate=rate)
-    np.testing.assert_array_equal(cell["loss"], expected["loss"])
-    np.testing.assert_array_equal(cell["final_mse"], expected["final_mse"])
-    np.testing.assert_array_equal(cell["seed"], expected["seed"])
 
 
 def test_outcomes_follow_from_the_stored_losses(tiny: xr.Dataset) -> None:
