@@ -13,12 +13,13 @@ from scipy.interpolate import RBFInterpolator
 
 from actbench.study.catalog import activations
 from actbench.study.catalog.targets import TARGETS, noisy
-from actbench.study.experiments.capacity import Config, run
-from actbench.study.experiments.capacity._smoothers import (
+from actbench.study.experiments.capacity import (
     REFERENCES,
+    Config,
     KernelRidge,
     fit_all,
     left_out_errors,
+    run,
 )
 from actbench.study.experiments.capacity.findings import findings
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from actbench.study.catalog.targets import TARGETS
-from actbench.study.experiments.capacity._smoothers import REFERENCES
+from actbench.study.experiments.capacity import REFERENCES
 from actbench.study.experiments.capacity.figures import (
     FIGURES,
     exp4_predictions,

@@ -102,7 +102,7 @@ def draw_floors(axes: Axes, floors: dict[str, float]) -> None:
     plain_ticks(axes)
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = [float(to_axes.transform((0.0, value))[1]) for value in drawn.values()]
-    for height, (label, value) in zip(spread(heights, 0.1), drawn.items(), strict=True):
+    for height, (label, value) in zip(_spread(heights, 0.1), drawn.items(), strict=True):
         axes.text(
             1.015,
             height,
@@ -125,7 +125,7 @@ def plain_ticks(axes: Axes) -> None:
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
-def spread(heights: Sequence[float], gap: float) -> list[float]:
+def _spread(heights: Sequence[float], gap: float) -> list[float]:
     placed = np.array(heights, dtype=float)
     order = np.argsort(placed)
     for lower, upper in itertools.pairwise(order):
