@@ -190,10 +190,10 @@ EXPECTED = {
         states=f"{TRAINING} recorded rms",
         unstated="drawn_in_order",
         figures={
-            "activation_evolution": "activation_rms",
-            "gradient_evolution": "gradient_magnitude",
+            "activation_evolution": "activation_rms zero_share",
+            "gradient_evolution": "gradient_magnitude error_signal",
             "training_dynamics_functions": "learned_function",
-            "training_dynamics_summary": "loss",
+            "training_dynamics_summary": "loss activation_rms",
         },
         short={"epochs": 30},
     ),
