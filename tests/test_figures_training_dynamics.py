@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,8 @@ from matplotlib.lines import Line2D
 from PIL import Image, ImageSequence
 
 from actbench.pages.colors import ACTIVATION_STYLES
-from actbench.store import datasets
 from actbench.study import figures
+from actbench.study.experiments import training_dynamics
 from actbench.study.experiments.training_dynamics.animation import learned_functions
 from actbench.study.experiments.training_dynamics.figures import (
     ANIMATIONS,
@@ -33,56 +34,21 @@ ALL = tuple(ACTIVATION_STYLES)
 LAYERED = ("activation_rms", "zero_share", "gradient_magnitude", "error_signal")
 
 
-def dataset(
-    *,
-    activations: tuple[str, ...] = ("sigmoid", "relu"),
-    recorded: tuple[int, ...] = (0, 1, 3, 10, 40),
-    seeds: int = 3,
-    depth: int = 3,
-    points: int = 20,
-) -> xr.Dataset:
-    """A plausible outcome of `training-dynamics`, made without training anything."""
-    rng = np.random.default_rng(6)
-    members, epochs = (len(activations), seeds), recorded[-1]
-    looks = ("activation", "seed", "recorded_epoch")
-    x = np.linspace(-np.pi, np.pi, points)
-
-    def positive(low: float, high: float, *sizes: int) -> npt.NDArray[np.float64]:
-        return 10 ** rng.uniform(low, high, (*members, *sizes))
-
-    count = len(recorded)
-    functions = np.sin(x) + rng.normal(0, 0.3, (*members, count, points))
-    made = xr.Dataset(
-        {
-            "activation_rms": ((*looks, "hidden_layer"), positive(-2, 0, count, depth)),
-            "zero_share": ((*looks, "hidden_layer"), positive(-2, -0.1, count, depth)),
-            "gradient_magnitude": ((*looks, "layer"), positive(-9, -1, count, depth + 1)),
-            "error_signal": ((*looks, "layer"), positive(-9, -1, count, depth + 1)),
-            "learned_function": ((*looks, "x"), functions),
-            "loss": (("activation", "seed", "epoch"), positive(-2, 0, epochs)),
-            "final_mse": (("activation", "seed"), positive(-2, 0)),
-            "diverged": (("activation", "seed"), np.full(members, -1)),
-            "target_noisy": ("x", np.sin(x) + rng.normal(0, 0.1, points)),
-            "target_clean": ("x", np.sin(x)),
-        },
-        coords={
-            "activation": list(activations),
-            "seed": 42 + np.arange(seeds),
-            "epoch": np.arange(epochs),
-            "recorded_epoch": list(recorded),
-            "layer": np.arange(1, depth + 2),
-            "hidden_layer": np.arange(1, depth + 1),
-            "x": x,
-        },
-    )
-    protocol = {
-        "depth": depth,
-        "width": 64,
+def dataset(**settings: Any) -> xr.Dataset:
+    """What networks of three hidden layers give, looked at five times."""
+    given: dict[str, Any] = {
+        "activations": ("sigmoid", "relu"),
+        "seeds": 3,
+        "epochs": 40,
+        "looks": 4,
         "initializer": "he_normal",
-        "learning_rate": 0.001,
-        "epochs": epochs,
+        "depth": 3,
+        "points": 20,
+        "device": "cpu",
+        "dtype": "float64",
+        "threads": 1,
     }
-    return datasets.finish(made, "training-dynamics", protocol, {})
+    return training_dynamics.run(training_dynamics.Config(**{**given, **settings}))
 
 
 @pytest.fixture
@@ -134,7 +100,7 @@ def test_each_layer_is_a_line_over_the_epochs(
             line = only(drawn[figure], f"{variable}-{name}-{number}")
             values = ds[variable].sel({"activation": name, layer: number})
             np.testing.assert_allclose(heights(line), values.median("seed"))
-            assert list(np.asarray(line.get_xdata())) == [0, 1, 3, 10, 40]
+            assert list(np.asarray(line.get_xdata())) == [0, 1, 3, 12, 40]
             assert line.axes is not None
             assert line.axes.get_yscale() == "log"
 
@@ -257,9 +223,14 @@ def test_every_figure_states_its_protocol(drawn: dict[str, Figure], name: str) -
     assert "3 seeds" in text or "seed 42" in text
 
 
+def smallest() -> xr.Dataset:
+    """One of everything, but for two points and two looks."""
+    return dataset(activations=("relu",), epochs=1, seeds=1, depth=1, points=2)
+
+
 def spoiled() -> xr.Dataset:
     """Three activations of odd names: nothing finite, zeros alone, and a bit of everything."""
-    ds = dataset(activations=("_mine$", "\u6f22\u5b57:fn", "a" * 80), seeds=2, depth=14)
+    ds = dataset(activations=("relu", "tanh", "gelu"), seeds=2, depth=14)
     for name in (*LAYERED, "learned_function", "loss", "final_mse"):
         ds[name][0] = np.nan
         ds[name][1] = 0
@@ -271,26 +242,25 @@ def spoiled() -> xr.Dataset:
     ds["loss"][2, 0, 5:] = np.inf
     ds["diverged"][2, 0] = 5
     ds["zero_share"][2] = np.nan
-    return ds
+    return ds.assign_coords(activation=["_mine$", "\u6f22\u5b57:fn", "a" * 80])
 
 
-SHAPES = {
-    "spoiled": spoiled(),
-    "smallest": dataset(activations=("relu",), recorded=(0, 1), seeds=1, depth=1, points=2),
-}
-each_shape = pytest.mark.parametrize("made", SHAPES.values(), ids=list(SHAPES))
+@pytest.fixture(scope="module", params=[spoiled, smallest], ids=["spoiled", "smallest"])
+def left_behind(request: pytest.FixtureRequest) -> xr.Dataset:
+    """What a run may leave behind."""
+    made: xr.Dataset = request.param()
+    return made
 
 
 @pytest.mark.parametrize("draw", FIGURES.values())
-@each_shape
 def test_draws_whatever_a_run_left_behind(
-    draw: Callable[[xr.Dataset], Figure], made: xr.Dataset
+    draw: Callable[[xr.Dataset], Figure], left_behind: xr.Dataset
 ) -> None:
     """Neither an error nor a warning, from one of everything to numbers that are not finite."""
-    figure = draw(made)
+    figure = draw(left_behind)
     in_pixels(figure, layout=False)
     panelwise = draw in (activation_evolution, gradient_evolution, training_dynamics_functions)
-    assert ("not finite" in words(figure)) == (panelwise and made is SHAPES["spoiled"])
+    assert ("not finite" in words(figure)) == (panelwise and left_behind.sizes["seed"] > 1)
 
 
 def test_what_the_animation_lacks_is_named(ds: xr.Dataset) -> None:
@@ -327,7 +297,7 @@ def test_the_animation_has_a_frame_per_look_and_begins_anew(ds: xr.Dataset) -> N
 
 def test_every_activation_keeps_its_color_in_every_frame() -> None:
     """No color gives way to another's when a GIF's 256 colors are chosen."""
-    made = dataset(activations=ALL, recorded=(0, 1), seeds=2)
+    made = dataset(activations=ALL, epochs=1, seeds=2)
     for picture in frames(learned_functions(made)):
         for color in ("#FFFFFF", *(style.color for style in ACTIVATION_STYLES.values())):
             # As it is, and not merely in a mixture.
@@ -336,7 +306,7 @@ def test_every_activation_keeps_its_color_in_every_frame() -> None:
 
 def test_a_frame_shows_the_function_of_its_look() -> None:
     """A constant network is a level line, which leaves when the network has learned."""
-    made = dataset(activations=("relu",), recorded=(0, 1), seeds=1, points=50)
+    made = dataset(activations=("relu",), epochs=1, seeds=1, points=50)
     made["learned_function"][0, 0, 0] = 0.7
     made["learned_function"][0, 0, 1] = np.sin(made["x"])
     first, last = frames(learned_functions(made))
@@ -347,12 +317,11 @@ def test_a_frame_shows_the_function_of_its_look() -> None:
     assert before.max() < after.mean()  # rows count from the top
 
 
-@each_shape
-def test_equal_data_give_equal_animations(made: xr.Dataset) -> None:
+def test_equal_data_give_equal_animations(left_behind: xr.Dataset) -> None:
     """Its bytes depend on the data alone, whatever is not finite in them."""
-    first = learned_functions(made)
-    assert first == learned_functions(made)
-    assert len(frames(first)) == made.sizes["recorded_epoch"]
+    first = learned_functions(left_behind)
+    assert first == learned_functions(left_behind)
+    assert len(frames(first)) == left_behind.sizes["recorded_epoch"]
 
 
 def test_findings_tell_when_networks_learn_and_what_heals(ds: xr.Dataset) -> None:
@@ -377,3 +346,10 @@ def test_findings_tell_when_networks_learn_and_what_heals(ds: xr.Dataset) -> Non
     assert "is there again in ReLU: vanishing" in signals
     assert "Sigmoid 4 and ReLU 4" in growth
     assert "from 50.0% to 25.0%; its final loss is 0.0075" in sparsity
+
+
+def test_there_are_findings_whatever_a_run_left_behind(left_behind: xr.Dataset) -> None:
+    """Whole sentences, without a warning."""
+    sentences = findings(left_behind)
+    assert sentences
+    assert all(sentence.endswith(".") for sentence in sentences)
