@@ -8,7 +8,7 @@ import inspect
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from io import StringIO, TextIOWrapper
 from textwrap import dedent
@@ -104,8 +104,3 @@ def abandon() -> None:
     """Write nothing more to a standard output that takes nothing, at the end of Python either."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def markdown(rows: Iterable[Sequence[str]]) -> str:
-    """Write rows as a table in Markdown; the second is the rule below the heading."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -23,8 +23,8 @@ from actbench.claims.published_value import RULES, WORST
 from actbench.claims.redraws import flip_probability
 from actbench.claims.statistics import prediction_interval
 from actbench.claims.twosample import Margin, by_pairs, location, spread
+from actbench.pages import blocks
 from actbench.store.files import write_atomic
-from actbench.store.terminal import markdown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -176,7 +176,7 @@ def power(seeds: Sequence[int] = (16, 100), metrics: Sequence[int] = (1, 10, 100
     """Return what is seen with a probability of 80 %, of normal values, as a table in Markdown."""
     among = [*(f"pairs, {c:g}" for c in _CORRELATIONS), "other seeds"]
     columns = [f"{what}: {which}" for what in _SEARCHED for which in among]
-    rows = [["seeds", "metrics", *columns], ["---"] * (2 + len(columns))]
+    rows = []
     for count in seeds:
         for shared_by in metrics:
             alpha = FALSE_ALARM / shared_by
@@ -186,7 +186,7 @@ def power(seeds: Sequence[int] = (16, 100), metrics: Sequence[int] = (1, 10, 100
                 for correlation in (*_CORRELATIONS, None)
             ]
             rows.append([str(count), str(shared_by), *cells])
-    return markdown(rows)
+    return blocks.table(["seeds", "metrics", *columns], rows)
 
 
 def _smallest(what: str, seeds: int, alpha: float, correlation: float | None) -> str:
@@ -221,8 +221,7 @@ def _share_seen(
 def errors(draws: int = 10_000, kinds: Sequence[str] = tuple(_KINDS)) -> str:
     """Return how often each test finds a drift where there is none, as a table in Markdown."""
     tests = {f"{t.__name__}, {w}": (t, w) for t in (location, spread) for w in ("pairs", "others")}
-    rows = [["values", *tests, "location, pairs, moved by the margin"]]
-    rows.append(["---"] * len(rows[0]))
+    rows = []
     for kind in kinds:
         rng = np.random.default_rng(0)
         base, one, two = (_KINDS[kind](rng, (draws, _SEEDS)) for _ in range(3))
@@ -235,7 +234,7 @@ def errors(draws: int = 10_000, kinds: Sequence[str] = tuple(_KINDS)) -> str:
         margin = Margin(absolute=0.25)
         cells.append(_share(location, base + one, base + two + margin.absolute, margin))
         rows.append([kind, *cells])
-    return markdown(rows)
+    return blocks.table(["values", *tests, "location, pairs, moved by the margin"], rows)
 
 
 def _share(

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actbench.claims.claim import Claim, Verdict
+from actbench.pages import blocks
 from actbench.store.errors import ActbenchError
 from actbench.study.robustness import maps
 from actbench.study.robustness.maps import Grid, Outcome, Robustness, Setting
@@ -181,8 +182,7 @@ def rows_as_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def rows_as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """Write rows as a Markdown table; arguments as of ``rows_as_table``."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(map(_cell, row.values()) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return blocks.table(list(rows[0]), [list(map(_cell, row.values())) for row in rows])
 
 
 def _cell(value: object) -> str:
