@@ -153,12 +153,12 @@ def _work(
 
 @contextmanager
 def metric_of(claims: ClaimsFile, claim: Claim) -> Iterator[None]:
-    """Say whose metric an error is about, where the claim is one of a file."""
+    """Say whose metric an error is about."""
     try:
         yield
     except ActbenchError as error:
-        place = f"{claims.path}: claim {claim.id!r}, field 'metric': " if claims.path else ""
-        raise ActbenchError(f"{place}{error}") from error
+        place = f"{claims.path}: " if claims.path else ""
+        raise ActbenchError(f"{place}claim {claim.id!r}, field 'metric': {error}") from error
 
 
 class Sources:
