@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import psutil
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
-from actbench.pytest_plugin.asked import claims_of, marks_of
-from actbench.pytest_plugin.options import OPTIONS, destination, devices_of, value_of
+from actbench.pytest_plugin import OPTIONS, destination, devices_of, value_of
+from actbench.pytest_plugin.claim_tests import claims_of, marks_of
 from actbench.pytest_plugin.trainings import trainings_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from actbench.claims.verdicts import Judgment
 
 # Options, storage and messages of the benchmarks; pytest-benchmark wants its hooks loaded here.
-pytest_plugins = ["benchmarks.session", "actbench.pytest_plugin.outcomes"]
+pytest_plugins = ["benchmarks.session", "actbench.pytest_plugin.claim_tests"]
 
 # The same examples in every run: a test that fails must fail again.
 settings.register_profile("deterministic", derandomize=True, deadline=None)
@@ -111,6 +111,41 @@ def _operators_are_registered(request: pytest.FixtureRequest) -> None:
     # An inner run in this process forgets what it imported, and this registers operators only once.
     if "pytester" in request.fixturenames:
         import_module("torch._dynamo")
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command: TypeAlias = Callable[..., Ended]
+
+
+@pytest.fixture
+def actbench(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Command:
+    """Call the command line in this process, in an empty folder, on 80 columns without color."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def call(*arguments: object) -> Ended:
+        from actbench.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["actbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        shown = capsys.readouterr()
+        code = caught.value.code
+        return Ended(code if isinstance(code, int) else 0, shown.out, shown.err)
+
+    return call
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from actbench.pytest_plugin import value_of
 from actbench.pytest_plugin.gate import Gate
-from actbench.pytest_plugin.options import value_of
 from actbench.pytest_plugin.slowdowns import slowdown
 
 STORAGE = Path(__file__).parents[1] / "baselines" / "timings"
@@ -81,15 +81,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def table(ran: list[Any], stored: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Lay out the relative times of a session.
-
-    Args:
-        ran: pytest-benchmark's results.
-        stored: Results of the compared run, by full name.
-
-    Returns:
-        Lines: a head, then one per benchmark. "x then" is the slowdown that the gate judges.
-    """
+    """Lay out the relative times of a session."""
     lines = [
         f"{'benchmark':<46}{'seconds':>11}{'x product':>11}{'x loop':>9}"
         f"{'GFLOP/s':>9}{'of peak':>9}{'x then':>8}"

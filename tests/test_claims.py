@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actbench.pytest_plugin.outcomes import check_expected
+from actbench.pytest_plugin.claim_tests import check_expected
 
 if TYPE_CHECKING:
     from actbench.claims.verdicts import Judgment

@@ -7,8 +7,8 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -17,7 +17,8 @@ from rich.console import Console, RenderableType
 
 from actbench.claims import Claim, Relation, final_loss_claims, published
 from actbench.claims.statistics import quantiles
-from actbench.cli.console import final_mse_table, gradient_bars, progress_bar, written_files
+from actbench.cli.console import progress_bar, written_files
+from actbench.study.commands.session import final_mse_table, gradient_bars
 from actbench.study.experiments.sine_regression.findings import against_published
 
 STUDY = ("linear", "sigmoid", "relu", "leaky_relu", "gelu")
@@ -28,6 +29,7 @@ PUBLISHED = {
     "leaky_relu": 0.008040654,
     "gelu": 0.008317092,
 }
+AGREEMENT = {**dict.fromkeys(STUDY, "yes"), "sigmoid": "NO"}
 MEASURED = {"linear": 0.213, "sigmoid": 0.0776, "relu": 0.0076, "leaky_relu": 0.0074, "gelu": 0.008}
 
 
@@ -82,17 +84,17 @@ def outcome(
     )
 
 
-def plain(stream: io.StringIO, *, quiet: bool = False) -> Console:
-    """A console that is no terminal, whatever the environment says."""
-    return Console(file=stream, width=80, quiet=quiet, force_terminal=False, color_system=None)
-
-
 def shown(*parts: RenderableType, width: int = 80) -> list[str]:
     """Render as on a terminal of that width, and return the lines."""
     console = Console(width=width, record=True, file=io.StringIO())
     for part in parts:
         console.print(part)
     return console.export_text().splitlines()
+
+
+def squeezed(lines: Sequence[str]) -> str:
+    """Undo the wrapping of lines."""
+    return " ".join(" ".join(lines).split())
 
 
 def row(lines: Sequence[str], name: str) -> list[str]:
@@ -129,24 +131,22 @@ def test_diverged_seeds_count_as_infinite(
 ) -> None:
     """A seed that diverged lies above every other, and is neither dropped nor averaged in."""
     assert quantiles(np.array(values)) == pytest.approx(expected)
-
-
-def test_single_precision_is_enough_for_quantiles() -> None:
-    """Values as they come from training give quantiles in double precision."""
-    assert quantiles(np.array([1.0, 2.0, 3.0], dtype=np.float32)) == pytest.approx((1.05, 2, 2.95))
+    # Values as they come from training give quantiles in double precision.
+    assert quantiles(np.array(values, dtype=np.float32)) == pytest.approx(expected)
 
 
 def test_published_and_measured_stand_side_by_side() -> None:
     """Each activation shows what was published, median, interval, first seed, and agreement."""
-    lines = shown(final_mse_table(outcome(), about(*STUDY)))
+    table = final_mse_table(outcome(), about(*STUDY))
+    assert [row.style for row in table.rows] == [None, "bold", None, None, None]
+    lines = shown(table)
     assert row(lines, "activation") == [
         *("activation", "published", "median", "2.5-97.5", "%", "seed", "42", "agrees"),
     ]
     assert row(lines, "relu") == [
         *("relu", "0.0080414", "0.007676", "0.007604", "-", "0.007748", "0.0076", "yes"),
     ]
-    agreement = {name: row(lines, name)[-1] for name in STUDY}
-    assert agreement == {**dict.fromkeys(STUDY, "yes"), "sigmoid": "NO"}
+    assert {name: row(lines, name)[-1] for name in STUDY} == AGREEMENT
     assert "Mean squared error on the noisy targets, 3 seeds" in "\n".join(lines)
 
 
@@ -160,29 +160,51 @@ def test_the_studys_own_claims_fill_the_table() -> None:
     assert [row(lines, name)[1] for name in STUDY] == [
         f"{PUBLISHED[n]:.7f}".rstrip("0") for n in STUDY
     ]
-    agreement = {name: row(lines, name)[-1] for name in STUDY}
-    assert agreement == {**dict.fromkeys(STUDY, "yes"), "sigmoid": "NO"}
+    assert {name: row(lines, name)[-1] for name in STUDY} == AGREEMENT
 
 
-def test_what_disagrees_stands_out() -> None:
-    """The row of a claim that does not reproduce is bold, no other."""
-    table = final_mse_table(outcome(), about(*STUDY))
-    assert [row.style for row in table.rows] == [None, "bold", None, None, None]
+BOUND = {"published": None, "relation": Relation(kind="above", value=1.0, reason="One.")}
 
 
-def test_an_activation_without_a_claim_shows_no_agreement() -> None:
-    """Where nothing was published, nothing is said to agree."""
-    cells = row(shown(final_mse_table(outcome(("relu", "gelu")), about("relu"))), "gelu")
-    assert (cells[1], cells[-1]) == ("-", "-")
-
-
-def test_a_diverged_median_does_not_agree() -> None:
-    """Where most seeds diverged, the table says so in its numbers."""
-    dataset = outcome(("relu",))
-    dataset["final_mse"][0, 1:] = np.nan
-    assert row(shown(final_mse_table(dataset, about("relu"))), "relu") == [
-        *("relu", "0.0080414", "inf", "0.0076", "-", "inf", "0.0076", "NO"),
-    ]
+@pytest.mark.parametrize(
+    ("name", "values", "claims", "cells"),
+    [
+        # Where nothing was published, nothing is said to agree.
+        ("gelu", [0.5] * 3, {}, "gelu - 0.5 0.5 0.5 -"),
+        # Where most seeds diverged, the table says so in its numbers.
+        (
+            "relu",
+            [0.0076, math.nan, math.nan],
+            about("relu"),
+            "relu 0.0080414 inf 0.0076 - inf 0.0076 NO",
+        ),
+        # A bound that nobody published a number for is judged all the same.
+        (
+            "sigmoid",
+            [0.5] * 3,
+            {"sigmoid": claim("sigmoid").model_copy(update=BOUND)},
+            "sigmoid - 0.5 0.5 0.5 NO",
+        ),
+        # Neither a median nor an interval of one value; both ends alike are one number.
+        ("relu", [0.0076], about("relu"), "relu 0.0080414 0.0076 yes"),
+        (
+            "relu",
+            [0.213, 0.2130001, 0.2130002],
+            about("relu"),
+            "relu 0.0080414 0.213 0.213 0.213 NO",
+        ),
+    ],
+)
+def test_a_row_of_final_losses(
+    name: str, values: list[float], claims: dict[str, Claim], cells: str
+) -> None:
+    """What was published, median, interval, first seed, and whether it agrees."""
+    dataset = outcome(("linear", name), seeds=len(values))
+    dataset["final_mse"][1] = values
+    lines = shown(final_mse_table(dataset, {"linear": claim("linear"), **claims}))
+    assert row(lines, name) == cells.split()
+    seeds = "1 seed" if len(values) == 1 else f"{len(values)} seeds"
+    assert squeezed(lines).startswith(f"Mean squared error on the noisy targets, {seeds} ")
 
 
 @pytest.mark.parametrize("count", [1, 5])
@@ -222,7 +244,7 @@ def test_layers_are_numbered_from_the_input() -> None:
         (2, "1.0e-03"),
         (3, "1.0e-01"),
     ]
-    text = " ".join(" ".join(lines).split())
+    text = squeezed(lines)
     assert "layer 1 is nearest the input, layer 3 is the output layer" in text
     assert "at epoch 0, seed 42" in text
 
@@ -267,58 +289,46 @@ def test_a_chart_needs_no_range(magnitudes: list[float]) -> None:
     assert [layer for layer, _, _ in rows] == [1, 2]
 
 
-def test_what_does_not_reproduce_is_said_in_a_sentence() -> None:
-    """The one claim that fails is named with its numbers; those that hold need no words."""
-    assert against_published(outcome(), about(*STUDY)) == [
-        "sigmoid: the published 0.51815 does not reproduce; the median is 0.07838, and 0 of 3 "
-        "seeds end near the published value."
-    ]
+SIGMOID = "sigmoid: the published 0.51815 does not reproduce; the median is 0.07838, and"
+NEAR = "of 3 seeds end near the published value."
+OTHER = (
+    "Other settings than the study's (epochs 20 instead of 500 and width 8 instead of 64), so what "
+    "it published is not compared."
+)
 
 
-def test_other_settings_are_no_evidence_against_the_study() -> None:
-    """What a shorter or shallower training ends at says nothing about a published loss."""
-    dataset = outcome(("sigmoid",))
-    dataset.attrs["protocol"] = json.dumps({"epochs": 20, "depth": 10, "width": 8})
-    assert against_published(dataset, about("sigmoid")) == [
-        "Other settings than the study's (epochs 20 instead of 500 and width 8 instead of 64), so "
-        "what it published is not compared."
-    ]
+@pytest.mark.parametrize(
+    ("last", "protocol", "claims", "sentences"),
+    [
+        # The one claim that fails is named with its numbers; those that hold need no words.
+        (0.08, {}, about(*STUDY), [f"{SIGMOID} 0 {NEAR}"]),
+        (0.518, {}, about(*STUDY), [f"{SIGMOID} 1 {NEAR}"]),
+        # What a shorter or shallower training ends at says nothing about a published loss.
+        (0.08, {"epochs": 20, "depth": 10, "width": 8}, about("sigmoid"), [OTHER]),
+        # A bound without a published number is judged in the ledger, not here.
+        (0.08, {}, {"sigmoid": claim("sigmoid").model_copy(update=BOUND)}, []),
+    ],
+)
+def test_what_does_not_reproduce_is_said_in_a_sentence(
+    last: float, protocol: dict[str, int], claims: dict[str, Claim], sentences: list[str]
+) -> None:
+    """With how many seeds do, unless nothing can be compared."""
+    dataset = outcome()
+    dataset["final_mse"].loc[{"activation": "sigmoid", "seed": 44}] = last
+    if protocol:
+        dataset.attrs["protocol"] = json.dumps(protocol)
+    assert against_published(dataset, claims) == sentences
 
 
-def test_seeds_that_do_agree_are_counted() -> None:
-    """Where some seeds end at the published value, the sentence says how many."""
-    dataset = outcome(("sigmoid",))
-    dataset["final_mse"][0, 2] = 0.518
-    (sentence,) = against_published(dataset, about("sigmoid"))
-    assert sentence.endswith("and 1 of 3 seeds end near the published value.")
-
-
-def test_diverged_seeds_are_said_in_a_sentence() -> None:
-    """How many diverged and when the first did, for each activation that has any."""
+def test_activations_that_diverged_or_were_not_run() -> None:
+    """How many diverged and when the first did; what was left out neither fails nor crashes."""
     dataset = outcome(("relu", "gelu"))
-    dataset["diverged"][0] = [7, -1, 3]
-    dataset["diverged"][1] = [-1, 0, -1]
+    assert against_published(dataset, about("sigmoid", "relu")) == []
+    dataset["diverged"][:] = [[7, -1, 3], [-1, 0, -1]]
     assert against_published(dataset, {}) == [
         "relu: 2 of 3 seeds diverged, the first at epoch 3.",
         "gelu: 1 of 3 seeds diverged, the first at epoch 0.",
     ]
-
-
-def test_a_claim_without_a_published_value_needs_no_sentence() -> None:
-    """A bound that nobody published a number for is judged in the ledger, not here."""
-    bound = claim("sigmoid").model_copy(
-        update={"published": None, "relation": Relation(kind="above", value=1.0, reason="One.")}
-    )
-    dataset = outcome(("sigmoid",))
-    assert against_published(dataset, {"sigmoid": bound}) == []
-    cells = row(shown(final_mse_table(dataset, {"sigmoid": bound})), "sigmoid")
-    assert (cells[1], cells[-1]) == ("-", "NO")
-
-
-def test_claims_about_what_was_not_run_are_passed_over() -> None:
-    """An activation that was left out neither fails nor crashes."""
-    dataset = outcome(("relu",))
-    assert against_published(dataset, about("sigmoid", "relu")) == []
 
 
 def test_written_files_are_listed_with_their_sizes(tmp_path: Path) -> None:
@@ -329,50 +339,22 @@ def test_written_files_are_listed_with_their_sizes(tmp_path: Path) -> None:
     assert written_files(paths) == f"  {paths[0]}  (1 kB)\n  {paths[1]}  (13 kB)"
 
 
-def test_progress_reaches_its_end() -> None:
+@pytest.mark.parametrize(
+    ("steps", "quiet", "said"),
+    [
+        ([4, 6], False, r"sine-regression .* 100% "),
+        ([4], False, r"sine-regression .* 40% "),  # stopped in between
+        ([], False, ""),  # what is reused or refused at once leaves not even an empty line
+        ([10], True, ""),
+    ],
+)
+def test_progress_shows_how_far_it_came(steps: list[int], quiet: bool, said: str) -> None:
     """The steps add up on the bar, which carries the name of what is going on."""
     stream = io.StringIO()
-    with progress_bar(plain(stream), "sine-regression", 10) as advance:
-        advance(4)
-        advance(6)
-    assert re.search(r"sine-regression .* 100% ", stream.getvalue())
-
-
-def test_progress_shows_how_far_it_came() -> None:
-    """When stopped in between, the bar shows the share that was done."""
-    stream = io.StringIO()
-
-    def stop_early() -> NoReturn:
-        with progress_bar(plain(stream), "sine-regression", 10) as advance:
-            advance(4)
+    screen = Console(file=stream, width=80, quiet=quiet, force_terminal=False, color_system=None)
+    with suppress(KeyboardInterrupt), progress_bar(screen, "sine-regression", 10) as advance:
+        for done in steps:
+            advance(done)
+        if sum(steps) < 10:
             raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        stop_early()
-    assert re.search(r" 40% ", stream.getvalue())
-
-
-def test_no_steps_draw_nothing() -> None:
-    """What is reused or refused at once leaves not even an empty line."""
-    stream = io.StringIO()
-    with progress_bar(plain(stream), "sine-regression", 10):
-        pass
-    assert stream.getvalue() == ""
-
-
-def test_a_quiet_console_shows_no_progress() -> None:
-    """When asked to be quiet, no bar is drawn."""
-    stream = io.StringIO()
-    with progress_bar(plain(stream, quiet=True), "sine-regression", 1) as advance:
-        advance(1)
-    assert stream.getvalue() == ""
-
-
-def test_one_seed_has_no_interval() -> None:
-    """Neither a median nor an interval of one value; where both ends look alike, one stands."""
-    lines = shown(final_mse_table(outcome(("relu",), seeds=1), about("relu")))
-    assert row(lines, "relu") == ["relu", "0.0080414", "0.0076", "yes"]
-    assert "targets, 1 seed" in " ".join(" ".join(lines).split())
-    alike = outcome(("relu",))
-    alike["final_mse"][:] = [[0.213, 0.2130001, 0.2130002]]
-    assert row(shown(final_mse_table(alike, {})), "relu") == ["relu", "0.213", "0.213", "0.213"]
+    assert re.search(said, stream.getvalue()) if said else stream.getvalue() == ""

@@ -19,7 +19,7 @@ import xarray as xr
 from actbench import claims
 from actbench.claims import Claim, Relation, Verdict, measured, metrics
 from actbench.claims.verdicts import Judgment, judge, judge_values
-from actbench.pytest_plugin.outcomes import NotReproduced, check_expected
+from actbench.pytest_plugin.claim_tests import NotReproduced, check_expected
 from actbench.store import datasets
 from actbench.study import theory
 from actbench.study.catalog import initializers

@@ -23,7 +23,8 @@ from typer.main import get_command
 
 from actbench import claims, cli
 from actbench.claims import measured
-from actbench.cli.session import Session
+from actbench.cli import app as commands
+from actbench.cli.console import Session
 from actbench.runs import evidence
 from actbench.store import datasets
 from actbench.study.commands import sweeping
@@ -210,7 +211,8 @@ def command(
         monkeypatch.setattr(place, name, nothing)
     monkeypatch.setattr(folder, "estimate", lambda *_: "")
 
-    monkeypatch.setattr(cli, "app", get_command(cli.app))  # made once, not for each of thousands
+    # Made once, not for each of thousands.
+    monkeypatch.setattr(commands, "app", get_command(commands.app))
 
     def call(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["actbench", *map(str, arguments)])

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from actbench import claims, pytest_plugin
-from actbench.pytest_plugin import asked
-from actbench.pytest_plugin.options import OPTIONS
+from actbench.pytest_plugin import OPTIONS, claim_tests
 from actbench.runs import evidence
 from actbench.store import datasets
 from actbench.study import pytest_activation
@@ -56,7 +55,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> None:
     file = claims.load(folder / "claims.toml")
     evidence.check_settings(file)
     evidence.judge_all(file, lambda name: datasets.load(folder / "closed.nc"))
-    assert {asked, pytest_activation} <= set(sys.modules.values())
+    assert {claim_tests, pytest_activation} <= set(sys.modules.values())
 
 
 def run(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
@@ -66,24 +65,24 @@ def run(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
     return result
 
 
-# Their ids have dashes, as pytest-skip-slow takes a test with the parameter "slow" for a slow one.
 SHORT = [name for name in OPTIONS if name != "strict"]  # which is pytest's own
 
 
-@pytest.mark.parametrize("name", SHORT, ids="--{}".format)
-def test_a_project_keeps_its_options(pytester: pytest.Pytester, name: str) -> None:
-    """An option of the project may have any name that one of ours has without the prefix."""
-    pytester.makeconftest(f"def pytest_addoption(parser): parser.addoption('--{name}', dest='it')")
-    pytester.makepyfile("def test_it(pytestconfig): assert pytestconfig.getoption('it') == 'here'")
-    run(pytester, f"--{name}=here").assert_outcomes(passed=1)
-
-
-@pytest.mark.parametrize("name", SHORT, ids="--{}".format)
-def test_no_option_has_a_short_form(pytester: pytest.Pytester, name: str) -> None:
-    """Where the project has no such option, pytest says so as it would without us."""
-    result = run(pytester, f"--{name}")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*unrecognized arguments: --{name}"])
+def test_a_project_keeps_its_options(pytester: pytest.Pytester) -> None:
+    """It may have one of any name that ours have without the prefix; else there is none such."""
+    given = [f"--{name}=here" for name in SHORT]
+    refused = run(pytester, *given)
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines([f"*unrecognized arguments: {' '.join(given)}"])
+    pytester.makeconftest(
+        "def pytest_addoption(parser):\n"
+        f"    for name in {SHORT}: parser.addoption(f'--{{name}}', dest=f'its {{name}}')"
+    )
+    pytester.makepyfile(
+        "def test_it(pytestconfig):\n"
+        f"    for name in {SHORT}: assert pytestconfig.getoption(f'its {{name}}') == 'here'"
+    )
+    run(pytester, *given).assert_outcomes(passed=1)
 
 
 def test_a_project_keeps_its_fixtures(pytester: pytest.Pytester) -> None:
@@ -140,8 +139,8 @@ def test_a_session_without_our_options_loads_and_hooks_next_to_nothing(
 
         def test_loaded():
             ours = {name for name in sys.modules if name.partition(".")[0] == "actbench"}
-            plugin = {"actbench.pytest_plugin", "actbench.pytest_plugin.options"}
-            assert ours == {"actbench", "actbench.store", "actbench.store.errors", *plugin}
+            core = {"actbench", "actbench.store", "actbench.store.errors"}
+            assert ours == {*core, "actbench.pytest_plugin"}
             assert "torch" not in sys.modules
         """
     )
@@ -198,30 +197,32 @@ def test_what_a_user_deselects_is_their_choice(pytester: pytest.Pytester) -> Non
     assert run(pytester, "--actbench-activation=nowhere.py:it").ret == pytest.ExitCode.TESTS_FAILED
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        *("a [x]/claims.toml", "a::b/claims.toml", "a b/[/c].toml", "claims[1]::two.toml"),
-        *("%.toml", "test_claims.py", "ü/conftest.toml", "claims", "clone/baselines/claims.toml"),
-    ],
+PLACES = (
+    *("a [x]/claims.toml", "a::b/claims.toml", "a b/[/c].toml", "claims[1]::two.toml"),
+    *("%.toml", "test_claims.py", "ü/conftest.toml", "claims", "clone/baselines/claims.toml"),
 )
+
+
 def test_a_claims_file_may_lie_anywhere(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, place: str
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In any folder, from any folder, beside any conftest; its ids can be given back."""
-    path = pytester.path / place
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(CLAIMS, encoding="utf-8")
+    paths = [pytester.path / place for place in PLACES]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(CLAIMS, encoding="utf-8")
+    # A conftest with this is one that pytest takes only at the top.
+    (pytester.path / "clone/conftest.py").write_text("pytest_plugins = ['pytester']")
     elsewhere = pytester.mkdir("elsewhere")
-    if "clone" in place:  # which pytest takes only at the top
-        (pytester.path / "clone/conftest.py").write_text("pytest_plugins = ['pytester']")
-    for folder, name in ((elsewhere, str(path)), (path.parent, path.name)):
+    calls = [(elsewhere, [str(path) for path in paths])]
+    calls += [(path.parent, [path.name]) for path in paths]
+    for folder, names in calls:
         monkeypatch.chdir(folder)
-        given = (f"--actbench-claims={name}", "--actbench-threads=1", "-rp")
+        given = (*(f"--actbench-claims={name}" for name in names), "--actbench-threads=1", "-rp")
         result = run(pytester, *given)
-        result.assert_outcomes(passed=1, failed=1)
-        (passed,) = [line for line in result.outlines if line.startswith("PASSED")]
-        run(pytester, *given, passed.removeprefix("PASSED ")).assert_outcomes(passed=1)
+        result.assert_outcomes(passed=len(names), failed=len(names))
+        passed = [line.removeprefix("PASSED ") for line in result.outlines if line[:6] == "PASSED"]
+        run(pytester, *given, *passed).assert_outcomes(passed=len(names))
 
 
 @pytest.mark.parametrize("folder", [".", "sub", "sub [x]", "a::b"])

@@ -16,7 +16,7 @@ from record_factory import a_record
 from actbench.claims import Claim, Protocol, Verdict, measured, published
 from actbench.claims.measured import Entry, Measured
 from actbench.claims.verdicts import Judgment
-from actbench.pytest_plugin.outcomes import NotReproduced, check_expected
+from actbench.pytest_plugin.claim_tests import NotReproduced, check_expected
 from actbench.pytest_plugin.trainings import FOLDER, Writer
 from actbench.runs import evidence
 from actbench.store import datasets

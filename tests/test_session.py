@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,17 +17,16 @@ from drawings import draw_instead
 from matplotlib.figure import Figure
 
 from actbench import claims, ledger
-from actbench.claims import Verdict, measured
+from actbench.claims import Verdict
 from actbench.claims.verdicts import Judgment
-from actbench.cli.session import Session
+from actbench.cli.console import Session
 from actbench.runs.early import Job
 from actbench.runs.results import Outcome
 from actbench.store.environment import duration
 from actbench.store.errors import ActbenchError
 from actbench.study import figures
-from actbench.study.commands.estimates import COSTS
-from actbench.study.commands.session import StudySession, make_config, study_jobs
-from actbench.study.experiments import EXPERIMENTS, gradient_flow, sine_regression
+from actbench.study.commands.session import COSTS, StudySession, make_config, study_jobs
+from actbench.study.experiments import EXPERIMENTS, Experiment, gradient_flow, sine_regression
 
 SINE, FLOW = EXPERIMENTS["sine-regression"], EXPERIMENTS["gradient-flow"]
 TINY = sine_regression.Config(
@@ -48,13 +46,8 @@ SMALL_FLOW = gradient_flow.Config(
 
 
 @pytest.fixture(autouse=True)
-def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def plain(actbench: object, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - its columns
     """80 columns without color, an empty folder, one plain figure per experiment."""
-    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.chdir(tmp_path)
     drawing = {"drawing": lambda dataset: Figure(figsize=(1, 1))}
     for key in figures.FIGURES:
         draw_instead(monkeypatch, key, drawing)
@@ -64,6 +57,27 @@ def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def session(tmp_path: Path) -> StudySession:
     """A session that writes to a folder and shows what it does."""
     return StudySession(tmp_path / "out", quiet=False, overwrite=False)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Have experiments take so many seconds per step, and the first run 1000; what they ran."""
+    now = [0.0]
+
+    def slow(*experiments: Experiment, step_s: float) -> list[Any]:
+        ran: list[Any] = []
+
+        def work(config: Any, *_: object) -> None:
+            now[0] += (step_s if ran else 1000.0) * config.steps
+            ran.append(config)
+
+        for experiment in experiments:
+            monkeypatch.setattr(experiment.module(), "run", work)
+        return ran
+
+    time = SimpleNamespace(perf_counter=lambda: now[0])
+    monkeypatch.setattr("actbench.study.commands.session.time", time)
+    return slow
 
 
 def squeezed(text: str) -> str:
@@ -100,28 +114,26 @@ def test_a_quick_look_says_what_it_leaves_out(
 
 
 def test_the_study_covers_every_experiment_once_at_its_defaults() -> None:
-    """Each experiment of the registry gives its files and figures, and no two jobs share a file."""
+    """Each gives its files and figures, no two jobs share a file, and stated seeds are kept."""
     jobs = study_jobs(3, "cpu", 1)
     assert sorted(job.experiment.key for job in jobs if job.name is None) == sorted(EXPERIMENTS)
     variants = [job.name for job in jobs if job.name is not None]
     assert len(variants) == len(set(variants))
-
-
-def test_seeds_that_were_asked_for_reach_trainings_alone() -> None:
-    """A protocol that states its seeds keeps them."""
-    by_key = {job.experiment.key: job for job in study_jobs(3, "cpu", 1) if job.name is None}
+    by_key = {job.experiment.key: job for job in jobs if job.name is None}
     assert by_key["sine-regression"].config.seeds == (42, 43, 44)
     assert by_key["gradient-flow"].config.seeds == tuple(range(42, 442))
 
 
 def test_settings_become_a_configuration() -> None:
-    """What is given replaces a default, what is not given stays."""
+    """What is given replaces a default, what is not given stays; the experiment may refuse it."""
     assert make_config(SINE, {}) == sine_regression.Config()
     given = {"activations": ["relu"], "epochs": 7, "seeds": 2, "device": "cpu", "threads": 1}
     assert make_config(SINE, given) == sine_regression.Config(
         activations=("relu",), epochs=7, seeds=2, device="cpu", threads=1
     )
     assert make_config(FLOW, {"width": 5}) == gradient_flow.Config(width=5)
+    with pytest.raises(ActbenchError, match=r"^epochs is 0, but must be a whole number"):
+        make_config(SINE, {"epochs": 0})
 
 
 TAKEN = {
@@ -133,18 +145,11 @@ TAKEN = {
 
 @pytest.mark.parametrize("key", TAKEN)
 @pytest.mark.parametrize(
-    ("setting", "option"),
-    [
-        ("epochs", "--epochs"),
-        ("learning_rate", "--learning-rate"),
-        ("weight_decay", "--weight-decay"),
-        ("initializer", "--initializer"),
-        ("depth", "--depth"),
-        ("dtype", "--dtype"),
-    ],
+    "setting", ["epochs", "learning_rate", "weight_decay", "initializer", "depth", "dtype"]
 )
-def test_a_setting_that_an_experiment_lacks_is_refused(key: str, setting: str, option: str) -> None:
+def test_a_setting_that_an_experiment_lacks_is_refused(key: str, setting: str) -> None:
     """The option is named as it is typed, with those that the experiment takes."""
+    option = f"--{setting.replace('_', '-')}"
     with pytest.raises(ActbenchError) as caught:
         make_config(EXPERIMENTS[key], {"seeds": 2, setting: 1})
     assert str(caught.value) == (
@@ -164,12 +169,6 @@ def test_every_option_of_the_command_can_be_named() -> None:
     assert given - others - {"return"} == _OPTIONS.keys()
 
 
-def test_a_setting_out_of_range_is_refused() -> None:
-    """What the experiment itself refuses comes through."""
-    with pytest.raises(ActbenchError, match=r"^epochs is 0, but must be a whole number"):
-        make_config(SINE, {"epochs": 0})
-
-
 def test_a_training_is_shown(session: StudySession, capsys: pytest.CaptureFixture[str]) -> None:
     """Progress, the table, bars, findings, and what was written; no losses of other settings."""
     session.execute([Job(SINE, TINY)])
@@ -183,17 +182,6 @@ def test_a_training_is_shown(session: StudySession, capsys: pytest.CaptureFixtur
     assert "Note: Other settings than the study's (epochs " in squeezed(shown.out)
     assert "sine_regression.nc  (" in shown.out
     assert "reused" not in shown.out
-
-
-def test_unless_verbose_only_progress_is_shown(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Losses, gradients and files are for who asks."""
-    StudySession(tmp_path / "out", quiet=False, overwrite=False, verbose=False).execute(
-        [Job(SINE, TINY)]
-    )
-    shown = capsys.readouterr()
-    assert (shown.out, "100%" in shown.err) == ("", True)
 
 
 def test_networks_of_another_file_are_not_held_against_the_study(
@@ -224,7 +212,7 @@ def test_a_grid_has_no_table_of_final_losses(
     """Where final losses depend on more than activation and seed, no table is tried."""
     final = (("activation", "depth", "seed"), np.zeros((1, 2, 3)))
     grid = xr.Dataset({"final_mse": final}, coords={"activation": ["relu"]})
-    monkeypatch.setattr("actbench.cli.session.fulfil", lambda *_, **__: Outcome(grid, True))
+    monkeypatch.setattr("actbench.cli.console.fulfil", lambda *_, **__: Outcome(grid, True))
     session.execute([Job(SINE, TINY)])
     assert capsys.readouterr().out.startswith("sine-regression: data reused from ")
 
@@ -233,9 +221,13 @@ def test_a_variant_goes_by_its_name(
     session: StudySession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Two protocols of one experiment can be told apart on the bar and in the folder."""
-    session.execute([Job(FLOW, SMALL_FLOW, "gradient_flow-small.nc")])
+    dataclasses.replace(session, verbose=False).execute(
+        [Job(FLOW, SMALL_FLOW, "gradient_flow-small.nc")]
+    )
     shown = capsys.readouterr()
     assert "gradient_flow-small " in shown.err
+    # Losses, gradients and files are for who asks; progress is for all.
+    assert (shown.out, "100%" in shown.err) == ("", True)
     assert sorted(path.name for path in session.out.iterdir()) == [
         "gradient_flow-small.nc",
         "gradient_flow-small.nc.sha256",
@@ -245,7 +237,7 @@ def test_a_variant_goes_by_its_name(
 def test_jobs_run_in_order_and_reuse_what_is_there(
     session: StudySession, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A second time nothing is written, and each job says so."""
+    """A second time nothing is written, and each job says so; a quiet session says nothing."""
     jobs = [Job(FLOW, SMALL_FLOW), Job(SINE, TINY)]
     session.execute(jobs)
     first = capsys.readouterr().out
@@ -256,13 +248,10 @@ def test_jobs_run_in_order_and_reuse_what_is_there(
     assert "Written:" not in second.out
     for key in ("gradient-flow", "sine-regression"):
         assert f"{key}: data reused from {session.out}; same settings." in squeezed(second.out)
-
-
-def test_a_quiet_session_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither progress nor tables, with jobs, estimates and the ledger."""
-    quiet = StudySession(tmp_path / "out", quiet=True, overwrite=False)
-    quiet.execute([Job(SINE, TINY), Job(FLOW, SMALL_FLOW)])
-    quiet.estimate([Job(FLOW, SMALL_FLOW)])
+    quiet = dataclasses.replace(session, quiet=True, overwrite=True)
+    quiet.execute([Job(SINE, dataclasses.replace(TINY, epochs=4))])
+    quiet.execute(jobs[:1])
+    quiet.estimate(jobs[:1])
     quiet.show_ledger([judgment()])
     assert capsys.readouterr() == ("", "")
 
@@ -276,20 +265,16 @@ def test_other_settings_stop_the_session(session: StudySession) -> None:
     assert not (session.out / "gradient_flow.nc").exists()
 
 
-def test_with_leave_to_overwrite_results_are_replaced(session: StudySession) -> None:
-    """The same session with the permission replaces what was there."""
-    session.execute([Job(FLOW, SMALL_FLOW)])
-    before = (session.out / "exp1_gradient_flow.json").read_bytes()
-    other = make_config(FLOW, {"activations": ["tanh"], "width": 4, "seeds": 2, "threads": 1})
-    Session(session.out, quiet=True, overwrite=True).execute([Job(FLOW, other)])
-    assert (session.out / "exp1_gradient_flow.json").read_bytes() != before
-
-
 @pytest.mark.parametrize(
     ("jobs", "text"),
     [
         ([Job(SINE, TINY)], "sine-regression: about 24 s, into out/\n"),
         ([Job(FLOW, SMALL_FLOW)], "gradient-flow: about 12 s, into out/\n"),
+        # One thread is timed; two take half of it.
+        (
+            [Job(SINE, dataclasses.replace(TINY, threads=2))],
+            "sine-regression: about 12 s, into out/\n",
+        ),
         (
             [Job(FLOW, SMALL_FLOW, "named.nc"), Job(SINE, TINY)],
             "named.nc: about 12 s, into out/\nsine-regression: about 24 s, into out/\n"
@@ -298,63 +283,31 @@ def test_with_leave_to_overwrite_results_are_replaced(session: StudySession) -> 
     ],
 )
 def test_an_estimate_scales_a_short_run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], jobs: list[Job], text: str
+    clock: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+    jobs: list[Job],
+    text: str,
 ) -> None:
     """The very first short run loads modules and does not count; each job is timed once."""
-    asked: list[Any] = []
-    clock = [0.0]
-
-    def work(config: Any, *_: object) -> None:
-        clock[0] += (1000.0 if not asked else 4.0) * config.steps
-        asked.append(config)
-
-    for job in jobs:
-        monkeypatch.setattr(job.experiment.module(), "run", work)
-    monkeypatch.setattr(
-        "actbench.study.commands.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
-    )
+    ran = clock(*(job.experiment for job in jobs), step_s=4.0)
     Session(Path("out"), quiet=False, overwrite=False).estimate(jobs)
     assert capsys.readouterr().out == text
-    assert len(asked) == len(jobs) + 1
-    assert all(config.threads == 1 for config in asked)
+    assert len(ran) == len(jobs) + 1
+    assert all(config.threads == 1 for config in ran)
     assert not Path("out").exists()
 
 
-def test_an_estimate_shares_the_work_among_the_threads(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One thread is timed; two take half of it."""
-    clock = [0.0]
-
-    def work(config: Any, *_: object) -> None:
-        clock[0] += 4.0 * config.steps
-
-    monkeypatch.setattr(SINE.module(), "run", work)
-    monkeypatch.setattr(
-        "actbench.study.commands.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
-    )
-    job = Job(SINE, dataclasses.replace(TINY, threads=2))
-    Session(Path("out"), quiet=False, overwrite=False).estimate([job])
-    assert capsys.readouterr().out == "sine-regression: about 12 s, into out/\n"
-
-
 def test_what_is_usual_is_estimated_without_running_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    clock: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """One experiment is timed; the others' steps cost so many of its steps."""
-    clock = [0.0]
-
-    def work(config: Any, *_: object) -> None:
-        clock[0] += 0.001 * config.steps
-
     jobs = [job for job in study_jobs(16, "cpu", 1) if job.experiment.key in COSTS and not job.name]
     assert {job.experiment.key for job in jobs} == COSTS.keys()
     for job in jobs:
         monkeypatch.setattr(job.experiment.module(), "run", lambda *_: pytest.fail("ran"))
-    monkeypatch.setattr(SINE.module(), "run", work)
-    monkeypatch.setattr(
-        "actbench.study.commands.estimates.time", SimpleNamespace(perf_counter=lambda: clock[0])
-    )
+    clock(SINE, step_s=0.001)
     Session(Path("out"), quiet=False, overwrite=False).estimate(jobs)
     seconds = sum(0.001 * COSTS[job.experiment.key] * job.config.steps for job in jobs)
     assert f"In all about {duration(seconds)}, and" in capsys.readouterr().out
@@ -363,15 +316,18 @@ def test_what_is_usual_is_estimated_without_running_it(
 def test_an_estimate_leaves_out_what_is_there(
     session: StudySession, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The finished part of an interrupted session costs nothing more."""
+    """What is finished costs nothing more, unless it will be replaced."""
     session.execute([Job(FLOW, SMALL_FLOW)])
+    before = (session.out / "exp1_gradient_flow.json").read_bytes()
     capsys.readouterr()
     session.estimate([Job(FLOW, SMALL_FLOW)])
     assert capsys.readouterr().out.split()[:3] == ["gradient-flow:", "there", "already,"]
-    # Where it will be replaced it costs what it costs, whatever settings are there.
-    other = make_config(FLOW, {"activations": ["tanh"], "width": 4, "seeds": 2, "threads": 1})
-    Session(session.out, quiet=False, overwrite=True).estimate([Job(FLOW, other)])
+    other = [Job(FLOW, dataclasses.replace(SMALL_FLOW, activations=("tanh",)))]
+    allowed = Session(session.out, quiet=False, overwrite=True)
+    allowed.estimate(other)
     assert capsys.readouterr().out.startswith("gradient-flow: about ")
+    allowed.execute(other)
+    assert (session.out / "exp1_gradient_flow.json").read_bytes() != before
 
 
 @pytest.mark.parametrize("key", EXPERIMENTS)
@@ -439,16 +395,6 @@ def test_a_ledger_that_can_not_be_written_is_one_error(session: StudySession) ->
         session.write_ledger([judgment()])
 
 
-@pytest.fixture
-def read_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Read each file of stored measurements once."""
-    cached = functools.cache(measured.load)
-    monkeypatch.setattr(measured, "load", cached)
-    yield cached
-    cached.cache_clear()
-
-
-@pytest.mark.usefixtures("read_once")
 def test_the_ledger_of_an_empty_folder_is_that_of_the_store(tmp_path: Path) -> None:
     """Every claim of the study is judged, and none has changed."""
     found = ledger.from_results(claims.published(), tmp_path)
@@ -456,7 +402,6 @@ def test_the_ledger_of_an_empty_folder_is_that_of_the_store(tmp_path: Path) -> N
     assert [j.claim.id for j in found if not j.as_expected] == []
 
 
-@pytest.mark.usefixtures("read_once")
 def test_the_ledger_follows_the_results(
     session: StudySession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actbench.claims import further_studies
-from actbench.pytest_plugin.outcomes import check_expected
+from actbench.pytest_plugin.claim_tests import check_expected
 
 if TYPE_CHECKING:
     from actbench.claims import ClaimsFile

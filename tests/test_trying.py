@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from actbench.cli import main
-from actbench.cli.session import Session
+from actbench.cli.console import Session
 from actbench.runs.early import Job
 from actbench.study.catalog import activations, initializers, targets
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from actbench.cli import app
+from actbench.cli.app import app
 from actbench.store.errors import DISTRIBUTION
 
 ROOT = Path(__file__).parents[1]

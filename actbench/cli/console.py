@@ -1,15 +1,15 @@
-"""What the terminal shows: tables, bars and progress, drawn from datasets and claims."""
+"""What the commands that compute show: progress, what was written, and the ledger."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,18 +19,20 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
-from actbench.claims.statistics import quantiles
+from actbench import claims, ledger
+from actbench.ledger import published_table
+from actbench.runs.results import fulfil, is_there
+from actbench.store import studies, terminal
+from actbench.store.environment import duration
+from actbench.store.files import write_atomic
 from actbench.store.terminal import plural
 
 if TYPE_CHECKING:
-    import xarray as xr
-
-    from actbench.claims import Claim
-
-_BAR_CELLS = 4
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
+    from actbench.claims import ClaimsFile
+    from actbench.claims.verdicts import Judgment
+    from actbench.runs.early import Job
+    from actbench.runs.sources import Sources
 
 
 @contextmanager
@@ -60,92 +62,126 @@ def progress_bar(console: Console, title: str, total: int) -> Iterator[Callable[
             progress.stop()
 
 
-def final_mse_table(dataset: xr.Dataset, claims: Mapping[str, Claim]) -> Table:
-    """Set published final losses beside measured ones."""
-    seeds = dataset["seed"].to_numpy()
-    title = f"Mean squared error on the noisy targets, {plural(len(seeds), 'seed')}"
-    table = Table(title=title, box=SIMPLE)
-    table.add_column("activation", no_wrap=True)
-    measured = ("median", "2.5-97.5 %", f"seed {seeds[0]}")[0 if len(seeds) > 1 else 2 :]
-    for heading in ("published", *measured, "agrees") if claims else measured:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name in dataset["activation"].to_numpy():
-        values = dataset["final_mse"].sel(activation=name).to_numpy()
-        low, median, high = quantiles(values)
-        claim = claims.get(str(name))
-        published = _digits(claim.published_value) if claim and claim.published_value else "-"
-        first = _digits(float(values[0]))
-        over_seeds = (_number(median), _range(low, high)) if len(values) > 1 else ()
-        found = (*over_seeds, first)
-        table.add_row(
-            str(name),
-            *((published, *found, _agreement(claim, median)) if claims else found),
-            style=None if claim is None or _holds(claim, median) else "bold",
-        )
-    return table
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}"
-
-
-def _range(low: float, high: float) -> str:
-    """The ends of an interval; one number where they do not differ in the digits shown."""
-    return " - ".join(dict.fromkeys((_number(low), _number(high))))
-
-
-def _digits(value: float) -> str:
-    """As many digits as float32 and the study's own file of losses have."""
-    return f"{round(value, 7):.7g}" if 1e-4 < abs(value) < 1e3 else _number(value)
-
-
-def _holds(claim: Claim, value: float) -> bool:
-    return claim.relation is not None and claim.relation.contains(value)
-
-
-def _agreement(claim: Claim | None, median: float) -> str:
-    if claim is None:
-        return "-"
-    return "yes" if _holds(claim, median) else "NO"
-
-
-def gradient_bars(dataset: xr.Dataset, width: int) -> list[Table]:
-    """Draw the gradient magnitude of each layer before the first update, on one log scale."""
-    names = [str(name) for name in dataset["activation"].to_numpy()]
-    seed = int(dataset["seed"].to_numpy()[0])
-    layers = dataset["layer"].to_numpy()
-    values = dataset["gradient_magnitude"].isel(seed=0, recorded_epoch=0).to_numpy()
-    usable = values[np.isfinite(values) & (values > 0)]
-    low, high = (float(usable.min()), float(usable.max())) if usable.size else (1.0, 1.0)
-    per_table = max(1, (width - 7) // (_BAR_CELLS + 9))
-    tables = []
-    for start in range(0, len(names), per_table):
-        chosen = range(start, min(start + per_table, len(names)))
-        table = Table(
-            title=f"Mean |dloss/dW| per layer at epoch 0, seed {seed} (log bars)",
-            caption=f"layer 1 is nearest the input, layer {layers[-1]} is the output layer",
-            box=None,
-        )
-        table.add_column("layer", justify="right")
-        for index in chosen:
-            table.add_column(names[index])
-        for row, layer in enumerate(layers):
-            table.add_row(
-                str(layer), *(_bar(float(values[index, row]), low, high) for index in chosen)
-            )
-        tables.append(table)
-    return tables
-
-
-def _bar(value: float, low: float, high: float) -> str:
-    if not math.isfinite(value) or value <= 0:
-        return f"{'':{_BAR_CELLS}} {value:.1e}"
-    share = 1.0 if high <= low else math.log(value / low) / math.log(high / low)
-    eighths = max(1, round(share * _BAR_CELLS * 8))
-    text = "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
-    return f"{text:{_BAR_CELLS}} {value:.1e}"
-
-
 def written_files(paths: Sequence[Path]) -> str:
     """List files with their sizes, a line each."""
     return "\n".join(f"  {path}  ({math.ceil(path.stat().st_size / 1000)} kB)" for path in paths)
+
+
+@dataclass(frozen=True)
+class Session:
+    """One invocation of a command that computes.
+
+    Args:
+        out: Where results go.
+        quiet: Whether to print errors only.
+        overwrite: Whether results of other settings may be replaced.
+        verbose: Whether each experiment's losses, gradients and files are listed.
+    """
+
+    out: Path
+    quiet: bool
+    overwrite: bool
+    verbose: bool = True
+
+    @property
+    def _console(self) -> Console:
+        return terminal.screen(quiet=self.quiet, whole=True)
+
+    def _tell(self, text: str) -> None:
+        terminal.tell(text, quiet=self.quiet)
+
+    def execute(self, jobs: Sequence[Job], file: ClaimsFile | None = None) -> None:
+        """Run jobs one after another, showing progress and, if verbose, what came out."""
+        keys = list(dict.fromkeys(job.experiment.key for job in jobs))
+        for job in jobs:
+            bar = terminal.screen(stderr=True, quiet=self.quiet)
+            title = (job.name or job.experiment.key).removesuffix(".nc")
+            if len(keys) > 1:
+                title = f"{keys.index(job.experiment.key) + 1}/{len(keys)} {title}"
+            steps = job.config.steps
+            with progress_bar(bar, title, max(1, steps)) as progress:
+                outcome = fulfil(
+                    job.experiment,
+                    job.config,
+                    self.out,
+                    name=job.name,
+                    overwrite=self.overwrite,
+                    progress=progress,
+                )
+                if not (outcome.reused or steps):
+                    progress(1)  # it is counted as the others are
+            if self.verbose:
+                for part in studies.parts("screen"):
+                    part.show(outcome.dataset, file, self._console, self._tell)
+            for sentence in outcome.notes:
+                self._tell(f"Note: {sentence}")
+            if outcome.reused:
+                self._tell(f"{title}: data reused from {self.out}; same settings.")
+            if outcome.written and self.verbose:
+                self._console.print("Written:")
+                self._console.print(written_files(outcome.written), soft_wrap=True)
+
+    def collect(self, sources: Sources) -> None:
+        """Run the functions and commands of a claims file, showing progress."""
+        bar = terminal.screen(stderr=True, quiet=self.quiet)
+        sources.collect(partial(progress_bar, bar))
+
+    def decide(
+        self,
+        file: ClaimsFile,
+        sources: Sources,
+        jobs: Sequence[Job],
+        largest: int | None,
+        **numbers: int,
+    ) -> tuple[dict[str, Judgment], list[Job]]:
+        """Make runs until the claims that can be looked at as they come are decided."""
+        from actbench.runs.early import decide_jobs
+
+        bar = partial(progress_bar, terminal.screen(stderr=True, quiet=self.quiet))
+        how: dict[str, Any] = {
+            "overwrite": self.overwrite,
+            "bar": bar,
+            "tell": self._tell,
+            **numbers,
+        }
+        return decide_jobs(file, sources, jobs, self.out, largest=largest, **how)
+
+    def estimate(self, jobs: Sequence[Job], sources: Sources | None = None) -> None:
+        """Say what jobs would run and about how long they take."""
+        total, estimator = 0.0, studies.own_part("estimates").Estimator()
+        for job in jobs:
+            name = job.name or job.experiment.key
+            there = not self.overwrite and is_there(job.experiment, job.config, self.out, job.name)
+            if there:
+                self._tell(f"{name}: there already, in {self.out}/")
+                continue
+            seconds = estimator.seconds(job.experiment, job.config)
+            total += seconds
+            self._tell(f"{name}: about {duration(seconds)}, into {self.out}/")
+        for line in [] if sources is None else sources.outstanding():
+            self._tell(line)
+        if len(jobs) > 1:
+            self._tell(f"In all about {duration(total)}, and seconds for figures.")
+
+    def show_ledger(self, judgments: Sequence[Judgment], file: ClaimsFile | None = None) -> None:
+        """Print the ledger."""
+        screen = self._console
+        screen.print(ledger.table(judgments, screen.width))
+        for line in published_table.sentences(judgments):
+            self._tell(line)
+        if file is not None and (pinned := file.pinned):
+            self._tell(
+                f"Each of {plural(pinned, 'pinned claim')} is judged at a level of "
+                f"{file.level_in_words}, its part of {file.alpha:.2g}."
+            )
+        self._tell(ledger.counts(judgments, file or claims.published()))
+
+    def write_ledger(self, judgments: Sequence[Judgment], file: ClaimsFile | None = None) -> None:
+        """Write the ledger beside the results."""
+        about = file or claims.published()
+        sentences = ledger.elsewhere(about, judgments)
+        legend = (*ledger.LEGEND, *(ledger.STUDY_LEGEND if about.of_the_study else ()))
+        write_atomic(self.out / "ledger.json", f"{ledger.as_json(judgments, sentences)}\n".encode())
+        write_atomic(
+            self.out / "ledger.md", ledger.markdown(judgments, sentences, legend, about).encode()
+        )

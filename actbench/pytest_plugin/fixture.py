@@ -22,21 +22,15 @@ if TYPE_CHECKING:
     from actbench.claims import Claim
     from actbench.claims.verdicts import Judgment
 
-
-__tracebackhide__ = True
+__tracebackhide__ = True  # pytest shows the line of the test and those of the user's function
+_COLUMNS = 60  # with what stands around it, it fits a terminal of 80
+PROPERTY = "actbench_judged"
+_UNTIL = "until decided"
 
 
 @dataclass(frozen=True, eq=False)
-class Growing(Askable):
-    """Runs of a function that are made until a claim about them is decided.
-
-    Args:
-        function: As for ``run``.
-        settings: What to give it besides the seed.
-        largest: Most runs.
-        number: Which of several numbers; empty where a run gives one.
-        judged: As of ``Runs``.
-    """
+class _Growing(Askable):
+    """Runs of a function that are made until a claim about them is decided."""
 
     function: Callable[..., Any]
     settings: Mapping[str, Any]
@@ -46,10 +40,9 @@ class Growing(Askable):
 
     @property
     def name(self) -> str:
-        """What runs, for messages."""
         return name_of(self.function)
 
-    def __getitem__(self, number: str) -> Growing:
+    def __getitem__(self, number: str) -> _Growing:
         return replace(self, number=number)
 
     def _judge(
@@ -90,12 +83,6 @@ def _together(parts: list[Runs], number: str) -> Runs:
     return whole[number] if number else whole
 
 
-__tracebackhide__ = True  # pytest shows the line of the test and those of the user's function
-_COLUMNS = 60  # with what stands around it, it fits a terminal of 80
-PROPERTY = "actbench_judged"
-_UNTIL = "until decided"
-
-
 class DoesNotHoldError(AssertionError):
     """A verdict is another than the expected one."""
 
@@ -123,7 +110,7 @@ class Judge:
         *,
         max_seeds: int = 100,
         **settings: Any,
-    ) -> Runs | Growing:
+    ) -> Runs | _Growing:
         """Run a function over seeds, or take numbers that are there, to be judged.
 
         Args:
@@ -142,7 +129,7 @@ class Judge:
         Raises:
             ActbenchError: The function returned no number, or what was given holds none.
         """
-        runs: Runs | Growing
+        runs: Runs | _Growing
         if isinstance(seeds, str):
             if seeds != _UNTIL or not callable(what):
                 pytest.fail(
@@ -150,7 +137,7 @@ class Judge:
                     "function to run",
                     pytrace=False,
                 )
-            runs = Growing(what, settings, max_seeds)
+            runs = _Growing(what, settings, max_seeds)
         else:
             runs = self.runs(what, seeds, **settings)
         made = object()

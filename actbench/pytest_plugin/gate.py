@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from actbench.pytest_plugin.options import value_of
+from actbench.pytest_plugin import value_of
 from actbench.pytest_plugin.slowdowns import (
     CONTROLS,
     Control,
@@ -32,12 +32,7 @@ _FEWEST_ROUNDS = 2
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate found out about a benchmark.
-
-    Args:
-        found: The comparison that decided; none where nothing could be compared.
-        why_not: Why it could not be judged.
-    """
+    """What the gate found out about a benchmark."""
 
     found: Slowdown | None = None
     why_not: str = ""
@@ -57,11 +52,7 @@ class Verdict:
 
 
 class Gate:
-    """A plugin that times controls beside benchmarks, and judges these if there is a factor.
-
-    Args:
-        config: Of the session; it has pytest-benchmark's options.
-    """
+    """A plugin that times controls beside benchmarks, and judges these if there is a factor."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

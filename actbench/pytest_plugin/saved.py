@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, Field
 
+from actbench.pytest_plugin import value_of
 from actbench.pytest_plugin.fixture import PROPERTY
-from actbench.pytest_plugin.options import value_of
 from actbench.store import stored
 from actbench.store.environment import cpu_model
 from actbench.store.errors import ActbenchError
@@ -46,14 +46,7 @@ class _Stored(BaseModel):
 
 
 class Saved:
-    """A plugin that stores what a session judged, and compares it with what is stored.
-
-    Args:
-        config: Of the session, in the process that the user started.
-
-    Raises:
-        pytest.UsageError: What to compare with is not stored, or can't be read.
-    """
+    """A plugin that stores what a session judged, and compares it with what is stored."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._root = config.rootpath

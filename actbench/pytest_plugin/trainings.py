@@ -10,7 +10,7 @@ from zlib import crc32
 
 import pytest
 
-from actbench.pytest_plugin.options import BASELINE_SEEDS, devices_of, value_of
+from actbench.pytest_plugin import BASELINE_SEEDS, devices_of, value_of
 from actbench.store.errors import ActbenchError
 from actbench.store.files import prepare_folder
 
@@ -28,21 +28,13 @@ FOLDER = pytest.StashKey[Path]()
 _SENT = "actbench_folder"
 
 
-def shared_path(folder: Path, protocol: str, device: str) -> Path:
+def _shared_path(folder: Path, protocol: str, device: str) -> Path:
     """Return where a session keeps what a protocol trained."""
     return folder / f"actbench-{protocol}-{device.replace(':', '-')}.nc"
 
 
 class Writer:
-    """A plugin that writes the record once, in the process that the user started.
-
-    Args:
-        path: Where to.
-        claims: What was judged.
-
-    Raises:
-        pytest.UsageError: The file is there already, or its folder can't be written.
-    """
+    """A plugin that writes the record once, in the process that the user started."""
 
     def __init__(self, path: Path, claims: ClaimsFile) -> None:
         if path.exists():
@@ -91,7 +83,7 @@ class Writer:
 def _trained(folder: Path, protocols: Iterable[str], device: str) -> dict[str, xr.Dataset]:
     from actbench.store import datasets
 
-    paths = {name: shared_path(folder, name, device) for name in protocols}
+    paths = {name: _shared_path(folder, name, device) for name in protocols}
     return {name: datasets.load(path) for name, path in paths.items() if path.exists()}
 
 
@@ -156,7 +148,7 @@ class Trainings:
         if results is not None:
             return evidence.stored_dataset(results, name, protocol)
         device = device or devices_of(self._config)[0]
-        path = shared_path(self._folder, f"{_owner(file)}{name}", device)
+        path = _shared_path(self._folder, f"{_owner(file)}{name}", device)
         if path.name not in self._known:
             with FileLock(f"{path}.lock"):
                 if not path.exists():

@@ -185,7 +185,7 @@ STUDY = Study(
         "tests": "actbench.study.pytest_activation",
         "own": "actbench.study.own",
         "screen": "actbench.study.commands.session",
-        "estimates": "actbench.study.commands.estimates",
+        "estimates": "actbench.study.commands.session",
         "devices": "actbench.study.nets.devices",
         "fingerprints": "actbench.study.fingerprints",
         "modules": "actbench.study.fingerprint_modules",

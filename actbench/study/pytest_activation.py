@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actbench.pytest_plugin.outcomes import OwnTest
+from actbench.pytest_plugin.claim_tests import OwnTest
 from actbench.store.errors import ActbenchError
 from actbench.study.card import facts
 from actbench.study.catalog import initializers, targets

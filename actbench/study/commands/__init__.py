@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from actbench.cli.options import Command, StudyCommand
-from actbench.study.commands import examining, reading, recovering, studying, sweeping, trying
+from actbench.study.commands import doctor, reading, recovering, studying, sweeping, trying
 
 COMMANDS: Mapping[str, Sequence[tuple[Callable[..., None], type[Command]]]] = {
     "Your own": (
@@ -19,6 +19,6 @@ COMMANDS: Mapping[str, Sequence[tuple[Callable[..., None], type[Command]]]] = {
         (studying.robustness, Command),
     ),
     "Results": ((reading.report, StudyCommand),),
-    "This installation": ((reading.list_, Command), (examining.doctor, Command)),
+    "This installation": ((reading.list_, Command), (doctor.doctor, Command)),
 }
 """Panel of ``actbench --help`` to the functions in it, each with the class of its command."""

@@ -1,24 +1,36 @@
-"""Commands that show what is there: list, report."""
+"""Commands that show what is there: list, report; and code of one's own, which is there too."""
 
 from __future__ import annotations
 
 import json
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from actbench.cli.options import Out, Quiet, Short, end, interruptible, require_form
 from actbench.store import studies, terminal
 from actbench.study.catalog.activations import ACTIVATIONS, FURTHER
 from actbench.study.catalog.initializers import KEYS as INITIALIZER_KEYS
-from actbench.study.commands.offers import offered
 from actbench.study.experiments import EXPERIMENTS
 from actbench.study.experiments import FURTHER as FURTHER_EXPERIMENTS
 
-_SHORT = ("table", "json")
+
+def offered(kind: str) -> tuple[str, ...]:
+    """Name what installed packages offer, without loading any of it."""
+    return tuple(sorted(entry_points(group=f"actbench.{kind}s").names))
+
+
+def load_own(kind: str, given: str) -> str:
+    """Load what the user names as code of their own; a built-in name is left to its registry."""
+    if ":" in given or given in offered(kind):
+        from actbench.study import own
+
+        getattr(own, kind)(given)
+    return given
 
 
 def list_(form: Short = "table") -> None:
     """Name the experiments, activations and initializers."""
-    require_form(form, _SHORT)
+    require_form(form, ("table", "json"))
     if form == "json":
         terminal.say(json.dumps(_listed(), indent=1))
         return

@@ -28,7 +28,7 @@ from actbench.store import terminal
 from actbench.store.errors import require_positive_int
 from actbench.study.catalog.activations import ACTIVATIONS
 from actbench.study.catalog.initializers import KEYS as INITIALIZER_KEYS
-from actbench.study.commands.offers import load_own
+from actbench.study.commands.reading import load_own
 from actbench.study.experiments import EXPERIMENTS
 from actbench.study.experiments import get as get_experiment
 
@@ -217,7 +217,7 @@ def run(
         }
         # What was not asked for is left to each experiment's own defaults.
         settings = {name: value for name, value in asked.items() if value is not None}
-        from actbench.cli.session import Session
+        from actbench.cli.console import Session
         from actbench.runs.early import Job
         from actbench.study.commands.session import job_of_protocol, make_config
         from actbench.study.own.loading import blaming_own_code

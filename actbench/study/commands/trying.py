@@ -20,7 +20,7 @@ from actbench.store import terminal
 from actbench.store.errors import ActbenchError
 from actbench.study.catalog.activations import ACTIVATIONS, FURTHER
 from actbench.study.catalog.initializers import KEYS as INITIALIZER_KEYS
-from actbench.study.commands.offers import offered
+from actbench.study.commands.reading import offered
 
 
 def _complete_activation(incomplete: str) -> list[str]:

@@ -1,21 +1,73 @@
-"""Claims files and whatever else ``--actbench-…`` names, collected by no project's rules."""
+"""Tests of claims: collected by no project's rules, how each ends, and what a session found."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from abc import abstractmethod
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actbench.pytest_plugin.options import devices_of, value_of
-from actbench.pytest_plugin.outcomes import NotReproduced, OwnTest, check_expected
+from actbench.pytest_plugin import devices_of, value_of
 from actbench.pytest_plugin.trainings import trainings_of
 from actbench.store import studies
 from actbench.store.errors import ActbenchError
 
 if TYPE_CHECKING:
     from actbench.claims import Claim, ClaimsFile
+    from actbench.claims.verdicts import Judgment
+
+
+class OwnTest(pytest.Item):
+    """A test that is no Python function, so that no project's rules for those apply to it."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Do what is to be tested; an ``ActbenchError`` fails the test in one line."""
+
+    def runtest(self) -> None:
+        """Run the check."""
+        try:
+            self.check()
+        except ActbenchError as error:
+            mistake = str(error)
+        else:
+            return
+        pytest.fail(mistake, pytrace=False)  # outside, so that the line stands alone
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Say where it stands; pytest wants a line for what is skipped."""
+        return self.path, 0, self.name
+
+
+class NotReproduced(AssertionError):  # noqa: N818 - the name of a finding, not of an error
+    """The verdict is the expected one, and it is not that the claim holds."""
+
+
+def check_expected(
+    judgment: Judgment, file: ClaimsFile | None = None, *, strict: bool = False
+) -> None:
+    """End a claim's test as its verdict says."""
+    from actbench.claims import Verdict
+
+    claim = judgment.claim
+    if not judgment.as_expected:
+        if judgment.lacks_runs and not strict:
+            pytest.skip(f"needs {judgment.seeds_needed} seeds, {judgment.seeds} were run")
+        look_at = f"actbench claims show {claim.id}"
+        if file is not None and not file.of_the_study:
+            look_at = f"actbench verify {shlex.quote(str(file.path))}"
+        pytest.fail(
+            f"{claim.id} is {judgment.verdict}, but {claim.expected} was expected.\n"
+            f"claim:    {claim.statement}\n"
+            f"measured: {judgment.sentence}\n"
+            f"look at:  {look_at}",
+            pytrace=False,
+        )
+    if claim.expected is not None and judgment.verdict is not Verdict.REPRODUCED:
+        raise NotReproduced(f"{judgment.verdict}: {judgment.sentence}. {claim.because}")
 
 
 _CLAIMS = pytest.StashKey[dict[Path | None, "ClaimsFile"]]()
@@ -31,7 +83,7 @@ def claims_of(config: pytest.Config, path: Path | None = None) -> ClaimsFile:
     return known[path]
 
 
-def check_file(config: pytest.Config, path: Path) -> None:
+def _check_file(config: pytest.Config, path: Path) -> None:
     """Read a file, check its settings and that its code may run, before anything is collected."""
     from actbench.runs.evidence import check_settings
     from actbench.runs.sources import Sources
@@ -92,9 +144,6 @@ class Asked:
 
     Its ids may be given as arguments, as for any test: as they are printed, seen from the current
     folder, or from another one.
-
-    Raises:
-        pytest.UsageError: A claims file can't be read, or has a mistake.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -106,7 +155,7 @@ class Asked:
             self._nodes[node.address(config, given)] = node
         if not hasattr(config, "workerinput"):  # once is enough
             for path in claims:
-                check_file(config, path)
+                _check_file(config, path)
         self._chosen: dict[Path, dict[str, str]] = {}
         self._folders = (here, config.rootpath)
         others = [argument for argument in config.args if not self._chooses(argument)]
@@ -148,3 +197,45 @@ class Asked:
 
 def _forms(item: pytest.Item) -> set[str]:
     return {item.name, item.name.partition("[")[0]}  # on every device, too
+
+
+_LOW_MARGIN = 2.0
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say of an expected failure what was measured now, not what is stored."""
+    report = yield
+    if call.excinfo is not None and call.excinfo.errisinstance(NotReproduced):
+        report.wasxfail = str(call.excinfo.value)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Count the verdicts, and name the claims that are close to flipping."""
+    rows = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for key, value in getattr(report, "user_properties", [])
+        if key == "actbench" and getattr(report, "when", "") == "call"
+    ]
+    if not rows:
+        return
+    terminalreporter.section("claims")
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
+    terminalreporter.write_line(", ".join(f"{n} {v}" for v, n in sorted(counts.items())))
+    stored = sorted(row["id"] for row in rows if row["stored"])
+    if stored:
+        terminalreporter.write_line(
+            f"judged from stored measurements (--actbench-slow trains them): {', '.join(stored)}"
+        )
+    for row in sorted(rows, key=lambda r: r["margin"] or 0):
+        if row["margin"] is not None and row["kind"] != "equals" and row["margin"] < _LOW_MARGIN:
+            terminalreporter.write_line(
+                f"margin {row['margin']:.2f}x: {row['id']} ({row['verdict']})"
+            )
