@@ -12,8 +12,7 @@ import numpy as np
 
 from actbench.store.studies import FIRST_SEED
 from actbench.study.catalog import targets
-from benchmarks import processes
-from benchmarks.work import Run, Work
+from benchmarks.work import Run, Work, in_processes
 
 _LEARNING_RATE, _BETA_1, _BETA_2, _EPSILON = 1e-3, 0.9, 0.999, 1e-8
 _BATCHES = (1, 5, 20, 100)
@@ -82,21 +81,13 @@ def _run(batch: int, work: Work) -> list[float]:
 
 
 def scan(work: Work, threads: int) -> Mapping[str, Run]:
-    """Offer JAX with all members at once, and in batches that may fit a cache better.
-
-    Args:
-        work: Says how many members there are.
-        threads: Processes at the most; XLA takes every core that a process may run on.
-
-    Returns:
-        By size of the batch, in one process and in several.
-    """
+    """Offer JAX with all members at once, and in batches that may fit a cache better."""
     sizes = [size for size in _BATCHES if size < work.members]
     found: dict[str, Run] = {f"batches of {size}": partial(_run, size) for size in sizes}
     found["all at once"] = partial(_run, work.members)
     if threads > 1:
         several = {
-            f"{name}, {threads} processes": partial(processes.run, "jax", name, threads)
+            f"{name}, {threads} processes": partial(in_processes, "jax", name, threads)
             for name in ("batches of 1", "batches of 5", "all at once")
             if name in found
         }
@@ -105,14 +96,7 @@ def scan(work: Work, threads: int) -> Mapping[str, Run]:
 
 
 def product(size: int) -> Callable[[], object]:
-    """Return XLA's own product of two square float32 matrices.
-
-    Args:
-        size: Rows and columns.
-
-    Returns:
-        A function that multiplies them once and waits for the result.
-    """
+    """Return XLA's own product of two square float32 matrices."""
     a = jnp.linspace(-1, 1, size**2, dtype=jnp.float32).reshape(size, size)
     multiply = jax.jit(jnp.matmul)
     return lambda: multiply(a, a).block_until_ready()

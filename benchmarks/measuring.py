@@ -62,14 +62,7 @@ class Job:
 
 
 class Meter:
-    """Runs jobs for one benchmark.
-
-    Args:
-        benchmark: pytest-benchmark's fixture (which has no types), whose timer is ``stopwatch``.
-        stopwatch: Waits for the device.
-        controls: By name; the gate times them.
-        expected: ``extra_info`` of this benchmark in the stored run; empty without a gate.
-    """
+    """Runs jobs for one benchmark."""
 
     def __init__(
         self,
@@ -84,11 +77,7 @@ class Meter:
         self._expected = expected
 
     def __call__(self, job: Job) -> None:
-        """Time a job, and fail if it does not compute what it did.
-
-        Args:
-            job: What to time.
-        """
+        """Time a job, and fail if it does not compute what it did."""
         if not self._benchmark.enabled:
             self._benchmark.pedantic(job.prepare())
             return
@@ -120,27 +109,12 @@ class Meter:
 
 
 def finite(numbers: Mapping[str, float]) -> dict[str, float]:
-    """Leave out what JSON cannot hold.
-
-    Args:
-        numbers: Names and numbers.
-
-    Returns:
-        Those that are finite.
-    """
+    """Leave out what JSON cannot hold."""
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
 def wrong_answer(now: Mapping[str, Any], then: Mapping[str, Any]) -> str | None:
-    """Say how the final loss differs from the stored one, where it does.
-
-    Args:
-        now: A benchmark's ``extra_info``.
-        then: The stored ``extra_info``.
-
-    Returns:
-        A sentence, or none: the losses agree within 10 %, or neither run trained.
-    """
+    """Say how the final loss differs from the stored one, where it does."""
     if "final_loss" not in then:
         return None
     before, after = then["final_loss"], now.get("final_loss", math.nan)

@@ -13,8 +13,16 @@ import torch
 
 from actbench.store.environment import Stopwatch
 from actbench.study.nets.engines import PRODUCT_FLOP, flop_per_epoch, product, study_architecture
-from benchmarks.cold import Cold, store_weights, time_cold
-from benchmarks.interleaving import Say, Timing, disagreement, interleave, settle
+from benchmarks.interleaving import (
+    Cold,
+    Say,
+    Timing,
+    disagreement,
+    interleave,
+    settle,
+    store_weights,
+    time_cold,
+)
 from benchmarks.work import Peer, Work
 
 _COMPARED_EPOCHS = 10
@@ -26,13 +34,7 @@ crossed; over the first 20 epochs every engine agrees to 1e-5."""
 
 @dataclass(frozen=True)
 class Settings:
-    """How engines are timed.
-
-    Args:
-        threads: CPU threads that each may take.
-        rounds: Timed runs of each.
-        cold: Whether to time fresh processes too.
-    """
+    """How engines are timed."""
 
     threads: int
     rounds: int
@@ -42,17 +44,7 @@ class Settings:
 def markdown(
     timings: Sequence[Timing], work: Work, rate: float, cold: Mapping[str, Cold] | None = None
 ) -> list[str]:
-    """Lay out the timings as a Markdown table.
-
-    Args:
-        timings: The plain loop's first.
-        work: What was done.
-        rate: Operations per second of the 2048 x 2048 product.
-        cold: What fresh processes took, by name; a column is made of it if there are any.
-
-    Returns:
-        The table's lines.
-    """
+    """Lay out the timings as a Markdown table."""
     flop = work.epochs * flop_per_epoch(study_architecture(work.activation))
     loop = statistics.median(timings[0].seconds)
     head = ["s per training", "against the loop", "share of product rate", "final loss"]
@@ -83,16 +75,7 @@ def markdown(
 def disagreeing(
     timings: Sequence[Timing], alone: Sequence[str], cold: Mapping[str, Cold]
 ) -> list[str]:
-    """Find engines whose trainings ended elsewhere.
-
-    Args:
-        timings: Of all engines.
-        alone: Names of those that trained one member only, which has no median.
-        cold: What fresh processes reached, with all members whatever the engine.
-
-    Returns:
-        Names whose median loss is not within 5 % of the middle one, or is not a number.
-    """
+    """Find engines whose trainings ended elsewhere."""
     losses = {t.name: t.loss for t in timings if t.name not in alone}
     losses |= {f"{name} from cold": found.loss for name, found in cold.items()}
     middle = statistics.median(losses.values()) if losses else math.nan
@@ -106,17 +89,7 @@ def _time_cold(peers: Sequence[Peer], work: Work, settings: Settings, say: Say) 
 
 
 def compare(peers: Sequence[Peer], work: Work, settings: Settings, say: Say) -> list[str]:
-    """Time the engines on some work, and print the table.
-
-    Args:
-        peers: The engines.
-        work: What each does.
-        settings: How they are timed.
-        say: Told how far it is.
-
-    Returns:
-        What reached another loss than the others; empty if all is well.
-    """
+    """Time the engines on some work, and print the table."""
     found = settle(peers, work, settings.threads, Stopwatch(), say)
     if not found:
         return ["no engine works here"]

@@ -98,7 +98,7 @@ def _say(text: str) -> None:
 
 
 def _plot(peers: Sequence[Peer], activation: str, arguments: argparse.Namespace) -> None:
-    from benchmarks import scaling, scaling_figure
+    from benchmarks import scaling
 
     counts = [n for n in scaling.COUNTS if n <= arguments.most_members]
     found = scaling.measure(
@@ -106,10 +106,10 @@ def _plot(peers: Sequence[Peer], activation: str, arguments: argparse.Namespace)
     )
     print("\n".join(scaling.markdown(found)))
     path = arguments.plot
-    figure = scaling_figure.draw(found, tuple(peer.name for peer in PEERS))
+    figure = scaling.draw(found, tuple(peer.name for peer in PEERS))
     if activation != arguments.activation[0]:
         path = path.with_stem(f"{path.stem}-{activation}")
-    scaling_figure.save(figure, path)
+    scaling.save(figure, path)
     print(f"\nDrawn in {path}\n")
 
 
@@ -123,14 +123,7 @@ def _profile(activations: Sequence[str], arguments: argparse.Namespace) -> None:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Time the engines and print a table per activation, or what else is asked for.
-
-    Args:
-        given: Arguments; those of the process if none are given.
-
-    Returns:
-        0, or 1 where engines reach different losses.
-    """
+    """Time the engines and print a table per activation, or what else is asked for."""
     arguments = _arguments(given)
     arguments.activation = ACTIVATIONS if arguments.all else arguments.activation or ["relu"]
     works = [
@@ -138,7 +131,7 @@ def main(given: Sequence[str] | None = None) -> int:
         for a in arguments.activation
     ]
     if arguments.one:
-        from benchmarks.cold import run_one
+        from benchmarks.interleaving import run_one
 
         run_one(arguments.one, arguments.variant, works[0], arguments.threads or 1)
         return 0

@@ -79,24 +79,16 @@ class Profile:
         return self.flop / (self.seconds * self.shares[PRODUCTS])
 
     def share_reached(self, rest: float) -> float:
-        """Give the share of the 2048 x 2048 product's rate with the products as fast as isolated.
+        """Give the share of the 2048 x 2048 product's rate, were the products as fast as isolated.
 
-        Args:
-            rest: What else an epoch takes, as a share of its seconds today.
+        What else an epoch takes, ``rest``, is a share of its seconds today.
         """
         seconds = self.flop / self.isolated_rate + self.seconds * rest
         return self.flop / seconds / self.rate
 
 
 def kind_of(operation: str) -> str:
-    """Sort an operation into what it does for training.
-
-    Args:
-        operation: Name that torch's profiler gives it.
-
-    Returns:
-        One of the kinds; views and other calls without arithmetic are ``"Python and calls"``.
-    """
+    """Sort an operation into what it does for training."""
     name = operation.removeprefix("aten::")
     if name.endswith("_backward"):
         return _DERIVATIVE
@@ -107,13 +99,6 @@ def seconds_by_kind(events: Iterable[Event], epochs: int) -> dict[str, float]:
     """Add up what each operation took, epoch by epoch, and take the median epoch of each.
 
     A sum over all epochs would count what other programs did meanwhile.
-
-    Args:
-        events: In order of time; every epoch makes the same calls.
-        epochs: How many there were.
-
-    Returns:
-        Seconds per epoch, by kind, without Python and calls.
     """
     by_name: dict[str, list[float]] = defaultdict(list)
     for event in events:
@@ -136,14 +121,7 @@ def _events(stack: StackOf, epochs: int) -> list[Event]:
 
 
 def operations(activation: str) -> set[str]:
-    """List what one epoch of a stack calls.
-
-    Args:
-        activation: Key.
-
-    Returns:
-        Names that torch's profiler gives.
-    """
+    """List what one epoch of a stack calls."""
     stack = StackOf(2, activation, _CPU)
     stack.train(1)  # Adam makes room for its moments
     return {event.name for event in _events(stack, 1)}
@@ -169,13 +147,6 @@ def profile_epoch(activation: str, rounds: int) -> Profile:
 
     All but the profiler reads the time that the thread was given, not that on the wall, and an
     epoch is a median one, so that other programs hardly show.
-
-    Args:
-        activation: Key.
-        rounds: Of each; medians are taken.
-
-    Returns:
-        The profile of a stack as ``train`` cuts it from 20 members.
     """
     architecture, stopwatch = study_architecture(activation), Stopwatch(clock=time.thread_time)
     members = stack_sizes(architecture, _MEMBERS, POINTS, Schedule())[0]
@@ -213,12 +184,6 @@ def compared_with_xla(rounds: int) -> str:
 
     XLA takes every core that it may, so seconds are those that cores spent, whichever and however
     many they were.
-
-    Args:
-        rounds: Of each.
-
-    Returns:
-        A sentence.
     """
     stopwatch = Stopwatch(clock=time.process_time)
     with devices.using_threads(1):
@@ -236,14 +201,7 @@ def compared_with_xla(rounds: int) -> str:
 
 
 def markdown(profile: Profile) -> list[str]:
-    """Lay out a profile as a Markdown table, and the floors below it.
-
-    Args:
-        profile: Of one activation.
-
-    Returns:
-        Lines. A floor is the share of the 2048 x 2048 product's rate that training would reach.
-    """
+    """Lay out a profile as a Markdown table, and the floors below it."""
     lines = [
         f"| {profile.activation}, stack of {profile.members}, 1 thread | share of an epoch |",
         "|---|---|",

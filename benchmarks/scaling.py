@@ -1,14 +1,22 @@
-"""Time per training against the number of members, each engine in its best variant."""
+"""Time per training against the number of members: each engine in its best variant, and drawn."""
 
 from __future__ import annotations
 
+import io
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
 
 import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from actbench.pages.colors import style_of
 from actbench.store.environment import Stopwatch
+from actbench.store.files import prepare_folder, write_atomic
+from actbench.study.figures._marks import SMALL
 from actbench.study.nets.engines import (
     PRODUCT_FLOP,
     PRODUCT_SIZE,
@@ -61,30 +69,12 @@ class Scaling:
 
 
 def epochs_for(members: int, epochs: int) -> int:
-    """Choose how long to train so many networks.
-
-    Args:
-        members: How many.
-        epochs: With 20 or fewer.
-
-    Returns:
-        Fewer in proportion, at least 10.
-    """
+    """Choose how long to train so many networks."""
     return max(_FEWEST_EPOCHS, epochs * min(_STANDARD, members) // members)
 
 
 def per_training(long: float, short: float, epochs: tuple[int, int], members: int) -> float:
-    """Scale two runs of different lengths to one whole training of one member.
-
-    Args:
-        long: Seconds of the longer run.
-        short: Seconds of the shorter.
-        epochs: Of each.
-        members: Trained by each.
-
-    Returns:
-        Seconds of what comes once and of 500 epochs, per member.
-    """
+    """Scale two runs of different lengths to one whole training of one member."""
     per_epoch = (long - short) / (epochs[0] - epochs[1])
     once = max(0.0, long - epochs[0] * per_epoch)
     return (once + TRAINING_EPOCHS * per_epoch) / members
@@ -121,20 +111,7 @@ def measure(
     rounds: int,
     say: Say,
 ) -> Scaling:
-    """Time engines at several numbers of members, in turn, round after round.
-
-    Args:
-        peers: The engines; one that fails is left out from there on, which is said.
-        activation: Key.
-        counts: Numbers of members, increasing.
-        epochs: Of the longer run, with 20 or fewer members.
-        threads: CPU threads that each may take.
-        rounds: Timed rounds, after one that is not timed.
-        say: Told how far it is.
-
-    Returns:
-        The times.
-    """
+    """Time engines at several numbers of members, in turn, round after round."""
     stopwatch, multiply = Stopwatch(), products()
     works = {n: Work(activation, n, epochs_for(n, epochs)) for n in counts}
     found: dict[int, list[Contestant]] = {}
@@ -166,14 +143,7 @@ def measure(
 
 
 def growth(times: Mapping[int, Sequence[float]]) -> dict[int, float]:
-    """Compare the cost per member with that at 20 members.
-
-    Args:
-        times: Seconds per training, one per round, by number of members.
-
-    Returns:
-        At 20, 100 and 1000, where timed: the median over the rounds of the ratio in one round.
-    """
+    """Compare the cost per member with that at 20 members."""
     standard = times.get(_STANDARD)
     if not standard:
         return {}
@@ -185,14 +155,7 @@ def growth(times: Mapping[int, Sequence[float]]) -> dict[int, float]:
 
 
 def markdown(scaling: Scaling) -> list[str]:
-    """Lay out the times as a Markdown table, and the cost per member below it.
-
-    Args:
-        scaling: The times.
-
-    Returns:
-        Lines.
-    """
+    """Lay out the times as a Markdown table, and the cost per member below it."""
     counts = list(scaling.epochs)
     lines = [
         f"| {scaling.activation}, s per training | " + " | ".join(map(str, counts)) + " |",
@@ -212,3 +175,72 @@ def markdown(scaling: Scaling) -> list[str]:
         if costs:
             lines.append(f"{name}, cost per member relative to that at {_STANDARD}: {costs}")
     return lines
+
+
+_LINES: Final = (
+    ("#000000", ":", "s"),
+    ("#009E73", "-.", "X"),
+    ("#882255", "--", "^"),
+    ("#D55E00", "--", "v"),
+    ("#0072B2", "-", "o"),
+)
+_FLOOR: Final = "#666666"
+_FLOOR_DASHES: Final = ((0, (1, 1.5)), (0, (6, 2, 1, 2)))
+
+
+def draw(scaling: Scaling, styles: tuple[str, ...]) -> Figure:
+    """Draw each engine's time per training, and the floors that the product's rates set."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for name in scaling.seconds:
+        medians = scaling.medians(name)
+        color, linestyle, marker = _LINES[styles.index(name) % len(_LINES)]
+        axes.loglog(
+            list(medians),
+            list(medians.values()),
+            color=color,
+            linestyle=linestyle,
+            marker=marker,
+            markersize=5,
+            linewidth=1.8,
+            label=name,
+            gid=f"engine-{name}",
+        )
+    for (library, floor), dashes in zip(scaling.floors.items(), _FLOOR_DASHES, strict=False):
+        axes.axhline(
+            floor,
+            color=_FLOOR,
+            linestyle=dashes,
+            linewidth=1.2,
+            zorder=1,
+            gid=f"floor-{library}",
+            label=f"floor: {library}'s product alone, {scaling.rates[library] / 1e9:.0f} GFLOP/s",
+        )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_formatter(FuncFormatter(_few))
+    axes.tick_params(axis="y", which="minor", labelsize=SMALL)
+    axes.set_xlabel("members trained together")
+    axes.set_ylabel(f"seconds per training of {TRAINING_EPOCHS} epochs")
+    threads = f"{scaling.threads} CPU thread" + ("s" if scaling.threads > 1 else "")
+    axes.set_title(
+        f"One training of the study's {style_of(scaling.activation).name} network, up to {threads}",
+        fontsize=11,
+    )
+    axes.grid(alpha=0.25, which="both")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def _few(value: float, _: object) -> str:
+    text = f"{value:g}"
+    return text if text.strip("0.")[0] in "235" else ""
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure, whole or not at all."""
+    prepare_folder(path.parent)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
+    write_atomic(path, buffer.getvalue())

@@ -81,11 +81,6 @@ def efficiency(folder: Path, grid: Grid, rounds: int) -> None:
     """Time one and two workers in turn, beside plain processes that train the same chunks.
 
     What plain processes lose is the machine's: its cores share caches, memory and clock.
-
-    Args:
-        folder: For the stores.
-        grid: What they train.
-        rounds: How often.
     """
     sweep: dict[int, list[float]] = {1: [], 2: []}
     plain: dict[int, list[float]] = {1: [], 2: []}
@@ -119,14 +114,7 @@ def _plain_seconds(grid: Grid, count: int) -> float:
 
 
 def overhead(folder: Path, grid: Grid, rounds: int, workers: int) -> None:
-    """Compare the time for which workers trained with the time that they were held.
-
-    Args:
-        folder: For the stores.
-        grid: What they train.
-        rounds: How often.
-        workers: How many.
-    """
+    """Compare the time for which workers trained with the time that they were held."""
     from distributed import Client
 
     shares, lengths = [], []
@@ -172,12 +160,7 @@ def memory() -> None:
 
 
 def one_memory(folder: Path, members: int) -> None:
-    """Run a sweep and print the peaks as JSON.
-
-    Args:
-        folder: For the store.
-        members: How many.
-    """
+    """Run a sweep and print the peaks as JSON."""
     from distributed import Client
 
     store = _store(folder, _grid(TINY, seeds=members), MEMORY_CHUNK)

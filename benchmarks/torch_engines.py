@@ -14,8 +14,7 @@ from actbench.study.nets import devices
 from actbench.study.nets.engines import POINTS, PlainLoop, data, network_loss, study_architecture
 from actbench.study.nets.networks import linear_layers, seeded_network
 from actbench.study.nets.training import Member, Schedule, train
-from benchmarks import processes
-from benchmarks.work import Run, Work
+from benchmarks.work import Run, Work, in_processes
 
 _CPU = torch.device("cpu")
 _LEARNING_RATE = 1e-3
@@ -28,20 +27,12 @@ def _one_or_all(
     found: dict[str, Run] = {"1 thread": partial(run, 1)}
     if threads > 1:
         found[f"{threads} threads"] = partial(run, threads)
-        found[f"{threads} processes"] = partial(processes.run, key, "1 thread", threads)
+        found[f"{threads} processes"] = partial(in_processes, key, "1 thread", threads)
     return found
 
 
 def loop(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one signature for all
-    """Offer the plain eager loop, one network after the other.
-
-    Args:
-        work: Not used.
-        threads: CPU threads that it may take.
-
-    Returns:
-        On one thread, on all, and in as many processes.
-    """
+    """Offer the plain eager loop, one network after the other."""
 
     def run(count: int, work: Work) -> list[float]:
         with devices.using_threads(count):
@@ -52,15 +43,7 @@ def loop(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one s
 
 
 def stack(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one signature for all
-    """Offer this package's own training.
-
-    Args:
-        work: Not used.
-        threads: CPU threads that it may take.
-
-    Returns:
-        On one thread, and in as many processes as there are threads.
-    """
+    """Offer this package's own training."""
 
     def run(work: Work) -> list[float]:
         initializer = initializers.get("torch_default")
@@ -72,19 +55,12 @@ def stack(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one 
 
     found: dict[str, Run] = {"1 thread": run}
     if threads > 1:  # not its own copies of this process, which has JAX's threads
-        found[f"{threads} processes"] = partial(processes.run, "stack", "1 thread", threads)
+        found[f"{threads} processes"] = partial(in_processes, "stack", "1 thread", threads)
     return found
 
 
 def initial_weights(work: Work) -> list[Tensor]:
-    """Draw all networks from their seeds.
-
-    Args:
-        work: Says how many.
-
-    Returns:
-        Weights and biases of each layer in turn, each with a leading member axis.
-    """
+    """Draw all networks from their seeds."""
     initializer = initializers.get("torch_default")
     architecture = study_architecture(work.activation)
     networks = [seeded_network(architecture, initializer, seed) for seed in work.seeds]
@@ -120,26 +96,10 @@ def _vectorized(compiled: bool, threads: int, work: Work) -> list[float]:
 
 
 def vmap(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one signature for all
-    """Offer ``torch.func``: one network as a function, its gradient vectorized over the members.
-
-    Args:
-        work: Not used.
-        threads: CPU threads that it may take.
-
-    Returns:
-        On one thread, on all, and in as many processes.
-    """
+    """Offer ``torch.func``: one network as a function, its gradient vectorized over the members."""
     return _one_or_all("vmap", threads, partial(_vectorized, False))
 
 
 def compiled(work: Work, threads: int) -> Mapping[str, Run]:  # noqa: ARG001 - one signature for all
-    """Offer the same under ``torch.compile``.
-
-    Args:
-        work: Not used.
-        threads: CPU threads that it may take.
-
-    Returns:
-        On one thread, on all, and in as many processes.
-    """
+    """Offer the same under ``torch.compile``."""
     return _one_or_all("compile", threads, partial(_vectorized, True))

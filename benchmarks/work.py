@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from actbench.store.studies import FIRST_SEED
 
@@ -85,3 +89,41 @@ PEERS = (
     Peer("stack", "actbench stack", _in("benchmarks.torch_engines", "stack")),
 )
 """The plain loop first: the others are compared with it."""
+
+
+# An engine in several processes, each on a core of its own with a share of the members.
+
+
+def _keep_to_one_core(cores: Any) -> None:
+    """Keep to one core, on one thread, before an engine is loaded."""
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {cores.get()})
+
+
+def _train(key: str, variant: str, work: Work) -> list[float]:
+    peer = next(peer for peer in PEERS if peer.key == key)
+    return list(peer.variants(work, 1)[variant](work))
+
+
+@cache
+def _pool(key: str, count: int) -> ProcessPoolExecutor:  # noqa: ARG001 - each engine has its own
+    # Spawned, not forked: JAX has threads that a fork would lose.
+    context = multiprocessing.get_context("spawn")
+    cores: Any = context.Queue()
+    available = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+    for number in range(count):
+        cores.put(available[number % len(available)])
+    return ProcessPoolExecutor(count, context, _keep_to_one_core, (cores,))
+
+
+def in_processes(key: str, variant: str, count: int, work: Work) -> Sequence[float]:
+    """Do some work in processes that are kept for the next."""
+    ends = [work.members * number // count for number in range(count + 1)]
+    shares = [
+        replace(work, members=end - start, first_seed=work.first_seed + start)
+        for start, end in pairwise(ends)
+        if end > start
+    ]
+    futures = [_pool(key, count).submit(_train, key, variant, share) for share in shares]
+    return [loss for future in futures for loss in future.result()]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import actbench
 from actbench.store.errors import ActbenchError
-from actbench.study import fingerprint_modules
+from actbench.study import fingerprints
 from actbench.tracking.fingerprinting import Fingerprint, fingerprint
 
 
@@ -266,7 +266,7 @@ def test_streams_of_an_accelerator_go_on_too(monkeypatch: pytest.MonkeyPatch) ->
             seen.append(("seed", seed))
 
     monkeypatch.setattr(torch, "get_device_module", lambda device: Streams)
-    with fingerprint_modules.seeded(torch.empty(1, device="meta")):
+    with fingerprints.seeded(torch.empty(1, device="meta")):
         assert seen == [("seed", 42)]
     assert seen == [("seed", 42), ("set", "state")]
 

@@ -10,8 +10,6 @@ import torch
 from scipy.special import erf
 
 from actbench.study import fingerprints
-from actbench.study import fingerprints as operations
-from actbench.study import fingerprints as taking
 from actbench.tracking.fingerprinting import step
 from actbench.tracking.records import Dtype
 
@@ -67,7 +65,7 @@ def test_operations_have_their_closed_forms(dtype: Dtype) -> None:
 
 def test_products_round_so_that_another_order_of_summation_shows() -> None:
     """Sums of the fixed inputs are not exact in float32: the digest sees how they were added."""
-    numbers = operations.fixed(torch.float32, 4096).numpy()
+    numbers = fingerprints.fixed(torch.float32, 4096).numpy()
     forward, backward = np.add.accumulate(numbers), np.add.accumulate(numbers[::-1])
     assert step("x", forward[-1:]).digest != step("x", backward[-1:]).digest
 
@@ -110,7 +108,7 @@ def test_threads_change_no_bit() -> None:
     few = fingerprints.jobs(("relu",))[:4]
     one = [job() for job in few]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(taking, "jobs", lambda keys: few)
+        patch.setattr(fingerprints, "jobs", lambda keys: few)
         done: list[int] = []
         taken = fingerprints.take(("relu",), threads=2, progress=done.append)
     assert taken[1:] == one

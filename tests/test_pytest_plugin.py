@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,7 +42,7 @@ slow = true
 }
 
 
-def study(text: str) -> str:
+def as_file(text: str) -> str:
     """A file of these claims, with the protocols that they name."""
     used = [name for name in PROTOCOLS if f'protocol = "{name}"' in text]
     tables = (f"[protocol.{name}]\n{PROTOCOLS[name]}\n" for name in used)
@@ -52,16 +53,10 @@ CONSTANT = '{ name = "closed_form", quantity = "best_constant_mse", target = "si
 NOWHERE = '{ name = "closed_form", quantity = "best_constant_mse", target = "nowhere" }'
 
 
-def claim(
-    name: str,
-    value: float,
-    expected: str,
-    *,
-    protocol: str = "closed",
-    metric: str = CONSTANT,
-    quantifier: str = "exact",
-) -> str:
-    """A claim that a metric is a value, as TOML."""
+def claim(name: str, value: float, expected: str, **other: str) -> str:
+    """A claim that a metric is a value, as TOML, unless told otherwise."""
+    protocol, metric = other.get("protocol", "closed"), other.get("metric", CONSTANT)
+    relation = other.get("relation", 'kind = "equals", tolerance = 0.001')
     return f"""
 [[claim]]
 id = "{name}"
@@ -70,25 +65,12 @@ statement = "It is {value}."
 protocol = "{protocol}"
 metric = {metric}
 published = {value}
-quantifier = "{quantifier}"
+quantifier = "{other.get("quantifier", "exact")}"
 expected = "{expected}"
 because = "of what was seen"
-relation = {{ kind = "equals", tolerance = 0.001, reason = "r" }}
+relation = {{ {relation}, reason = "r" }}
 """
 
-
-ABOVE = """
-[[claim]]
-id = "close-call"
-source = "a table"
-statement = "It is above 0.4."
-protocol = "closed"
-metric = { name = "closed_form", quantity = "best_constant_mse", target = "sine_two_periods" }
-quantifier = "exact"
-expected = "reproduced"
-because = "of what was seen"
-relation = { kind = "above", value = 0.4, reason = "r" }
-"""
 
 UNTESTABLE = """
 [[claim]]
@@ -99,7 +81,7 @@ expected = "not_testable"
 because = "nothing here decides"
 """
 
-STUDY = ("--actbench-claims", "published.toml")
+HOLDS = claim("holds", 0.4975, "reproduced")
 SETTINGS = {"activations": ["linear"], "depth": 1, "width": 2, "points": 4, "epochs": 1}
 FINAL_MSE = '{ name = "final_mse", activation = "linear" }'
 
@@ -117,13 +99,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
     return datasets.load(path)
 
 
+Suite = Callable[..., pytest.RunResult]
+
+
 @pytest.fixture
 def suite(
     pytester: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
     trained: xr.Dataset,  # noqa: ARG001 - for what it loads
-) -> tuple[pytest.Pytester, Path]:
-    """A folder with a claims suite, whose baselines are the folder's own."""
+) -> Suite:
+    """Run pytest on a study of these claims, whose baselines are the folder's own."""
     folder = pytester.path
     (folder / "measured").mkdir()
     study = dataclasses.replace(shipped(), claims=folder / "published.toml")
@@ -131,7 +116,12 @@ def suite(
         monkeypatch.setattr(f"actbench.{module}.shipped", lambda: study)
     monkeypatch.setattr("actbench.claims.measured.baselines_folder", lambda: folder)
     pytester.makeini("[pytest]\nxfail_strict = true\nfilterwarnings = error\n")
-    return pytester, folder
+
+    def run_study(claims: str, *arguments: str) -> pytest.RunResult:
+        (folder / "published.toml").write_text(as_file(claims), encoding="utf-8")
+        return run(pytester, "--actbench-claims", "published.toml", *arguments)
+
+    return run_study
 
 
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
@@ -140,32 +130,29 @@ def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     return pytester.runpytest_inprocess("-p", "actbench.pytest_plugin", *quiet, *arguments)
 
 
-def test_each_verdict_has_its_outcome(suite: tuple[pytest.Pytester, Path]) -> None:
+def test_each_verdict_has_its_outcome(suite: Suite) -> None:
     """Pass, strict xfail, flip, contradiction, skip and error in one run, with what JUnit gets."""
-    pytester, folder = suite
-    (folder / "published.toml").write_text(
-        study(
-            claim("holds", 0.4975, "reproduced")
-            + claim("fails-as-pinned", 0.6, "not_reproduced")
-            + claim("flipped", 0.4975, "not_reproduced")
-            + claim("broken", 0.6, "reproduced")
-            + claim("error-in-code", 0.6, "not_reproduced", metric=NOWHERE)
-            + claim(
-                "few", 0.5, "reproduced", protocol="trained", metric=FINAL_MSE, quantifier="median"
-            )
-            + claim("stored", 0.7, "reproduced", protocol="long")
-            + ABOVE
-            + UNTESTABLE
-        ),
-        encoding="utf-8",
+    few = {"protocol": "trained", "metric": FINAL_MSE, "quantifier": "median"}
+    study = (
+        HOLDS,
+        claim("fails-as-pinned", 0.6, "not_reproduced"),
+        claim("flipped", 0.4975, "not_reproduced"),
+        claim("broken", 0.6, "reproduced"),
+        claim("error-in-code", 0.6, "not_reproduced", metric=NOWHERE),
+        claim("few", 0.5, "reproduced", **few),
+        claim("stored", 0.7, "reproduced", protocol="long"),
+        claim("close-call", 0.4, "reproduced", relation='kind = "above", value = 0.4'),
+        UNTESTABLE,
     )
-    entry = Entry(metric=_metric(), definition="d", exact=True, values=[0.7])
+    metric: dict[str, str | int | float]
+    metric = {"name": "closed_form", "quantity": "best_constant_mse", "target": "sine_two_periods"}
+    entry = Entry(metric=metric, definition="d", exact=True, values=[0.7])
     values = Measured(
         schema_version=1, protocol="long", settings={}, environment={}, entries=[entry]
     )
     measured.save(values)
     settings = ("--actbench-seeds=2", "--actbench-threads=1", "--junitxml=junit.xml")
-    result = run(pytester, *STUDY, *settings)
+    result = suite("".join(study), *settings)
     result.assert_outcomes(passed=3, xfailed=1, failed=3, skipped=2)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines_random(
@@ -186,7 +173,7 @@ def test_each_verdict_has_its_outcome(suite: tuple[pytest.Pytester, Path]) -> No
     )
     properties = {
         case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")}
-        for case in ET.parse(folder / "junit.xml").iter("testcase")  # noqa: S314 - written just now
+        for case in ET.parse("junit.xml").iter("testcase")  # noqa: S314 - written just now
     }
     found = properties["broken"]
     assert found["verdict"] == "not_reproduced"
@@ -201,29 +188,13 @@ def test_each_verdict_has_its_outcome(suite: tuple[pytest.Pytester, Path]) -> No
     assert properties["few"]["seeds"] == "2"
 
 
-def _metric() -> dict[str, str | int | float]:
-    return {"name": "closed_form", "quantity": "best_constant_mse", "target": "sine_two_periods"}
-
-
 def test_results_are_judged_without_training(
-    suite: tuple[pytest.Pytester, Path], trained: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+    suite: Suite, pytester: pytest.Pytester, trained: xr.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With --actbench-from-results what lies in the folder decides, and nothing is run."""
-    pytester, folder = suite
-    (folder / "published.toml").write_text(
-        study(
-            claim("now-holds", 0.6, "reproduced")
-            + claim(
-                "enough",
-                0.25,
-                "reproduced",
-                protocol="trained",
-                metric=FINAL_MSE,
-                quantifier="median",
-            )
-        ),
-        encoding="utf-8",
-    )
+    folder = pytester.path
+    enough = {"protocol": "trained", "metric": FINAL_MSE, "quantifier": "median"}
+    study = claim("now-holds", 0.6, "reproduced") + claim("enough", 0.25, "reproduced", **enough)
     closed = closed_forms.run(closed_forms.Config())
     closed["best_constant_mse"].loc[{"target": "sine_two_periods"}] = 0.6
     datasets.save(closed, folder / "closed_forms.nc")
@@ -236,11 +207,11 @@ def test_results_are_judged_without_training(
 
     monkeypatch.setattr(closed_forms.experiment, "run", refuse)
     monkeypatch.setattr(sine_regression.experiment, "run", refuse)
-    result = run(pytester, *STUDY, "--actbench-from-results", str(folder))
+    result = suite(study, "--actbench-from-results", str(folder))
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["2 reproduced"])
     # The check that nothing ran can fail: without the folder, training is asked for.
-    run(pytester, *STUDY, "-k", "now-holds").assert_outcomes(failed=1)
+    suite(study, "-k", "now-holds").assert_outcomes(failed=1)
 
 
 @pytest.mark.slow
@@ -248,7 +219,7 @@ def test_workers_share_what_one_of_them_computed(pytester: pytest.Pytester) -> N
     """Two workers judge claims of one protocol, and its experiment runs once, on one thread."""
     folder = pytester.path
     claims = [claim(f"c{n}", 0.4975, "reproduced") for n in range(8)]
-    (folder / "published.toml").write_text(study("".join(claims)), encoding="utf-8")
+    (folder / "published.toml").write_text(as_file("".join(claims)), encoding="utf-8")
     pytester.makeconftest(
         """
         import dataclasses
@@ -272,23 +243,20 @@ def test_workers_share_what_one_of_them_computed(pytester: pytest.Pytester) -> N
         """
     )
     result = pytester.runpytest_subprocess(
-        *("-p", "actbench.pytest_plugin", "-p", "xdist.plugin", "-n2"), *STUDY
+        *("-p", "actbench.pytest_plugin", "-p", "xdist.plugin", "-n2"),
+        "--actbench-claims=published.toml",
     )
     result.assert_outcomes(passed=8)
     assert (folder / "runs.txt").read_text(encoding="utf-8") == "threads 1\n"
 
 
-def test_each_claim_is_judged_on_each_device(suite: tuple[pytest.Pytester, Path]) -> None:
+def test_each_claim_is_judged_on_each_device(suite: Suite) -> None:
     """Two devices make two tests per claim, named after claim and device; one names the claim."""
-    pytester, folder = suite
-    (folder / "published.toml").write_text(
-        study(claim("holds", 0.4975, "reproduced")), encoding="utf-8"
-    )
     devices = [f"--actbench-device={name}" for name in ("cpu", "auto", "cpu")]
-    result = run(pytester, *STUDY, *devices)
+    result = suite(HOLDS, *devices)
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines_random(["*::holds[[]cpu]", "*::holds[[]auto]", "2 reproduced"])
-    run(pytester, *STUDY, devices[1]).stdout.fnmatch_lines(["*::holds"])
+    suite(HOLDS, devices[1]).stdout.fnmatch_lines(["*::holds"])
 
 
 def judgment(verdict: str, expected: str, seeds: int = 20, needed: int = 11) -> Judgment:
@@ -320,18 +288,6 @@ def ending(judgment: Judgment) -> BaseException:
     return raised.value
 
 
-@pytest.mark.usefixtures("no_other_plugins")
-def test_a_folder_of_results_that_is_not_there_is_one_line(pytester: pytest.Pytester) -> None:
-    """Before anything is collected."""
-    result = run(pytester, "--actbench-from-results", "nowhere")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    (line,) = [line for line in result.errlines if line]
-    assert line == (
-        "ERROR: --actbench-from-results is 'nowhere', but there is no such folder; write one with: "
-        "actbench reproduce --out nowhere"
-    )
-
-
 @pytest.mark.parametrize("expected", ["reproduced", "direction_only", "not_reproduced"])
 @pytest.mark.parametrize(
     "verdict", ["reproduced", "direction_only", "not_reproduced", "inconclusive"]
@@ -351,11 +307,7 @@ def test_check_expected_ends_in_one_way_per_pair(verdict: str, expected: str) ->
 
 @pytest.mark.parametrize(
     ("verdict", "seeds", "skipped"),
-    [
-        ("inconclusive", 10, True),
-        ("inconclusive", 11, False),
-        ("not_reproduced", 10, False),
-    ],
+    [("inconclusive", 10, True), ("inconclusive", 11, False), ("not_reproduced", 10, False)],
 )
 def test_only_too_few_seeds_skip(verdict: str, seeds: int, skipped: bool) -> None:
     """A straddling interval on enough seeds fails, and so does a decisive one on few."""
@@ -364,11 +316,9 @@ def test_only_too_few_seeds_skip(verdict: str, seeds: int, skipped: bool) -> Non
 
 
 def test_a_record_is_made_of_what_the_session_trained(
-    suite: tuple[pytest.Pytester, Path], monkeypatch: pytest.MonkeyPatch
+    suite: Suite, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file is written from the session's datasets; without the option nothing is."""
-    pytester, folder = suite
-    (folder / "published.toml").write_text(study(claim("holds", 0.4975, "reproduced")))
     given: dict[str, Any] = {}
 
     def make(**arguments: Any) -> Record:
@@ -376,25 +326,37 @@ def test_a_record_is_made_of_what_the_session_trained(
         return a_record()
 
     monkeypatch.setattr("actbench.tracking.recording.make", make)
-    result = run(pytester, *STUDY, "--actbench-record=new/r.json")
+    result = suite(HOLDS, "--actbench-record=new/r.json")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["record written to new/r.json: 1 claims measured"])
-    assert records.load(folder / "new/r.json") == a_record()
+    assert records.load(pytester.path / "new/r.json") == a_record()
     assert list(given["already"]) == ["closed"]
     assert given["device"] == "cpu"
 
 
-def test_an_earlier_record_is_not_touched(suite: tuple[pytest.Pytester, Path]) -> None:
-    """A file that is there stops the session before anything is trained, in one line."""
-    pytester, folder = suite
-    (folder / "published.toml").write_text(study(claim("holds", 0.4975, "reproduced")))
-    (folder / "r.json").write_text("precious")
-    result = run(pytester, *STUDY, "--actbench-record=r.json")
+@pytest.mark.parametrize(
+    ("option", "mistake"),
+    [
+        (
+            "--actbench-record=r.json",
+            "r.json is there already; name another file with --actbench-record",
+        ),
+        (
+            "--actbench-from-results=nowhere",
+            "--actbench-from-results is 'nowhere', but there is no such folder; write one with: "
+            "actbench reproduce --out nowhere",
+        ),
+    ],
+)
+def test_a_wrong_option_is_one_line(
+    suite: Suite, pytester: pytest.Pytester, option: str, mistake: str
+) -> None:
+    """Before anything is collected or trained; a record that is there is not touched."""
+    (pytester.path / "r.json").write_text("precious")
+    result = suite(HOLDS, option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        ["ERROR: r.json is there already; name another file with --actbench-record"]
-    )
-    assert (folder / "r.json").read_text() == "precious"
+    assert [line for line in result.errlines if line] == [f"ERROR: {mistake}"]
+    assert (pytester.path / "r.json").read_text() == "precious"
 
 
 def test_the_process_in_front_learns_where_workers_trained(

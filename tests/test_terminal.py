@@ -124,20 +124,21 @@ def test_names_are_printed_as_they_are(name: str, monkeypatch: pytest.MonkeyPatc
     assert taken(output).count(name) == 6
 
 
+ANSWERS = pytest.mark.parametrize("arguments", [["list"], ["--help"], ["claims"], ["--version"]])
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["claims"], ["--version"]])
+@ANSWERS
 def test_a_full_disk_is_one_line(
     call: Callable[..., tuple[object, str]], arguments: list[str]
 ) -> None:
     """Exit code 2, as 1 would say that a verdict changed."""
     with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123
-        assert call(full, *arguments) == (
-            2,
-            "actbench: error: standard output: No space left on device\n",
-        )
+        told = "actbench: error: standard output: No space left on device\n"
+        assert call(full, *arguments) == (2, told)
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["claims"], ["--version"]])
+@ANSWERS
 def test_a_pipe_that_nobody_reads_ends_quietly(
     call: Callable[..., tuple[object, str]], arguments: list[str]
 ) -> None:
@@ -190,10 +191,10 @@ ODD = {
 }
 
 
-def command(folder: Path, *arguments: str, **setting: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
+def python(folder: Path, *words: str, **setting: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own."""
     return subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "actbench", *arguments],
+        [sys.executable, *words],
         cwd=folder,
         env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", **setting},
         capture_output=True,
@@ -205,10 +206,11 @@ def command(folder: Path, *arguments: str, **setting: str) -> subprocess.Complet
 @pytest.mark.slow
 def test_docstrings_are_definitions_where_python_strips_them(tmp_path: Path) -> None:
     """PYTHONOPTIMIZE=2 changes neither the metrics' definitions nor the help."""
-    told = command(tmp_path, "verify", "--metrics", **ODD)
+    told = python(tmp_path, "-m", "actbench", "verify", "--metrics", **ODD)
     assert told.returncode == 0, told.stderr
     assert all(metrics.definition(name) in told.stdout for name in metrics.METRICS)
-    stripped, whole = (command(tmp_path, "verify", "--help", **s) for s in (ODD, {}))
+    verify = ("-m", "actbench", "verify", "--help")
+    stripped, whole = (python(tmp_path, *verify, **setting) for setting in (ODD, {}))
     assert "Judge a file of claims" in whole.stdout
     words = [re.findall("[A-Za-z]+", each.stdout) for each in (stripped, whole)]
     assert words[0] == words[1]
@@ -234,14 +236,7 @@ print(os.environ["MPLBACKEND"], matplotlib.get_backend(auto_select=False))
 )
 def test_a_backend_that_is_not_installed_hinders_no_figure(tmp_path: Path, given: str) -> None:
     """Matplotlib refuses to be imported there; the user's choice stays theirs where it is one."""
-    ended = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", BACKEND],
-        cwd=tmp_path,
-        env={**os.environ, "MPLBACKEND": given},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = python(tmp_path, "-c", BACKEND, MPLBACKEND=given)
     assert ended.returncode == 0, ended.stderr
     assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"figure.png", "figure.svg"}
     environment, chosen = ended.stdout.split()
@@ -252,8 +247,8 @@ def test_a_backend_that_is_not_installed_hinders_no_figure(tmp_path: Path, given
 @pytest.mark.slow
 def test_a_run_in_a_notebooks_shell(tmp_path: Path) -> None:
     """Its backend for figures, a terminal without block characters, and a folder in brackets."""
-    asked = ("-a", "relu", "--epochs", "2", "--seeds", "1", "--threads", "1", "--depth", "2")
-    ended = command(tmp_path, "run", "sine-regression", *asked, "--out", "res [wip]", **ODD)
+    run = "-m actbench run sine-regression -a relu --epochs 2 --seeds 1 --threads 1 --depth 2"
+    ended = python(tmp_path, *run.split(), "--out", "res [wip]", **ODD)
     assert ended.returncode == 0, ended.stderr
     assert "res [wip]/loss_curves.png" in ended.stdout.replace("\\", "/")
     assert re.search(r"^ +1 +[#=.-]", ended.stdout, re.MULTILINE)

@@ -188,7 +188,7 @@ STUDY = Study(
         "estimates": "actbench.study.commands.session",
         "devices": "actbench.study.nets.devices",
         "fingerprints": "actbench.study.fingerprints",
-        "modules": "actbench.study.fingerprint_modules",
+        "modules": "actbench.study.fingerprints",
         "timings": "actbench.study.timings",
     },
 )

@@ -24,7 +24,7 @@ from actbench.study.nets.engines import (
 )
 from actbench.tracking.records import Timings, Workload
 
-CONTROL = "NumPy's product of two float32 matrices of 1024 x 1024, on one thread"
+_CONTROL = "NumPy's product of two float32 matrices of 1024 x 1024, on one thread"
 
 _CONTROL_SIZE = 1024
 _STACK_MEMBERS = 5
@@ -119,7 +119,7 @@ def measure(
                 before = after
                 progress(1)
     return Timings(
-        control=CONTROL,
+        control=_CONTROL,
         control_durations_s=controls,
         threads=1,
         workloads=[_workload(work, series[work.name]) for work in chosen],
