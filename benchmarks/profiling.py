@@ -49,7 +49,7 @@ class Event(Protocol):
 
 
 @dataclass(frozen=True)
-class Profile:
+class _Profile:
     """Where an epoch goes, on one thread.
 
     Args:
@@ -142,7 +142,7 @@ def _isolated(members: int, width: int) -> tuple[Callable[[], None], int]:
     return multiply, _REPEATS * 3 * 2 * members * POINTS * width**2
 
 
-def profile_epoch(activation: str, rounds: int) -> Profile:
+def profile_epoch(activation: str, rounds: int) -> _Profile:
     """Time, on one thread and in turn: the controls, a stack by itself, and under the profiler.
 
     All but the profiler reads the time that the thread was given, not that on the wall, and an
@@ -169,7 +169,7 @@ def profile_epoch(activation: str, rounds: int) -> Profile:
     shares = {kind: statistics.median(taken) / epoch for kind, taken in kinds.items()}
     shares[PYTHON] = max(0.0, 1 - sum(shares.values()))
     total = sum(shares.values())  # above 1 where the profiler itself took longer than Python
-    return Profile(
+    return _Profile(
         activation,
         members,
         epoch,
@@ -200,7 +200,7 @@ def compared_with_xla(rounds: int) -> str:
     )
 
 
-def markdown(profile: Profile) -> list[str]:
+def markdown(profile: _Profile) -> list[str]:
     """Lay out a profile as a Markdown table, and the floors below it."""
     lines = [
         f"| {profile.activation}, stack of {profile.members}, 1 thread | share of an epoch |",

@@ -28,7 +28,7 @@ from benchmarks.interleaving import Contestant, Say, first_line, settle
 from benchmarks.work import Peer, Work
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-TRAINING_EPOCHS = 500
+_TRAINING_EPOCHS = 500
 _STANDARD = 20
 """Members that costs are relative to."""
 _FEWEST_EPOCHS = 10
@@ -60,7 +60,7 @@ class Scaling:
     @property
     def floors(self) -> dict[str, float]:
         """Seconds per training if nothing but products took time, at the measured rates."""
-        flop = TRAINING_EPOCHS * flop_per_epoch(study_architecture(self.activation))
+        flop = _TRAINING_EPOCHS * flop_per_epoch(study_architecture(self.activation))
         return {library: flop / rate for library, rate in self.rates.items()}
 
     def medians(self, name: str) -> dict[int, float]:
@@ -77,7 +77,7 @@ def per_training(long: float, short: float, epochs: tuple[int, int], members: in
     """Scale two runs of different lengths to one whole training of one member."""
     per_epoch = (long - short) / (epochs[0] - epochs[1])
     once = max(0.0, long - epochs[0] * per_epoch)
-    return (once + TRAINING_EPOCHS * per_epoch) / members
+    return (once + _TRAINING_EPOCHS * per_epoch) / members
 
 
 def _time(contestant: Contestant, work: Work, stopwatch: Stopwatch) -> float:
@@ -222,7 +222,7 @@ def draw(scaling: Scaling, styles: tuple[str, ...]) -> Figure:
     axes.yaxis.set_minor_formatter(FuncFormatter(_few))
     axes.tick_params(axis="y", which="minor", labelsize=SMALL)
     axes.set_xlabel("members trained together")
-    axes.set_ylabel(f"seconds per training of {TRAINING_EPOCHS} epochs")
+    axes.set_ylabel(f"seconds per training of {_TRAINING_EPOCHS} epochs")
     threads = f"{scaling.threads} CPU thread" + ("s" if scaling.threads > 1 else "")
     axes.set_title(
         f"One training of the study's {style_of(scaling.activation).name} network, up to {threads}",

@@ -31,14 +31,14 @@ from actbench.study.sweeps import clusters, grid_files, stores
 from actbench.study.sweeps import running as sweeps
 from actbench.study.sweeps.grids import Grid
 
-STUDY = """
+_STUDY = """
 [settings]
 epochs = {epochs}
 [grid]
 activation = ["relu", "gelu"]
 seed = {seeds}
 """
-TINY = """
+_TINY = """
 [settings]
 epochs = 2
 points = 8
@@ -48,7 +48,7 @@ width = 4
 activation = ["relu"]
 seed = {seeds}
 """
-MEMORY_CHUNK = 500
+_MEMORY_CHUNK = 500
 
 
 def _grid(text: str, **values: int) -> Grid:
@@ -74,10 +74,10 @@ def _run(store: stores.Store, address: str) -> float:
 
 def _warm_up(folder: Path, address: str) -> None:
     """Have every worker load torch and train something."""
-    _run(_store(folder, _grid(STUDY, epochs=2, seeds=8), 1), address)
+    _run(_store(folder, _grid(_STUDY, epochs=2, seeds=8), 1), address)
 
 
-def efficiency(folder: Path, grid: Grid, rounds: int) -> None:
+def _efficiency(folder: Path, grid: Grid, rounds: int) -> None:
     """Time one and two workers in turn, beside plain processes that train the same chunks.
 
     What plain processes lose is the machine's: its cores share caches, memory and clock.
@@ -105,7 +105,7 @@ def _plain_seconds(grid: Grid, count: int) -> float:
     starts = range(0, grid.size, size)
     spawning = multiprocessing.get_context("spawn")  # a forked torch may wait for lost threads
     with ProcessPoolExecutor(count, spawning, torch.set_num_threads, (1,)) as pool:
-        tiny = _grid(STUDY, epochs=2, seeds=1)
+        tiny = _grid(_STUDY, epochs=2, seeds=1)
         list(pool.map(sweeps.train_chunk, [tiny] * count, [0] * count, [2] * count))
         start = time.perf_counter()
         ends = [min(first + size, grid.size) for first in starts]
@@ -113,7 +113,7 @@ def _plain_seconds(grid: Grid, count: int) -> float:
         return time.perf_counter() - start
 
 
-def overhead(folder: Path, grid: Grid, rounds: int, workers: int) -> None:
+def _overhead(folder: Path, grid: Grid, rounds: int, workers: int) -> None:
     """Compare the time for which workers trained with the time that they were held."""
     from distributed import Client
 
@@ -152,18 +152,18 @@ def memory() -> None:
         )
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         print(
-            f"{members:>7} members, {found['chunks']:>3} chunks of {MEMORY_CHUNK}: client "
+            f"{members:>7} members, {found['chunks']:>3} chunks of {_MEMORY_CHUNK}: client "
             f"{found['client_mb']:.0f} MB, worker {found['worker_mb']:.0f} MB, "
             f"{found['seconds']:.0f} s",
             flush=True,
         )
 
 
-def one_memory(folder: Path, members: int) -> None:
+def _one_memory(folder: Path, members: int) -> None:
     """Run a sweep and print the peaks as JSON."""
     from distributed import Client
 
-    store = _store(folder, _grid(TINY, seeds=members), MEMORY_CHUNK)
+    store = _store(folder, _grid(_TINY, seeds=members), _MEMORY_CHUNK)
     with clusters.local_workers(1) as address:
         seconds = _run(store, address)
         with Client(address, set_as_default=False) as client:
@@ -198,16 +198,16 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        grid = _grid(STUDY, epochs=asked.epochs, seeds=asked.seeds)
+        grid = _grid(_STUDY, epochs=asked.epochs, seeds=asked.seeds)
         if asked.question in {"all", "efficiency"}:
-            efficiency(folder, grid, asked.rounds)
+            _efficiency(folder, grid, asked.rounds)
         if asked.question in {"all", "overhead"}:
             for workers in (1, 2):
-                overhead(folder, grid, asked.rounds, workers)
+                _overhead(folder, grid, asked.rounds, workers)
         if asked.question in {"all", "memory"}:
             memory()
         if asked.question == "one-memory":
-            one_memory(folder, asked.members)
+            _one_memory(folder, asked.members)
 
 
 if __name__ == "__main__":

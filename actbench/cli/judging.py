@@ -38,11 +38,11 @@ _FIELDS = {
 }
 _QUANTIFIERS = ("median", "every", "mean", "exact")
 
-Where = Annotated[
+_Where = Annotated[
     list[str] | None,
     typer.Option(help="Only rows with this value, COLUMN=VALUE; may be repeated."),
 ]
-Number = float | None
+_Number = float | None
 
 
 def judge(  # every option is one part of a claim
@@ -50,11 +50,11 @@ def judge(  # every option is one part of a claim
         list[str], typer.Argument(help="CSV, JSON lines, Parquet or NetCDF, a row per run.")
     ],
     column: Annotated[str, typer.Option("--column", "-c", help="The number that is judged.")],
-    above: Annotated[Number, typer.Option(help="It lies at or above this.")] = None,
-    below: Annotated[Number, typer.Option(help="It lies at or below this.")] = None,
-    equals: Annotated[Number, typer.Option(help="It is this, within --tolerance.")] = None,
-    tolerance: Annotated[Number, typer.Option(help="How far off still counts as equal.")] = None,
-    where: Where = None,
+    above: Annotated[_Number, typer.Option(help="It lies at or above this.")] = None,
+    below: Annotated[_Number, typer.Option(help="It lies at or below this.")] = None,
+    equals: Annotated[_Number, typer.Option(help="It is this, within --tolerance.")] = None,
+    tolerance: Annotated[_Number, typer.Option(help="How far off still counts as equal.")] = None,
+    where: _Where = None,
     seed: Annotated[
         str,
         typer.Option(
@@ -134,8 +134,8 @@ def judge(  # every option is one part of a claim
         )
         if quantifier not in _QUANTIFIERS:
             raise unknown_name("quantifier", quantifier, _QUANTIFIERS)
-        bounds = {"above": above, "below": below, "equals": equals}
-        file = _file(tables, seed, metric, bounds, tolerance, published, quantifier, alpha)
+        relation = _relation({"above": above, "below": below, "equals": equals}, tolerance)
+        file = _file(tables, seed, metric, relation, published, quantifier, alpha)
         judgment = evidence.judge_one(file, file.claim[0], lambda name: None)
         terminal.say(ledger.as_json([judgment], {}) if form == "json" else _text(judgment))
     if judgment.verdict is not Verdict.REPRODUCED:
@@ -196,12 +196,22 @@ def _cells(given: list[str] | tuple[str, ...]) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
+def _relation(bounds: dict[str, _Number], tolerance: _Number) -> dict[str, Any]:
+    given = {key: value for key, value in bounds.items() if value is not None}
+    if len(given) != 1:
+        raise ActbenchError(
+            f"say what must hold with one of --above, --below and --equals, not with "
+            f"{' and '.join(f'--{key}' for key in given) or 'none'}"
+        )
+    ((kind, value),) = given.items()
+    return {"kind": kind, "value": value} | ({} if tolerance is None else {"tolerance": tolerance})
+
+
 def _file(
     tables: list[str],
     seed: str,
     metric: dict[str, Any],
-    bounds: dict[str, Number],
-    tolerance: Number,
+    relation: dict[str, Any],
     published: str | None,
     quantifier: str,
     alpha: float,
@@ -213,16 +223,6 @@ def _file(
     from actbench.claims.claims_file import first_problem
     from actbench.runs import columns
 
-    given = {key: value for key, value in bounds.items() if value is not None}
-    if len(given) != 1:
-        raise ActbenchError(
-            f"say what must hold with one of --above, --below and --equals, not with "
-            f"{' and '.join(f'--{key}' for key in given) or 'none'}"
-        )
-    kind, value = next(iter(given.items()))
-    relation = {"kind": kind, "value": value}
-    if tolerance is not None:
-        relation["tolerance"] = tolerance
     content = {
         "study": Path(tables[0]).name,
         "alpha": alpha,

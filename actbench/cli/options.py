@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EXIT_CHANGED = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
+_EXIT_INTERRUPTED = 130
 EXIT_UNREAD = 141  # as of a process that SIGPIPE ends
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for data and figures.")]
@@ -122,4 +122,4 @@ def interruptible() -> Iterator[None]:
         terminal.say(
             "\nactbench: interrupted; finished files are whole, others untouched", err=True
         )
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise typer.Exit(_EXIT_INTERRUPTED) from None

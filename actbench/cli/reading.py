@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,10 @@ from actbench.cli.options import (
 from actbench.store import studies, terminal
 from actbench.store.errors import unknown_name
 from actbench.store.terminal import docstring
+
+if TYPE_CHECKING:
+    from actbench.claims import ClaimsFile
+    from actbench.claims.verdicts import Judgment
 
 claims_app = typer.Typer(
     cls=Group,
@@ -59,31 +63,32 @@ def claims(
         results = ledger.Results(file, out)
         judgments = results.judge()
     chosen = [
-        j
-        for j in judgments
-        if verdict in {None, str(j.verdict)}
-        and (
-            experiment is None
-            or (j.claim.protocol and file.protocol[j.claim.protocol].experiment == experiment)
-        )
+        judgment
+        for judgment in judgments
+        if verdict in {None, str(judgment.verdict)}
+        and experiment in {None, _experiment_of(judgment, file)}
     ]
-    if form == "table":
+    if form == "json":
+        terminal.say(ledger.as_json(chosen, ledger.elsewhere(file, chosen), judgments))
+    elif form == "markdown":
+        elsewhere = ledger.elsewhere(file, chosen)
+        terminal.say(ledger.markdown(chosen, elsewhere, claims=file, among=judgments))
+    else:
         screen = terminal.screen(whole=True)
         screen.print(ledger.table(chosen, screen.width))
         for line in published_table.sentences(chosen, judgments):
             screen.print(line)
         terminal.tell(ledger.origins(chosen, results, out))
         terminal.tell(ledger.counts(chosen, file))
-    else:
-        elsewhere = ledger.elsewhere(file, chosen)
-        if form == "json":
-            terminal.say(ledger.as_json(chosen, elsewhere, judgments))
-        else:
-            terminal.say(ledger.markdown(chosen, elsewhere, claims=file, among=judgments))
     end(judgments)
 
 
-def claims_show(
+def _experiment_of(judgment: Judgment, file: ClaimsFile) -> str | None:
+    name = judgment.claim.protocol
+    return file.protocol[name].experiment if name else None
+
+
+def _claims_show(
     context: typer.Context,
     claim_id: Annotated[str, typer.Argument(help="The claim.", autocompletion=complete_claim)],
     out: Annotated[
@@ -112,4 +117,4 @@ def claims_show(
             terminal.say(f"Note: {sentence}", err=True)
 
 
-claims_app.command("show", cls=Command, help=docstring(claims_show))(claims_show)
+claims_app.command("show", cls=Command, help=docstring(_claims_show))(_claims_show)

@@ -38,7 +38,7 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({"python": _loop, "hash": _ha
 """What is timed beside benchmarks that bring no controls: Python's own loop, and compiled code."""
 
 
-def fastest(seconds: Sequence[float]) -> tuple[float, float]:
+def _fastest(seconds: Sequence[float]) -> tuple[float, float]:
     """Find the least time, which other programs on the machine change least."""
     ordered = sorted(seconds)
     return ordered[0], ordered[max(1, len(ordered) // 10)] / ordered[0] - 1
@@ -56,7 +56,7 @@ def numbers(
             ratios = [s / c for s, c in zip(seconds, control, strict=True)]
             ratio, noise, own = median(ratios), noise_of_median(ratios), median(control)
         else:
-            (least, noise_here), (own, noise_there) = fastest(seconds), fastest(control)
+            (least, noise_here), (own, noise_there) = _fastest(seconds), _fastest(control)
             ratio, noise = least / own, math.hypot(noise_here, noise_there)
         found |= {f"{_RELATIVE}{name}": ratio, f"noise_to_{name}": noise, f"{name}_seconds": own}
     return found

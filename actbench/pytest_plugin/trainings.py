@@ -87,13 +87,13 @@ def _trained(folder: Path, protocols: Iterable[str], device: str) -> dict[str, x
     return {name: datasets.load(path) for name, path in paths.items() if path.exists()}
 
 
-_TRAININGS = pytest.StashKey["Trainings"]()
+_TRAININGS = pytest.StashKey["_Trainings"]()
 
 
-def trainings_of(config: pytest.Config) -> Trainings:
+def trainings_of(config: pytest.Config) -> _Trainings:
     """Return the trainings of a session."""
     if _TRAININGS not in config.stash:
-        config.stash[_TRAININGS] = Trainings(config)
+        config.stash[_TRAININGS] = _Trainings(config)
     return config.stash[_TRAININGS]
 
 
@@ -102,7 +102,7 @@ def _owner(file: ClaimsFile) -> str:
     return "" if file.of_the_study else f"{crc32(str(file.path).encode()):08x}-"
 
 
-class Trainings:
+class _Trainings:
     """Datasets of protocols, made once per session.
 
     Workers of pytest-xdist share what one of them computed, on one thread each, as they run side
