@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import platform
 import re
@@ -27,6 +28,7 @@ _ALPHA = 0.01
 _SCHEMA_VERSION = 1
 _LATEST = ""
 _SENT = "actbench_imported"
+_distributions = functools.cache(packages_distributions)  # takes a while, and stays the same
 
 
 class _Entry(BaseModel):
@@ -200,7 +202,7 @@ def _imported() -> set[str]:
 
 def _here(elsewhere: set[str]) -> dict[str, dict[str, str]]:
     """The machine, and versions of Python and of the distributions imported here or elsewhere."""
-    found = packages_distributions()
+    found = _distributions()
     names = {name for module in (_imported() | elsewhere) & found.keys() for name in found[module]}
     return {
         "machine": {"system": platform.platform(), "processor": cpu_model()},

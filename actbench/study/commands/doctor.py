@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import psutil
 import typer
 
 from actbench import __version__
@@ -167,6 +166,8 @@ def _threads() -> Finding:
 
 
 def _load() -> Finding:
+    import psutil
+
     cores = os.cpu_count() or 1
     load = psutil.getloadavg()[0]
     text = f"load {load:.1f} on {cores} cores"
@@ -176,6 +177,8 @@ def _load() -> Finding:
 
 
 def _memory() -> Finding:
+    import psutil
+
     free = psutil.virtual_memory().available
     text = f"memory: {free / 1e9:.1f} GB available"
     if free < _NEEDED_FREE_BYTES:
