@@ -440,93 +440,69 @@ def test_other_experiments_run_from_the_command_line(actbench: Command, tmp_path
     assert (tmp_path / "results" / "closed_forms.nc").exists()
 
 
-TINY_CLAIMS = """
+PROTOCOLS = """
 study = "A tiny study"
-
 [protocol.trained]
 experiment = "sine-regression"
 settings = { activations = ["relu"], depth = 2, width = 8, epochs = 3 }
-
 [protocol.flow]
 experiment = "gradient-flow"
 seeds = 3
-[protocol.flow.settings]
-activations = ["relu"]
-depths = [2]
-robust_depths = [2]
-initializers = ["he_normal"]
-width = 4
-
+settings = { activations = ["relu"], depths = [2], robust_depths = [2], \
+initializers = ["he_normal"], width = 4 }
 [protocol.closed-forms]
 experiment = "closed-forms"
-
 [protocol.deep-plain]
 experiment = "sine-regression"
 settings = { activations = ["leaky_relu"], depth = 50 }
 seeds = 16
 slow = true
-
+"""
+CLAIM = """
 [[claim]]
-id = "three-epochs-teach-nothing"
+id = "{}"
 source = "here"
-statement = "A network has learned nothing after three epochs."
-protocol = "trained"
+statement = "It is so."
+expected = "{}"
+because = "{}"
+{}
+"""
+TINY_CLAIMS = PROTOCOLS + "".join(
+    CLAIM.format(*parts)
+    for parts in (
+        (
+            "three-epochs-teach-nothing",
+            *("reproduced", "It hardly moved."),
+            """protocol = "trained"
 metric = { name = "final_mse", activation = "relu" }
-expected = "reproduced"
-because = "It hardly moved."
-[claim.relation]
-kind = "above"
-value = 0.1
-reason = "Far above the noise."
-
-[[claim]]
-id = "relu-ratio-is-above-zero"
-source = "here"
-statement = "The gradient ratio of ReLU is above zero."
-protocol = "flow"
+relation = { kind = "above", value = 0.1, reason = "Far above the noise." }""",
+        ),
+        (
+            "relu-ratio-is-above-zero",
+            *("reproduced", "No layer is dead."),
+            """protocol = "flow"
 metric = { name = "recovered_ratio", activation = "relu", depth = 2 }
 quantifier = "exact"
-expected = "reproduced"
-because = "No layer is dead."
-[claim.relation]
-kind = "above"
-value = 0.001
-reason = "A ratio of magnitudes."
-
-[[claim]]
-id = "the-line-is-perfect"
-source = "here"
-statement = "The best line fits the noisy sine."
-protocol = "closed-forms"
+relation = { kind = "above", value = 0.001, reason = "A ratio of magnitudes." }""",
+        ),
+        (
+            "the-line-is-perfect",
+            *("not_reproduced", "A sine is no line."),
+            """protocol = "closed-forms"
 metric = { name = "closed_form", quantity = "best_line_mse", target = "noisy_sine" }
 quantifier = "exact"
-expected = "not_reproduced"
-because = "A sine is no line."
-[claim.relation]
-kind = "below"
-value = 0.01
-reason = "The noise."
-
-[[claim]]
-id = "deep-networks-learn-nothing"
-source = "here"
-statement = "A plain network of depth 50 does not learn the sine."
-protocol = "deep-plain"
+relation = { kind = "below", value = 0.01, reason = "The noise." }""",
+        ),
+        (
+            "deep-networks-learn-nothing",
+            *("reproduced", "The signal dies."),
+            """protocol = "deep-plain"
 metric = { name = "final_mse", activation = "leaky_relu" }
-expected = "reproduced"
-because = "The signal dies."
-[claim.relation]
-kind = "above"
-value = 0.1
-reason = "Far above the noise."
-
-[[claim]]
-id = "nobody-can-tell"
-source = "here"
-statement = "It is beautiful."
-expected = "not_testable"
-because = "Beauty is not measured."
-"""
+relation = { kind = "above", value = 0.1, reason = "Far above the noise." }""",
+        ),
+        ("nobody-can-tell", "not_testable", "Beauty is not measured.", ""),
+    )
+)
 
 
 @pytest.fixture
