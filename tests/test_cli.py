@@ -110,13 +110,11 @@ SETTINGS = {
     "--dtype float16": "unknown dtype 'float16'; known: float32, float64. Did you mean 'float64'?",
     "--seeds 0": f"--seeds is 0, {WHOLE}",
     "--seeds -3": f"--seeds is -3, {WHOLE}",
-    "--epochs 0": f"epochs is 0, {WHOLE}",
-    "--epochs -1": f"epochs is -1, {WHOLE}",
-    "--width 0": f"width is 0, {WHOLE}",
-    "--width -8": f"width is -8, {WHOLE}",
-    "--depth 0": f"depth is 0, {WHOLE}",
-    "--depth -2": f"depth is -2, {WHOLE}",
-    "--threads 0": f"threads is 0, {WHOLE}",
+    **{
+        f"--{name} {value}": f"{name} is {value}, {WHOLE}"
+        for name in ("epochs", "width", "depth", "threads")
+        for value in (0, -2)
+    },
     "--learning-rate nan": f"learning_rate is nan, {POSITIVE}",
     "--learning-rate inf": f"learning_rate is inf, {POSITIVE}",
     "--learning-rate 0": f"learning_rate is 0.0, {POSITIVE}",
@@ -141,18 +139,14 @@ REFUSED |= {
     "reproduce --seeds 0": f"--seeds is 0, {WHOLE}",
     "reproduce --threads -1": f"threads is -1, {WHOLE}",
     # What an experiment does not have is refused even at a default value.
-    "run gradient-flow --epochs 3": f"gradient-flow has no setting --epochs; {FLOW}. {REST}",
-    "run gradient-flow --epochs 500": f"gradient-flow has no setting --epochs; {FLOW}. {REST}",
-    "run gradient-flow --depth 5": f"gradient-flow has no setting --depth; {FLOW}. {REST}",
-    "run gradient-flow --initializer he_normal": (
-        f"gradient-flow has no setting --initializer; {FLOW}. {REST}"
-    ),
-    "run gradient-flow --learning-rate 0.1": (
-        f"gradient-flow has no setting --learning-rate; {FLOW}. {REST}"
-    ),
-    "run sine-regression gradient-flow --epochs 3": (
-        f"gradient-flow has no setting --epochs; {FLOW}. {REST}"
-    ),
+    **{
+        f"run {key} --{given}": f"gradient-flow has no setting --{given.split()[0]}; {FLOW}. {REST}"
+        for key, given in (
+            *(("gradient-flow", given) for given in ("epochs 3", "epochs 500", "depth 5")),
+            *(("gradient-flow", given) for given in ("initializer he_normal", "learning-rate 0.1")),
+            ("sine-regression gradient-flow", "epochs 3"),
+        )
+    },
     "run closed-forms -a relu": (
         "closed-forms has no setting --activation; it takes --seeds, --device, --threads. " + REST
     ),
