@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -118,17 +118,11 @@ def judge(  # every option is one part of a claim
     with interruptible(), _in_options():
         if form not in _FORMATS:
             raise unknown_name("format", form, _FORMATS)
-        metric: dict[str, Any] = {"column": column, "where": _cells(where or ())}
         chosen = {"last": last, "best": best, "mode": mode, "among": among}
         chosen |= {"per": iqm_over or rank_over}
         chosen |= {"aggregate": "iqm" if iqm_over else "rank" if rank_over else ""}
-        metric |= {key: value for key, value in chosen.items() if value}
-        for key, given in (("minus", minus), ("over", over), ("exceeds", exceeds)):
-            if given is not None:
-                paired = {"where": _cells([given])} if "=" in given else {"column": given}
-                metric[key] = paired
-        if unpaired:
-            metric["paired"] = False
+        beside = {"minus": minus, "over": over, "exceeds": exceeds}
+        metric = _metric(column, where or (), chosen, beside, paired=not unpaired)
         quantifier = quantifier or (
             "mean" if {"exceeds", "aggregate"} & metric.keys() else "median"
         )
@@ -185,7 +179,24 @@ def init(
         terminal.say(f"{out} written. Judge it with: actbench verify {out}")
 
 
-def _cells(given: list[str] | tuple[str, ...]) -> dict[str, str]:
+def _metric(
+    column: str,
+    where: Sequence[str],
+    chosen: Mapping[str, str | None],
+    beside: Mapping[str, str | None],
+    *,
+    paired: bool,
+) -> dict[str, Any]:
+    """What the options say of a number, as a claims file says it; unpaired only where asked."""
+    metric: dict[str, Any] = {"column": column, "where": _cells(where)}
+    metric |= {key: value for key, value in chosen.items() if value}
+    for key, given in beside.items():
+        if given is not None:
+            metric[key] = {"where": _cells([given])} if "=" in given else {"column": given}
+    return metric if paired else metric | {"paired": False}
+
+
+def _cells(given: Sequence[str]) -> dict[str, str]:
     """Read COLUMN=VALUE."""
     pairs = [text.partition("=") for text in given]
     for name, sign, value in pairs:

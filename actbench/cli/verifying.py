@@ -237,11 +237,10 @@ def plan(
         require_positive_int("--pilot", pilot)
         require_positive_int("--workers", workers)
         claims = load(file)
-        about = [
+        of_runs = [
             c for c in claims.claim if c.protocol and not claims.protocol[c.protocol].experiment
         ]
-        pooled = [claim.id for claim in about if claim.pooled]
-        about = [claim for claim in about if not claim.pooled]
+        about = [claim for claim in of_runs if not claim.pooled]
         if not about:
             raise ActbenchError(
                 f"{file}: no claim is about one number per run of a table, function or command; "
@@ -259,7 +258,7 @@ def plan(
             "needed: runs for a verdict with a probability of 80 %; detects: how far a median must "
             "lie beyond its bound for as many runs as the pilot's to show it"
         )
-        if pooled:
+        if pooled := [claim.id for claim in of_runs if claim.pooled]:
             terminal.say(f"left out, as they give one number of all runs: {', '.join(pooled)}")
 
 
