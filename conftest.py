@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -124,6 +124,15 @@ class Ended(NamedTuple):
 Command: TypeAlias = Callable[..., Ended]
 
 
+@cache
+def _command_line() -> Any:
+    from typer.main import get_command
+
+    from actbench.cli.app import app
+
+    return get_command(app)
+
+
 @pytest.fixture
 def actbench(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -134,6 +143,8 @@ def actbench(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
+    # Built once, not for each call, which would take as long as most commands.
+    monkeypatch.setattr("actbench.cli.app.app", _command_line())
 
     def call(*arguments: object) -> Ended:
         from actbench.cli import main

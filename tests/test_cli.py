@@ -688,21 +688,19 @@ def test_claims_can_be_chosen(
     actbench: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """By verdict, by experiment, and by both; what is of no experiment can't be tested."""
-    judged = ledger.Results(claims.published(), tmp_path).judge()
+    file = claims.published()
+    judged = ledger.Results(file, tmp_path).judge()
     monkeypatch.setattr(ledger.Results, "judge", lambda results: judged)
 
     def rows(*options: str) -> list[str]:
         return [row["id"] for row in ledger_rows(actbench("claims", "--format", "json", *options))]
 
-    everything = claims.published().claim
     for verdict in VERDICTS.split(", "):
-        assert rows("--verdict", verdict) == [c.id for c in everything if c.expected == verdict]
-    of = {
-        c.id: c.protocol and claims.published().protocol[c.protocol].experiment for c in everything
-    }
+        assert rows("--verdict", verdict) == [c.id for c in file.claim if c.expected == verdict]
+    of = {c.id: c.protocol and file.protocol[c.protocol].experiment for c in file.claim}
     for key in ("closed-forms", "activation-derivatives", "stability"):
         assert rows("--experiment", key) == [name for name, other in of.items() if other == key]
-    assert {str(c.expected) for c in everything if of[c.id] is None} == {"not_testable"}
+    assert {str(c.expected) for c in file.claim if of[c.id] is None} == {"not_testable"}
     ended = actbench(
         "claims", "--experiment", "activation-derivatives", "--verdict", "not_reproduced"
     )
