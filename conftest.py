@@ -134,21 +134,14 @@ def _command_line() -> Any:
 
 
 @pytest.fixture
-def actbench(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Command:
-    """Call the command line in this process, in an empty folder, on 80 columns without color."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Call the command line in this process: exit code, standard output, standard error."""
+    from actbench.cli import main
+
     # Built once, not for each call, which would take as long as most commands.
     monkeypatch.setattr("actbench.cli.app.app", _command_line())
 
     def call(*arguments: object) -> Ended:
-        from actbench.cli import main
-
         monkeypatch.setattr(sys, "argv", ["actbench", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
             main()
@@ -160,20 +153,14 @@ def actbench(
 
 
 @pytest.fixture
-def command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Call the command line in this process: exit code, standard output, standard error."""
-    from actbench.cli import main
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["actbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return call
+def actbench(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Call the command line as ``command`` does, in an empty folder, on 80 columns, no color."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    return command
 
 
 @pytest.fixture

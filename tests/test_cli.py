@@ -185,19 +185,19 @@ REFUSED |= {
 }
 
 
-@pytest.mark.parametrize("command", REFUSED)
+@pytest.mark.parametrize("line", REFUSED)
 def test_a_mistake_is_one_line(
-    actbench: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+    actbench: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
 ) -> None:
     """It says what was given and what is expected, ends with 2, runs nothing, leaves no folder."""
     monkeypatch.setattr("actbench.study.nets.devices.available", lambda: ("cpu", "mps"))
     forbid_running(monkeypatch)
-    assert actbench(*command.split()) == (2, "", f"actbench: error: {REFUSED[command]}\n")
+    assert actbench(*line.split()) == (2, "", f"actbench: error: {REFUSED[line]}\n")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("command", "text"),
+    ("line", "text"),
     [
         ("run sine-regression --epochs many", "Invalid value for '--epochs'"),
         ("run sine-regression --epoch 3", "No such option: --epoch"),
@@ -205,9 +205,9 @@ def test_a_mistake_is_one_line(
         ("reprodcue", "No such command 'reprodcue'"),
     ],
 )
-def test_a_slip_in_the_command_is_shown(actbench: Command, command: str, text: str) -> None:
+def test_a_slip_in_the_command_is_shown(actbench: Command, line: str, text: str) -> None:
     """What the command line itself can't read is named, with exit code 2 and without traceback."""
-    ended = actbench(*command.split())
+    ended = actbench(*line.split())
     assert (ended.code, "Traceback" in ended.err) == (2, False)
     assert text in squeezed(ended.err)
 
@@ -980,13 +980,13 @@ def test_help_names_every_command_and_setting(actbench: Command) -> None:
     assert text.count("[default: (the experiment's)]") == 3
 
 
-@pytest.mark.parametrize("command", ["reproduce", "run", "sweep", "track", "claims", "robustness"])
-def test_help_shows_flags_as_they_are_typed(actbench: Command, command: str) -> None:
+@pytest.mark.parametrize("name", ["reproduce", "run", "sweep", "track", "claims", "robustness"])
+def test_help_shows_flags_as_they_are_typed(actbench: Command, name: str) -> None:
     """Without the type of a value and without a form that switches them off."""
-    shown = actbench(command, "--help").out
+    shown = actbench(name, "--help").out
     assert "--help" in shown
     assert not re.search(r"--no-|bool", shown, re.IGNORECASE)
-    if command == "sweep":  # what it shows can be copied: its lines and brackets are a grid's
+    if name == "sweep":  # what it shows can be copied: its lines and brackets are a grid's
         grid = shown.split("such as")[1].split("Further axes")[0]
         assert build(tomllib.loads(inspect.cleandoc(grid))).size == 2 * 2 * 100
 
