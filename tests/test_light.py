@@ -144,7 +144,7 @@ REFUSED: Sequence[tuple[Sequence[str], str]] = (
     (["claims", "show", "relu-final-mse", "--out", "made"], "actbench claims show needs xarray, "),
     (
         ["verify", "networks.toml"],
-        "networks.toml: protocol 'sine' (sine-regression) needs xarray, ",
+        "networks.toml: protocol 'sine' (sine-regression) needs torch, ",
     ),
 )
 """Commands that it has not, and what they say before the way to get what they need."""
@@ -257,7 +257,7 @@ def test_python_says_it_as_an_import_error(light: Light) -> None:
         for name, package in (
             ("networks", "torch"),
             ("figures", "matplotlib"),
-            ("experiments.sine_regression", "xarray"),
+            ("experiments.sine_regression", "torch"),
         )
     }
 
@@ -267,7 +267,7 @@ def test_the_plugin_judges_and_says_what_is_missing(light: Light) -> None:
     refused = {
         "--actbench-activation=relu": "pytest --actbench-activation needs torch, ",
         "--actbench-record=made.json": "pytest --actbench-record needs torch, ",
-        "--actbench-claims=networks.toml": "protocol 'sine' (sine-regression) needs xarray, ",
+        "--actbench-claims=networks.toml": "protocol 'sine' (sine-regression) needs torch, ",
     }
     plain = ["-q", "-p", "no:cacheprovider", "test_ours.py"]
     calls = [[*plain, option] for option in ("--actbench-claims=claims.toml", *refused)]
