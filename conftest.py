@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -22,6 +22,7 @@ from actbench.pytest_plugin.trainings import trainings_of
 
 if TYPE_CHECKING:
     import xarray as xr
+    from calls import Command
 
     from actbench.claims import Claim, ClaimsFile
     from actbench.claims.verdicts import Judgment
@@ -113,17 +114,6 @@ def _operators_are_registered(request: pytest.FixtureRequest) -> None:
         import_module("torch._dynamo")
 
 
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Command: TypeAlias = Callable[..., Ended]
-
-
 @cache
 def _command_line() -> Any:
     from typer.main import get_command
@@ -134,10 +124,19 @@ def _command_line() -> Any:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Call the command line in this process: exit code, standard output, standard error."""
+def actbench(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Command:
+    """Call the command line in this process, in an empty folder, on 80 columns without color."""
+    from calls import Ended
+
     from actbench.cli import main
 
+    monkeypatch.chdir(tmp_path)
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
     # Built once, not for each call, which would take as long as most commands.
     monkeypatch.setattr("actbench.cli.app.app", _command_line())
 
@@ -150,17 +149,6 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return Ended(code if isinstance(code, int) else 0, shown.out, shown.err)
 
     return call
-
-
-@pytest.fixture
-def actbench(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    """Call the command line as ``command`` does, in an empty folder, on 80 columns, no color."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
-    return command
 
 
 @pytest.fixture

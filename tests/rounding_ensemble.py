@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from calls import printed
 from processors import INTEL, MODES, intel_mode
 
 from actbench.claims.measured import FALSE_ALARM
@@ -39,11 +38,7 @@ def made(folder: Path) -> dict[str, Record]:
         file = folder / f"{name}.json"
         if not file.exists():
             command = ["-m", "actbench", "record", "--only", "verdicts", "--threads", "1", "-q"]
-            subprocess.run(  # noqa: S603 - our own command
-                [sys.executable, *command, "--out", file],
-                env={**os.environ, **variables},
-                check=True,
-            )
+            printed(*command, "--out", file, variables=variables)
         found[name] = records.load(file)
     return found
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import as_run_script
 import numpy as np
 import pytest
 import torch
+from calls import printed
 
 from actbench import claims
 from actbench.runs import evidence
@@ -62,11 +60,7 @@ def _intel() -> bool:
 def test_the_script_gives_the_studys_losses_to_seven_digits() -> None:
     """With the instructions and the mode of MKL that round as the study's machine did."""
     told = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2,STRICT"}
-    command = [sys.executable, str(SCRIPT), "500", *PUBLISHED_LOSSES]
-    ended = subprocess.run(  # noqa: S603 - this interpreter, on a script that stands here
-        command, env={**os.environ, **told}, capture_output=True, text=True, check=True
-    )
-    losses = json.loads(ended.stdout)
+    losses = json.loads(printed(SCRIPT, "500", *PUBLISHED_LOSSES, variables=told))
     for key, published in PUBLISHED_LOSSES.items():
         assert f"{losses[key]:.7f}" == f"{published:.7f}"
 

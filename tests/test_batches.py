@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from calls import Command
 
-import actbench
-from actbench import claims
-from actbench.cli import main
+from actbench import claims, verify
 from actbench.runs import early, results
 from actbench.runs.early import STEP, Batches
 from actbench.store import datasets
@@ -168,18 +166,13 @@ def test_seeds_that_are_there_are_not_trained_again(
     assert other.up_to(1).sizes["seed"] == other.up_to(2).sizes["seed"] - 1 == 1
 
 
-def test_verify_trains_until_it_is_decided(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verify_trains_until_it_is_decided(tmp_path: Path, actbench: Command) -> None:
     """Both claims at the same looks; the data are those seeds', and the record has the looks."""
     path = tmp_path / "mine.toml"
     path.write_text(FILE, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    arguments = ["--until-decided", "--threads", "1", "--device", "cpu", "--max-seeds", "60"]
-    monkeypatch.setattr(sys, "argv", ["actbench", "verify", "mine.toml", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert not caught.value.code
+    arguments = ("--until-decided", "--threads", "1", "--device", "cpu", "--max-seeds", "60")
+    code, out, _ = actbench("verify", "mine.toml", *arguments)
+    assert code == 0
     rows = {r["id"]: r for r in json.loads(Path("results/mine/ledger.json").read_text())}
     looks = {key: [look["runs"] for look in row["looks"]] for key, row in rows.items()}
     first = looks["typical"][0]
@@ -187,8 +180,8 @@ def test_verify_trains_until_it_is_decided(
     assert looks["loss"] == [*range(first, looks["loss"][-1] + 1, STEP)]
     assert len(looks["loss"]) > 1
     assert "which shows that at least 73 % do" in rows["loss"]["finding"]
-    assert f"net: {looks['loss'][-1]} runs" in capsys.readouterr().out
-    ledger = actbench.verify(path, until_decided=True, max_seeds=60, threads=1, device="cpu")
+    assert f"net: {looks['loss'][-1]} runs" in out
+    ledger = verify(path, until_decided=True, max_seeds=60, threads=1, device="cpu")
     assert [judgment.seeds for judgment in ledger] == [rows[j.claim.id]["seeds"] for j in ledger]
     data = datasets.load(Path("results/mine/sine_regression-net.nc"))
     assert data.sizes["seed"] == looks["loss"][-1]
@@ -198,9 +191,9 @@ def test_a_protocols_own_number_is_the_most(tmp_path: Path) -> None:
     """The last look is at its seeds, and the verdicts are those at once."""
     path = tmp_path / "mine.toml"
     path.write_text(FILE.replace("epochs = 3 }", "epochs = 3 }\nseeds = 13"), encoding="utf-8")
-    early = actbench.verify(path, out=tmp_path, until_decided=True, threads=1, device="cpu")
+    early = verify(path, out=tmp_path, until_decided=True, threads=1, device="cpu")
     assert [[look.runs for look in judgment.looks] for judgment in early] == [[8, 13], [8]]
-    at_once = actbench.verify(path, out=tmp_path, threads=1, device="cpu")
+    at_once = verify(path, out=tmp_path, threads=1, device="cpu")
     assert [j.verdict for j in early] == [j.verdict for j in at_once]
     assert at_once[0].sentence.startswith("13 of 13 seeds agree: shows that at least 71.3 % do, ")
 
@@ -209,10 +202,8 @@ def test_a_mean_takes_its_number_though_there_are_more(tmp_path: Path) -> None:
     """How many seeds lie in the folder, for whatever reason, is no part of a mean's rule."""
     path = tmp_path / "mine.toml"
     path.write_text(FILE.replace('"every"', '"mean"'), encoding="utf-8")
-    actbench.verify(path, out=tmp_path, seeds=40, threads=1, device="cpu")
-    early = actbench.verify(
-        path, out=tmp_path, seeds=20, until_decided=True, threads=1, device="cpu"
-    )
+    verify(path, out=tmp_path, seeds=40, threads=1, device="cpu")
+    early = verify(path, out=tmp_path, seeds=20, until_decided=True, threads=1, device="cpu")
     assert early[0].seeds == 20
 
 

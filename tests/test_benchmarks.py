@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import shutil
 import subprocess
-import sys
 import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from calls import printed
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
@@ -130,6 +129,7 @@ def test_a_faster_wrong_answer_is_seen(now: dict[str, float], wrong: bool) -> No
 CONFTEST = """
 from pathlib import Path
 import pytest
+from calls import printed
 pytest_plugins = ["benchmarks.session"]
 
 @pytest.hookimpl(tryfirst=True)
@@ -142,6 +142,7 @@ import dataclasses
 import json
 from pathlib import Path
 import pytest
+from calls import printed
 from benchmarks.measuring import Control, Job, Meter
 from benchmarks.interleaving import Contestant, Timing
 from actbench.store.environment import Stopwatch
@@ -498,17 +499,9 @@ def test_a_cold_process_finds_no_compiler_s_memory(monkeypatch: pytest.MonkeyPat
 
 def test_peers_run_as_a_script_from_anywhere(tmp_path: Path) -> None:
     """By its path it finds the package, and lists its options."""
-    script = ROOT / "benchmarks" / "peers.py"
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    done = subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, "-S", str(script), "--help"],  # -S: nor is it installed
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "--cold" in done.stdout
+    # By -S it is not installed either.
+    words = ("-S", ROOT / "benchmarks" / "peers.py", "--help")
+    assert "--cold" in printed(*words, folder=tmp_path, variables={"PYTHONPATH": None})
 
 
 def test_a_process_of_one_engine_prints_the_losses_of_all_members(
@@ -546,10 +539,7 @@ def test_peers_load_nothing_heavy_before_an_engine_is_chosen() -> None:
     code = (
         "import sys, benchmarks.peers; print(sorted({'torch', 'jax', 'numpy'} & set(sys.modules)))"
     )
-    done = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"
+    assert printed("-c", code, folder=ROOT) == "[]\n"
 
 
 def test_two_lengths_tell_what_comes_once_from_an_epoch() -> None:

@@ -15,10 +15,11 @@ import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import xarray as xr
+from calls import Command, Ended, python
 from drawings import draw_instead
 from matplotlib.figure import Figure
 
@@ -38,9 +39,6 @@ from actbench.study.commands.doctor import Finding
 from actbench.study.commands.session import COSTS, study_jobs
 from actbench.study.experiments import EXPERIMENTS, sine_regression
 from actbench.study.sweeps.grid_files import build
-
-if TYPE_CHECKING:
-    from conftest import Command, Ended
 
 TINY = (
     *("--depth", "2", "--width", "8", "--epochs", "3", "--seeds", "2"),
@@ -949,15 +947,9 @@ def test_ctrl_c_from_the_terminal_ends_with_130(tmp_path: Path) -> None:
 
 def test_python_dash_m_is_the_same_command(tmp_path: Path) -> None:
     """The package can be run without its script, and hands its exit code to the shell."""
-    done = subprocess.run(
-        [sys.executable, "-m", "actbench", "run", "no-such-thing"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("actbench: error: unknown experiment 'no-such-thing'; known: ")
+    code, out, err = python("-m", "actbench", "run", "no-such-thing", folder=tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith("actbench: error: unknown experiment 'no-such-thing'; known: ")
 
 
 def test_help_names_every_command_and_setting(actbench: Command) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from calls import Command
 from scipy import stats
 
 from actbench import claims
@@ -17,7 +17,6 @@ from actbench.claims import Verdict, comparisons, simulations
 from actbench.claims.published_value import mean_beside
 from actbench.claims.statistics import proportion_interval
 from actbench.claims.verdicts import Judgment
-from actbench.cli import main
 from actbench.runs import evidence
 from actbench.runs.judging import Runs, judge
 from actbench.store.errors import ActbenchError
@@ -379,20 +378,13 @@ LINES = [
 
 @pytest.mark.parametrize(("options", "text"), LINES)
 def test_the_options_of_judge_ask_for_the_same(
-    options: str,
-    text: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    options: str, text: str, tmp_path: Path, actbench: Command
 ) -> None:
     """Without a quantifier, as there is one that fits."""
     path = tmp_path / "runs.csv"
     games = 1 if "exceeds" in options else 20
     path.write_text("\n".join([HEADER, *rows(games, 100 // games, gap=30)]))
-    asked = ["judge", str(path), "-c", "score", "--where", "method=ours", *options.split()]
-    monkeypatch.setattr(sys, "argv", ["actbench", *asked])
-    with pytest.raises(SystemExit) as end:
-        main()
-    shown = capsys.readouterr()
-    assert text in shown.out + shown.err
-    assert (end.value.code or 0) == (2 if "median" in options else 0)
+    asked = ("judge", path, "-c", "score", "--where", "method=ours", *options.split())
+    code, out, err = actbench(*asked)
+    assert text in out + err
+    assert code == (2 if "median" in options else 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from called import Call, Ended, called
+from calls import Command, Ended
 from record_factory import (
     LONGER,
     LOSSES,
@@ -28,11 +28,8 @@ HEADINGS = ("Claims that flipped", "Numbers", "Speed")
 
 
 @pytest.fixture
-def drift(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Call:
+def drift(actbench: Command, tmp_path: Path) -> Command:
     """Save two records, or anything else, and compare them on the command line."""
-    monkeypatch.chdir(tmp_path)
 
     def call(old: Record, new: Record | bytes | None, *options: str) -> Ended:
         records.save(old, tmp_path / "old.json")
@@ -40,7 +37,7 @@ def drift(
             records.save(new, tmp_path / "new.json")
         elif new is not None:
             (tmp_path / "new.json").write_bytes(new)
-        return called(monkeypatch, capsys, "drift", "old.json", "new.json", *options)
+        return actbench("drift", "old.json", "new.json", *options)
 
     return call
 
@@ -80,7 +77,7 @@ def parts_of(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("form", ["table", "markdown"])
-def test_each_part_stands_under_its_heading(drift: Call, form: str) -> None:
+def test_each_part_stands_under_its_heading(drift: Command, form: str) -> None:
     """A flip, the first operation and the slower workloads, in words, and the failure with it."""
     code, out, _ = drift(whole(), drifted(), "--format", form)
     claims, numbers, speed = (" ".join(part.replace("\\", "").split()) for part in parts_of(out))
@@ -99,7 +96,7 @@ def test_each_part_stands_under_its_heading(drift: Call, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "markdown", "json"])
-def test_no_drift_is_said_in_three_words(drift: Call, form: str) -> None:
+def test_no_drift_is_said_in_three_words(drift: Command, form: str) -> None:
     """A record and itself: nothing flipped, nothing moved, nothing is slower, exit code 0."""
     code, out, err = drift(whole(), whole(), "--format", form, "--strict", "--max-slowdown", "1.1")
     assert (code, err) == (0, "")
@@ -116,7 +113,7 @@ def test_no_drift_is_said_in_three_words(drift: Call, form: str) -> None:
     assert "Passed." in out
 
 
-def test_json_has_everything(drift: Call) -> None:
+def test_json_has_everything(drift: Command) -> None:
     """All metrics, steps and workloads, with their classes, the reasons and the exit code's."""
     code, out, _ = drift(whole(), drifted(), "--format", "json", "--strict")
     content = strictly(out)
@@ -140,7 +137,7 @@ def test_json_has_everything(drift: Call) -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "markdown"])
-def test_what_was_left_out_is_printed(drift: Call, form: str) -> None:
+def test_what_was_left_out_is_printed(drift: Command, form: str) -> None:
     """Another machine: each sentence is there, and the parts say that they compared nothing."""
     other = {"cpu": "another", "device_name": "another"}
     _, out, _ = drift(whole(), whole(environment=other), "--format", form)
@@ -151,7 +148,7 @@ def test_what_was_left_out_is_printed(drift: Call, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "markdown"])
-def test_long_tables_end_and_say_where_the_rest_is(drift: Call, form: str) -> None:
+def test_long_tables_end_and_say_where_the_rest_is(drift: Command, form: str) -> None:
     """The worst rows come first, and JSON has all."""
     old, new = (
         whole(
@@ -169,7 +166,7 @@ def test_long_tables_end_and_say_where_the_rest_is(drift: Call, form: str) -> No
     assert len(strictly(out)["numbers"]["metrics"]["metrics"]) == 30
 
 
-def test_names_of_a_foreign_record_steer_neither_screen_nor_page(drift: Call) -> None:
+def test_names_of_a_foreign_record_steer_neither_screen_nor_page(drift: Command) -> None:
     """Markup, control characters and table bars in a name come out as they are, or as blanks."""
     name = "[red]a|b\x1b[31m<script>\n# heading"
     flipped = whole(verdicts=[verdict(name, "inconclusive")])
@@ -195,7 +192,7 @@ def test_names_of_a_foreign_record_steer_neither_screen_nor_page(drift: Call) ->
     ],
     ids=["drift-alone", "strict", "slower", "slow-but-accepted"],
 )
-def test_exit_codes_follow_the_policy(drift: Call, options: tuple[str, ...], code: int) -> None:
+def test_exit_codes_follow_the_policy(drift: Command, options: tuple[str, ...], code: int) -> None:
     """Drift of numbers and speed fails only where it was asked for."""
     new = drifted().model_copy(update={"verdicts": whole().verdicts})
     assert drift(whole(), new, *options)[0] == code
@@ -223,7 +220,7 @@ NEW_RECORD = "actbench record --out"
     ids=["format", "factor", "nothing to look at", "missing", "cut off", "foreign", "no text"],
 )
 def test_a_bad_request_is_one_line(
-    drift: Call, new: Record | bytes | None, options: list[str], complaint: str
+    drift: Command, new: Record | bytes | None, options: list[str], complaint: str
 ) -> None:
     """What was given, what was expected or what to do; exit code 2."""
     code, out, err = drift(whole(), new, *options)
@@ -231,7 +228,7 @@ def test_a_bad_request_is_one_line(
     assert complaint in err
 
 
-def test_a_difference_is_never_zero_in_words(drift: Call) -> None:
+def test_a_difference_is_never_zero_in_words(drift: Command) -> None:
     """Where a value stopped being finite, screen and page say so in place of a number."""
     old, new = (
         with_chains(whole(), operations=chain("operations/gelu/float64", step("forward", values)))

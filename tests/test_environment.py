@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+from calls import printed
 
 from actbench.store import environment
 
@@ -23,15 +21,8 @@ print(json.dumps(environment.describe("cpu", 1)))
 
 def described(*arguments: str, **variables: str) -> dict[str, object]:
     """Describe a fresh process, whose first call asks for exact arithmetic."""
-    unset = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
-    done = subprocess.run(  # noqa: S603 - a fixed script
-        [sys.executable, "-c", SCRIPT, *arguments],
-        env=unset | variables,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found: dict[str, object] = json.loads(done.stdout)
+    kept = {"MKL_CBWR": None, **variables}
+    found: dict[str, object] = json.loads(printed("-c", SCRIPT, *arguments, variables=kept))
     return found
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from calls import Command
 
 from actbench.claims import ClaimsFile
 from actbench.claims.statistics import FEWEST_FOR_MEAN, seeds_for_median, seeds_for_proportion
@@ -19,7 +20,6 @@ from actbench.runs.drafting import schema
 
 pytest_plugins = ["pytester"]
 
-Command = Callable[..., tuple[int, str, str]]
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -33,14 +33,14 @@ def copied(name: str, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def verify(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, actbench: Command
 ) -> Callable[..., tuple[int, dict[str, str], str]]:
     """Verify a copy of an example, and return the exit code, the verdicts and what was said."""
 
     def call(name: str, *options: str) -> tuple[int, dict[str, str], str]:
         folder = copied(name, tmp_path)
         monkeypatch.chdir(folder)
-        code, _, said = command("verify", "claims.toml", *options)
+        code, _, said = actbench("verify", "claims.toml", *options)
         ledger = folder / "results" / "claims" / "ledger.json"
         found = json.loads(ledger.read_text()) if ledger.exists() else []
         return code, {row["id"]: row["verdict"] for row in found}, said
@@ -114,7 +114,7 @@ def test_the_page_says_how_many_runs_it_takes() -> None:
 
 
 def test_the_readme_shows_what_its_command_prints(
-    monkeypatch: pytest.MonkeyPatch, command: Command
+    monkeypatch: pytest.MonkeyPatch, actbench: Command
 ) -> None:
     """The first screen's verdict is that of the file that it names."""
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -123,16 +123,16 @@ def test_the_readme_shows_what_its_command_prints(
     assert line is not None
     assert shown is not None
     monkeypatch.chdir(Path(__file__).parents[1])
-    assert command(*shlex.split(line[1]))[:2] == (0, shown[1])
+    assert actbench(*shlex.split(line[1]))[:2] == (0, shown[1])
     assert len(readme.split()) <= 1000
 
 
 def test_a_plan_says_how_many_runs_it_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, actbench: Command
 ) -> None:
     """Of a table from its rows; where all agree, about as many as the wording takes."""
     monkeypatch.chdir(copied("table", tmp_path))
-    code, out, _ = command("plan", "claims.toml", "--format", "json")
+    code, out, _ = actbench("plan", "claims.toml", "--format", "json")
     assert code == 0
     rows = {row["id"]: row for row in json.loads(out)}
     assert rows["neighbors-reach-97"]["runs"] == 20

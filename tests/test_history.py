@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from called import Call, Ended, called
+from calls import Command, Ended
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from record_factory import STEADY, chain, record, step, timings, verdict
@@ -234,18 +234,18 @@ def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Call `actbench history`, without drawing; returns exit code and output."""
+def command(actbench: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Call `actbench history`, without drawing unless asked to."""
 
-    def call(*arguments: str, drawn: bool = False) -> Ended:
+    def call(*arguments: object, drawn: bool = False) -> Ended:
         if not drawn:
             monkeypatch.setattr(page, "write", lambda gathered, out: [])
-        return called(monkeypatch, capsys, "history", *arguments)
+        return actbench("history", *arguments)
 
     return call
 
 
-def test_the_command_shows_the_table_and_what_it_skipped(command: Call, tmp_path: Path) -> None:
+def test_the_command_shows_the_table_and_what_it_skipped(command: Command, tmp_path: Path) -> None:
     """A line per release, oldest first, unlike the names of files; a broken file is named."""
     for given in four():
         records.save(given, tmp_path / f"{given.torch}.json")
@@ -312,7 +312,9 @@ def test_labels_of_ratios_do_not_overlap(slower: float) -> None:
     assert all(low.y1 < high.y0 for low, high in pairwise(boxes))
 
 
-def test_one_record_is_drawn_and_has_nothing_to_compare_with(command: Call, tmp_path: Path) -> None:
+def test_one_record_is_drawn_and_has_nothing_to_compare_with(
+    command: Command, tmp_path: Path
+) -> None:
     """All files are written, even of a record without any part, and a sentence tells."""
     records.save(record("2.6.0"), tmp_path / "one.json")
     code, out, _ = command(str(tmp_path), "--out", str(tmp_path / "out"), drawn=True)
@@ -321,7 +323,7 @@ def test_one_record_is_drawn_and_has_nothing_to_compare_with(command: Call, tmp_
     assert len(list((tmp_path / "out").iterdir())) == 10
 
 
-def test_a_folder_without_records_is_an_error(command: Call, tmp_path: Path) -> None:
+def test_a_folder_without_records_is_an_error(command: Command, tmp_path: Path) -> None:
     """One line says what to do; nothing is written."""
     code, out, err = command(str(tmp_path), "--out", str(tmp_path / "out"))
     assert (code, out) == (2, "")

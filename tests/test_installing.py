@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from called import Call, called
+from calls import Command
 from record_factory import chain, distribution, record, step, verdict
 
 from actbench.store.errors import ActbenchError
@@ -71,7 +70,7 @@ def claims(tmp_path: Path) -> Path:
 
 
 def test_bisect_follows_a_claim_of_any_package(
-    actbench: Call, claims: Path, tmp_path: Path
+    actbench: Command, claims: Path, tmp_path: Path
 ) -> None:
     """It names the release; asked again it makes nothing."""
     question = (
@@ -105,11 +104,8 @@ def test_a_record_answers_one_question(claims: Path, other: Mapping[str, Any]) -
 
 
 @pytest.fixture
-def actbench(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Call:
-    """Call the command line in an empty folder; no release is really installed, 2.8.0 fails."""
-    monkeypatch.chdir(tmp_path)
+def actbench(actbench: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Call the command line where no release is really installed and 2.8.0 fails."""
 
     def made_of(
         release: str, out: Path, _: Sequence[str], progress: Progress, subject: Subject
@@ -130,10 +126,10 @@ def actbench(
     monkeypatch.setattr(shelf.platform, "machine", lambda: "x86_64")  # type: ignore[attr-defined]
     monkeypatch.setattr(shelf, "baselines_folder", lambda: tmp_path / "baselines")
 
-    return partial(called, monkeypatch, capsys)
+    return actbench
 
 
-def test_track_goes_on_and_says_what_is_missing(actbench: Call) -> None:
+def test_track_goes_on_and_says_what_is_missing(actbench: Command) -> None:
     """A line per release as it ends; the phases, the reason and the sum on the error stream."""
     assert actbench("track", "2.7", "2.8.0", "2.9.0", "2.7.0", "--out", "mine") == (
         1,
@@ -147,7 +143,7 @@ def test_track_goes_on_and_says_what_is_missing(actbench: Call) -> None:
     )
 
 
-def test_track_is_quiet_where_all_is_well(actbench: Call) -> None:
+def test_track_is_quiet_where_all_is_well(actbench: Command) -> None:
     """--quiet prints errors only; exit code 0 where every record is there."""
     assert actbench("track", "2.7.0", "-q") == (0, "", "")
     code, out, err = actbench("track", "2.8.0", "-q")
@@ -183,14 +179,14 @@ def test_track_is_quiet_where_all_is_well(actbench: Call) -> None:
         ),
     ],
 )
-def test_a_mistake_is_one_line(actbench: Call, arguments: list[str], text: str) -> None:
+def test_a_mistake_is_one_line(actbench: Command, arguments: list[str], text: str) -> None:
     """What was given, what is expected; exit code 2."""
     code, out, err = actbench(*arguments)
     assert (code, out) == (2, "")
     assert err.splitlines()[-1] == f"actbench: error: {text}"
 
 
-def test_bisect_makes_what_it_needs_and_reuses_it(actbench: Call, tmp_path: Path) -> None:
+def test_bisect_makes_what_it_needs_and_reuses_it(actbench: Command, tmp_path: Path) -> None:
     """The first changed release, with one skipped; the same question again installs nothing."""
     question = ("bisect", "--good", "2.6", "--bad", "2.13.0", "operations/gelu/*")
     code, out, err = actbench(*question)
@@ -209,7 +205,9 @@ def test_bisect_makes_what_it_needs_and_reuses_it(actbench: Call, tmp_path: Path
     assert "Records made now" not in out
 
 
-def test_bisect_uses_shipped_records_and_names_broken_ones(actbench: Call, tmp_path: Path) -> None:
+def test_bisect_uses_shipped_records_and_names_broken_ones(
+    actbench: Command, tmp_path: Path
+) -> None:
     """The repository's history answers without an installation or a network."""
     folder = tmp_path / "baselines" / "records"
     folder.mkdir(parents=True)
@@ -223,7 +221,7 @@ def test_bisect_uses_shipped_records_and_names_broken_ones(actbench: Call, tmp_p
 
 
 def test_without_a_network_only_recorded_releases_are_searched(
-    actbench: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    actbench: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It says so, and still answers."""
     monkeypatch.setattr(measuring, "available_releases", lambda package: Offered((), False))

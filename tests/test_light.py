@@ -10,14 +10,12 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from calls import Ended, python
 
 from actbench.store.errors import DISTRIBUTION, EXTRAS
 
@@ -150,14 +148,6 @@ REFUSED: Sequence[tuple[Sequence[str], str]] = (
 """Commands that it has not, and what they say before the way to get what they need."""
 
 
-class Ended(NamedTuple):
-    """What a program left."""
-
-    code: int
-    out: str
-    err: str
-
-
 class Light:
     """A folder of somebody's who installed the core."""
 
@@ -180,20 +170,11 @@ class Light:
         path = os.pathsep.join(
             [str(folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
         )
-        plain = {"NO_COLOR": "1", "COLUMNS": "200", "PYTHONPATH": path}
-        self._variables = os.environ | plain
+        self._variables = {"NO_COLOR": "1", "COLUMNS": "200", "PYTHONPATH": path}
 
     def python(self, *words: str) -> Ended:
         """Run Python in the folder."""
-        done = subprocess.run(  # noqa: S603 - our own programs
-            [sys.executable, *words],
-            cwd=self.folder,
-            env=self._variables,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return Ended(done.returncode, done.stdout, done.stderr)
+        return python(*words, folder=self.folder, variables=self._variables)
 
     def call(self, program: str, calls: Sequence[Sequence[str]]) -> Mapping[str, Ended]:
         """Call `actbench` or `pytest` several times in one process."""

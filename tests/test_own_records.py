@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-from called import called
+from calls import Command, printed
 from record_factory import chain, distribution, record, step, verdict
 
 from actbench.claims import load
@@ -66,13 +64,8 @@ def test_a_record_of_own_claims_needs_no_torch(claims: Path) -> None:
         "heavy = {'torch', 'xarray', 'matplotlib', 'PIL', 'threadpoolctl'}; "
         "sys.modules.update(dict.fromkeys(heavy)); main()"
     )
-    command = [sys.executable, "-c", script, "record", "--claims", str(claims), "--out", str(out)]
-    options = ["--package", "numpy", "--seeds", "9", "--allow-code"]
-    done = subprocess.run(  # noqa: S603 - our own command, no shell
-        [*command, *options], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{out}: numpy ")
+    asked = ("record", "--claims", claims, "--out", out, "--package", "numpy", "--seeds", 9)
+    assert printed("-c", script, *asked, "--allow-code").startswith(f"{out}: numpy ")
     made = records.load(out)
     assert (made.package, made.of_study, made.parts) == ("numpy", False, {"verdicts"})
     assert [(v.id, v.expected, v.seeds, v.fresh) for v in made.verdicts] == [
@@ -165,16 +158,9 @@ def test_a_change_of_code_is_told() -> None:
         ),
     ],
 )
-def test_a_mistake_is_one_line(
-    claims: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: str,
-    text: str,
-) -> None:
+def test_a_mistake_is_one_line(claims: Path, actbench: Command, arguments: str, text: str) -> None:
     """Exit code 2, and nothing is run or written."""
-    monkeypatch.chdir(claims.parent)
-    code, _, error = called(monkeypatch, capsys, *arguments.split())
+    code, _, error = actbench(*arguments.split())
     assert code == 2
     assert text in error.replace("\n", " ")
     assert not (claims.parent / ".actbench").exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import NoReturn
 
 import pytest
 import torch
+from calls import python
 
 from actbench.store.errors import ActbenchError
 from actbench.store.parallel import Progress, side_by_side
@@ -160,11 +160,9 @@ def test_workers_end_with_the_process_that_made_them() -> None:
         """
     )
     # Workers hold the output open: that it ends means that they are gone.
-    done = subprocess.run(  # noqa: S603 - a fixed script
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == -signal.SIGKILL
-    assert done.stdout.split()
+    code, out, _ = python("-c", script, timeout=60)
+    assert code == -signal.SIGKILL
+    assert out.split()
 
 
 @forking

@@ -6,17 +6,15 @@ import html
 import itertools
 import json
 import math
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from calls import Command
 from scipy import stats
 
-import actbench
-from actbench import claims, ledger
+from actbench import claims, judge, ledger, verify
 from actbench.claims import simulations
 from actbench.claims.claim import PublishedMean, from_text
 from actbench.claims.published_value import (
@@ -30,7 +28,6 @@ from actbench.claims.published_value import (
     joint_p,
     published_run,
 )
-from actbench.cli import main
 from actbench.ledger import pages, published_table
 from actbench.runs import evidence
 from actbench.store.errors import ActbenchError
@@ -167,9 +164,9 @@ def test_where_there_is_no_mean_or_spread_nothing_is_told(
 def test_an_answer_stands_beside_and_decides_nothing() -> None:
     """The verdict of the median is the same whatever mean is published; the answers differ."""
     asked: dict[str, Any] = {"equals": 0.93, "tolerance": 0.05}
-    far = actbench.judge(RUNS, published={"mean": 0.2, "std": 0.01, "n": 5}, **asked)
-    near = actbench.judge(RUNS, published={"mean": 0.93, "std": 0.02, "n": 5}, **asked)
-    assert far.verdict == near.verdict == actbench.judge(RUNS, **asked).verdict == "reproduced"
+    far = judge(RUNS, published={"mean": 0.2, "std": 0.01, "n": 5}, **asked)
+    near = judge(RUNS, published={"mean": 0.93, "std": 0.02, "n": 5}, **asked)
+    assert far.verdict == near.verdict == judge(RUNS, **asked).verdict == "reproduced"
     assert far.published_mean
     assert near.published_mean
     assert far.published_mean.equal_p < 1e-3
@@ -188,10 +185,10 @@ def test_an_answer_stands_beside_and_decides_nothing() -> None:
     assert near.published_run in html.unescape(near._repr_html_())
     assert near.row()["published"] == 0.93
     assert "published 0.93 ± 0.02 (5)" in near.sentence
-    alone = actbench.judge(RUNS, published={"mean": 0.93, "n": 10}, above=0.9).published_run
+    alone = judge(RUNS, published={"mean": 0.93, "n": 10}, above=0.9).published_run
     assert "(Student's test); all this takes runs" in alone
     assert "and spread as ours do" in alone
-    every = actbench.judge(RUNS, published={"mean": 1, "n": 9}, above=0, quantifier="every")
+    every = judge(RUNS, published={"mean": 1, "n": 9}, above=0, quantifier="every")
     assert every.published_run == ""  # a share of runs is no mean of them
 
 
@@ -215,7 +212,7 @@ NONSENSE: list[tuple[Any, str]] = [
 def test_nonsense_is_told(published: Any, text: str) -> None:
     """In one sentence, with the field and what it must be."""
     with pytest.raises(ActbenchError) as error:
-        actbench.judge(RUNS, equals=0.9, tolerance=0.1, published=published)
+        judge(RUNS, equals=0.9, tolerance=0.1, published=published)
     assert text in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -275,12 +272,10 @@ relation = {{ kind = "equals", tolerance = 0.1 }}
     return path
 
 
-def test_numbers_of_one_table_are_taken_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_numbers_of_one_table_are_taken_together(tmp_path: Path, actbench: Command) -> None:
     """Each is usual, and both are not; every form of the ledger says so, once for each table."""
     path = table(tmp_path)
-    found = actbench.verify(path)
+    found = verify(path)
     by_id = {judgment.claim.id: judgment for judgment in found}
     assert all("could be one of them" in by_id[name].published_run for name in ("one", "two"))
     (one,) = published_table.together(found)
@@ -304,18 +299,14 @@ def test_numbers_of_one_table_are_taken_together(
     assert f"- {line}" in ledger.markdown(list(found), {}, ()).splitlines()
     assert line in pages.page(list(found), found.claims)
     assert "mean" in ledger.export(list(found), "csv", found.claims)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["actbench", "verify", str(path)])
-    with pytest.raises(SystemExit):
-        main()
-    shown = " ".join(capsys.readouterr().out.split())
+    shown = " ".join(actbench("verify", path).out.split())
     assert " ".join(told) in shown
     assert "0.9 ± 0.02 (5)" in shown
 
 
 def test_too_few_runs_for_a_table_are_told(tmp_path: Path) -> None:
     """Of 18 none lies farther than 1 in 19; of 38 no interval holds 95 % of further runs."""
-    found = actbench.verify(table(tmp_path, 18))
+    found = verify(table(tmp_path, 18))
     line = "table: one and 1 more: 19 runs instead of 18 could tell."
     assert published_table.sentences(found)[1] == line
     assert found[0].published_run.endswith(
@@ -375,29 +366,16 @@ def test_the_main_run_would_have_been_told_on_the_first_day() -> None:
     assert "the stated protocol is probably not the one that was run" in leaky.published_run
 
 
-def judged(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[str], str]:
-    """Run ``actbench judge`` with a published text."""
-    table(folder)
-
-    def run(published: str) -> str:
-        options = ["-c", "a", "--equals", "0.9", "--tolerance", "0.1", "--published", published]
-        monkeypatch.setattr(sys, "argv", ["actbench", "judge", str(folder / "runs.csv"), *options])
-        with pytest.raises(SystemExit):
-            main()
-        shown = capsys.readouterr()
-        return shown.out + shown.err
-
-    return run
-
-
-def test_the_command_takes_what_is_printed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_takes_what_is_printed(tmp_path: Path, actbench: Command) -> None:
     """And names its option where that is nonsense."""
-    run = judged(tmp_path, monkeypatch, capsys)
-    assert "the published value: it lies " in run("0.91")
-    assert "the published value: the mean of 5 runs is 0.91" in run("0.91 ± 0.02 (5)")
-    assert "--published is 'high', but must be a number" in run("high")
-    assert "--published: n is 1, but" in run("0.91 ± 0.02 (1)")
+    table(tmp_path)
+    asked = ("judge", "runs.csv", "-c", "a", "--equals", "0.9", "--tolerance", "0.1", "--published")
+
+    def said(published: str) -> str:
+        _, out, err = actbench(*asked, published)
+        return out + err
+
+    assert "the published value: it lies " in said("0.91")
+    assert "the published value: the mean of 5 runs is 0.91" in said("0.91 ± 0.02 (5)")
+    assert "--published is 'high', but must be a number" in said("high")
+    assert "--published: n is 1, but" in said("0.91 ± 0.02 (1)")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from called import Call, called
+from calls import Command
 from record_factory import a_record, chain, step
 
 from actbench import claims
@@ -65,16 +64,7 @@ def test_an_unknown_part_is_refused() -> None:
         recording.make(only=["verdict"])
 
 
-@pytest.fixture
-def actbench(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Call:
-    """Call the command line in an empty folder, where records are at hand."""
-    monkeypatch.chdir(tmp_path)
-    return partial(called, monkeypatch, capsys)
-
-
-def test_the_command_writes_a_record(actbench: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_a_record(actbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was made lies in the file that was named, its folder made too, and one line says so."""
     monkeypatch.setattr(recording, "make", lambda *given: a_record())
     assert actbench("record", "--out", "new/r.json") == (
@@ -86,7 +76,7 @@ def test_the_command_writes_a_record(actbench: Call, monkeypatch: pytest.MonkeyP
 
 
 def test_the_command_touches_no_earlier_record(
-    actbench: Call, monkeypatch: pytest.MonkeyPatch
+    actbench: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that is there is refused before anything is computed, unless told otherwise."""
     path = Path("r.json")
@@ -111,7 +101,7 @@ def test_the_command_touches_no_earlier_record(
         (["--device", "tpu"], "unknown device 'tpu'"),
     ],
 )
-def test_wrong_usage_is_one_line(actbench: Call, arguments: list[str], message: str) -> None:
+def test_wrong_usage_is_one_line(actbench: Command, arguments: list[str], message: str) -> None:
     """It exits with 2, says what was given, and writes nothing."""
     code, _, error = actbench("record", "--out", "r.json", *arguments)
     assert (code, error.count("\n")) == (2, 1)
@@ -119,7 +109,7 @@ def test_wrong_usage_is_one_line(actbench: Call, arguments: list[str], message: 
     assert not Path("r.json").exists()
 
 
-def test_a_dry_run_writes_nothing(actbench: Call, tmp_path: Path) -> None:
+def test_a_dry_run_writes_nothing(actbench: Command, tmp_path: Path) -> None:
     """It says what would be done and how long that takes."""
     code, out, _ = actbench("record", "--dry-run", "--only", "timings")
     assert code == 0

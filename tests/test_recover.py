@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import rounding
 import torch
+from calls import Command
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from torch import nn
 
-from actbench.cli import main
 from actbench.store.errors import ActbenchError
 from actbench.study.catalog import initializers, targets
 from actbench.study.catalog.activations import ACTIVATIONS
@@ -860,36 +860,19 @@ def test_nothing_found_leaves_no_protocol(planted: Planted, tmp_path: Path) -> N
     )
 
 
-Call = Callable[..., tuple[int, str, str]]
-
-
 @pytest.fixture
-def call(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Call:
-    """Call the command line in an empty folder; returns its exit code and what it printed."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["actbench", "recover", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        shown = capsys.readouterr()
-        code = caught.value.code
-        return (code if isinstance(code, int) else 0, shown.out, shown.err)
-
-    return run
+def command(actbench: Command) -> Command:
+    """Call `actbench recover` with further arguments, in an empty folder."""
+    return partial(actbench, "recover")
 
 
-def test_the_command_searches_trainings(call: Call, tmp_path: Path) -> None:
+def test_the_command_searches_trainings(command: Command, tmp_path: Path) -> None:
     """It finds planted losses, writes them down, and ends with 1 where nothing gives them."""
     plan, text = space.lay_out(read(TRAINED, tmp_path)), TRAINED
     for number in (0, 1):
         text = text.replace('"1.0"', f'"{computed(plan, number)[1, 30]:.4e}"', 1)
     Path("plant.toml").write_text(text, encoding="utf-8")
-    code, out, err = call("plant.toml", "--out", "here", "--threads", "1")
+    code, out, err = command("plant.toml", "--out", "here", "--threads", "1")
     assert code == 0, err
     assert "gives all 2 numbers" in out
     assert "5 of 5" in out
@@ -897,10 +880,10 @@ def test_the_command_searches_trainings(call: Call, tmp_path: Path) -> None:
     protocol = plan.protocol(1, 30)
     found = schema.load(Path("here") / folder.PROTOCOL)
     assert {axis: choices[0] for axis, choices in found.axes.items()} == protocol
-    code, out, _ = call("plant.toml", "--out", "here", "--threads", "1")
+    code, out, _ = command("plant.toml", "--out", "here", "--threads", "1")
     assert (code, "Reused from here; same search." in out) == (0, True)
     Path("none.toml").write_text(text.replace('published = "', 'published = "9'), encoding="utf-8")
-    code, out, _ = call("none.toml", "--out", "there", "--threads", "1")
+    code, out, _ = command("none.toml", "--out", "there", "--threads", "1")
     assert code == 1
     assert (
         "None of 96 different protocols gives the 2 numbers. Near misses are shown with misses = 1 "
@@ -908,15 +891,15 @@ def test_the_command_searches_trainings(call: Call, tmp_path: Path) -> None:
     ) in " ".join(out.split())
 
 
-def test_the_command_says_what_it_would_do(call: Call) -> None:
+def test_the_command_says_what_it_would_do(command: Command) -> None:
     """A dry run gives size and time and writes nothing; a mistake is one line."""
     Path("small.toml").write_text(SMALL, encoding="utf-8")
-    code, out, _ = call("small.toml", "--dry-run", "--threads", "1")
+    code, out, _ = command("small.toml", "--dry-run", "--threads", "1")
     assert code == 0
     assert "differ" in out
     assert "s of computing, shared by 1 thread." in " ".join(out.split())
     assert [path.name for path in Path().iterdir()] == ["small.toml"]
-    code, out, err = call("gradient_ratio")
+    code, out, err = command("gradient_ratio")
     assert (code, out) == (2, "")
     assert err.startswith(
         "actbench: error: there is no file gradient_ratio. Shipped searches are named "

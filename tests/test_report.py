@@ -7,7 +7,6 @@ import functools
 import io
 import re
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
@@ -20,6 +19,7 @@ import made_up
 import numpy as np
 import pytest
 import xarray as xr
+from calls import Command, Ended
 from drawings import draw_instead
 from made_up import NOT_TESTABLE, claim, flow, targets, trained
 from matplotlib.figure import Figure
@@ -27,7 +27,6 @@ from matplotlib.figure import Figure
 from actbench import claims, ledger
 from actbench.claims import ClaimsFile, Verdict
 from actbench.claims.verdicts import Judgment
-from actbench.cli import main
 from actbench.ledger.wording import MEANING
 from actbench.pages import rendering
 from actbench.store import datasets
@@ -588,22 +587,18 @@ def test_the_templates_are_part_of_the_package() -> None:
 
 
 @pytest.fixture
-def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Call the report command with judgments that are given; returns exit code and output."""
+def ended(actbench: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Call the report command with judgments that are given, in an empty folder."""
     monkeypatch.setattr(claims, "published", lambda: FILE)
 
-    def call(judgments: list[Judgment], *arguments: str) -> tuple[object, str, str]:
+    def call(judgments: list[Judgment], *arguments: object) -> Ended:
         monkeypatch.setattr(ledger.Results, "judge", lambda self: judgments)
-        monkeypatch.setattr(sys, "argv", ["actbench", "report", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        shown = capsys.readouterr()
-        return caught.value.code or 0, shown.out, shown.err
+        return actbench("report", *arguments)
 
     return call
 
 
-def test_the_command_prints_both_paths(ended: Any, folder: Path, tmp_path: Path) -> None:
+def test_the_command_prints_both_paths(ended: Command, folder: Path, tmp_path: Path) -> None:
     """Exit code 0 with all as expected, 1 where a verdict changed, 2 without results."""
     calm = [j for j in JUDGMENTS if j.claim.id != "flips"]
     code, out, err = ended(calm, "--out", str(folder))

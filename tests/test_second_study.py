@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calls import Command, Ended, python
 
 from actbench.claims import load, metrics, references
 from actbench.store import datasets, studies
@@ -32,7 +32,6 @@ def experiment(key, *metrics):
 """
 
 Install = Callable[..., None]
-Command = Callable[..., tuple[int, str, str]]
 
 
 def written(folder: Path, project: dict[str, Any]) -> None:
@@ -88,29 +87,11 @@ def coins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Install) -> 
     return tmp_path / "installed"
 
 
-@pytest.fixture
-def actbench(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    """Call the command line in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NO_COLOR", "1")
-    return command
-
-
-def process(place: Path, *module: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def process(place: Path, *module: str, folder: Path | None = None) -> Ended:
     """Run a module where the packages of a folder are installed."""
-    return subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", *module],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=cwd,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(map(str, [place, PACKAGE, *sys.path])),
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        },
-    )
+    path = os.pathsep.join(map(str, [place, PACKAGE, *sys.path]))
+    plain = {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return python("-m", *module, folder=folder, timeout=120, variables=plain)
 
 
 @pytest.mark.usefixtures("coins")
@@ -184,10 +165,10 @@ def test_it_is_recorded(actbench: Command, tmp_path: Path) -> None:
 def test_its_claims_are_tests(coins: Path, tmp_path: Path) -> None:
     """One for each, in a process that finds the package as it finds any."""
     asked = ("pytest", *PLUGIN, "-v", "--actbench-claims", str(CLAIMS))
-    done = process(coins, *asked, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "::the-bent-coin-is-bent PASSED" in done.stdout
-    assert "::the-fair-coin-is-bent XFAIL" in done.stdout
+    done = process(coins, *asked, folder=tmp_path)
+    assert done.code == 0, done.out + done.err
+    assert "::the-bent-coin-is-bent PASSED" in done.out
+    assert "::the-fair-coin-is-bent XFAIL" in done.out
 
 
 @pytest.mark.usefixtures("coins")
@@ -326,7 +307,7 @@ def test_it_brings_figures_findings_remarks_and_commands(install: Install) -> No
     (part,) = [part for part in studies.parts("remarks") if part.__name__ == "odd"]
     assert part.remarks(None, []) == {"a-claim": "It has dots."}
     done = process(Path(str(import_module("odd").__file__)).parent, "actbench", "dots")
-    assert (done.stdout, done.stderr, done.returncode) == ("three dots\n", "", 0)
+    assert done == (0, "three dots\n", "")
 
 
 def test_a_part_that_cannot_be_imported_stops_nothing(install: Install, actbench: Command) -> None:

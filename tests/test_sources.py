@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
+from calls import Command
 
 import actbench
 from actbench.runs import sources, worker
@@ -72,14 +72,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def verify(command: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
+def verify(actbench: Command) -> Command:
     """Verify the claims: exit code, standard output, standard error."""
-    return partial(command, "verify", "claims.toml")
+    return partial(actbench, "verify", "claims.toml")
 
 
-def test_code_runs_when_that_is_allowed_and_once(
-    verify: Callable[..., tuple[int, str, str]], project: Path
-) -> None:
+def test_code_runs_when_that_is_allowed_and_once(verify: Command, project: Path) -> None:
     """A run that fails counts as one and is told; nothing is run again, unless it is asked for."""
     calls = project / "calls.txt"
     code, _, said = verify()
@@ -100,9 +98,7 @@ def test_code_runs_when_that_is_allowed_and_once(
     assert len(calls.read_text().split()) == 32
 
 
-def test_until_decided_makes_each_run_once(
-    verify: Callable[..., tuple[int, str, str]], project: Path
-) -> None:
+def test_until_decided_makes_each_run_once(verify: Command, project: Path) -> None:
     """Anew at every look would be many times as many, and what failed is told once."""
     code, out, said = verify("--allow-code", "--until-decided", "--fresh")
     calls = (project / "calls.txt").read_text().split()

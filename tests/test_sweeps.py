@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calls import Command
 from filelock import FileLock
 from sweeping import CHUNK, TEXT, assert_same, bits, load, new_store, small_grid, train
 
-from actbench.cli import main
 from actbench.store import environment, parallel
 from actbench.store.errors import ActbenchError
 from actbench.study.catalog import activations, initializers, targets
@@ -273,49 +273,35 @@ def test_the_plan_counts_chunks_bytes_and_hours() -> None:
 
 
 @pytest.fixture
-def actbench(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., tuple[int, str, str]]:
-    """Call `actbench sweep grid.toml` with further arguments, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NO_COLOR", "1")
-    Path("grid.toml").write_text(TEXT, encoding="utf-8")
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["actbench", "sweep", "grid.toml", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        shown = capsys.readouterr()
-        code = caught.value.code
-        return (code if isinstance(code, int) else 0), shown.out, shown.err
-
-    return call
+def command(actbench: Command, tmp_path: Path) -> Command:
+    """Call `actbench sweep grid.toml` with further arguments, in the grid's folder."""
+    (tmp_path / "grid.toml").write_text(TEXT, encoding="utf-8")
+    return partial(actbench, "sweep", "grid.toml")
 
 
 ONE = ("--threads", "1", "--chunk", str(CHUNK))
-Call = Callable[..., tuple[int, str, str]]
 
 
 def test_the_command_writes_a_store_and_goes_on(
-    actbench: Call, undisturbed: Path, tmp_path: Path
+    command: Command, undisturbed: Path, tmp_path: Path
 ) -> None:
     """The first call trains, the second has nothing to do; both say where the store is."""
-    code, out, err = actbench(*ONE)
+    code, out, err = command(*ONE)
     assert (code, out.splitlines()[-1]) == (0, "results/grid.zarr: 20 members")
     assert "grid" in err
     assert "100%" in err
     assert_same(tmp_path / "results" / "grid.zarr", undisturbed)
-    again = actbench("--threads", "1")
+    again = command("--threads", "1")
     assert again[0] == 0
     assert again[1].endswith("7 of 7 chunks were there already; results/grid.zarr: 20 members\n")
-    assert actbench("--quiet") == (0, "", "")
+    assert command("--quiet") == (0, "", "")
 
 
-def test_a_summary_stands_beside_the_store(actbench: Call) -> None:
+def test_a_summary_stands_beside_the_store(command: Command) -> None:
     """A row per point over its seeds; the table begins with the best; the plot is a picture."""
     text = TEXT.replace("seed = 5", "seed = 3").replace("[1e-3, 1e-2]", "[1e-3, 1e30]")
     Path("grid.toml").write_text(text, encoding="utf-8")
-    assert actbench("--quiet", "--threads", "1") == (0, "", "")
+    assert command("--quiet", "--threads", "1") == (0, "", "")
     rows = [row.split(",") for row in Path("results/summary.csv").read_text("utf-8").split()]
     assert ",".join(rows[0]) == "activation,depth,learning_rate,seeds,median,2.5%,97.5%,diverged"
     assert [row[:4] for row in rows[1:3]] == [
@@ -327,21 +313,21 @@ def test_a_summary_stands_beside_the_store(actbench: Call) -> None:
     assert rows[1][5:] == [*map(str, np.quantile(losses, (0.025, 0.975)).tolist()), "0.0"]
     assert rows[2][4:] == ["inf", "inf", "inf", "1.0"]
     assert Path("results/summary.png").read_bytes().startswith(b"\x89PNG")
-    shown = [line.split() for line in actbench()[1].splitlines()]
+    shown = [line.split() for line in command()[1].splitlines()]
     best = min((row for row in rows[1:]), key=lambda row: float(row[4]))
     assert shown[4] == [*best[:4], f"{float(best[4]):.4g}", "0%"]
 
 
 def test_an_activation_of_ones_own_is_swept(
-    actbench: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where that is allowed; a worker loads the same file, wherever it runs, and no other."""
     Path("mine.py").write_text("import torch\ndef mine(x):\n    return torch.tanh(x)\n")
     Path("grid.toml").write_text(TEXT.replace("tanh", "mine.py:mine"), encoding="utf-8")
-    code, _, err = actbench()
+    code, _, err = command()
     assert code == 2
     assert "[grid]: activation 'mine.py:mine' is code. If you trust it, give" in err
-    assert actbench("--allow-code", *ONE)[0] == 0
+    assert command("--allow-code", *ONE)[0] == 0
     found = load(tmp_path / "results" / "grid.zarr")["final_mse"].to_numpy()
     grid = grid_files.load(tmp_path / "grid.toml", allow_code=True)
     monkeypatch.chdir("/")
@@ -355,23 +341,23 @@ def test_an_activation_of_ones_own_is_swept(
 
 
 def test_failures_end_with_1_and_can_be_tried_again(
-    actbench: Call, broken_gelu: Callable[[], None], tmp_path: Path
+    command: Command, broken_gelu: Callable[[], None], tmp_path: Path
 ) -> None:
     """The list is said even with --quiet; --retry-failed trains what is mended."""
     Path("grid.toml").write_text(BROKEN, encoding="utf-8")
-    code, out, err = actbench(*ONE, "--quiet")
+    code, out, err = command(*ONE, "--quiet")
     assert (code, out, err.count("failed: activation=gelu, ")) == (1, "", 10)
-    code, out, _ = actbench()
+    code, out, _ = command()
     assert code == 1
     assert out.endswith("30 members; 10 of 30 members failed\n")
     broken_gelu()
-    assert actbench("--retry-failed", "--threads", "1")[0] == 0
+    assert command("--retry-failed", "--threads", "1")[0] == 0
     assert (load(tmp_path / "results" / "grid.zarr")["status"] == stores.TRAINED).all()
 
 
-def test_a_dry_run_says_the_cost_and_makes_nothing(actbench: Call, tmp_path: Path) -> None:
+def test_a_dry_run_says_the_cost_and_makes_nothing(command: Command, tmp_path: Path) -> None:
     """Members, chunks, bytes and time, before anything is begun."""
-    code, out, _ = actbench("--dry-run", *ONE)
+    code, out, _ = command("--dry-run", *ONE)
     assert code == 0
     assert "20 members in 7 chunks of 3; at most 2 kB of results in 42 files, beside " in out
     assert [p.name for p in tmp_path.iterdir()] == ["grid.toml"]
@@ -395,7 +381,7 @@ def test_a_dry_run_says_the_cost_and_makes_nothing(actbench: Call, tmp_path: Pat
     ],
 )
 def test_wrong_usage_is_one_line(
-    actbench: Call,
+    command: Command,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
@@ -403,7 +389,7 @@ def test_wrong_usage_is_one_line(
 ) -> None:
     """It ends with 2, and leaves nothing behind."""
     monkeypatch.setattr(clusters, "REACH_S", 0.2)
-    code, out, err = actbench(*arguments)
+    code, out, err = command(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith(f"actbench: error: {complaint}")
     assert err.count("\n") == 1
@@ -412,13 +398,13 @@ def test_wrong_usage_is_one_line(
 
 @pytest.mark.parametrize("package", ["zarr", "distributed"])
 def test_without_the_extra_it_is_said(
-    actbench: Call, monkeypatch: pytest.MonkeyPatch, package: str
+    command: Command, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     """What is missing is named, with the command that installs it."""
     monkeypatch.setattr(
         "actbench.store.errors.find_spec", lambda name: None if name == package else object()
     )
-    code, _, err = actbench()
+    code, _, err = command()
     assert (code, err) == (
         2,
         f"actbench: error: actbench sweep needs {package}, which is not installed. Run: pip "
@@ -430,50 +416,50 @@ MANY = "[settings]\nepochs = 1\n[random]\ncount = {}\nlearning_rate = {{low=0.1,
 
 
 def test_more_than_a_million_members_are_asked_about(
-    actbench: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The cost is stated; without an answer, or with 'no', nothing is begun."""
     Path("grid.toml").write_text(MANY.format(2 * 10**6), encoding="utf-8")
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
-    code, _, err = actbench(*ONE)
+    code, _, err = command(*ONE)
     assert code == 2
     assert err.startswith("actbench: error: 2,000,000 members in 666,667 chunks of 3; at most ")
     assert err.endswith(". Add --yes to start it\n")
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("typer.confirm", lambda *_, **__: sys.exit(9))
-    assert actbench(*ONE)[0] == 9
+    assert command(*ONE)[0] == 9
     assert not (tmp_path / "results" / "grid.zarr").exists()
 
 
-def test_what_the_disk_cannot_hold_is_refused(actbench: Call) -> None:
+def test_what_the_disk_cannot_hold_is_refused(command: Command) -> None:
     """10^12 members are more than there is room for, even with --yes."""
     Path("grid.toml").write_text(MANY.format(10**12), encoding="utf-8")
-    code, _, err = actbench(*ONE, "--yes")
+    code, _, err = command(*ONE, "--yes")
     assert code == 2
     assert re.search(
         r"1,000,000,000,000 members .*; at most 33\.0 TB .* that is more than the ", err
     )
 
 
-def test_a_store_of_another_grid_is_refused_or_replaced(actbench: Call, tmp_path: Path) -> None:
+def test_a_store_of_another_grid_is_refused_or_replaced(command: Command, tmp_path: Path) -> None:
     """The grid was edited: one line, until --overwrite is given."""
-    assert actbench(*ONE)[0] == 0
+    assert command(*ONE)[0] == 0
     Path("grid.toml").write_text(TEXT.replace("seed = 5", "seed = 2"), encoding="utf-8")
-    code, _, err = actbench(*ONE)
+    code, _, err = command(*ONE)
     assert (code, err) == (
         2,
         "actbench: error: results/grid.zarr holds the results of another grid. Choose another "
         "folder with --out, or replace it with --overwrite\n",
     )
-    assert actbench(*ONE, "--overwrite")[0] == 0
+    assert command(*ONE, "--overwrite")[0] == 0
     assert load(tmp_path / "results" / "grid.zarr").sizes["member"] == 8
 
 
-def test_two_sweeps_never_write_into_one_store(actbench: Call, tmp_path: Path) -> None:
+def test_two_sweeps_never_write_into_one_store(command: Command, tmp_path: Path) -> None:
     """The second is told to wait."""
     (tmp_path / "results").mkdir()
     with FileLock(tmp_path / "results" / ".grid.zarr.lock"):
-        code, _, err = actbench(*ONE)
+        code, _, err = command(*ONE)
     assert (code, err) == (
         2,
         "actbench: error: another sweep is writing into results/grid.zarr. Wait for it, or choose "
@@ -483,7 +469,7 @@ def test_two_sweeps_never_write_into_one_store(actbench: Call, tmp_path: Path) -
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_with_130_and_loses_nothing(
-    actbench: Call, monkeypatch: pytest.MonkeyPatch, undisturbed: Path, tmp_path: Path
+    command: Command, monkeypatch: pytest.MonkeyPatch, undisturbed: Path, tmp_path: Path
 ) -> None:
     """A real signal in the middle; the same command finishes the very store."""
     write = stores.Store.write
@@ -495,8 +481,8 @@ def test_ctrl_c_ends_with_130_and_loses_nothing(
 
     with monkeypatch.context() as patched:
         patched.setattr(stores.Store, "write", press)
-        assert actbench(*ONE)[0] == 130
-    code, out, _ = actbench("--threads", "1")
+        assert command(*ONE)[0] == 130
+    code, out, _ = command("--threads", "1")
     assert code == 0
     assert re.search(r"^3 of 7 chunks were there already; ", out, re.MULTILINE)
     assert_same(tmp_path / "results" / "grid.zarr", undisturbed)

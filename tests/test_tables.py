@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from calls import Command, printed
 
 from actbench import claims
 from actbench.claims import Verdict
@@ -19,7 +18,6 @@ from actbench.claims.verdicts import Judgment
 from actbench.runs import columns, evidence, tables
 from actbench.store.errors import ActbenchError
 
-Command = Callable[..., tuple[int, str, str]]
 FRAME = pd.DataFrame(
     {"method": m, "seed": s, "step": t, "acc": 0.5 + 0.1 * t + 0.01 * s + (m == "ours") * 0.2}
     for m in ("base", "ours")
@@ -228,10 +226,10 @@ ENDS = [
 
 @pytest.mark.parametrize(("options", "code", "text"), ENDS)
 def test_judging_a_table_in_one_line(
-    options: tuple[str, ...], code: int, text: str, tmp_path: Path, command: Command
+    options: tuple[str, ...], code: int, text: str, tmp_path: Path, actbench: Command
 ) -> None:
     """The verdict first, then what it rests on; only ``reproduced`` ends with 0."""
-    ended, out, err = command("judge", runs_csv(tmp_path), *options)
+    ended, out, err = actbench("judge", runs_csv(tmp_path), *options)
     assert ended == code
     assert text in out + err
 
@@ -246,10 +244,7 @@ def test_judging_a_table_loads_nothing_heavy(tmp_path: Path) -> None:
         "except SystemExit as end: assert not end.code\n"
         "print([m for m in ('torch', 'xarray', 'scipy.stats', 'matplotlib') if m in sys.modules])"
     )
-    done = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert printed("-c", program).splitlines()[-1] == "[]"
 
 
 FILE = """
@@ -330,9 +325,7 @@ def test_a_pinned_claim_with_too_few_rows_is_not_excused(tmp_path: Path) -> None
     assert not pinned.lacks_runs
 
 
-def test_a_file_to_start_from_is_drafted_and_judged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
-) -> None:
+def test_a_file_to_start_from_is_drafted_and_judged(tmp_path: Path, actbench: Command) -> None:
     """The best method first, at its last step, with its worst run as the bound to ask about."""
     rows = [
         f"{name},{seed},{step},{score - 0.1 * (2 - step)},{score - seed / 100:.2f}"
@@ -343,9 +336,8 @@ def test_a_file_to_start_from_is_drafted_and_judged(
     rows[1] = rows[1].rpartition(",")[0] + ",nan"  # one run ends in no number
     text = "\n".join(["model,random_seed,epoch,valid_f1,test_f1", *rows])
     (tmp_path / "runs.csv").write_text(text)
-    monkeypatch.chdir(tmp_path)
 
-    assert command("init", "runs.csv")[0] == 0
+    assert actbench("init", "runs.csv")[0] == 0
     drafted = (tmp_path / "claims.toml").read_text()
     assert "#? Other numbers that claims could be about: valid_f1" in drafted
     file = claims.load(tmp_path / "claims.toml")
@@ -358,11 +350,11 @@ def test_a_file_to_start_from_is_drafted_and_judged(
     assert first.metric == {"column": "test_f1", "where": {"model": "ours"}, "last": "epoch"}
     assert first.relation is not None
     assert first.relation.value == 0.82
-    assert command("verify", "claims.toml")[0] == 0
+    assert actbench("verify", "claims.toml")[0] == 0
     for arguments, told in (
         (("runs.csv",), "claims.toml is there already"),
         (("runs.csv", "--seed", "sed"), "unknown column of runs.csv 'sed'"),
         (("no.csv",), "no file 'no.csv'"),
     ):
-        code, _, said = command("init", *arguments)
+        code, _, said = actbench("init", *arguments)
         assert (code, told in said) == (2, True)

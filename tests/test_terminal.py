@@ -5,16 +5,15 @@ from __future__ import annotations
 import io
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
 import pytest
+from calls import Command, printed
 
 import actbench
-from actbench import cli
 from actbench.claims import metrics
 from actbench.store import terminal
 
@@ -35,20 +34,16 @@ def taken(written: io.TextIOWrapper) -> str:
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[object, str]]:
+def call(actbench: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     """Call the command line with a standard output; returns its exit code and standard error."""
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
 
-    def call(output: TextIO | None, *arguments: str) -> tuple[object, str]:
+    def call(output: TextIO | None, *arguments: str) -> tuple[int, str]:
         error = stream("utf-8")
         with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", ["actbench", *arguments])
             patch.setattr(sys, "stdout", output)
             patch.setattr(sys, "stderr", error)
-            with pytest.raises(SystemExit) as left:
-                cli.main()
-        return left.value.code, taken(error)
+            code = actbench(*arguments).code
+        return code, taken(error)
 
     return call
 
@@ -130,7 +125,7 @@ ANSWERS = pytest.mark.parametrize("arguments", [["list"], ["--help"], ["claims"]
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @ANSWERS
 def test_a_full_disk_is_one_line(
-    call: Callable[..., tuple[object, str]], arguments: list[str]
+    call: Callable[..., tuple[int, str]], arguments: list[str]
 ) -> None:
     """Exit code 2, as 1 would say that a verdict changed."""
     with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123
@@ -140,7 +135,7 @@ def test_a_full_disk_is_one_line(
 
 @ANSWERS
 def test_a_pipe_that_nobody_reads_ends_quietly(
-    call: Callable[..., tuple[object, str]], arguments: list[str]
+    call: Callable[..., tuple[int, str]], arguments: list[str]
 ) -> None:
     """As other tools end by SIGPIPE."""
     reader, writer = os.pipe()
@@ -149,21 +144,21 @@ def test_a_pipe_that_nobody_reads_ends_quietly(
         assert call(pipe, *arguments) == (141, "")
 
 
-def test_a_closed_output_is_no_fault(call: Callable[..., tuple[object, str]]) -> None:
+def test_a_closed_output_is_no_fault(call: Callable[..., tuple[int, str]]) -> None:
     """As after `>&-`."""
     assert call(None, "list") == (0, "")
 
 
-def test_an_error_that_nobody_takes_keeps_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_that_nobody_takes_keeps_its_code(
+    actbench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where standard error is closed, the exit code still says what happened."""
-    monkeypatch.setattr(sys, "argv", ["actbench", "run", "nonsense"])
     monkeypatch.setattr(sys, "stderr", None)
-    with pytest.raises(SystemExit, match="2"):
-        cli.main()
+    assert actbench("run", "nonsense").code == 2
 
 
 def test_a_working_directory_that_is_gone_is_told(
-    call: Callable[..., tuple[object, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    call: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """MKL would end the process with a line of its own there."""
     monkeypatch.chdir(tmp_path)
@@ -174,7 +169,7 @@ def test_a_working_directory_that_is_gone_is_told(
 
 
 def test_a_text_of_a_file_is_cut_and_steers_no_terminal(
-    call: Callable[..., tuple[object, str]],
+    call: Callable[..., tuple[int, str]],
 ) -> None:
     """An error is one line of bounded length."""
     code, error = call(stream("utf-8"), "run", "\x1b[31m\n" + "x" * 9000)
@@ -191,28 +186,21 @@ ODD = {
 }
 
 
-def python(folder: Path, *words: str, **setting: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process of its own."""
-    return subprocess.run(  # noqa: S603
-        [sys.executable, *words],
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", **setting},
-        capture_output=True,
-        encoding="cp1252",
-        check=False,
-    )
+def said(folder: Path, *words: str, **setting: str) -> str:
+    """What Python prints on a terminal of Windows, 80 columns wide."""
+    plain = {"COLUMNS": "80", "NO_COLOR": "1", **setting}
+    return printed(*words, folder=folder, variables=plain, encoding="cp1252")
 
 
 @pytest.mark.slow
 def test_docstrings_are_definitions_where_python_strips_them(tmp_path: Path) -> None:
     """PYTHONOPTIMIZE=2 changes neither the metrics' definitions nor the help."""
-    told = python(tmp_path, "-m", "actbench", "verify", "--metrics", **ODD)
-    assert told.returncode == 0, told.stderr
-    assert all(metrics.definition(name) in told.stdout for name in metrics.METRICS)
+    told = said(tmp_path, "-m", "actbench", "verify", "--metrics", **ODD)
+    assert all(metrics.definition(name) in told for name in metrics.METRICS)
     verify = ("-m", "actbench", "verify", "--help")
-    stripped, whole = (python(tmp_path, *verify, **setting) for setting in (ODD, {}))
-    assert "Judge a file of claims" in whole.stdout
-    words = [re.findall("[A-Za-z]+", each.stdout) for each in (stripped, whole)]
+    stripped, whole = (said(tmp_path, *verify, **setting) for setting in (ODD, {}))
+    assert "Judge a file of claims" in whole
+    words = [re.findall("[A-Za-z]+", each) for each in (stripped, whole)]
     assert words[0] == words[1]
 
 
@@ -236,10 +224,8 @@ print(os.environ["MPLBACKEND"], matplotlib.get_backend(auto_select=False))
 )
 def test_a_backend_that_is_not_installed_hinders_no_figure(tmp_path: Path, given: str) -> None:
     """Matplotlib refuses to be imported there; the user's choice stays theirs where it is one."""
-    ended = python(tmp_path, "-c", BACKEND, MPLBACKEND=given)
-    assert ended.returncode == 0, ended.stderr
+    environment, chosen = said(tmp_path, "-c", BACKEND, MPLBACKEND=given).split()
     assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"figure.png", "figure.svg"}
-    environment, chosen = ended.stdout.split()
     assert environment == given
     assert given != "svg" or chosen == "svg"
 
@@ -248,10 +234,9 @@ def test_a_backend_that_is_not_installed_hinders_no_figure(tmp_path: Path, given
 def test_a_run_in_a_notebooks_shell(tmp_path: Path) -> None:
     """Its backend for figures, a terminal without block characters, and a folder in brackets."""
     run = "-m actbench run sine-regression -a relu --epochs 2 --seeds 1 --threads 1 --depth 2"
-    ended = python(tmp_path, *run.split(), "--out", "res [wip]", **ODD)
-    assert ended.returncode == 0, ended.stderr
-    assert "res [wip]/loss_curves.png" in ended.stdout.replace("\\", "/")
-    assert re.search(r"^ +1 +[#=.-]", ended.stdout, re.MULTILINE)
+    shown = said(tmp_path, *run.split(), "--out", "res [wip]", **ODD)
+    assert "res [wip]/loss_curves.png" in shown.replace("\\", "/")
+    assert re.search(r"^ +1 +[#=.-]", shown, re.MULTILINE)
     assert (tmp_path / "res [wip]" / "loss_curves.svg").exists()
 
 

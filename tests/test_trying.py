@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from calls import Command
 
-from actbench.cli import main
 from actbench.cli.console import Session
 from actbench.runs.early import Job
 from actbench.study.catalog import activations, initializers, targets
@@ -42,26 +40,12 @@ def draw(layer):
 
 
 @pytest.fixture
-def actbench(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., tuple[int, str, str]]:
-    """Call the command line in a folder with a user's file; returns exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
+def actbench(actbench: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Call the command line in a folder with a user's file, of which nothing stays registered."""
     for registry in (activations, targets, initializers):
         monkeypatch.setattr(registry, "OWN", {})
     (tmp_path / "mine.py").write_text(_FILE, encoding="utf-8")
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["actbench", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        shown = capsys.readouterr()
-        code = caught.value.code
-        return (code if isinstance(code, int) else 0), shown.out, shown.err
-
-    return call
+    return actbench
 
 
 @pytest.mark.parametrize(
@@ -78,7 +62,7 @@ def actbench(
     ],
 )
 def test_a_mistake_is_one_line(
-    actbench: Callable[..., tuple[int, str, str]], arguments: tuple[str, ...], complaint: str
+    actbench: Command, arguments: tuple[str, ...], complaint: str
 ) -> None:
     """Exit code 2, one line that says what to do, and no folder left behind."""
     code, out, err = actbench("try", *arguments)
@@ -89,7 +73,7 @@ def test_a_mistake_is_one_line(
 
 
 def test_an_interruption_in_own_code_ends_with_its_own_exit_code(
-    actbench: Callable[..., tuple[int, str, str]],
+    actbench: Command,
 ) -> None:
     """Ctrl-C is no mistake of the code that happens to run."""
     code, _, err = actbench("try", "mine.py:interrupted")
@@ -97,7 +81,7 @@ def test_an_interruption_in_own_code_ends_with_its_own_exit_code(
     assert err.strip().startswith("actbench: interrupted")
 
 
-def test_help_says_that_files_run(actbench: Callable[..., tuple[int, str, str]]) -> None:
+def test_help_says_that_files_run(actbench: Command) -> None:
     """Whoever reads the help learns that a file is code."""
     code, out, _ = actbench("try", "--help")
     assert code == 0
@@ -108,7 +92,7 @@ def test_help_says_that_files_run(actbench: Callable[..., tuple[int, str, str]])
 
 @pytest.mark.parametrize("further", [(), ("--dry-run",)])
 def test_what_own_code_raises_in_a_run_is_one_line(
-    actbench: Callable[..., tuple[int, str, str]], further: tuple[str, ...]
+    actbench: Command, further: tuple[str, ...]
 ) -> None:
     """Also where it was fit when it was checked, on fewer numbers."""
     settings = ("-a", "mine.py:late", "--seeds", "1", "--epochs", "1", "--quiet")
@@ -120,9 +104,7 @@ def test_what_own_code_raises_in_a_run_is_one_line(
     assert "Traceback" not in err
 
 
-def test_run_takes_own_code_too(
-    actbench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_takes_own_code_too(actbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """An experiment with an activation, a target and an initializer of one's own says so."""
     jobs: list[Job] = []
     monkeypatch.setattr(Session, "execute", lambda session, asked: jobs.extend(asked))

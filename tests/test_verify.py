@@ -7,10 +7,11 @@ import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jsonschema
 import pytest
+from calls import Command, Ended
 
 import actbench
 from actbench import claims
@@ -19,9 +20,6 @@ from actbench.runs import drafting, evidence
 from actbench.store.errors import ActbenchError
 from actbench.store.files import baselines_folder
 from actbench.study.experiments import closed_forms, signal_propagation
-
-if TYPE_CHECKING:
-    from conftest import Command, Ended
 
 pytest_plugins = ["pytester"]
 
@@ -73,9 +71,8 @@ CPU = ("--threads", "1", "--device", "cpu")
 
 
 @pytest.fixture
-def verify(actbench: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Call ``actbench verify`` on a file of this content, on 100 columns."""
-    monkeypatch.setenv("COLUMNS", "100")
+def verify(actbench: Command) -> Command:
+    """Call ``actbench verify`` on a file of this content."""
 
     def call(content: str, *arguments: str) -> Ended:
         Path("mine.toml").write_text(content, encoding="utf-8")
