@@ -1,4 +1,4 @@
-"""Small records, made by hand, of which each test changes one thing."""
+"""Records for tests: small, made by hand, whole or of the parts that a test asks for."""
 
 from __future__ import annotations
 

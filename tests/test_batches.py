@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from calls import Command
+from claim_factory import as_toml, least
 
 from actbench import claims, verify
 from actbench.runs import early, results
@@ -75,29 +76,18 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 """Every experiment that has seeds, at its smallest."""
 
-FILE = """
-study = "Small networks"
-alpha = 0.05
-[protocol.net]
-experiment = "sine-regression"
-settings = { activations = ["relu"], depth = 2, width = 8, epochs = 3 }
-[[claim]]
-id = "loss"
-statement = "The loss is below 10."
-protocol = "net"
-metric = { name = "final_mse", activation = "relu" }
-quantifier = "every"
-share = 0.7
-expected = "reproduced"
-relation = { kind = "below", value = 10.0 }
-[[claim]]
-id = "typical"
-statement = "The typical loss is below 10."
-protocol = "net"
-metric = { name = "final_mse", activation = "relu" }
-expected = "reproduced"
-relation = { kind = "below", value = 10.0 }
-"""
+ERROR = {"name": "final_mse", "activation": "relu"}
+
+
+def small(quantifier: str = "every", **protocol: Any) -> str:
+    """A file of two claims about one protocol, which take different numbers of runs."""
+    net = {"experiment": "sine-regression", "settings": SMALL["sine-regression"], **protocol}
+    how: dict[str, Any] = {"quantifier": quantifier, "share": 0.7}
+    stated = (
+        least("loss", "net", ERROR, "below", 10.0, expected="reproduced", **how),
+        least("typical", "net", ERROR, "below", 10.0, expected="reproduced"),
+    )
+    return as_toml({"study": "A study", "alpha": 0.05, "protocol": {"net": net}, "claim": stated})
 
 
 def batches_of(key: str, out: Path, **options: Any) -> Batches:
@@ -169,7 +159,7 @@ def test_seeds_that_are_there_are_not_trained_again(
 def test_verify_trains_until_it_is_decided(tmp_path: Path, actbench: Command) -> None:
     """Both claims at the same looks; the data are those seeds', and the record has the looks."""
     path = tmp_path / "mine.toml"
-    path.write_text(FILE, encoding="utf-8")
+    path.write_text(small(), encoding="utf-8")
     arguments = ("--until-decided", "--threads", "1", "--device", "cpu", "--max-seeds", "60")
     code, out, _ = actbench("verify", "mine.toml", *arguments)
     assert code == 0
@@ -190,7 +180,7 @@ def test_verify_trains_until_it_is_decided(tmp_path: Path, actbench: Command) ->
 def test_a_protocols_own_number_is_the_most(tmp_path: Path) -> None:
     """The last look is at its seeds, and the verdicts are those at once."""
     path = tmp_path / "mine.toml"
-    path.write_text(FILE.replace("epochs = 3 }", "epochs = 3 }\nseeds = 13"), encoding="utf-8")
+    path.write_text(small(seeds=13), encoding="utf-8")
     early = verify(path, out=tmp_path, until_decided=True, threads=1, device="cpu")
     assert [[look.runs for look in judgment.looks] for judgment in early] == [[8, 13], [8]]
     at_once = verify(path, out=tmp_path, threads=1, device="cpu")
@@ -201,7 +191,7 @@ def test_a_protocols_own_number_is_the_most(tmp_path: Path) -> None:
 def test_a_mean_takes_its_number_though_there_are_more(tmp_path: Path) -> None:
     """How many seeds lie in the folder, for whatever reason, is no part of a mean's rule."""
     path = tmp_path / "mine.toml"
-    path.write_text(FILE.replace('"every"', '"mean"'), encoding="utf-8")
+    path.write_text(small("mean"), encoding="utf-8")
     verify(path, out=tmp_path, seeds=40, threads=1, device="cpu")
     early = verify(path, out=tmp_path, seeds=20, until_decided=True, threads=1, device="cpu")
     assert early[0].seeds == 20
@@ -230,7 +220,7 @@ def test_defaults_have_their_figures(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.usefixtures("no_other_plugins")
 def test_pytest_trains_until_it_is_decided(pytester: pytest.Pytester) -> None:
     """Each protocol once, all its claims from the same seeds."""
-    (pytester.path / "mine.toml").write_text(FILE, encoding="utf-8")
+    (pytester.path / "mine.toml").write_text(small(), encoding="utf-8")
     arguments = ("-p", "actbench.pytest_plugin", "-p", "no:cacheprovider", "--strict-markers")
     result = pytester.inline_run(
         *arguments,

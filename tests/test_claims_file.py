@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import xarray as xr
+from claim_factory import as_toml, inline
 
 from actbench import claims
 from actbench.claims import Claim, Relation, Verdict, metrics
@@ -53,23 +54,9 @@ def good() -> dict[str, Any]:
     }
 
 
-def inline(value: object) -> str:
-    """A value as TOML spells it within one line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k} = {inline(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value)
-
-
 def write(path: Path, content: dict[str, Any]) -> Path:
     """Write a file of claims."""
-    lines = [f"{k} = {inline(v)}" for k, v in content.items() if k not in {"protocol", "claim"}]
-    for name, protocol in content.get("protocol", {}).items():
-        lines += [f"[protocol.{name}]", *(f"{k} = {inline(v)}" for k, v in protocol.items())]
-    for claim in content.get("claim", []):
-        lines += ["[[claim]]", *(f"{k} = {inline(v)}" for k, v in claim.items())]
-    path.write_text("\n".join(lines), encoding="utf-8")
+    path.write_text(as_toml(content), encoding="utf-8")
     return path
 
 

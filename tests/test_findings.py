@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import xarray as xr
-from made_up import flow, targets, trained
+from dataset_factory import flow, targets, trained
 
 from actbench.pages import wording
 from actbench.store.terminal import plural

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from calls import Command
+from claim_factory import least, text_of
 from record_factory import chain, distribution, record, step, verdict
 
 from actbench.store.errors import ActbenchError
@@ -47,17 +48,7 @@ def own_record(subject: Subject, release: str) -> Record:
     return record("2.6.0", environment=ours, verdicts=[value], distributions=[values])
 
 
-CLAIMS = """
-study = "Ours"
-[protocol.run]
-function = "ours.py:small"
-[[claim]]
-id = "ours-is-small"
-statement = "It is small."
-protocol = "run"
-metric = {}
-relation = { kind = "below", value = 2 }
-"""
+CLAIMS = text_of(least("ours-is-small", "run", {}, "below", 2), run={"function": "ours.py:small"})
 
 
 @pytest.fixture

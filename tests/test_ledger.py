@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-import made_up
+import claim_factory
 import numpy as np
 import pytest
 import xarray as xr
-from made_up import NOT_TESTABLE, claim
+from claim_factory import NOT_TESTABLE, entry
 from rich.console import Console
 
 from actbench import claims, ledger
@@ -40,14 +40,14 @@ def file(*chosen: Mapping[str, Any]) -> ClaimsFile:
                 "slow": {"experiment": "sine-regression", "slow": True},
                 "closed-forms": {"experiment": "closed-forms"},
             },
-            "claim": list(chosen) or [claim()],
+            "claim": list(chosen) or [entry()],
         }
     )
 
 
 def judgment(verdict: str = "reproduced", content: Any = None, **more: Any) -> Judgment:
     """A judgment of a claim, with evidence."""
-    return made_up.judgment(file(content or claim()).claim[0], verdict, **more)
+    return claim_factory.judgment(file(content or entry()).claim[0], verdict, **more)
 
 
 UNDECIDED: dict[str, Any] = {"verdict": "inconclusive", "seeds": 3, "interval": None}
@@ -98,7 +98,7 @@ def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("stored")
 def test_results_come_before_what_is_stored(tmp_path: Path) -> None:
     """A protocol with a dataset in the folder is judged from it, another from the store."""
-    content = file(claim(), claim("slow-claim", protocol="slow"), NOT_TESTABLE)
+    content = file(entry(), entry("slow-claim", protocol="slow"), NOT_TESTABLE)
     datasets.save(dataset([0.5] * 20), tmp_path / "sine_regression-trained.nc")
     first, second, third = ledger.from_results(content, tmp_path)
     assert (first.verdict, first.measured, first.seeds) == (Verdict.REPRODUCED, 0.5, 20)
@@ -126,7 +126,7 @@ def test_a_dataset_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return whole(path)
 
     monkeypatch.setattr(datasets, "load", load)
-    found = ledger.from_results(file(*(claim(f"claim-{n}") for n in range(5))), tmp_path)
+    found = ledger.from_results(file(*(entry(f"claim-{n}") for n in range(5))), tmp_path)
     assert len(found) == 5
     assert len(read) == 1
 
@@ -157,7 +157,7 @@ def test_bad_results_are_refused_not_passed_over(tmp_path: Path, damage: str) ->
 def test_what_is_neither_run_nor_stored_is_told(tmp_path: Path) -> None:
     """A protocol without any value is an error, not a verdict."""
     metric = {"name": "closed_form", "quantity": "best_line_mse", "target": "noisy_sine"}
-    content = file(claim(protocol="closed-forms", metric=metric, quantifier="exact"))
+    content = file(entry(protocol="closed-forms", metric=metric, quantifier="exact"))
     with pytest.raises(ActbenchError, match=r"^there is no file .*closed-forms\.json"):
         ledger.from_results(content, tmp_path)
     datasets.save(closed_forms.run(closed_forms.Config()), tmp_path / "closed_forms.nc")
@@ -187,7 +187,7 @@ def test_results_are_held_protocol_by_protocol(tmp_path: Path) -> None:
         ({"verdict": "inconclusive", "seeds": 9}, True),
         ({"verdict": "not_testable", "seeds": 0, "seeds_needed": 0}, True),
         *(
-            ({"verdict": verdict, "content": claim(expected=verdict)}, False)
+            ({"verdict": verdict, "content": entry(expected=verdict)}, False)
             for verdict in ("reproduced", "direction_only", "not_reproduced", "inconclusive")
         ),
     ],
@@ -206,18 +206,18 @@ def test_a_change_is_a_verdict_other_than_the_pinned_one(
         ([], "0 claims: none; all as expected"),
         ([{}], "1 claim: 1 reproduced; all as expected"),
         (
-            [{}, {}, {"verdict": "not_reproduced", "content": claim(expected="not_reproduced")}],
+            [{}, {}, {"verdict": "not_reproduced", "content": entry(expected="not_reproduced")}],
             "3 claims: 2 reproduced, 1 not_reproduced; all as expected",
         ),
         (
-            [{}, {"verdict": "direction_only", "content": claim("b")}],
+            [{}, {"verdict": "direction_only", "content": entry("b")}],
             "2 claims: 1 reproduced, 1 direction_only; not as expected: b (direction_only; "
             "expected reproduced)",
         ),
         (
             [
-                {"verdict": "not_reproduced", "content": claim("b")},
-                {"verdict": "inconclusive", "content": claim("c")},
+                {"verdict": "not_reproduced", "content": entry("b")},
+                {"verdict": "inconclusive", "content": entry("c")},
             ],
             "2 claims: 1 not_reproduced, 1 inconclusive; not as expected: "
             "b (not_reproduced; expected reproduced), c (inconclusive; expected reproduced)",
@@ -228,7 +228,7 @@ def test_a_change_is_a_verdict_other_than_the_pinned_one(
             "others as expected",
         ),
         (
-            [UNDECIDED, UNDECIDED, {"verdict": "not_reproduced", "content": claim("b")}],
+            [UNDECIDED, UNDECIDED, {"verdict": "not_reproduced", "content": entry("b")}],
             "3 claims: 1 not_reproduced, 2 inconclusive; 2 claims need more seeds: --seeds 9; not "
             "as expected: b (not_reproduced; expected reproduced)",
         ),
@@ -245,7 +245,7 @@ def test_counts_name_what_changed(given: list[dict[str, Any]], text: str) -> Non
 
 def test_the_wide_table_has_a_column_per_number() -> None:
     """Published and measured value, margin and verdict stand in one line."""
-    content = claim(
+    content = entry(
         published=0.5, relation={"kind": "equals", "tolerance": 0.125, "reason": "It is."}
     )
     lines = rendered([judgment(content=content, measured=0.51234567)], 120)
@@ -266,7 +266,7 @@ def test_an_undecided_claim_shows_its_interval(width: int) -> None:
     assert "0.209" in shown
     assert all(part in shown for part in ("(between 0.198", "and 0.22)"))
     share = judgment(
-        "inconclusive", claim(quantifier="every"), measured=0.94, interval=(0.875, 0.981)
+        "inconclusive", entry(quantifier="every"), measured=0.94, interval=(0.875, 0.981)
     )
     shown = " ".join(" ".join(rendered([share], width)).split())
     assert "94% of seeds" in shown
@@ -297,7 +297,7 @@ def test_a_changed_verdict_shows_the_expected_one(width: int) -> None:
 def test_the_longest_id_is_not_cut(width: int) -> None:
     """Every character of an id is on the screen, folded where it must be."""
     longest = max((c.id for c in claims.published().claim), key=len)
-    lines = rendered([judgment(content=claim(longest))], width)
+    lines = rendered([judgment(content=entry(longest))], width)
     shown = "".join(line.split()[0] for line in lines if line.strip())
     assert longest in shown
     assert max(len(line) for line in lines) <= width
@@ -305,7 +305,7 @@ def test_the_longest_id_is_not_cut(width: int) -> None:
 
 def test_a_share_of_seeds_is_told_from_a_value() -> None:
     """What was measured of a claim about every seed is how many agree, and says so."""
-    about_every = judgment(content=claim(quantifier="every"), measured=0.25)
+    about_every = judgment(content=entry(quantifier="every"), measured=0.25)
     lines = rendered([about_every], 120)
     assert any("25% of seeds" in line for line in lines)
 
@@ -330,7 +330,7 @@ def test_a_rule_says_what_is_measured_and_where_it_must_lie(
     changes: dict[str, Any], rule: str
 ) -> None:
     """The metric's definition, the quantifier and the bounds, with those of the direction."""
-    content = judgment(content=claim(**changes)).claim
+    content = judgment(content=entry(**changes)).claim
     definition = metrics.definition("final_mse").removesuffix(".")
     assert ledger.rule(content) == f"{definition}: {rule}"
     assert ledger.rule(judgment("not_testable", NOT_TESTABLE).claim) == ""
@@ -338,7 +338,7 @@ def test_a_rule_says_what_is_measured_and_where_it_must_lie(
 
 def test_markdown_has_a_row_per_claim_and_the_counts() -> None:
     """Vertical bars in sentences do not end a cell."""
-    bars = claim(statement="|dloss/dW| vanishes.", because="A | B.")
+    bars = entry(statement="|dloss/dW| vanishes.", because="A | B.")
     both = [judgment(content=bars, sentence="a|b"), judgment("not_testable", NOT_TESTABLE)]
     lines = ledger.markdown(both, {"a-claim": "holds | elsewhere"}).splitlines()
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines if line.startswith("|")]
@@ -354,7 +354,7 @@ def test_markdown_has_a_row_per_claim_and_the_counts() -> None:
 
 def test_markdown_tells_explanations_from_statements() -> None:
     """What this suite says of the study's numbers is counted and marked as such."""
-    mine = judgment(content=claim(ours=True, statement="It is so."))
+    mine = judgment(content=entry(ours=True, statement="It is so."))
     text = ledger.markdown([mine, judgment()], {})
     assert "1 statement: 1 as documented; 1 claim of ours: 1 reproduced; all as expected" in text
     assert text.count("| *Ours:* It is so. |") == 1
@@ -372,7 +372,7 @@ def strictly(text: str) -> list[dict[str, Any]]:
 
 def test_json_has_an_object_per_claim() -> None:
     """What was found comes as numbers, what is missing as null."""
-    both = [judgment(content=claim(published=0.25)), judgment("not_testable", NOT_TESTABLE)]
+    both = [judgment(content=entry(published=0.25)), judgment("not_testable", NOT_TESTABLE)]
     first, second = strictly(ledger.as_json(both, {"a-claim": "holds elsewhere"}))
     assert first["id"] == "a-claim"
     assert (first["verdict"], first["expected"]) == ("reproduced", "reproduced")
@@ -394,7 +394,7 @@ def test_what_is_not_finite_is_null_in_json(value: float) -> None:
 
 def test_a_claim_whose_seeds_diverged_is_written(tmp_path: Path) -> None:
     """From a dataset with infinite values to each form of the ledger."""
-    content = file(claim(expected="not_reproduced"))
+    content = file(entry(expected="not_reproduced"))
     datasets.save(dataset([0.5] + [NAN] * 19), tmp_path / "sine_regression-trained.nc")
     found = ledger.from_results(content, tmp_path)
     assert ledger.counts(found) == "1 claim: 1 not_reproduced; all as expected"
@@ -410,7 +410,7 @@ def test_a_claim_whose_seeds_diverged_is_written(tmp_path: Path) -> None:
     ("content", "lines"),
     [
         (
-            claim(),
+            entry(),
             [
                 "protocol   trained: sine-regression, activations=['relu'], depth=2",
                 "holds if   median in [-inf, 1]: It is low.",
@@ -420,7 +420,7 @@ def test_a_claim_whose_seeds_diverged_is_written(tmp_path: Path) -> None:
             ],
         ),
         (
-            claim(
+            entry(
                 published=0.5,
                 relation={"kind": "equals", "tolerance": 0.1, "relative": True, "reason": "It is."},
                 direction={"kind": "above", "value": 0.0, "reason": "At least that."},
@@ -509,14 +509,14 @@ def test_what_would_settle_it_is_told(
     """An interval across the bound narrows with the root of the seeds; else the wording decides."""
     found = judgment("inconclusive", interval=interval, measured=measured, **given)
     assert ledger.seeds_to_settle(found) == needed
-    told = ledger.in_full(found, file(claim()), stored=False)
+    told = ledger.in_full(found, file(entry()), stored=False)
     about = "" if given else "about "
     assert (f"to decide  {about}{needed} seeds" in told) is (needed is not None)
 
 
 def test_no_number_loses_its_unit() -> None:
     """On 80 columns a number, its unit and its interval stay on one line."""
-    content = claim("a" * 40, published=0.0004004)
+    content = entry("a" * 40, published=0.0004004)
     found = judgment("not_reproduced", content, measured=0.0005189, margin=2.37e4)
     lines = [line.strip() for line in rendered([found], 80)]
     assert any("margin factor 2.37e+04" in line for line in lines)

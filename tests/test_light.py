@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from calls import Ended, python
+from claim_factory import least, text_of
 
 from actbench.store.errors import DISTRIBUTION, EXTRAS
 
@@ -75,29 +76,14 @@ for name in ("networks", "figures", "experiments.sine_regression"):
         said[name] = [str(error), error.name, isinstance(error, actbench.ActbenchError)]
 print(json.dumps(said))
 """
-FUNCTION = """
-study = "Ours"
-[protocol.train]
-function = "ours.py:train"
-settings = { lr = 0.1 }
-[[claim]]
-id = "ours"
-statement = "It reaches 92 %."
-protocol = "train"
-metric = {}
-relation = { kind = "above", value = 0.92 }
-"""
-NETWORKS = """
-study = "Theirs"
-[protocol.sine]
-experiment = "sine-regression"
-[[claim]]
-id = "theirs"
-statement = "ReLU learns the sine."
-protocol = "sine"
-metric = { name = "final_mse", activation = "relu" }
-relation = { kind = "below", value = 1.0 }
-"""
+FUNCTION = text_of(
+    least("ours", "train", {}, "above", 0.92),
+    train={"function": "ours.py:train", "settings": {"lr": 0.1}},
+)
+NETWORKS = text_of(
+    least("theirs", "sine", {"name": "final_mse", "activation": "relu"}, "below", 1.0),
+    sine={"experiment": "sine-regression"},
+)
 OURS = "def train(seed, lr):\n    return 0.95 + lr * (seed % 7) / 100\n"
 TEST = """
 from ours import train

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from calls import Command, printed
+from claim_factory import least, text_of
 from record_factory import chain, distribution, record, step, verdict
 
 from actbench.claims import load
@@ -21,26 +22,12 @@ from actbench.tracking.records import Chain, Record
 from actbench.tracking.releases import measuring
 from actbench.tracking.releases.subject import Subject, subject_of
 
-CLAIMS = """
-study = "Ours"
-[protocol.run]
-function = "ours.py:error"
-[protocol.there]
-table = "runs.csv"
-[[claim]]
-id = "error-is-small"
-statement = "It is small."
-protocol = "run"
-metric = {}
-relation = { kind = "below", value = 2 }
-expected = "reproduced"
-[[claim]]
-id = "table-is-large"
-statement = "It is large."
-protocol = "there"
-metric = { column = "acc" }
-relation = { kind = "above", value = 0.5 }
-"""
+CLAIMS = text_of(
+    least("error-is-small", "run", {}, "below", 2, expected="reproduced"),
+    least("table-is-large", "there", {"column": "acc"}, "above", 0.5),
+    run={"function": "ours.py:error"},
+    there={"table": "runs.csv"},
+)
 
 
 @pytest.fixture
@@ -248,8 +235,8 @@ def test_a_fingerprint_that_fails_is_a_note(claims: Path) -> None:
 
 def test_a_fingerprint_runs_when_allowed_only(claims: Path) -> None:
     """A record names the function that it would run; a file of tables is judged without."""
-    table = CLAIMS.replace('function = "ours.py:error"', 'table = "runs.csv"')
-    table = table.replace("metric = {}", 'metric = { column = "acc" }')
+    small = least("table-is-small", "there", {"column": "acc"}, "below", 2)
+    table = text_of(small, there={"table": "runs.csv"})
     claims.write_text(table + FINGERPRINTS)
     with pytest.raises(ActbenchError, match=r"fingerprint 'halves' runs code, function = 'model"):
         subject_of(claims, "numpy", ())

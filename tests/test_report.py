@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import browser
-import made_up
+import claim_factory
 import numpy as np
 import pytest
 import xarray as xr
 from calls import Command, Ended
+from claim_factory import NOT_TESTABLE, entry
+from dataset_factory import flow, targets, trained
 from drawings import draw_instead
-from made_up import NOT_TESTABLE, claim, flow, targets, trained
 from matplotlib.figure import Figure
 
 from actbench import claims, ledger
@@ -53,9 +54,9 @@ FILE = ClaimsFile.model_validate(
             },
         },
         "claim": [
-            claim("holds", published=0.25),
-            claim("holds-too", source="a table, holds", because="So it is with holds."),
-            claim(
+            entry("holds", published=0.25),
+            entry("holds-too", source="a table, holds", because="So it is with holds."),
+            entry(
                 "nasty",
                 source=NASTY,
                 statement=NASTY,
@@ -63,10 +64,10 @@ FILE = ClaimsFile.model_validate(
                 expected="not_reproduced",
                 quantifier="every",
             ),
-            claim("sign", expected="direction_only", protocol="gradients"),
-            claim("deep", protocol="deep-plain"),
-            claim("flips"),
-            claim("lacks-seeds"),
+            entry("sign", expected="direction_only", protocol="gradients"),
+            entry("deep", protocol="deep-plain"),
+            entry("flips"),
+            entry("lacks-seeds"),
             NOT_TESTABLE,
         ],
     }
@@ -75,7 +76,7 @@ FILE = ClaimsFile.model_validate(
 
 def judgment(name: str, verdict: str, **more: Any) -> Judgment:
     """A judgment of a claim of the file, with evidence."""
-    return made_up.judgment(FILE.get(name), verdict, **more)
+    return claim_factory.judgment(FILE.get(name), verdict, **more)
 
 
 JUDGMENTS = [

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from calls import Command
+from claim_factory import least, text_of
 
 import actbench
 from actbench.runs import sources, worker
@@ -25,40 +26,16 @@ def train(seed, mean):
         raise RuntimeError("diverged")
     return {"acc": random.Random(seed).gauss(mean, 0.004), "seed": seed}
 """
-CLAIMS = """
-study = "A function"
-[protocol.f]
-function = "train.py:train"
-settings = { mean = 0.94 }
-[[claim]]
-id = "reaches-90"
-statement = "It reaches 90 %."
-protocol = "f"
-metric = { column = "acc" }
-relation = { kind = "above", value = 0.9 }
-expected = "reproduced"
-[[claim]]
-id = "reaches-99"
-statement = "It reaches 99 %."
-protocol = "f"
-metric = { column = "acc" }
-relation = { kind = "above", value = 0.99 }
-expected = "not_reproduced"
-"""
-OWN_ACTIVATION = """
-study = "Half"
-[protocol.x]
-experiment = "activation-derivatives"
-settings = { activations = ["mine.py:half"] }
-[[claim]]
-id = "slope-is-a-half"
-statement = "Its slope is 1/2."
-protocol = "x"
-metric = { name = "derivative_max", activation = "mine.py:half" }
-quantifier = "exact"
-relation = { kind = "equals", value = 0.5, tolerance = 1e-6 }
-expected = "reproduced"
-"""
+CLAIMS = text_of(
+    least("reaches-90", "f", {"column": "acc"}, "above", 0.9, expected="reproduced"),
+    least("reaches-99", "f", {"column": "acc"}, "above", 0.99, expected="not_reproduced"),
+    f={"function": "train.py:train", "settings": {"mean": 0.94}},
+)
+SLOPE = {"name": "derivative_max", "activation": "mine.py:half"}
+OWN_ACTIVATION = text_of(
+    least("a-half", "x", SLOPE, "equals", 0.5, 1e-6, quantifier="exact", expected="reproduced"),
+    x={"experiment": "activation-derivatives", "settings": {"activations": ["mine.py:half"]}},
+)
 
 
 @pytest.fixture

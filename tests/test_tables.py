@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from calls import Command, printed
+from claim_factory import least, text_of
 
 from actbench import claims
 from actbench.claims import Verdict
@@ -247,27 +248,20 @@ def test_judging_a_table_loads_nothing_heavy(tmp_path: Path) -> None:
     assert printed("-c", program).splitlines()[-1] == "[]"
 
 
-FILE = """
-study = "Ours"
-[protocol.table]
-table = "runs.csv"
-[[claim]]
-id = "exploratory"
-statement = "Ours reaches 94 %"
-protocol = "table"
-metric = { column = "acc", where = { method = "ours" } }
-relation = { kind = "above", value = 0.96 }
-[[claim]]
-id = "pinned"
-statement = "Ours is better than the baseline"
-protocol = "table"
-expected = "reproduced"
-metric = { column = "acc", where = { method = "ours" }, minus = { where = { method = "base" } } }
-relation = { kind = "above", value = 0.0 }
-"""
+SCORE: dict[str, object] = {"column": "acc", "where": {"method": "ours"}}
+OVER_BASE = {**SCORE, "minus": {"where": {"method": "base"}}}
 
 
-def judged(folder: Path, text: str = FILE) -> tuple[claims.ClaimsFile, list[Judgment]]:
+def small(better: Mapping[str, object] = OVER_BASE) -> str:
+    """A file of an exploratory claim and a pinned one, of which the metric is given."""
+    return text_of(
+        least("exploratory", "table", SCORE, "above", 0.96),
+        least("pinned", "table", better, "above", 0.0, expected="reproduced"),
+        table={"table": "runs.csv"},
+    )
+
+
+def judged(folder: Path, text: str) -> tuple[claims.ClaimsFile, list[Judgment]]:
     """Judge the claims of a file in a folder."""
     (folder / "claims.toml").write_text(text)
     file = claims.load(folder / "claims.toml")
@@ -277,7 +271,7 @@ def judged(folder: Path, text: str = FILE) -> tuple[claims.ClaimsFile, list[Judg
 def test_what_is_exploratory_is_told_and_pins_nothing(tmp_path: Path) -> None:
     """It is judged at the file's whole level, takes nothing from the others, and is never wrong."""
     runs_csv(tmp_path)
-    file, (exploratory, pinned) = judged(tmp_path)
+    file, (exploratory, pinned) = judged(tmp_path, small())
     assert exploratory.verdict is Verdict.NOT_REPRODUCED
     assert exploratory.as_expected
     assert pinned.verdict is Verdict.REPRODUCED
@@ -289,18 +283,18 @@ def test_what_is_exploratory_is_told_and_pins_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('column = "acc"', 'colum = "acc"', r"claim 'exploratory', field 'metric': unknown field"),
-        ('table = "runs.csv"', 'tabel = "runs.csv"', r"protocol 'table', unknown field 'tabel'"),
-        ('table = "runs.csv"', 'table = "no.csv"', r"there is no file 'no.csv'"),
+        ("column =", "colum =", r"claim 'exploratory', field 'metric': unknown field"),
+        ("table =", "tabel =", r"protocol 'table', unknown field 'tabel'"),
+        ("runs.csv", "no.csv", r"there is no file 'no.csv'"),
         (
-            'table = "runs.csv"',
-            'table = "runs.csv"\nexperiment = "closed-forms"',
+            "table =",
+            "experiment = 'closed-forms'\ntable =",
             r"protocol 'table': a protocol names one of .*; this names experiment and table",
         ),
-        ('table = "runs.csv"', 'function = "train.py:train"', r"runs code, function = 'train.py:t"),
+        ("table = 'runs.csv'", "function = 'train.py:train'", r"runs code, function = 'train.py:t"),
         (
-            'table = "runs.csv"',
-            'table = "runs.csv"\ntimeout_s = 3',
+            "table =",
+            "timeout_s = 3\ntable =",
             r"'timeout_s' is for function or command, not for table",
         ),
     ],
@@ -311,15 +305,14 @@ def test_a_mistake_in_a_file_names_claim_or_protocol(
     """Whether it is seen when the file is read or when its table is."""
     runs_csv(tmp_path)
     with pytest.raises(ActbenchError, match=message):
-        judged(tmp_path, FILE.replace(old, new, 1))
+        judged(tmp_path, small().replace(old, new, 1))
 
 
 def test_a_pinned_claim_with_too_few_rows_is_not_excused(tmp_path: Path) -> None:
     """A table's runs are those there are: asking for more seeds would not bring any."""
     path = runs_csv(tmp_path)
     path.write_text("\n".join(path.read_text().splitlines()[:5]))
-    text = FILE.replace(', minus = { where = { method = "base" } }', "")
-    pinned = judged(tmp_path, text)[1][1]
+    pinned = judged(tmp_path, small(SCORE))[1][1]
     assert pinned.verdict is Verdict.INCONCLUSIVE
     assert not pinned.as_expected
     assert not pinned.lacks_runs

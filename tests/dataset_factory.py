@@ -1,55 +1,14 @@
-"""What the tests of ledger, report and findings make up: claims, judgments and datasets."""
+"""Small datasets, made by hand: trained networks, a gradient's way, and what is known exactly."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from actbench.claims import Claim, Verdict
-from actbench.claims.verdicts import Judgment
-
 NAN = math.nan
-NOT_TESTABLE = {
-    "id": "beauty",
-    "source": "somewhere",
-    "statement": "It is beautiful.",
-    "expected": "not_testable",
-    "because": "Beauty is not measured.",
-}
-
-
-def claim(name: str = "a-claim", **more: Any) -> dict[str, Any]:
-    """A testable claim about relu's final error, as it stands in a file."""
-    return {
-        "id": name,
-        "source": f"a table, {name}",
-        "statement": f"Of {name} something holds.",
-        "protocol": "trained",
-        "metric": {"name": "final_mse", "activation": "relu"},
-        "relation": {"kind": "below", "value": 1.0, "reason": "It is low."},
-        "expected": "reproduced",
-        "because": f"So it is with {name}.",
-        **more,
-    }
-
-
-def judgment(of: Claim, verdict: str, **more: Any) -> Judgment:
-    """A judgment of a claim, with evidence."""
-    evidence = {
-        "measured": 0.5,
-        "interval": (0.25, 0.75),
-        "margin": 2.0,
-        "seeds": 100,
-        "seeds_needed": 9,
-        "sentence": f"found for {of.id}",
-        "to_flip": "a measurement that left (-infinity, 1]",
-        **more,
-    }
-    return Judgment(of, Verdict(verdict), **evidence)
 
 
 def trained(
