@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from itertools import islice
 from typing import Protocol
@@ -52,15 +52,7 @@ def flop_per_epoch(architecture: Architecture) -> int:
 
 
 def data(device: torch.device, dtype: str) -> tuple[Tensor, Tensor]:
-    """Return the study's inputs and noisy targets.
-
-    Args:
-        device: Where to put them.
-        dtype: ``"float32"`` or ``"float64"``.
-
-    Returns:
-        Two tensors of shape ``(points, 1)``.
-    """
+    """Return the study's inputs and noisy targets, both of shape ``(points, 1)``."""
     target = targets.noisy_sine(POINTS)
 
     def column(values: NDArray[np.float64]) -> Tensor:
@@ -70,14 +62,7 @@ def data(device: torch.device, dtype: str) -> tuple[Tensor, Tensor]:
 
 
 def study_architecture(activation: str) -> Architecture:
-    """Return the study's network: 10 hidden layers of 64 units.
-
-    Args:
-        activation: Its key.
-
-    Returns:
-        The shape.
-    """
+    """Return the study's network: 10 hidden layers of 64 units."""
     return Architecture(activations.get(activation))
 
 
@@ -94,13 +79,19 @@ def network_loss(activation: nn.Module, x: Tensor, y: Tensor) -> Callable[..., T
     return loss
 
 
-class _Autograd:
-    """Updates one network by autograd and torch's default Adam, as anyone would write it."""
+class PlainLoop:
+    """One ``nn.Sequential`` under autograd and torch's default Adam, as anyone would write it."""
 
-    def __init__(self, parameters: Iterable[Tensor], loss: Callable[[], Tensor]) -> None:
-        self._loss = loss
-        self._parameters = list(parameters)
+    def __init__(
+        self, activation: str, device: torch.device, dtype: str = "float32", seed: int = FIRST_SEED
+    ) -> None:
+        initializer = initializers.get("torch_default")
+        network = seeded_network(study_architecture(activation), initializer, seed)
+        network.to(device, DTYPES[dtype])
+        self._parameters = list(network.parameters())
         self._optimizer = torch.optim.Adam(self._parameters, lr=_LEARNING_RATE)
+        x, y = data(device, dtype)
+        self._loss: Callable[[], Tensor] = lambda: nn.functional.mse_loss(network(x), y)
 
     def train(self, epochs: int) -> Tensor:
         """Update the network so often; return its loss before the last update, shape ``(1,)``."""
@@ -123,26 +114,6 @@ class _Autograd:
         return loss.detach()[None]
 
 
-class PlainLoop(_Autograd):
-    """One ``nn.Sequential``.
-
-    Args:
-        activation: Key of the activation.
-        device: Where to train.
-        dtype: ``"float32"`` or ``"float64"``.
-        seed: Of the initial weights.
-    """
-
-    def __init__(
-        self, activation: str, device: torch.device, dtype: str = "float32", seed: int = FIRST_SEED
-    ) -> None:
-        initializer = initializers.get("torch_default")
-        network = seeded_network(study_architecture(activation), initializer, seed)
-        network.to(device, DTYPES[dtype])
-        x, y = data(device, dtype)
-        super().__init__(network.parameters(), lambda: nn.functional.mse_loss(network(x), y))
-
-
 @cache
 def _compiled_loss(activation: str, device: torch.device, dtype: str) -> Callable[..., Tensor]:
     # Of the parameters, not of a module: a fresh network needs no compilation of its own.
@@ -150,35 +121,19 @@ def _compiled_loss(activation: str, device: torch.device, dtype: str) -> Callabl
     return torch.compile(loss)
 
 
-class CompiledLoop(_Autograd):
-    """The same network and loss under ``torch.compile``; Adam stays as it is.
-
-    Args:
-        activation: Key of the activation.
-        device: Where to train.
-        dtype: ``"float32"`` or ``"float64"``.
-        seed: Of the initial weights.
-    """
+class CompiledLoop(PlainLoop):
+    """The same network and loss under ``torch.compile``; Adam stays as it is."""
 
     def __init__(
         self, activation: str, device: torch.device, dtype: str = "float32", seed: int = FIRST_SEED
     ) -> None:
-        initializer = initializers.get("torch_default")
-        network = seeded_network(study_architecture(activation), initializer, seed)
-        parameters = list(network.to(device, DTYPES[dtype]).parameters())
+        super().__init__(activation, device, dtype, seed)
         loss = _compiled_loss(activation, device, dtype)
-        super().__init__(parameters, lambda: loss(*parameters))
+        self._loss = lambda: loss(*self._parameters)
 
 
 class StackOf:
-    """Stacks of networks, cut and trained as ``training.train`` does it on one thread.
-
-    Args:
-        members: How many networks in all.
-        activation: Key of the activation.
-        device: Where to train.
-        dtype: ``"float32"`` or ``"float64"``.
-    """
+    """Stacks of networks, cut and trained as ``training.train`` does it on one thread."""
 
     def __init__(
         self, members: int, activation: str, device: torch.device, dtype: str = "float32"
@@ -225,14 +180,7 @@ class StackOf:
 
 
 class CompiledStackOf(StackOf):
-    """The same under ``torch.compile``; Adam stays as it is.
-
-    Args:
-        members: How many networks in all.
-        activation: Key of the activation.
-        device: Where to train.
-        dtype: ``"float32"`` or ``"float64"``.
-    """
+    """The same under ``torch.compile``; Adam stays as it is."""
 
     def __init__(
         self, members: int, activation: str, device: torch.device, dtype: str = "float32"
