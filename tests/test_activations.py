@@ -41,15 +41,7 @@ _LIMITS = {
 
 
 def value_and_derivative(key: str, z: torch.Tensor) -> tuple[oracle.Array, oracle.Array]:
-    """Ask autograd for an activation's value and derivative.
-
-    Args:
-        key: The activation.
-        z: Where, any shape.
-
-    Returns:
-        Value and derivative as float64.
-    """
+    """Ask autograd for an activation's value and derivative."""
     leaf = z.clone().requires_grad_()
     value = get(key).module()(leaf) * 1  # the identity hands back the leaf itself
     (slope,) = torch.autograd.grad(value, leaf, torch.ones_like(value))

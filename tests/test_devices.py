@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import psutil
 import pytest
@@ -11,65 +12,73 @@ import torch
 from actbench.store.errors import ActbenchError
 from actbench.study.nets.devices import available, choose, default_threads, using_threads
 
-
-@pytest.fixture
-def cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide any accelerator of the machine that runs the tests."""
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
-    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 0)
+Machine = Callable[[int], None]
 
 
 @pytest.fixture
-def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pretend that torch sees two CUDA devices."""
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
-    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """Pretend that torch sees so many CUDA devices, whatever the machine has."""
+
+    def pretend(count: int) -> None:
+        monkeypatch.setattr(torch.accelerator, "is_available", lambda: count > 0)
+        monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+        monkeypatch.setattr(torch.accelerator, "device_count", lambda: count)
+
+    return pretend
 
 
-@pytest.mark.usefixtures("cpu_only")
-def test_a_machine_without_accelerator() -> None:
-    """Where there is only a CPU, it alone is listed, and automatic means it."""
-    assert available() == ("cpu",)
-    assert choose("auto") == choose("cpu") == torch.device("cpu")
+@pytest.mark.parametrize(
+    ("cards", "present", "chosen"),
+    [
+        (0, ("cpu",), {"auto": "cpu", "cpu": "cpu"}),
+        (
+            2,
+            ("cpu", "cuda"),
+            {
+                "auto": "cuda",
+                "cuda": "cuda",
+                "cuda:0": "cuda:0",
+                "cuda:1": "cuda:1",
+                "cpu": "cpu",
+            },
+        ),
+    ],
+    ids=["a CPU alone", "two accelerators"],
+)
+def test_automatic_means_the_accelerator_if_there_is_one(
+    machine: Machine, cards: int, present: tuple[str, ...], chosen: dict[str, str]
+) -> None:
+    """What is present is listed, and accelerators count from zero."""
+    machine(cards)
+    assert available() == present
+    assert {name: str(choose(name)) for name in chosen} == chosen
 
 
-@pytest.mark.usefixtures("two_gpus")
-def test_a_machine_with_accelerators() -> None:
-    """Where there is an accelerator, automatic means it, and its numbers count from zero."""
-    assert available() == ("cpu", "cuda")
-    assert choose("auto") == choose("cuda") == torch.device("cuda")
-    assert choose("cuda:0") == torch.device("cuda:0")
-    assert choose("cuda:1") == torch.device("cuda:1")
-    assert choose("cpu") == torch.device("cpu")
-
-
-def test_an_accelerator_that_torch_cannot_name_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_accelerator_that_torch_cannot_name_is_none(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An accelerator without a name is left out."""
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    machine(1)
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: None)
     assert available() == ("cpu",)
 
 
-@pytest.mark.usefixtures("cpu_only")
-@pytest.mark.parametrize("name", ["cuda", "cuda:0", "mps", "cpu:1", "meta"])
-def test_an_absent_device_lists_those_present(name: str) -> None:
-    """A device that this machine lacks is refused, with what it has and what to do."""
+@pytest.mark.parametrize(
+    ("cards", "name", "present"),
+    [
+        *((0, name, "cpu") for name in ("cuda", "cuda:0", "mps", "cpu:1", "meta")),
+        *((2, name, "cpu, cuda") for name in ("cuda:2", "mps", "cpu:1")),
+    ],
+)
+def test_an_absent_device_lists_those_present(
+    machine: Machine, cards: int, name: str, present: str
+) -> None:
+    """A device or a number that this machine lacks is refused, with what it has and what to do."""
+    machine(cards)
     with pytest.raises(ActbenchError) as caught:
         choose(name)
     assert str(caught.value) == (
-        f"device {name!r} is not present; present here: cpu. Choose one of them, or 'auto'"
-    )
-
-
-@pytest.mark.usefixtures("two_gpus")
-@pytest.mark.parametrize("name", ["cuda:2", "mps", "cpu:1"])
-def test_a_device_number_too_high_is_absent(name: str) -> None:
-    """The third of two accelerators, or another kind, is refused."""
-    with pytest.raises(ActbenchError) as caught:
-        choose(name)
-    assert str(caught.value) == (
-        f"device {name!r} is not present; present here: cpu, cuda. Choose one of them, or 'auto'"
+        f"device {name!r} is not present; present here: {present}. Choose one of them, or 'auto'"
     )
 
 
@@ -85,26 +94,31 @@ def test_a_name_that_is_no_device(name: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("allowed", "physical", "expected"),
-    [(4, 2, 2), (1, 64, 1), (128, 64, 8), (4, None, 1), (16, 6, 6)],
+    ("allowed", "logical", "physical", "expected"),
+    [
+        (4, None, 2, 2),
+        (1, None, 64, 1),
+        (128, None, 64, 8),
+        (4, None, None, 1),
+        (16, None, 6, 6),
+        (None, None, 64, 1),
+        (None, 3, 64, 3),
+    ],
 )
 def test_default_threads_are_the_cores_at_hand(
-    monkeypatch: pytest.MonkeyPatch, allowed: int, physical: int | None, expected: int
+    monkeypatch: pytest.MonkeyPatch,
+    allowed: int | None,
+    logical: int | None,
+    physical: int | None,
+    expected: int,
 ) -> None:
-    """The default is the physical cores that the process may use, from 1 to 8."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(allowed)), raising=False)
+    """The physical cores that the process may use, from 1 to 8; all, where none are told."""
+    if allowed is None:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    else:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(allowed)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: logical)
     monkeypatch.setattr(psutil, "cpu_count", lambda logical: None if logical else physical)
-    assert default_threads() == expected
-
-
-@pytest.mark.parametrize(("count", "expected"), [(None, 1), (3, 3)])
-def test_default_threads_without_affinity(
-    monkeypatch: pytest.MonkeyPatch, count: int | None, expected: int
-) -> None:
-    """Where the system tells no affinity, the number of cores counts, and at least one."""
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: count)
-    monkeypatch.setattr(psutil, "cpu_count", lambda logical: None if logical else 64)
     assert default_threads() == expected
 
 
@@ -114,7 +128,7 @@ def test_default_threads_of_this_machine() -> None:
 
 
 def test_threads_are_put_back() -> None:
-    """Inside the block the number is in force, after it the old one, nested ones too."""
+    """Inside the block the number is in force, after it the old one, nested or after an error."""
     before = torch.get_num_threads()
     with using_threads(2) as outer:
         assert outer == torch.get_num_threads() == 2
@@ -122,20 +136,11 @@ def test_threads_are_put_back() -> None:
             assert inner == torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
     assert torch.get_num_threads() == before
-
-
-def test_threads_are_put_back_after_an_exception() -> None:
-    """An error inside the block passes through, and the old number returns."""
-    before = torch.get_num_threads()
+    with using_threads(None) as count:
+        assert count == torch.get_num_threads() == default_threads()
     with pytest.raises(KeyError), using_threads(before + 1):
         raise KeyError
     assert torch.get_num_threads() == before
-
-
-def test_no_number_of_threads_means_the_default() -> None:
-    """Without a number, the default is taken, put in force and reported."""
-    with using_threads(None) as count:
-        assert count == torch.get_num_threads() == default_threads()
 
 
 @pytest.mark.parametrize("threads", [0, -2, True])

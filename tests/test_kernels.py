@@ -46,16 +46,7 @@ UNUSUAL: dict[str, nn.Module] = {
 
 
 def by_module(module: nn.Module, z: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Ask autograd.
-
-    Args:
-        module: The activation.
-        z: Its input.
-        grad: The gradient that comes from above.
-
-    Returns:
-        Value, and ``grad`` times the derivative.
-    """
+    """Ask autograd."""
     leaf = z.clone().requires_grad_()
     value = module(leaf * 1)
     (product,) = torch.autograd.grad(value, leaf, grad)
@@ -63,16 +54,7 @@ def by_module(module: nn.Module, z: Tensor, grad: Tensor) -> tuple[Tensor, Tenso
 
 
 def by_kernel(module: nn.Module, z: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Ask the kernel, as the stack does: without a graph, in buffers.
-
-    Args:
-        module: The activation.
-        z: Its input.
-        grad: The gradient that comes from above.
-
-    Returns:
-        Value, and ``grad`` times the derivative.
-    """
+    """Ask the kernel, as the stack does: without a graph, in buffers."""
     kernel = kernel_of(module)
     pre, error = z.clone(), grad.clone()
     post = pre if kernel.in_place else torch.full_like(pre, 7.0)

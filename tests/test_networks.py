@@ -26,25 +26,12 @@ SMALL = {"depth": 3, "width": 6}
 
 
 def architecture(key: str, depth: int = 10, width: int = 64) -> Architecture:
-    """Build an architecture from an activation's key.
-
-    Args:
-        key: The activation.
-        depth: Hidden layers.
-        width: Units of each.
-
-    Returns:
-        The architecture.
-    """
+    """Build an architecture from an activation's key."""
     return Architecture(ACTIVATIONS[key], depth, width)
 
 
 def biased() -> Initializer:
-    """Return an initializer whose biases differ from zero and whose units differ in sign.
-
-    Returns:
-        Torch's default, doubled, so that no activation works near its linear part only.
-    """
+    """Return an initializer whose biases differ from zero and whose units differ in sign."""
 
     def draw(layer: nn.Linear) -> None:
         with torch.no_grad():
@@ -56,27 +43,13 @@ def biased() -> Initializer:
 
 
 def data(points: int) -> tuple[oracle.Array, oracle.Array]:
-    """Make inputs and targets that no network fits.
-
-    Args:
-        points: How many.
-
-    Returns:
-        x and y.
-    """
+    """Make inputs and targets that no network fits."""
     x = np.linspace(-2.0, 3.0, points)
     return x, np.sin(x) + 0.3 * np.cos(5 * x)
 
 
 def arrays(network: nn.Sequential) -> tuple[list[oracle.Array], list[oracle.Array]]:
-    """Copy a network's parameters.
-
-    Args:
-        network: The network.
-
-    Returns:
-        Weights and biases, as float64.
-    """
+    """Copy a network's parameters."""
     layers = linear_layers(network)
     return (
         [layer.weight.detach().double().numpy().copy() for layer in layers],
@@ -85,28 +58,12 @@ def arrays(network: nn.Sequential) -> tuple[list[oracle.Array], list[oracle.Arra
 
 
 def column(values: oracle.Array) -> Tensor:
-    """Turn numbers into a column tensor.
-
-    Args:
-        values: Numbers.
-
-    Returns:
-        Shape ``(points, 1)``, float64.
-    """
+    """Turn numbers into a column tensor."""
     return torch.from_numpy(values)[:, None]
 
 
 def gradients_of_stack(stack: Stack, x: oracle.Array, y: oracle.Array) -> Tensor:
-    """Run a stack forward and backward.
-
-    Args:
-        stack: The stack; its gradients are filled.
-        x: Inputs.
-        y: Targets.
-
-    Returns:
-        Loss of each member.
-    """
+    """Run a stack forward and backward."""
     residual = stack.forward(column(x)) - column(y)
     loss = residual.square().mean((1, 2))
     stack.backward(column(x), residual * (2 / len(x)))
@@ -114,16 +71,7 @@ def gradients_of_stack(stack: Stack, x: oracle.Array, y: oracle.Array) -> Tensor
 
 
 def stack_of(shape: Architecture, seeds: list[int], points: int) -> Stack:
-    """Build a float64 stack of seeded networks.
-
-    Args:
-        shape: Shape and activation.
-        seeds: One per member.
-        points: Number of inputs.
-
-    Returns:
-        The stack.
-    """
+    """Build a float64 stack of seeded networks."""
     networks = (seeded_network(shape, biased(), seed) for seed in seeds)
     return Stack(shape, networks, len(seeds), points, CPU, torch.float64)
 

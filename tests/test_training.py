@@ -42,29 +42,13 @@ def one_thread() -> Iterator[None]:
 
 
 def members(count: int) -> list[Member]:
-    """Make members that differ in seed and initializer.
-
-    Args:
-        count: How many.
-
-    Returns:
-        Seeds 42, 43, ..., the two usual initializers in turn.
-    """
+    """Make members that differ in seed and initializer."""
     keys = ("torch_default", "xavier_uniform")
     return [Member(42 + i, initializer(keys[i % 2])) for i in range(count)]
 
 
 def shape(key: str, depth: int, width: int) -> Architecture:
-    """Build an architecture from an activation's key.
-
-    Args:
-        key: The activation.
-        depth: Hidden layers.
-        width: Units of each.
-
-    Returns:
-        The architecture.
-    """
+    """Build an architecture from an activation's key."""
     return Architecture(ACTIVATIONS[key], depth, width)
 
 
@@ -74,14 +58,7 @@ def assert_same_members(
     other: Training,
     picked: Sequence[int] | slice = slice(None),
 ) -> None:
-    """Check that members are the same, to the bit where the library of products promises it.
-
-    Args:
-        architecture: Of all of them.
-        one: A training.
-        other: The training to pick from.
-        picked: Which of its members, in order.
-    """
+    """Check that members are the same, to the bit where the library of products promises it."""
     terms = max(architecture.width, one.prediction.shape[1])
     size = {"terms": terms, "depth": architecture.depth, "updates": one.loss.shape[1]}
     for name in FIELDS:
@@ -93,15 +70,7 @@ def assert_same_members(
 def start_of(
     architecture: Architecture, member: Member
 ) -> tuple[list[oracle.Array], list[oracle.Array]]:
-    """Copy a member's initial parameters.
-
-    Args:
-        architecture: Its shape.
-        member: The member.
-
-    Returns:
-        Weights and biases as float64.
-    """
+    """Copy a member's initial parameters."""
     layers = linear_layers(seeded_network(architecture, member.initializer, member.seed))
     return (
         [layer.weight.detach().double().numpy() for layer in layers],
@@ -341,11 +310,7 @@ class _Made(Activation):
     made: type[nn.Module] = nn.Softplus
 
     def module(self) -> nn.Module:
-        """Build the module.
-
-        Returns:
-            The module.
-        """
+        """Build the module."""
         return self.made(**self.arguments)
 
 

@@ -252,17 +252,7 @@ _UPDATES = 500
 
 @dataclass(frozen=True)
 class Held:
-    """Verdicts on the claims under one engine on one device.
-
-    Args:
-        engine: One of ``device_checks.ENGINES``.
-        device: As torch names it.
-        claims: How many were judged.
-        expected: How many have the verdict that is pinned.
-        others: Each other claim with its verdict.
-        duration_s: What the trainings took.
-        skipped: Why none was judged; empty where some were.
-    """
+    """Verdicts on the claims under one engine on one device, or why there are none."""
 
     engine: str
     device: str

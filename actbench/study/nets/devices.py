@@ -17,11 +17,7 @@ _MAX_DEFAULT_THREADS = 8  # a stack of 64-unit layers gains nothing beyond
 
 
 def available() -> tuple[str, ...]:
-    """List the devices that can be used here.
-
-    Returns:
-        ``"cpu"`` and, where torch sees one, the accelerator's type (``cuda``, ``mps``, ``xpu``).
-    """
+    """List ``"cpu"`` and, where torch sees one, the accelerator's type, such as ``"cuda"``."""
     if torch.accelerator.is_available():
         accelerator = torch.accelerator.current_accelerator()
         if accelerator is not None:
@@ -30,18 +26,7 @@ def available() -> tuple[str, ...]:
 
 
 def choose(name: str) -> torch.device:
-    """Turn a device's name into a device that is present.
-
-    Args:
-        name: ``"auto"`` (the accelerator if there is one, else the CPU), or a torch device such
-            as ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
-
-    Returns:
-        The device.
-
-    Raises:
-        ActbenchError: The name is not a device, or the device is not present; lists those present.
-    """
+    """Turn ``"auto"``, or a name such as ``"cuda:1"``, into a device that is present."""
     present = available()
     if name == "auto":
         return torch.device(present[-1])
@@ -59,11 +44,7 @@ def choose(name: str) -> torch.device:
 
 
 def default_threads() -> int:
-    """Return how many CPU threads to use unless told otherwise.
-
-    Returns:
-        The physical cores this process may run on, at most 8.
-    """
+    """Return the physical cores that this process may run on, at most 8."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     physical = psutil.cpu_count(logical=False) or 1
     return max(1, min(allowed or 1, physical, _MAX_DEFAULT_THREADS))
@@ -71,19 +52,10 @@ def default_threads() -> int:
 
 @contextmanager
 def using_threads(threads: int | None) -> Iterator[int]:
-    """Set torch's CPU threads for a while, and put the old number back afterwards.
+    """Set torch's CPU threads for a while, by default ``default_threads()``.
 
     Two processes that each use every core are 10 to 100 times slower than one, so the number is
     set deliberately and recorded with every result.
-
-    Args:
-        threads: At least 1; ``None`` takes ``default_threads()``.
-
-    Yields:
-        The number of threads in force.
-
-    Raises:
-        ActbenchError: The number is not a whole number of at least 1.
     """
     count = default_threads() if threads is None else require_positive_int("threads", threads)
     before = torch.get_num_threads()

@@ -219,14 +219,7 @@ def _over_members(module: nn.Module, parameters: Mapping[str, Tensor]) -> _Activ
 
 
 def kernel_of(module: nn.Module) -> Kernel:
-    """Find the in-place kernel of an activation module.
-
-    Args:
-        module: An elementwise activation; any module that keeps the shape will do.
-
-    Returns:
-        The kernel made of torch's own operators, or one that asks autograd.
-    """
+    """Find the kernel of a module that keeps the shape: torch's own operators, or autograd."""
     hides_input = getattr(module, "negative_slope", 1) <= 0 or getattr(module, "alpha", 1) <= 0
     # With slope or alpha 0 the output no longer tells the input's sign: autograd keeps z.
     return (

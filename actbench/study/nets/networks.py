@@ -49,12 +49,7 @@ class Architecture:
 
 
 class SkipLayer(nn.Module):
-    """A hidden layer that adds its input to its output (He et al. 2016, eq. 1).
-
-    Args:
-        linear: The layer, with as many outputs as inputs.
-        activation: Applied to it before the sum.
-    """
+    """A hidden layer that adds its input to its output (He et al. 2016, eq. 1)."""
 
     def __init__(self, linear: nn.Linear, activation: nn.Module) -> None:
         super().__init__()
@@ -71,15 +66,8 @@ def reference_network(architecture: Architecture, initializer: Initializer) -> n
     """Build one network from torch's random stream as it stands.
 
     All layers are constructed first, from the input to the output, and then drawn again in the
-    same order by the initializer: the order on which the study's own numbers rest.
-
-    Args:
-        architecture: Shape and activation.
-        initializer: How each linear layer is drawn.
-
-    Returns:
-        Linear and activation modules in turn, float32, on the CPU; input ``(points, 1)``, output
-        ``(points, 1)``.
+    same order by the initializer: the order on which the study's own numbers rest. Float32, on the
+    CPU; from ``(points, 1)`` to ``(points, 1)``.
     """
     layers = [nn.Linear(fan_in, fan_out) for fan_out, fan_in in architecture.layer_shapes]
     for layer in layers:
@@ -105,17 +93,9 @@ def seeded_network(
     seed: int,
     before: Sequence[Architecture] = (),
 ) -> nn.Sequential:
-    """Build one network from its seed alone, leaving torch's random stream as it was.
+    """Build one network after ``torch.manual_seed(seed)`` and the networks before it.
 
-    Args:
-        architecture: Shape and activation.
-        initializer: How each linear layer is drawn.
-        seed: Seed of torch's generator, at least 0.
-        before: Networks that a script which sets its seed once draws before this one.
-
-    Returns:
-        The network, as ``reference_network`` gives it after ``torch.manual_seed(seed)`` and the
-        networks before it.
+    Torch's random stream is left as it was.
     """
     with random_stream():
         torch.manual_seed(seed)
@@ -125,27 +105,13 @@ def seeded_network(
 
 
 def linear_layers(network: nn.Sequential) -> list[nn.Linear]:
-    """List a network's linear layers, layer 1 (nearest the input) first.
-
-    Args:
-        network: As ``reference_network`` builds it.
-
-    Returns:
-        ``depth + 1`` layers, the output layer last.
-    """
+    """List a network's ``depth + 1`` linear layers, layer 1 (nearest the input) first."""
     layers = (part.linear if isinstance(part, SkipLayer) else part for part in network)
     return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
 
 def activation_modules(network: nn.Sequential) -> list[nn.Module]:
-    """List the activations of a network's hidden layers, layer 1 first.
-
-    Args:
-        network: As ``reference_network`` builds it.
-
-    Returns:
-        One module per hidden layer.
-    """
+    """List the activations of a network's hidden layers, layer 1 first."""
     return [
         part.activation if isinstance(part, SkipLayer) else part
         for part in network

@@ -257,16 +257,7 @@ def _product(one: Tensor, other: Tensor, out: Tensor) -> None:
 
 
 def bytes_per_member(architecture: Architecture, points: int, itemsize: int) -> int:
-    """Estimate the memory that one member of a stack takes while training.
-
-    Args:
-        architecture: Shape and activation.
-        points: Number of inputs.
-        itemsize: Bytes per number, 4 or 8.
-
-    Returns:
-        Bytes for parameters, gradients, Adam's two moments and the activity of every layer.
-    """
+    """Estimate the bytes of one member's parameters, gradients, moments of Adam, and activity."""
     layer_activity = points * architecture.width
     activity = layer_activity * (2 * architecture.depth + 2)
     return itemsize * (4 * architecture.parameter_count + activity)

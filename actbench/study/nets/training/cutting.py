@@ -49,17 +49,6 @@ def stack_sizes(
     >>> study = Architecture(activations.get("relu"))
     >>> stack_sizes(study, 20, 200, Schedule())
     [5, 5, 5, 5]
-
-    Args:
-        architecture: Shape and activation of every member.
-        members: How many there are in all, at least 1.
-        points: Inputs of the batch.
-        schedule: How they are trained; its device and type decide.
-        threads: Stacks trained side by side, at least 1.
-        memory_budget_bytes: What one stack may take; by default what is fastest.
-
-    Returns:
-        Sizes that differ by one at most, in the members' order.
     """
     member_bytes = bytes_per_member(architecture, points, DTYPES[schedule.dtype].itemsize)
     if memory_budget_bytes is None:
@@ -76,17 +65,7 @@ def stack_sizes(
 
 @dataclass(frozen=True)
 class Task:
-    """Members that are trained alike.
-
-    Args:
-        architecture: Shape and activation of every member.
-        members: Where each begins, such as a seed and an initializer.
-        schedule: How to train.
-        x: Inputs, shape ``(points,)``.
-        y: Targets, shape ``(points,)``, or of each member, shape ``(member, points)``.
-        recorder: Says what to keep at the schedule's recorded epochs; called in several processes.
-        weight: Steps of progress that one epoch of one member is.
-    """
+    """What ``train`` takes; an epoch of one member is ``weight`` steps of progress."""
 
     architecture: Architecture
     members: Sequence[Start]
@@ -153,17 +132,7 @@ def train_all(
     On the CPU each stack runs on one thread, and as many stacks as there are threads run side by
     side: they never wait for each other, which beats splitting every operation between threads.
     Neither the cut nor the number of threads changes a number by more than rounding, and none at
-    all where ``Stack`` says so.
-
-    Args:
-        tasks: What to train.
-        progress: Told about every few epochs.
-        threads: Stacks trained side by side, at least 1; an accelerator trains one at a time.
-        memory_budget_bytes: What one stack may take, of which at least one member is trained at a
-            time; by default what is fastest.
-
-    Returns:
-        The training of each task's members, in their order.
+    all where ``Stack`` says so. The arguments are those of ``train``.
     """
     workers = max(_workers(task.schedule, threads) for task in tasks)
     pieces: list[tuple[int, int, int]] = []

@@ -38,14 +38,7 @@ class Member:
     before: tuple[Architecture, ...] = ()
 
     def network(self, architecture: Architecture) -> nn.Sequential:
-        """Draw the network from the seed and what was drawn before.
-
-        Args:
-            architecture: Its shape and activation.
-
-        Returns:
-            The network before training.
-        """
+        """Draw the network from the seed and what was drawn before."""
         return seeded_network(architecture, self.initializer, self.seed, self.before)
 
 

@@ -44,16 +44,7 @@ def gradient_magnitudes(
     x: Tensor,  # noqa: ARG001 - the signature of every recorder
     output_gradient: Tensor,  # noqa: ARG001 - the signature of every recorder
 ) -> dict[str, Tensor]:
-    """Keep the mean absolute derivative of the loss by the weights of each layer.
-
-    Args:
-        stack: After its backward pass.
-        x: Not used.
-        output_gradient: Not used.
-
-    Returns:
-        ``gradient_magnitude``, shape ``(member, layer)``, layer 1 first.
-    """
+    """Keep ``(member, layer)``, the mean absolute derivative of the loss by a layer's weights."""
     magnitudes = [gradient.abs().mean((1, 2)) for gradient in stack.weight_gradients]
     return {"gradient_magnitude": torch.stack(magnitudes, 1)}
 
