@@ -47,27 +47,26 @@ def sources() -> dict[str, str]:
     return found
 
 
-def loaded_after(code: str) -> set[str]:
-    """Run code in a new interpreter and return which top-level packages it has loaded."""
-    tail = (
-        "import json, sys\n"
-        "print('\\n' + json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
-    )
+def loaded_after(*pieces: str) -> list[set[str]]:
+    """Run pieces of code in one new interpreter; return which packages are loaded after each."""
+    tell = "print('\\n@', json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    code = "\n".join(["import json, sys", *(f"{piece}\n{tell}" for piece in pieces)])
     done = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-c", f"{code}\n{tail}"],
+        [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    told = [line for line in done.stdout.splitlines() if line.startswith("@ [")]
+    assert len(told) == len(pieces)
+    return [set(json.loads(line[1:])) for line in told]
 
 
 def command(*arguments: str) -> str:
     """Return code that calls the command line and swallows its exit."""
     return (
-        "import sys\n"
         f"sys.argv = ['actbench', *{list(arguments)!r}]\n"
         "from actbench.cli import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
@@ -156,39 +155,32 @@ def test_the_paper_half_loads_no_torch() -> None:
         if name.split(".")[0] in CORE or any(f"{name}.".startswith(f"{room}.") for room in named)
     ]
     assert {"claims.verdicts", "study.theory.mean_field", "study.report"} <= set(paper)
-    loaded = loaded_after("\n".join(f"import actbench.{name}" for name in paper))
+    (loaded,) = loaded_after("\n".join(f"import actbench.{name}" for name in paper))
     assert "actbench" in loaded
     assert "torch" not in loaded
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import actbench",
-        command("--help"),
-        command("run", "--help"),
-        command("claims", "--help"),
-        command("list"),
-        "import actbench.pytest_plugin",
-        command("drift", "--help"),
-        command("--version"),
-        command("run", "sine-regresion"),
-    ],
-    ids=[
-        *("import", "--help", "run --help", "claims --help", "list", "pytest plugin"),
-        *("drift --help", "--version", "mistake"),
-    ],
-)
-def test_start_up_loads_nothing_heavy(code: str) -> None:
-    """What answers at once does so without a numerical library."""
-    loaded = loaded_after(code)
-    assert "actbench" in loaded
-    assert loaded & HEAVY == set()
+AT_ONCE = {
+    "import": "import actbench",
+    "--help": command("--help"),
+    "run --help": command("run", "--help"),
+    "claims --help": command("claims", "--help"),
+    "list": command("list"),
+    "pytest plugin": "import actbench.pytest_plugin",
+    "drift --help": command("drift", "--help"),
+    "--version": command("--version"),
+    "mistake": command("run", "sine-regresion"),
+}
+"""What answers at once, without a numerical library."""
 
 
-def test_something_heavy_would_be_seen() -> None:
-    """The check of start-up can fail: where the networks are imported, torch is reported."""
-    assert {"torch", "numpy"} <= loaded_after("import actbench.study.nets.networks") & HEAVY
+def test_start_up_loads_nothing_heavy() -> None:
+    """One after the other in one process; and where numbers are computed, that is seen."""
+    *found, at_last = loaded_after(*AT_ONCE.values(), "import actbench.claims.statistics")
+    assert all("actbench" in loaded for loaded in found)
+    heavy = {name: loaded & HEAVY for name, loaded in zip(AT_ONCE, found, strict=True)}
+    assert {name: loaded for name, loaded in heavy.items() if loaded} == {}
+    assert "numpy" in at_last & HEAVY
 
 
 def test_submodules_come_when_they_are_used() -> None:
@@ -204,8 +196,8 @@ def test_submodules_come_when_they_are_used() -> None:
         _ = actbench.experiments.sine_regresion
 
 
-@pytest.mark.parametrize("arguments", [("claims",), ("claims", "show", "relu-final-mse")])
-def test_what_is_stored_is_judged_without_heavy_packages(arguments: tuple[str, ...]) -> None:
+def test_what_is_stored_is_judged_without_heavy_packages() -> None:
     """Where nothing is computed a command starts within a second: these take one each."""
-    code = command(*arguments) + "assert 'scipy.stats' not in sys.modules\n"
-    assert not loaded_after(code) & (HEAVY - {"numpy", "scipy"})
+    commands = [command("claims"), command("claims", "show", "relu-final-mse")]
+    for loaded in loaded_after(*commands, "assert 'scipy.stats' not in sys.modules"):
+        assert not loaded & (HEAVY - {"numpy", "scipy"})
