@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,10 +35,8 @@ settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.load_profile("deterministic")
 
 _MOST_WORKERS = 4
-_MEASURING = (
-    *("tests/test_baselines.py", "tests/test_claims.py", "tests/test_studies.py"),
-    "tests/test_theory.py",
-)
+_MEASURING = tuple(f"tests/test_{name}.py" for name in ("baselines", "claims", "studies", "theory"))
+_TRAINED = "stated"
 # Few tests each, so xdist would start them last, and one worker would wait for the other.
 _LONG = tuple(
     f"tests/test_{name}.py"
@@ -206,16 +204,27 @@ def ctrl_c() -> Iterator[None]:
 
 
 class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """A worker gets whole files, and one of them all that rests on the same trainings."""
+    """A worker gets whole files, and one of them all that rests on the same trainings.
+
+    The networks of one protocol take as long as those of all others.
+    """
+
+    @cached_property
+    def _trained(self) -> tuple[str, ...]:
+        claims = claims_of(self.config).claim
+        names = [claim.id for claim in claims if claim.protocol == _TRAINED]
+        return tuple(f"[{name}]" for name in (_TRAINED, *names))
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return _MEASURING[0] if file in _MEASURING else file
+        if file not in _MEASURING:
+            return file
+        return _TRAINED if nodeid.endswith(self._trained) else _MEASURING[0]
 
     def _assign_work_unit(self, node: Any) -> None:
-        for file in (*reversed(_LONG), _MEASURING[0]):
-            if file in self.workqueue:
-                self.workqueue.move_to_end(file, last=False)
+        for scope in (*reversed(_LONG), _TRAINED, _MEASURING[0]):
+            if scope in self.workqueue:
+                self.workqueue.move_to_end(scope, last=False)
         super()._assign_work_unit(node)
 
 
