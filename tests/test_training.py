@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import oracle
@@ -52,6 +53,18 @@ def shape(key: str, depth: int, width: int) -> Architecture:
     return Architecture(ACTIVATIONS[key], depth, width)
 
 
+def run(
+    loop: Callable[..., Training],
+    architecture: Architecture,
+    crew: Sequence[Member] | Member,
+    points: int = 200,
+    **settings: Any,
+) -> Training:
+    """Train on so many points of the study's data; the reference loop takes one member."""
+    target = noisy_sine(points)
+    return loop(architecture, crew, Schedule(**settings), target.x, target.noisy)
+
+
 def assert_same_members(
     architecture: Architecture,
     one: Training,
@@ -82,21 +95,15 @@ def start_of(
 @pytest.mark.parametrize("key", ACTIVATIONS)
 def test_both_loops_follow_adam_by_hand(key: str, weight_decay: float) -> None:
     """Losses, gradients, outputs and activity are the oracle's through 13 updates, in float64."""
-    architecture, target = shape(key, 2, 6), noisy_sine(11)
-    schedule = Schedule(13, 4e-3, weight_decay, recorded_epochs=(0, 7), dtype="float64")
-    crew = members(2)
-    stacked = train_stack(architecture, crew, schedule, target.x, target.noisy)
+    architecture, target, crew = shape(key, 2, 6), noisy_sine(11), members(2)
+    settings = {"epochs": 13, "learning_rate": 4e-3, "weight_decay": weight_decay}
+    kept: dict[str, Any] = {**settings, "recorded_epochs": (0, 7), "dtype": "float64"}
+    stacked = run(train_stack, architecture, crew, 11, **kept)
     for place, member in enumerate(crew):
         history, final = oracle.train(
-            key,
-            *start_of(architecture, member),
-            target.x,
-            target.noisy,
-            epochs=13,
-            learning_rate=4e-3,
-            weight_decay=weight_decay,
+            key, *start_of(architecture, member), target.x, target.noisy, **settings
         )
-        alone = train_reference(architecture, member, schedule, target.x, target.noisy)
+        alone = run(train_reference, architecture, member, 11, **kept)
         magnitudes = [
             [np.mean(np.abs(g)) for g in history[epoch].weight_gradients] for epoch in (0, 7)
         ]
@@ -116,10 +123,10 @@ def test_both_loops_follow_adam_by_hand(key: str, weight_decay: float) -> None:
 @pytest.mark.parametrize("width", [1, 16])
 def test_the_linear_network_finds_the_best_line(width: int) -> None:
     """A deep linear network ends at ordinary least squares, 0.2130014, and never below."""
-    target = noisy_sine()
-    schedule = Schedule(epochs=700, learning_rate=0.02, dtype="float64")
-    crew = members(2)
-    training = train_stack(shape("linear", 2, width), crew, schedule, target.x, target.noisy)
+    target, architecture = noisy_sine(), shape("linear", 2, width)
+    training = run(
+        train_stack, architecture, members(2), epochs=700, learning_rate=0.02, dtype="float64"
+    )
     line = np.polynomial.Polynomial.fit(target.x, target.noisy, 1)(target.x)
     best = np.mean((line - target.noisy) ** 2)
     assert best == pytest.approx(0.2130014, abs=5e-8)
@@ -137,36 +144,71 @@ def test_members_follow_the_reference_at_the_start(key: str) -> None:
     in units of the layer's largest: on sigmoid's plateau they pass through zero.
     """
     epochs = 10 if key in ("relu", "leaky_relu") else 50
-    target, schedule = noisy_sine(), Schedule(epochs, recorded_epochs=tuple(range(epochs)))
-    crew = members(2)
-    stacked = train_stack(shape(key, 10, 64), crew, schedule, target.x, target.noisy)
+    architecture, crew = shape(key, 10, 64), members(2)
+    kept: dict[str, Any] = {"epochs": epochs, "recorded_epochs": tuple(range(epochs))}
+    stacked = run(train_stack, architecture, crew, **kept)
     for place, member in enumerate(crew):
-        alone = train_reference(shape(key, 10, 64), member, schedule, target.x, target.noisy)
+        alone = run(train_reference, architecture, member, **kept)
         np.testing.assert_allclose(stacked.loss[place], alone.loss[0], rtol=1e-5)
-        apart = np.abs(
-            stacked.recorded["gradient_magnitude"][place] - alone.recorded["gradient_magnitude"][0]
+        found, expected = (
+            training.recorded["gradient_magnitude"][index]
+            for training, index in ((stacked, place), (alone, 0))
         )
-        assert np.all(apart <= 1e-5 * alone.recorded["gradient_magnitude"][0].max(axis=0))
-        first = alone.recorded["gradient_magnitude"][0, 0]
-        np.testing.assert_allclose(
-            stacked.recorded["gradient_magnitude"][place, 0], first, rtol=1e-5
-        )
+        assert np.all(np.abs(found - expected) <= 1e-5 * expected.max(axis=0))
+        np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("key", ACTIVATIONS)
-def test_members_follow_the_reference_in_double(key: str) -> None:
-    """In float64 the two loops agree to 1e-12 over thirty epochs."""
-    target = noisy_sine(40)
-    schedule = Schedule(epochs=30, recorded_epochs=(0, 29), dtype="float64")
-    architecture, crew = shape(key, 4, 16), members(3)
-    stacked = train_stack(architecture, crew, schedule, target.x, target.noisy)
+@dataclasses.dataclass(frozen=True)
+class _Made(Activation):
+    """An activation that is not in ``torch.nn`` as such, or with unusual arguments."""
+
+    made: type[nn.Module] = nn.Softplus
+
+    def module(self) -> nn.Module:
+        """Build the module."""
+        return self.made(**self.arguments)
+
+
+def _made(made: type[nn.Module], **arguments: float) -> Activation:
+    return _Made("made", "Made", "f(x)", (0.0, 1.0), "none", "", arguments, made)
+
+
+UNUSUAL = {
+    "softplus": _made(nn.Softplus),
+    "leaky slope 0": _made(nn.LeakyReLU, negative_slope=0.0),
+    "leaky slope 0.4": _made(nn.LeakyReLU, negative_slope=0.4),
+    "elu alpha 0": _made(nn.ELU, alpha=0.0),
+    "elu alpha 2": _made(nn.ELU, alpha=2.0),
+    "mish": _made(nn.Mish),
+    "in-place relu6": _made(nn.ReLU6, inplace=True),
+}
+"""Without a kernel of their own, or with odd arguments."""
+
+
+@pytest.mark.parametrize(
+    ("architecture", "points", "epochs", "rtol"),
+    [
+        *(pytest.param(shape(key, 4, 16), 40, 30, 1e-11, id=key) for key in ACTIVATIONS),
+        *(
+            pytest.param(Architecture(made, 3, 12), 30, 12, 1e-10, id=name)
+            for name, made in UNUSUAL.items()
+        ),
+    ],
+)
+def test_members_follow_the_reference_in_double(
+    architecture: Architecture, points: int, epochs: int, rtol: float
+) -> None:
+    """In float64 losses of the two loops agree to 1e-12, whatever the activation."""
+    crew = members(3)
+    kept: dict[str, Any] = {"epochs": epochs, "recorded_epochs": (0, epochs - 1)}
+    stacked = run(train_stack, architecture, crew, points, dtype="float64", **kept)
     for place, member in enumerate(crew):
-        alone = train_reference(architecture, member, schedule, target.x, target.noisy)
+        alone = run(train_reference, architecture, member, points, dtype="float64", **kept)
         np.testing.assert_allclose(stacked.loss[place], alone.loss[0], rtol=1e-12)
         np.testing.assert_allclose(
             stacked.recorded["gradient_magnitude"][place],
             alone.recorded["gradient_magnitude"][0],
-            rtol=1e-11,
+            rtol=rtol,
         )
 
 
@@ -177,28 +219,24 @@ def test_a_member_does_not_know_its_stack(
     key: str, depth: int, width: int, points: int, threads: int
 ) -> None:
     """Alone, among 2, 3, 7 or 20, in any place and order, a member is the same."""
-    target, crew, architecture = noisy_sine(points), members(20), shape(key, depth, width)
-    schedule = Schedule(epochs=3, learning_rate=0.01, recorded_epochs=(0, 2))
+    crew, architecture = members(20), shape(key, depth, width)
+    kept: dict[str, Any] = {"epochs": 3, "learning_rate": 0.01, "recorded_epochs": (0, 2)}
     with using_threads(threads):
-        whole, *parts = (
-            train_stack(architecture, [crew[i] for i in picked], schedule, target.x, target.noisy)
-            for picked in (range(20), *_COMPANIES)
-        )
-    for part, picked in zip(parts, _COMPANIES, strict=True):
-        assert_same_members(architecture, part, whole, picked)
+        whole = run(train_stack, architecture, crew, points, **kept)
+        for picked in _COMPANIES:
+            part = run(train_stack, architecture, [crew[i] for i in picked], points, **kept)
+            assert_same_members(architecture, part, whole, picked)
 
 
 @pytest.mark.bits
 @pytest.mark.parametrize("key", ["tanh", "gelu"])
 def test_the_same_holds_in_double(key: str) -> None:
     """In float64, too, a member does not depend on its stack."""
-    target, crew, architecture = noisy_sine(), members(7), shape(key, 2, 64)
-    schedule = Schedule(epochs=4, recorded_epochs=(3,), dtype="float64")
-    whole = train_stack(architecture, crew, schedule, target.x, target.noisy)
+    crew, architecture = members(7), shape(key, 2, 64)
+    kept: dict[str, Any] = {"epochs": 4, "recorded_epochs": (3,), "dtype": "float64"}
+    whole = run(train_stack, architecture, crew, **kept)
     for picked in ([4], [6, 0], [5, 1, 2]):
-        part = train_stack(
-            architecture, [crew[i] for i in picked], schedule, target.x, target.noisy
-        )
+        part = run(train_stack, architecture, [crew[i] for i in picked], **kept)
         assert_same_members(architecture, part, whole, picked)
 
 
@@ -275,82 +313,32 @@ def test_by_default_stacks_fit_the_cache(
 @pytest.mark.parametrize("key", ACTIVATIONS)
 def test_a_diverging_member_disturbs_no_other(key: str) -> None:
     """A member of absurd weights has no finite loss; its mates are as if it were not there."""
-    target, crew = noisy_sine(), members(3)
-    schedule = Schedule(epochs=5, recorded_epochs=(0, 4))
-    absurd = Member(1, initializer("normal(1e20)"))
-    if key in ("sigmoid", "tanh"):  # bounded activations stay finite unless the sum is not
-        absurd = Member(1, initializer("normal(1e38)"))
-    architecture = shape(key, 2, 64)
-    alone = train_stack(architecture, crew, schedule, target.x, target.noisy)
-    mixed = train_stack(
-        architecture, [crew[0], absurd, *crew[1:]], schedule, target.x, target.noisy
-    )
+    # Bounded activations stay finite unless the sum is not.
+    absurd = Member(1, initializer(f"normal({'1e38' if key in ('sigmoid', 'tanh') else '1e20'})"))
+    architecture, crew = shape(key, 2, 64), members(3)
+    kept: dict[str, Any] = {"epochs": 5, "recorded_epochs": (0, 4)}
+    alone = run(train_stack, architecture, crew, **kept)
+    mixed = run(train_stack, architecture, [crew[0], absurd, *crew[1:]], **kept)
     assert not np.isfinite(mixed.loss[1]).any()
     assert np.isfinite(alone.loss).all()
     assert_same_members(architecture, alone, mixed, [0, 2, 3])
 
 
-@pytest.mark.parametrize("learning_rate", [1e30])
-def test_a_huge_learning_rate_shows_as_a_loss_that_is_not_finite(learning_rate: float) -> None:
+def test_a_huge_learning_rate_shows_as_a_loss_that_is_not_finite() -> None:
     """Divergence is kept in the numbers, in both loops, and nothing is raised."""
-    target = noisy_sine(50)
-    schedule = Schedule(epochs=6, learning_rate=learning_rate)
-    crew = members(2)
-    stacked = train_stack(shape("relu", 3, 8), crew, schedule, target.x, target.noisy)
-    alone = train_reference(shape("relu", 3, 8), crew[0], schedule, target.x, target.noisy)
-    for training in (stacked, alone):
+    architecture, crew = shape("relu", 3, 8), members(2)
+    for loop, given in ((train_stack, crew), (train_reference, crew[0])):
+        training = run(loop, architecture, given, 50, epochs=6, learning_rate=1e30)
         assert np.isfinite(training.loss[:, 0]).all()
         assert not np.isfinite(training.loss[:, -1]).any()
 
 
-@dataclasses.dataclass(frozen=True)
-class _Made(Activation):
-    """An activation that is not in ``torch.nn`` as such, or with unusual arguments."""
-
-    made: type[nn.Module] = nn.Softplus
-
-    def module(self) -> nn.Module:
-        """Build the module."""
-        return self.made(**self.arguments)
-
-
-@pytest.mark.parametrize(
-    ("made", "arguments"),
-    [
-        (nn.Softplus, {}),
-        (nn.LeakyReLU, {"negative_slope": 0.0}),
-        (nn.LeakyReLU, {"negative_slope": 0.4}),
-        (nn.ELU, {"alpha": 0.0}),
-        (nn.ELU, {"alpha": 2.0}),
-        (nn.Mish, {}),
-        (nn.ReLU6, {"inplace": True}),
-    ],
-)
-def test_any_activation_trains_as_its_reference(
-    made: type[nn.Module], arguments: dict[str, float]
-) -> None:
-    """A module without a kernel of its own, or with odd arguments, follows the plain loop too."""
-    activation = _Made("made", "Made", "f(x)", (0.0, 1.0), "none", "", arguments, made)
-    architecture, target, crew = Architecture(activation, 3, 12), noisy_sine(30), members(3)
-    schedule = Schedule(epochs=12, recorded_epochs=(0, 11), dtype="float64")
-    stacked = train_stack(architecture, crew, schedule, target.x, target.noisy)
-    for place, member in enumerate(crew):
-        alone = train_reference(architecture, member, schedule, target.x, target.noisy)
-        np.testing.assert_allclose(stacked.loss[place], alone.loss[0], rtol=1e-12)
-        np.testing.assert_allclose(
-            stacked.recorded["gradient_magnitude"][place],
-            alone.recorded["gradient_magnitude"][0],
-            rtol=1e-10,
-        )
-
-
 def test_initializers_mix_in_one_stack() -> None:
     """Each member of a stack starts as its own initializer says."""
-    target = noisy_sine(20)
     keys = ("he_normal", "torch_default", "normal(0.3)", "xavier_normal")
     crew = [Member(5, initializer(key)) for key in keys]
-    architecture, schedule = shape("tanh", 2, 8), Schedule(epochs=2, dtype="float64")
-    stacked = train_stack(architecture, crew, schedule, target.x, target.noisy)
+    architecture, target = shape("tanh", 2, 8), noisy_sine(20)
+    stacked = run(train_stack, architecture, crew, 20, epochs=2, dtype="float64")
     for place, member in enumerate(crew):
         truth = oracle.back_propagate(
             "tanh", *start_of(architecture, member), target.x, target.noisy
@@ -375,16 +363,16 @@ def test_progress_adds_up(epochs: int) -> None:
 @pytest.mark.parametrize("recorded", [(), (0,), (1, 4), (2, 5), (9,)])
 def test_trainings_have_their_shapes(recorded: tuple[int, ...], dtype: str) -> None:
     """Every field has the documented shape, also when no epoch is recorded or none is reached."""
-    target = noisy_sine(6)
-    schedule = Schedule(epochs=5, recorded_epochs=recorded, dtype=dtype)
     architecture, crew = shape("gelu", 2, 4), members(3)
     kept = sum(epoch <= 5 for epoch in recorded)
-    data = (schedule, target.x, target.noisy)
-    for training, count in (
-        (train_reference(architecture, crew[0], *data), 1),
-        (train_stack(architecture, crew, *data), 3),
-        (train(architecture, crew, *data), 3),
+    for loop, given, count in (
+        (train_reference, crew[0], 1),
+        (train_stack, crew, 3),
+        (train, crew, 3),
     ):
+        training = run(
+            loop, architecture, given, 6, epochs=5, recorded_epochs=recorded, dtype=dtype
+        )
         assert training.loss.shape == (count, 5)
         shapes = {name: kept.shape for name, kept in training.recorded.items()}
         assert shapes == ({"gradient_magnitude": (count, kept, 3)} if kept else {})
@@ -393,33 +381,33 @@ def test_trainings_have_their_shapes(recorded: tuple[int, ...], dtype: str) -> N
         assert training.loss.dtype == training.prediction.dtype == np.dtype(dtype)
 
 
+def _losses(epochs: int) -> list[Any]:
+    architecture, crew = shape("tanh", 1, 4), members(2)
+    return [
+        run(loop, architecture, given, 6, epochs=epochs).loss
+        for loop, given in ((train_stack, crew), (train_reference, crew[0]))
+    ]
+
+
 def test_the_global_stream_is_left_alone() -> None:
     """Neither loop moves torch's global random stream, nor looks at it."""
-    target = noisy_sine(6)
-    architecture, schedule = shape("relu", 1, 4), Schedule(epochs=1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         state = torch.get_rng_state()
-        train_stack(architecture, members(2), schedule, target.x, target.noisy)
-        train_reference(architecture, members(1)[0], schedule, target.x, target.noisy)
+        _losses(epochs=1)
         assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_both_loops_are_blind_to_the_session_s_default_dtype() -> None:
     """A member starts and trains as in a fresh process, whatever was set before."""
-    target, architecture, schedule = noisy_sine(6), shape("tanh", 1, 4), Schedule(epochs=2)
-    data, crew = (schedule, target.x, target.noisy), members(1)
-
-    def losses() -> list[np.ndarray]:
-        both = train_stack(architecture, crew, *data), train_reference(architecture, crew[0], *data)
-        return [training.loss for training in both]
-
-    fresh = losses()
+    fresh = _losses(epochs=2)
     torch.set_default_dtype(torch.float64)
     try:
-        np.testing.assert_array_equal(losses(), fresh)
+        found = _losses(epochs=2)
     finally:
         torch.set_default_dtype(torch.float32)
+    for one, other in zip(found, fresh, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
 
 
 def test_the_documented_defaults_are_the_study_s() -> None:
