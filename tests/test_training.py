@@ -96,7 +96,7 @@ def start_of(
 def test_both_loops_follow_adam_by_hand(key: str, weight_decay: float) -> None:
     """Losses, gradients, outputs and activity are the oracle's through 13 updates, in float64."""
     architecture, target, crew = shape(key, 2, 6), noisy_sine(11), members(2)
-    settings = {"epochs": 13, "learning_rate": 4e-3, "weight_decay": weight_decay}
+    settings: dict[str, Any] = {"epochs": 13, "learning_rate": 4e-3, "weight_decay": weight_decay}
     kept: dict[str, Any] = {**settings, "recorded_epochs": (0, 7), "dtype": "float64"}
     stacked = run(train_stack, architecture, crew, 11, **kept)
     for place, member in enumerate(crew):
