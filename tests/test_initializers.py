@@ -59,8 +59,11 @@ def test_stated_variances_are_the_textbook_s(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", _BY_HAND)
-def test_drawn_weights_have_the_stated_variances(key: str) -> None:
-    """Over 200,000 weights and 10,000 biases, mean and variance lie within 4.5 standard errors."""
+def test_drawn_weights_have_the_stated_variances_and_the_named_shape(key: str) -> None:
+    """Over 200,000 weights and 10,000 biases, mean and variance lie within 4.5 standard errors.
+
+    A uniform draw ends at sqrt(3) deviations, a normal one goes beyond four.
+    """
     weights, biases = _drawn(key, 200)
     count, stated = len(weights), get(key).sigma_w2(20, 50) / 20
     # The variance of a sample variance is (kurtosis - 1) / n of its square.
@@ -68,20 +71,14 @@ def test_drawn_weights_have_the_stated_variances(key: str) -> None:
     error = math.sqrt((kurtosis - 1) / count)
     assert weights.square().mean().item() == pytest.approx(stated, rel=4.5 * error)
     assert abs(weights.mean().item()) < 4.5 * math.sqrt(stated / count)
+    furthest = weights.abs().max().item() / math.sqrt(stated)
+    assert furthest > 4 if key in NORMAL else 1.73 < furthest <= math.sqrt(3) * (1 + 1e-6)
     spread = get(key).sigma_b2(20)
     if spread == 0:
         assert not biases.any()
     else:
         error = math.sqrt(0.8 / len(biases))
         assert biases.square().mean().item() == pytest.approx(spread, rel=4.5 * error)
-
-
-@pytest.mark.parametrize("key", _BY_HAND)
-def test_drawn_weights_have_the_named_shape(key: str) -> None:
-    """A uniform draw ends at sqrt(3) deviations, a normal one goes beyond four."""
-    weights, _ = _drawn(key, 200)
-    furthest = weights.abs().max().item() / math.sqrt(get(key).sigma_w2(20, 50) / 20)
-    assert furthest > 4 if key in NORMAL else 1.73 < furthest <= math.sqrt(3) * (1 + 1e-6)
 
 
 def test_draws_are_torch_s_own_calls() -> None:
@@ -139,34 +136,37 @@ def test_a_huge_deviation_has_an_infinite_variance() -> None:
     assert get("normal(1e200)").sigma_w2(1, 1) == math.inf
 
 
-@pytest.mark.parametrize("std", ["0", "x", "-1", "nan", "inf", "-0.0", "1e-400"])
-def test_a_deviation_must_be_a_positive_number(std: str) -> None:
-    """Zero, negatives, words and what is not finite are quoted back with an example."""
-    with pytest.raises(ActbenchError) as caught:
-        get(f"normal({std})")
-    assert str(caught.value) == (
-        f"initializer 'normal({std})' has standard deviation '{std}', "
-        "but it must be a positive number, as in 'normal(0.05)'"
-    )
-
-
 @pytest.mark.parametrize(
-    ("asked", "hint"),
+    ("asked", "said"),
     [
-        ("xavier", " Did you mean 'xavier_normal'?"),
-        ("he_unifrom", " Did you mean 'he_uniform'?"),
-        ("normal", " Did you mean 'he_normal'?"),
-        ("normal()", " Did you mean 'normal(STD)'?"),
-        ("normal(1) ", " Did you mean 'normal(STD)'?"),
-        ("qqq", ""),
+        *(
+            (
+                f"normal({std})",
+                f"initializer 'normal({std})' has standard deviation '{std}', "
+                "but it must be a positive number, as in 'normal(0.05)'",
+            )
+            for std in ("0", "x", "-1", "nan", "inf", "-0.0", "1e-400")
+        ),
+        *(
+            (
+                asked,
+                f"unknown initializer {asked!r}; known: torch_default, xavier_uniform, "
+                "xavier_normal, he_uniform, he_normal, lecun_uniform, lecun_normal, normal(STD), "
+                f"mean_field(W2,B2).{hint}",
+            )
+            for asked, hint in (
+                ("xavier", " Did you mean 'xavier_normal'?"),
+                ("he_unifrom", " Did you mean 'he_uniform'?"),
+                ("normal", " Did you mean 'he_normal'?"),
+                ("normal()", " Did you mean 'normal(STD)'?"),
+                ("normal(1) ", " Did you mean 'normal(STD)'?"),
+                ("qqq", ""),
+            )
+        ),
     ],
 )
-def test_an_unknown_initializer_names_the_nearest(asked: str, hint: str) -> None:
-    """A misspelled initializer is answered with all forms and the nearest."""
+def test_a_mistake_is_quoted_with_what_is_known(asked: str, said: str) -> None:
+    """No positive number is quoted with an example, a wrong name with all forms and the nearest."""
     with pytest.raises(ActbenchError) as caught:
         get(asked)
-    assert str(caught.value) == (
-        f"unknown initializer {asked!r}; known: torch_default, xavier_uniform, xavier_normal, "
-        "he_uniform, he_normal, lecun_uniform, lecun_normal, normal(STD), "
-        f"mean_field(W2,B2).{hint}"
-    )
+    assert str(caught.value) == said

@@ -76,22 +76,17 @@ def stack_of(shape: Architecture, seeds: list[int], points: int) -> Stack:
     return Stack(shape, networks, len(seeds), points, CPU, torch.float64)
 
 
-def test_the_study_s_network_has_37633_parameters() -> None:
-    """Ten hidden layers of 64 units on one input hold the stated number of parameters."""
-    shape = Architecture(ACTIVATIONS["relu"])
+@pytest.mark.parametrize(
+    ("depth", "width", "expected"), [(10, 64, 37_633), (1, 1, 4), (1, 5, 16), (3, 6, 103)]
+)
+def test_networks_have_as_many_parameters_as_stated(depth: int, width: int, expected: int) -> None:
+    """The study's ten hidden layers of 64 units too, on one input; every unit has a bias."""
+    shape = architecture("relu", depth, width)
     network = reference_network(shape, initializer("torch_default"))
-    assert shape.parameter_count == 37_633
-    assert sum(p.numel() for p in network.parameters()) == 37_633
-    assert [tuple(layer.weight.shape) for layer in linear_layers(network)] == list(
-        shape.layer_shapes
-    )
-    assert shape.layer_shapes == ((64, 1), *((64, 64),) * 9, (1, 64))
-
-
-@pytest.mark.parametrize(("depth", "width", "expected"), [(1, 1, 4), (1, 5, 16), (3, 6, 103)])
-def test_small_networks_count_right(depth: int, width: int, expected: int) -> None:
-    """One hidden layer has no square matrix, and every unit has a bias."""
-    assert architecture("tanh", depth, width).parameter_count == expected
+    assert shape.parameter_count == sum(p.numel() for p in network.parameters()) == expected
+    assert shape.layer_shapes == ((width, 1), *((width, width),) * (depth - 1), (1, width))
+    found = [tuple(layer.weight.shape) for layer in linear_layers(network)]
+    assert found == list(shape.layer_shapes)
 
 
 def test_modules_alternate_and_the_output_is_linear() -> None:

@@ -411,8 +411,9 @@ def test_both_loops_are_blind_to_the_session_s_default_dtype() -> None:
 
 
 def test_the_documented_defaults_are_the_study_s() -> None:
-    """Unless told otherwise: 500 epochs, learning rate 0.001, no decay, float32 on the CPU."""
-    schedule = Schedule()
+    """Ten layers of 64 units; 500 epochs, learning rate 0.001, no decay, float32 on the CPU."""
+    architecture, schedule = Architecture(ACTIVATIONS["relu"]), Schedule()
+    assert (architecture.depth, architecture.width) == (10, 64)
     assert (schedule.epochs, schedule.learning_rate, schedule.weight_decay) == (500, 1e-3, 0.0)
     assert schedule.recorded_epochs == ()
     assert schedule.device == torch.device("cpu")
