@@ -66,10 +66,13 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.numprocesses = min(psutil.cpu_count(logical=False) or 1, _MOST_WORKERS)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Give each worker one thread: two that use every core are 10 to 100 times slower."""
-    if hasattr(config, "workerinput"):
-        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Give each worker one thread: two that use every core are 10 to 100 times slower.
+
+    Threads that a test asks for sleep while they wait: another worker has use for the core.
+    """
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
