@@ -16,7 +16,6 @@ from actbench.claims import measured
 from actbench.cli import main
 from actbench.study.commands import examining
 from actbench.study.nets import device_checks, engines
-from actbench.study.nets import device_checks as device_claims
 from actbench.study.nets.device_checks import Check, Held, Place
 from actbench.study.nets.engines import PlainLoop, StackOf
 
@@ -164,21 +163,21 @@ def test_claims_are_judged_from_the_losses_of_an_engine(
         metric = {"name": "final_mse", "activation": key}
         return factor * np.array([stored.values(metric)[seed - 42] for seed in members])
 
-    monkeypatch.setattr(device_claims, "_final_losses", losses)
+    monkeypatch.setattr(device_checks, "_final_losses", losses)
     checks = [timed(engine, 1e-6), Check(engine, "cpu", "float64")]
-    (held,) = device_claims.judge_all(checks)
+    (held,) = device_checks.judge_all(checks)
     assert (held.claims, held.expected, held.others) == (17, 17, ())
     factor = 2.0
-    (held,) = device_claims.judge_all(checks)
+    (held,) = device_checks.judge_all(checks)
     assert "linear-final-mse: not_reproduced" in held.others
     assert held.expected == 17 - len(held.others)
 
 
 def test_a_final_loss_is_that_after_the_last_update(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not that before it, by the plain loop and by the stack."""
-    monkeypatch.setattr(device_claims, "_UPDATES", 3)
-    (stack,) = device_claims._final_losses("stack", CPU, "linear", [42], print)
-    (loop,) = device_claims._final_losses("plain loop", CPU, "linear", [42], print)
+    monkeypatch.setattr(device_checks, "_UPDATES", 3)
+    (stack,) = device_checks._final_losses("stack", CPU, "linear", [42], print)
+    (loop,) = device_checks._final_losses("plain loop", CPU, "linear", [42], print)
     engine = PlainLoop("linear", CPU)
     engine.train(3)
     assert loop == engine.differentiate()[0].item()
@@ -189,7 +188,7 @@ def test_what_takes_too_long_is_not_judged() -> None:
     """By the time of an epoch; a compiler needs its own for every activation."""
     slow, compiled = timed("stack", 1.0), timed("compiled stack", 1e-6)
     skipped = Check("compiled plain loop", "cpu", "float32", skipped="RuntimeError: no compiler")
-    told = [h.skipped for h in device_claims.judge_all([slow, compiled, skipped], 5.0)]
+    told = [h.skipped for h in device_checks.judge_all([slow, compiled, skipped], 5.0)]
     assert told[0].startswith("takes about ")
     assert told[1:] == ["takes about 8 s", "RuntimeError: no compiler"]
 
@@ -229,7 +228,7 @@ def test_the_command_says_what_was_found(
     monkeypatch.setattr(device_checks, "present", lambda: [CPU])
     monkeypatch.setattr(device_checks, "describe", lambda _: Place("cpu", "Chip", 10**9, 4 * 10**9))
     monkeypatch.setattr(device_checks, "check_all", lambda *_: [check])
-    monkeypatch.setattr(device_claims, "judge_all", lambda *_, **__: held)
+    monkeypatch.setattr(device_checks, "judge_all", lambda *_, **__: held)
     options = ["doctor", "--devices", *(["--claims"] if held else [])]
 
     def run(*more: str) -> tuple[object, str]:
@@ -268,7 +267,7 @@ def test_the_page_shows_the_tables_that_are_printed() -> None:
         assert f"| {' | '.join(heading)} |" in page
     for engine in device_checks.ENGINES:
         assert f"| {engine} | cpu | float32 | " in page
-    assert f" of {len(device_claims.asked())} | " in page
+    assert f" of {len(device_checks.asked())} | " in page
 
 
 @pytest.mark.slow
