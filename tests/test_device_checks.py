@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from actbench.claims import measured
-from actbench.cli import main
-from actbench.study.commands import examining
+from actbench.study.commands import doctor
 from actbench.study.nets import device_checks, engines
 from actbench.study.nets.device_checks import Check, Held, Place
 from actbench.study.nets.engines import PlainLoop, StackOf
@@ -218,7 +217,7 @@ HELD = Held("stack", "cpu", 17, 16, ("gelu-final-mse: inconclusive",), 12.3)
 )
 def test_the_command_says_what_was_found(
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: Callable[..., Any],
     check: Check,
     held: list[Held],
     code: int,
@@ -230,40 +229,29 @@ def test_the_command_says_what_was_found(
     monkeypatch.setattr(device_checks, "check_all", lambda *_: [check])
     monkeypatch.setattr(device_checks, "judge_all", lambda *_, **__: held)
     options = ["doctor", "--devices", *(["--claims"] if held else [])]
-
-    def run(*more: str) -> tuple[object, str]:
-        monkeypatch.setattr("sys.argv", ["actbench", *options, *more])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code or 0, capsys.readouterr().out
-
-    ended, out = run()
-    lines = out.splitlines()
-    assert ended == code
+    ended = command(*options)
+    lines = ended.out.splitlines()
+    assert ended.code == code
     assert lines[0] == "cpu: Chip, 1.0 of 4.0 GB free"
     assert lines[1] == "no accelerator is present: the CPU alone is checked"
     assert said in lines
-    ended, out = run("--format", "json")
-    told = json.loads(out)
-    assert (ended, told["tolerance_units"], len(told["claims"])) == (code, 512, len(held))
+    ended = command(*options, "--format", "json")
+    told = json.loads(ended.out)
+    assert (ended.code, told["tolerance_units"], len(told["claims"])) == (code, 512, len(held))
     assert told["checks"][0]["wrong"] is check.wrong
 
 
-def test_claims_need_devices(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_claims_need_devices(command: Callable[..., Any]) -> None:
     """A mistake of the user's in one line."""
-    monkeypatch.setattr("sys.argv", ["actbench", "doctor", "--claims"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    assert "--claims judges what --devices checks; give both" in capsys.readouterr().err
+    ended = command("doctor", "--claims")
+    assert ended.code == 2
+    assert "--claims judges what --devices checks; give both" in ended.err
 
 
 def test_the_page_shows_the_tables_that_are_printed() -> None:
     """Their headings and engines, with every claim that is judged counted."""
     page = (Path(__file__).parents[1] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    for heading in (examining._HEADING, examining._CLAIMS_HEADING):
+    for heading in (doctor._HEADING, doctor._CLAIMS_HEADING):
         assert f"| {' | '.join(heading)} |" in page
     for engine in device_checks.ENGINES:
         assert f"| {engine} | cpu | float32 | " in page
