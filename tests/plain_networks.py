@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+
+Array = NDArray[np.float64]
 
 FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda z: z,
@@ -44,6 +48,14 @@ def linear_layers(
             DRAWS[initializer](layer.weight)
             nn.init.zeros_(layer.bias)
     return [layer.to(dtype) for layer in layers]
+
+
+def arrays(layers: Sequence[nn.Linear]) -> tuple[list[Array], list[Array]]:
+    """Weights and biases of every layer, as they are now."""
+    return (
+        [layer.weight.detach().double().numpy().copy() for layer in layers],
+        [layer.bias.detach().double().numpy().copy() for layer in layers],
+    )
 
 
 def forward(layers: Sequence[nn.Linear], key: str, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import oracle
+import plain_networks
 import pytest
 import torch
+from plain_networks import arrays
 from torch import Tensor, nn
 
 from actbench.study.catalog.activations import ACTIVATIONS
@@ -46,15 +48,6 @@ def data(points: int) -> tuple[oracle.Array, oracle.Array]:
     """Make inputs and targets that no network fits."""
     x = np.linspace(-2.0, 3.0, points)
     return x, np.sin(x) + 0.3 * np.cos(5 * x)
-
-
-def arrays(network: nn.Sequential) -> tuple[list[oracle.Array], list[oracle.Array]]:
-    """Copy a network's parameters."""
-    layers = linear_layers(network)
-    return (
-        [layer.weight.detach().double().numpy().copy() for layer in layers],
-        [layer.bias.detach().double().numpy().copy() for layer in layers],
-    )
 
 
 def column(values: oracle.Array) -> Tensor:
@@ -96,29 +89,14 @@ def test_modules_alternate_and_the_output_is_linear() -> None:
     assert kinds == [nn.Linear, nn.SiLU, nn.Linear, nn.SiLU, nn.Linear]
 
 
-def test_the_default_network_is_the_plain_one() -> None:
-    """Under torch's default the weights are those of a plain construction, bit for bit."""
-    ours = seeded_network(architecture("gelu", 2, 5), initializer("torch_default"), 42)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(42)
-        plain = nn.Sequential(
-            nn.Linear(1, 5), nn.GELU(), nn.Linear(5, 5), nn.GELU(), nn.Linear(5, 1)
-        )
-    pairs = zip(ours.parameters(), plain.parameters(), strict=True)
-    assert all(torch.equal(one, other) for one, other in pairs)
-
-
-def test_all_layers_are_constructed_before_any_is_drawn() -> None:
-    """Xavier weights are those of torch's calls after the whole construction, in order."""
-    ours = seeded_network(architecture("relu", 3, 5), initializer("xavier_uniform"), 7)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(7)
-        plain = [nn.Linear(1, 5), nn.Linear(5, 5), nn.Linear(5, 5), nn.Linear(5, 1)]
-        for layer in plain:
-            nn.init.xavier_uniform_(layer.weight)
+@pytest.mark.parametrize(("key", "seed"), [("torch_default", 42), ("xavier_uniform", 7)])
+def test_all_layers_are_constructed_before_any_is_drawn(key: str, seed: int) -> None:
+    """From the input to the output, and then drawn in that order, as in a plain construction."""
+    ours = seeded_network(architecture("gelu", 3, 5), initializer(key), seed)
+    plain = plain_networks.linear_layers(3, 5, seed, key, torch.float32)
     for one, other in zip(linear_layers(ours), plain, strict=True):
         assert torch.equal(one.weight, other.weight)
-        assert not one.bias.any()
+        assert torch.equal(one.bias, other.bias)
 
 
 def test_the_study_s_gradient_ratios_return() -> None:
@@ -179,7 +157,7 @@ def test_reference_gradients_match_the_oracle(key: str) -> None:
     x, y = data(9)
     loss = nn.functional.mse_loss(network(column(x)), column(y))
     loss.backward()  # type: ignore[no-untyped-call]
-    truth = oracle.back_propagate(key, *arrays(network), x, y)
+    truth = oracle.back_propagate(key, *arrays(linear_layers(network)), x, y)
     assert loss.item() == pytest.approx(truth.loss, rel=1e-13)
     for layer, weight, bias in zip(
         linear_layers(network), truth.weight_gradients, truth.bias_gradients, strict=True
@@ -202,7 +180,8 @@ def test_stack_gradients_match_the_oracle(key: str, depth: int, width: int, poin
     for _ in range(2):  # buffers are used again: nothing of the first pass may remain
         losses = gradients_of_stack(stack, x, y)
     for member, seed in enumerate(seeds):
-        truth = oracle.back_propagate(key, *arrays(seeded_network(shape, biased(), seed)), x, y)
+        layers = linear_layers(seeded_network(shape, biased(), seed))
+        truth = oracle.back_propagate(key, *arrays(layers), x, y)
         assert losses[member].item() == pytest.approx(truth.loss, rel=1e-12)
         np.testing.assert_allclose(
             stack.forward(column(x))[member, :, 0], truth.output, rtol=1e-11, atol=1e-15

@@ -11,13 +11,14 @@ import oracle
 import pytest
 import rounding
 import torch
+from plain_networks import arrays
 from torch import nn
 
 from actbench.study.catalog.activations import ACTIVATIONS, Activation
 from actbench.study.catalog.initializers import get as initializer
 from actbench.study.catalog.targets import noisy_sine
 from actbench.study.nets.devices import using_threads
-from actbench.study.nets.networks import Architecture, linear_layers, seeded_network
+from actbench.study.nets.networks import Architecture, linear_layers
 from actbench.study.nets.stacks import bytes_per_member
 from actbench.study.nets.training import (
     Member,
@@ -83,12 +84,8 @@ def assert_same_members(
 def start_of(
     architecture: Architecture, member: Member
 ) -> tuple[list[oracle.Array], list[oracle.Array]]:
-    """Copy a member's initial parameters."""
-    layers = linear_layers(seeded_network(architecture, member.initializer, member.seed))
-    return (
-        [layer.weight.detach().double().numpy() for layer in layers],
-        [layer.bias.detach().double().numpy() for layer in layers],
-    )
+    """Copy a member's initial weights and biases."""
+    return arrays(linear_layers(member.network(architecture)))
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.03])
