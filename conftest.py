@@ -41,7 +41,7 @@ _TRAINED = "stated"
 # Few tests each, so xdist would start them last, and one worker would wait for the other.
 _LONG = tuple(
     f"tests/test_{name}.py"
-    for name in ("recover", "architecture", "light", "examples", "second_study", "report", "gate")
+    for name in ("recover", "examples", "light", "second_study", "gate", "as_run", "architecture")
 )
 
 
