@@ -217,7 +217,7 @@ HELD = Held("stack", "cpu", 17, 16, ("gelu-final-mse: inconclusive",), 12.3)
 )
 def test_the_command_says_what_was_found(
     monkeypatch: pytest.MonkeyPatch,
-    command: Callable[..., Any],
+    actbench: Callable[..., Any],
     check: Check,
     held: list[Held],
     code: int,
@@ -229,21 +229,21 @@ def test_the_command_says_what_was_found(
     monkeypatch.setattr(device_checks, "check_all", lambda *_: [check])
     monkeypatch.setattr(device_checks, "judge_all", lambda *_, **__: held)
     options = ["doctor", "--devices", *(["--claims"] if held else [])]
-    ended = command(*options)
+    ended = actbench(*options)
     lines = ended.out.splitlines()
     assert ended.code == code
     assert lines[0] == "cpu: Chip, 1.0 of 4.0 GB free"
     assert lines[1] == "no accelerator is present: the CPU alone is checked"
     assert said in lines
-    ended = command(*options, "--format", "json")
+    ended = actbench(*options, "--format", "json")
     told = json.loads(ended.out)
     assert (ended.code, told["tolerance_units"], len(told["claims"])) == (code, 512, len(held))
     assert told["checks"][0]["wrong"] is check.wrong
 
 
-def test_claims_need_devices(command: Callable[..., Any]) -> None:
+def test_claims_need_devices(actbench: Callable[..., Any]) -> None:
     """A mistake of the user's in one line."""
-    ended = command("doctor", "--claims")
+    ended = actbench("doctor", "--claims")
     assert ended.code == 2
     assert "--claims judges what --devices checks; give both" in ended.err
 
