@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import ast
 import json
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from calls import printed
 
 import actbench
 from actbench.study.catalog import activations
@@ -50,16 +49,8 @@ def sources() -> dict[str, str]:
 def loaded_after(*pieces: str) -> list[set[str]]:
     """Run pieces of code in one new interpreter; return which packages are loaded after each."""
     tell = "print('\\n@', json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
-    code = "\n".join(["import json, sys", *(f"{piece}\n{tell}" for piece in pieces)])
-    done = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    told = [line for line in done.stdout.splitlines() if line.startswith("@ [")]
+    said = printed("-c", "\n".join(["import json, sys", *(f"{p}\n{tell}" for p in pieces)]))
+    told = [line for line in said.splitlines() if line.startswith("@ [")]
     assert len(told) == len(pieces)
     return [set(json.loads(line[1:])) for line in told]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 import torch
+from calls import Command
 
 from actbench.claims import measured
 from actbench.study.commands import doctor
@@ -217,7 +218,7 @@ HELD = Held("stack", "cpu", 17, 16, ("gelu-final-mse: inconclusive",), 12.3)
 )
 def test_the_command_says_what_was_found(
     monkeypatch: pytest.MonkeyPatch,
-    actbench: Callable[..., Any],
+    actbench: Command,
     check: Check,
     held: list[Held],
     code: int,
@@ -241,7 +242,7 @@ def test_the_command_says_what_was_found(
     assert told["checks"][0]["wrong"] is check.wrong
 
 
-def test_claims_need_devices(actbench: Callable[..., Any]) -> None:
+def test_claims_need_devices(actbench: Command) -> None:
     """A mistake of the user's in one line."""
     ended = actbench("doctor", "--claims")
     assert ended.code == 2
