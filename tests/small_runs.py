@@ -1,4 +1,4 @@
-"""A small protocol of every experiment, run once per process, and what it must give."""
+"""Small runs, once per process: of every experiment with what it must give, and of a table."""
 
 from __future__ import annotations
 
@@ -303,3 +303,13 @@ EXPECTED = {
     ),
 }
 """What each experiment owes to its small protocol, by key."""
+
+
+@cache
+def recovered() -> xr.Dataset:
+    """The study's networks of depths 5 and 10; the random stream reaches the others later."""
+    settings = {"depths": (5, 10), "initializers": ("xavier_uniform",), "robust_depths": (1,)}
+    left_out = {"points": 2, "deep_depth": 0, "spread_widths": ()}
+    module = get("gradient-flow").module()
+    dataset: xr.Dataset = module.run(module.Config(**settings, **left_out, seeds=1, threads=1))
+    return dataset

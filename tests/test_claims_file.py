@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import xarray as xr
 from claim_factory import as_toml, inline
+from small_runs import recovered
 
 from actbench import claims
 from actbench.claims import Claim, Relation, Verdict, metrics
@@ -369,24 +370,10 @@ def test_a_claims_metric_resolves_on_its_experiment(
 
 def test_the_gradient_ratios_come_out_with_the_printed_digits() -> None:
     """The claims themselves, on the recovered protocol: four of five to the last digit."""
-    from actbench.study.experiments import gradient_flow
-
-    # The random stream passes depths 5 and 10 before the others, and the robust part is apart.
-    config = gradient_flow.Config(
-        depths=(5, 10),
-        seeds=1,
-        initializers=("xavier_uniform",),
-        robust_depths=(1,),
-        points=2,
-        deep_depth=0,
-        spread_widths=(),
-        threads=1,
-    )
-    dataset = gradient_flow.run(config)
     found = {}
     for claim in TESTABLE:
         if claim.metric["name"] == "recovered_ratio":
-            judgment = judge(claim, dataset, SHIPPED.level(claim))
+            judgment = judge(claim, recovered(), SHIPPED.level(claim))
             assert judgment.verdict is claim.expected
             assert judgment.measured is not None
             printed = ".2e" if judgment.measured > 1e6 else ".2f"

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -20,6 +21,7 @@ from typing import Any, NoReturn
 import pytest
 import xarray as xr
 from calls import Command, Ended, python
+from claim_factory import NOT_TESTABLE, least, text_of
 from drawings import draw_instead
 from matplotlib.figure import Figure
 
@@ -432,76 +434,53 @@ def test_other_experiments_run_from_the_command_line(actbench: Command, tmp_path
     assert (tmp_path / "results" / "closed_forms.nc").exists()
 
 
-PROTOCOLS = """
-study = "A tiny study"
-[protocol.trained]
-experiment = "sine-regression"
-settings = { activations = ["relu"], depth = 2, width = 8, epochs = 3 }
-[protocol.flow]
-experiment = "gradient-flow"
-seeds = 3
-settings = { activations = ["relu"], depths = [2], robust_depths = [2], \
-initializers = ["he_normal"], width = 4 }
-[protocol.closed-forms]
-experiment = "closed-forms"
-[protocol.deep-plain]
-experiment = "sine-regression"
-settings = { activations = ["leaky_relu"], depth = 50 }
-seeds = 16
-slow = true
-"""
-CLAIM = """
-[[claim]]
-id = "{}"
-source = "here"
-statement = "It is so."
-expected = "{}"
-because = "{}"
-{}
-"""
-TINY_CLAIMS = PROTOCOLS + "".join(
-    CLAIM.format(*parts)
-    for parts in (
-        (
-            "three-epochs-teach-nothing",
-            *("reproduced", "It hardly moved."),
-            """protocol = "trained"
-metric = { name = "final_mse", activation = "relu" }
-relation = { kind = "above", value = 0.1, reason = "Far above the noise." }""",
-        ),
-        (
-            "relu-ratio-is-above-zero",
-            *("reproduced", "No layer is dead."),
-            """protocol = "flow"
-metric = { name = "recovered_ratio", activation = "relu", depth = 2 }
-quantifier = "exact"
-relation = { kind = "above", value = 0.001, reason = "A ratio of magnitudes." }""",
-        ),
-        (
-            "the-line-is-perfect",
-            *("not_reproduced", "A sine is no line."),
-            """protocol = "closed-forms"
-metric = { name = "closed_form", quantity = "best_line_mse", target = "noisy_sine" }
-quantifier = "exact"
-relation = { kind = "below", value = 0.01, reason = "The noise." }""",
-        ),
-        (
-            "deep-networks-learn-nothing",
-            *("reproduced", "The signal dies."),
-            """protocol = "deep-plain"
-metric = { name = "final_mse", activation = "leaky_relu" }
-relation = { kind = "above", value = 0.1, reason = "Far above the noise." }""",
-        ),
-        ("nobody-can-tell", "not_testable", "Beauty is not measured.", ""),
+TWO_LAYERS = {"depths": [2], "robust_depths": [2], "initializers": ["he_normal"], "width": 4}
+LINE = {"name": "closed_form", "quantity": "best_line_mse", "target": "noisy_sine"}
+RATIO = {"name": "recovered_ratio", "activation": "relu", "depth": 2}
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    "trained": {
+        "experiment": "sine-regression",
+        "settings": {"activations": ["relu"], "depth": 2, "width": 8, "epochs": 3},
+    },
+    "flow": {
+        "experiment": "gradient-flow",
+        "seeds": 3,
+        "settings": {"activations": ["relu"], **TWO_LAYERS},
+    },
+    "closed-forms": {"experiment": "closed-forms"},
+    "deep-plain": {
+        "experiment": "sine-regression",
+        "settings": {"activations": ["leaky_relu"], "depth": 50},
+        "seeds": 16,
+        "slow": True,
+    },
+}
+
+
+def final_mse(name: str, protocol: str, activation: str) -> dict[str, Any]:
+    """A claim that a final error is far above the noise."""
+    metric = {"name": "final_mse", "activation": activation}
+    return least(name, protocol, metric, "above", 0.1, expected="reproduced")
+
+
+def tiny_claims(line: str = "not_reproduced") -> str:
+    """A file of five claims, one of which fails as expected unless its expected verdict differs."""
+    exact = partial(least, quantifier="exact")
+    return text_of(
+        final_mse("three-epochs-teach-nothing", "trained", "relu"),
+        exact("relu-ratio-is-above-zero", "flow", RATIO, "above", 0.001, expected="reproduced"),
+        exact("the-line-is-perfect", "closed-forms", LINE, "below", 0.01, expected=line),
+        final_mse("deep-networks-learn-nothing", "deep-plain", "leaky_relu"),
+        NOT_TESTABLE,
+        **PROTOCOLS,
     )
-)
 
 
 @pytest.fixture
 def tiny_study(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of five claims that is reproduced in a second; its file."""
     path = tmp_path_factory.mktemp("claims") / "tiny.toml"
-    path.write_text(TINY_CLAIMS, encoding="utf-8")
+    path.write_text(tiny_claims(), encoding="utf-8")
 
     def published() -> claims.ClaimsFile:
         file = claims.load(path)
@@ -581,10 +560,7 @@ def test_claims_are_judged_from_the_folder_that_is_named(actbench: Command, tmp_
 
 def test_reproduce_says_what_changed(actbench: Command, tiny_study: Path, tmp_path: Path) -> None:
     """A verdict other than the pinned one is named, and the exit code is 1."""
-    pinned = 'expected = "not_reproduced"\nbecause = "A sine'
-    assert TINY_CLAIMS.count(pinned) == 1
-    changed = TINY_CLAIMS.replace(pinned, pinned.replace("not_reproduced", "reproduced"))
-    tiny_study.write_text(changed, encoding="utf-8")
+    tiny_study.write_text(tiny_claims(line="reproduced"), encoding="utf-8")
     ended = actbench(*REPRODUCE)
     assert ended.code == 1
     assert squeezed(ended.out).endswith(
@@ -822,7 +798,7 @@ def test_results_of_other_settings_are_not_judged(actbench: Command) -> None:
 @pytest.mark.usefixtures("plain_figures")
 def test_networks_that_diverge_are_reported(actbench: Command, tmp_path: Path) -> None:
     """Overflow is a result: told in a sentence, null in the files, exit code 0."""
-    ended = actbench("run", "sine-regression", "-a", "relu", *TINY, "--initializer", "normal(1e15)")
+    ended = actbench(*RUN, "--initializer", "normal(1e15)")
     assert ended.code == 0
     assert "Note: relu: 2 of 2 seeds diverged, the first at epoch 0." in squeezed(ended.out)
     losses = (tmp_path / "results" / "final_losses.json").read_text(encoding="utf-8")
@@ -834,7 +810,7 @@ def test_a_full_disk_is_one_line(
     actbench: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Where the disk fills up, the old results stay whole and no temporary file does."""
-    command = ("run", "sine-regression", "-a", "relu", *TINY, "-q")
+    command = (*RUN, "-q")
     assert actbench(*command).code == 0
     before = contents(tmp_path / "results")
 
@@ -858,7 +834,7 @@ def test_ctrl_c_in_the_middle_of_training_leaves_earlier_results(
     actbench: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """An interrupt ends with 130 and one line, with nothing half-written."""
-    command = ("run", "sine-regression", "-a", "relu", *TINY, "-q")
+    command = (*RUN, "-q")
     assert actbench(*command).code == 0
     before = contents(tmp_path / "results")
     whole = sine_regression.run
@@ -887,7 +863,7 @@ def test_ctrl_c_between_two_files_leaves_whole_ones(
     actbench: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Stopped while writing, what is there is whole, and the same command finishes the rest."""
-    command = ("run", "sine-regression", "-a", "relu", *TINY, "-q")
+    command = (*RUN, "-q")
     assert actbench(*command, "--out", "whole").code == 0
     # A part of the run and its checksum, the dataset and its checksum, a study file.
     whole, calls = os.fsync, iter(range(5))
@@ -918,7 +894,7 @@ def test_ctrl_c_from_the_terminal_ends_with_130(tmp_path: Path) -> None:
     import pty
 
     terminal, their_end = pty.openpty()
-    arguments = ("run", "sine-regression", "-a", "relu", *TINY, "--epochs", "1000000")
+    arguments = (*RUN, "--epochs", "1000000")
     with subprocess.Popen(  # noqa: S603 - our own code
         [sys.executable, "-m", "actbench", *arguments, "--out", "results"],
         cwd=tmp_path,

@@ -12,6 +12,7 @@ import pytest
 import torch
 import xarray as xr
 from plain_networks import error_signals, forward, linear_layers, magnitudes
+from small_runs import recovered
 
 from actbench.store.files import write_json
 from actbench.study.catalog.activations import ACTIVATIONS
@@ -56,33 +57,16 @@ def dataset() -> xr.Dataset:
     return gradient_flow.run(small())
 
 
-@pytest.fixture(scope="module")
-def recovered() -> xr.Dataset:
-    """The study's networks of depths 5 and 10; the random stream reaches the others later."""
-    return gradient_flow.run(
-        Config(
-            depths=(5, 10),
-            seeds=1,
-            initializers=("xavier_uniform",),
-            robust_depths=(1,),
-            points=2,
-            deep_depth=0,
-            spread_widths=(),
-            threads=1,
-        )
-    )
-
-
 @pytest.mark.parametrize("key", list(RATIOS_AT_DEPTH_10))
-def test_recovered_ratio_has_the_printed_digits(key: str, recovered: xr.Dataset) -> None:
+def test_recovered_ratio_has_the_printed_digits(key: str) -> None:
     """Output layer over layer 1, at depth 10, as the study drew it."""
-    found = recovered["gradient_ratio"].sel(activation=key, depth=10).item()
+    found = recovered()["gradient_ratio"].sel(activation=key, depth=10).item()
     assert found == pytest.approx(RATIOS_AT_DEPTH_10[key], rel=2e-5)
 
 
-def test_recovered_magnitudes_are_those_of_the_bar_charts(recovered: xr.Dataset) -> None:
+def test_recovered_magnitudes_are_those_of_the_bar_charts() -> None:
     """The charts' ends for sigmoid and ReLU, and ReLU's smallest layer."""
-    chosen = recovered["gradient_magnitude"].sel(depth=10)
+    chosen = recovered()["gradient_magnitude"].sel(depth=10)
     sigmoid, relu = chosen.sel(activation="sigmoid"), chosen.sel(activation="relu")
     assert sigmoid.sel(layer=11).item() == pytest.approx(0.504, abs=5e-4)
     assert sigmoid.sel(layer=1).item() == pytest.approx(1.94e-8, abs=5e-11)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from claim_factory import least, text_of
 
 from actbench import claims, pytest_plugin
 from actbench.pytest_plugin import OPTIONS, claim_tests
@@ -21,23 +22,13 @@ pytestmark = pytest.mark.usefixtures("no_other_plugins")
 
 PLUGIN = ("-p", "actbench.pytest_plugin", "-p", "no:cacheprovider")
 
-CLAIMS = """study = "A small study"
-[protocol.closed]
-experiment = "closed-forms"
-[[claim]]
-id = "wrong-on-purpose"
-source = "a table"
-statement = "It is 0.4975."
-protocol = "closed"
-metric = { name = "closed_form", quantity = "best_constant_mse", target = "sine_two_periods" }
-quantifier = "exact"
-expected = "not_reproduced"
-because = "This must be noticed."
-relation = { kind = "equals", value = 0.4975, tolerance = 0.001, reason = "r" }
-"""
-CLAIMS += CLAIMS.partition("[[claim]]")[1] + CLAIMS.partition("[[claim]]")[2].replace(
-    '"wrong-on-purpose"', '"right"'
-).replace('"not_reproduced"', '"reproduced"')
+CONSTANT = {"name": "closed_form", "quantity": "best_constant_mse", "target": "sine_two_periods"}
+HALF = ("closed", CONSTANT, "equals", 0.4975, 0.001)
+CLAIMS = text_of(
+    least("wrong-on-purpose", *HALF, quantifier="exact", expected="not_reproduced"),
+    least("right", *HALF, quantifier="exact", expected="reproduced"),
+    closed={"experiment": "closed-forms"},
+)
 MINE = "import torch\n\ndef mine(x):\n    return x * torch.sigmoid(x)\n"
 
 FIXTURES = (

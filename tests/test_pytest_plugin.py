@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from claim_factory import NOT_TESTABLE, entry, text_of
 from record_factory import a_record
 
 from actbench.claims import Claim, Protocol, Verdict, measured, published
@@ -30,60 +31,38 @@ from actbench.tracking.records import Record
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.usefixtures("no_other_plugins")
 
-PROTOCOLS = {
-    "closed": 'experiment = "closed-forms"',
-    "trained": """experiment = "sine-regression"
-settings = { activations = ["linear"], depth = 1, width = 2, points = 4, epochs = 1 }  # SETTINGS
-""",
-    "long": """experiment = "closed-forms"
-settings = { points = 50 }
-slow = true
-""",
+SETTINGS = {"activations": ["linear"], "depth": 1, "width": 2, "points": 4, "epochs": 1}
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    "closed": {"experiment": "closed-forms"},
+    "trained": {"experiment": "sine-regression", "settings": SETTINGS},
+    "long": {"experiment": "closed-forms", "settings": {"points": 50}, "slow": True},
 }
+CONSTANT: dict[str, str | int | float]
+CONSTANT = {"name": "closed_form", "quantity": "best_constant_mse", "target": "sine_two_periods"}
+NOWHERE = {**CONSTANT, "target": "nowhere"}
+FINAL_MSE = {"name": "final_mse", "activation": "linear"}
 
 
-def as_file(text: str) -> str:
+def claim(name: str, value: float, expected: str, **other: Any) -> dict[str, Any]:
+    """A claim that a metric is a value, unless told otherwise."""
+    stated: dict[str, Any] = {
+        "protocol": "closed",
+        "metric": CONSTANT,
+        "published": value,
+        "quantifier": "exact",
+        "relation": {"kind": "equals", "tolerance": 0.001},
+        "because": "of what was seen",
+    }
+    return entry(name, **{**stated, "expected": expected, **other})
+
+
+def as_file(claims: Sequence[Mapping[str, Any]]) -> str:
     """A file of these claims, with the protocols that they name."""
-    used = [name for name in PROTOCOLS if f'protocol = "{name}"' in text]
-    tables = (f"[protocol.{name}]\n{PROTOCOLS[name]}\n" for name in used)
-    return 'study = "A small study"\n' + "".join(tables) + text
+    used = {claim["protocol"] for claim in claims if "protocol" in claim}
+    return text_of(*claims, **{name: PROTOCOLS[name] for name in PROTOCOLS if name in used})
 
-
-CONSTANT = '{ name = "closed_form", quantity = "best_constant_mse", target = "sine_two_periods" }'
-NOWHERE = '{ name = "closed_form", quantity = "best_constant_mse", target = "nowhere" }'
-
-
-def claim(name: str, value: float, expected: str, **other: str) -> str:
-    """A claim that a metric is a value, as TOML, unless told otherwise."""
-    protocol, metric = other.get("protocol", "closed"), other.get("metric", CONSTANT)
-    relation = other.get("relation", 'kind = "equals", tolerance = 0.001')
-    return f"""
-[[claim]]
-id = "{name}"
-source = "a table"
-statement = "It is {value}."
-protocol = "{protocol}"
-metric = {metric}
-published = {value}
-quantifier = "{other.get("quantifier", "exact")}"
-expected = "{expected}"
-because = "of what was seen"
-relation = {{ {relation}, reason = "r" }}
-"""
-
-
-UNTESTABLE = """
-[[claim]]
-id = "no-way"
-source = "advice"
-statement = "Use it."
-expected = "not_testable"
-because = "nothing here decides"
-"""
 
 HOLDS = claim("holds", 0.4975, "reproduced")
-SETTINGS = {"activations": ["linear"], "depth": 1, "width": 2, "points": 4, "epochs": 1}
-FINAL_MSE = '{ name = "final_mse", activation = "linear" }'
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +96,7 @@ def suite(
     monkeypatch.setattr("actbench.claims.measured.baselines_folder", lambda: folder)
     pytester.makeini("[pytest]\nxfail_strict = true\nfilterwarnings = error\n")
 
-    def run_study(claims: str, *arguments: str) -> pytest.RunResult:
+    def run_study(claims: Sequence[Mapping[str, Any]], *arguments: str) -> pytest.RunResult:
         (folder / "published.toml").write_text(as_file(claims), encoding="utf-8")
         return run(pytester, "--actbench-claims", "published.toml", *arguments)
 
@@ -141,18 +120,16 @@ def test_each_verdict_has_its_outcome(suite: Suite) -> None:
         claim("error-in-code", 0.6, "not_reproduced", metric=NOWHERE),
         claim("few", 0.5, "reproduced", **few),
         claim("stored", 0.7, "reproduced", protocol="long"),
-        claim("close-call", 0.4, "reproduced", relation='kind = "above", value = 0.4'),
-        UNTESTABLE,
+        claim("close-call", 0.4, "reproduced", relation={"kind": "above", "value": 0.4}),
+        NOT_TESTABLE,
     )
-    metric: dict[str, str | int | float]
-    metric = {"name": "closed_form", "quantity": "best_constant_mse", "target": "sine_two_periods"}
-    entry = Entry(metric=metric, definition="d", exact=True, values=[0.7])
+    stored = Entry(metric=CONSTANT, definition="d", exact=True, values=[0.7])
     values = Measured(
-        schema_version=1, protocol="long", settings={}, environment={}, entries=[entry]
+        schema_version=1, protocol="long", settings={}, environment={}, entries=[stored]
     )
     measured.save(values)
     settings = ("--actbench-seeds=2", "--actbench-threads=1", "--junitxml=junit.xml")
-    result = suite("".join(study), *settings)
+    result = suite(study, *settings)
     result.assert_outcomes(passed=3, xfailed=1, failed=3, skipped=2)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines_random(
@@ -165,7 +142,7 @@ def test_each_verdict_has_its_outcome(suite: Suite) -> None:
             "look at:  actbench claims show broken",
             "*published.toml: claim 'error-in-code', field 'metric': *",
             "SKIPPED*needs 8 seeds, 2 were run",
-            "SKIPPED*not testable: nothing here decides",
+            "SKIPPED*not testable: Beauty is not measured.",
             "1 inconclusive, 2 not_reproduced, 4 reproduced",
             "judged from stored measurements (--actbench-slow trains them): stored",
             "margin 1.24x: close-call (reproduced)",
@@ -194,7 +171,10 @@ def test_results_are_judged_without_training(
     """With --actbench-from-results what lies in the folder decides, and nothing is run."""
     folder = pytester.path
     enough = {"protocol": "trained", "metric": FINAL_MSE, "quantifier": "median"}
-    study = claim("now-holds", 0.6, "reproduced") + claim("enough", 0.25, "reproduced", **enough)
+    study = (
+        claim("now-holds", 0.6, "reproduced"),
+        claim("enough", 0.25, "reproduced", **enough),
+    )
     closed = closed_forms.run(closed_forms.Config())
     closed["best_constant_mse"].loc[{"target": "sine_two_periods"}] = 0.6
     datasets.save(closed, folder / "closed_forms.nc")
@@ -219,7 +199,7 @@ def test_workers_share_what_one_of_them_computed(pytester: pytest.Pytester) -> N
     """Two workers judge claims of one protocol, and its experiment runs once, on one thread."""
     folder = pytester.path
     claims = [claim(f"c{n}", 0.4975, "reproduced") for n in range(8)]
-    (folder / "published.toml").write_text(as_file("".join(claims)), encoding="utf-8")
+    (folder / "published.toml").write_text(as_file(claims), encoding="utf-8")
     pytester.makeconftest(
         """
         import dataclasses
@@ -253,10 +233,10 @@ def test_workers_share_what_one_of_them_computed(pytester: pytest.Pytester) -> N
 def test_each_claim_is_judged_on_each_device(suite: Suite) -> None:
     """Two devices make two tests per claim, named after claim and device; one names the claim."""
     devices = [f"--actbench-device={name}" for name in ("cpu", "auto", "cpu")]
-    result = suite(HOLDS, *devices)
+    result = suite([HOLDS], *devices)
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines_random(["*::holds[[]cpu]", "*::holds[[]auto]", "2 reproduced"])
-    suite(HOLDS, devices[1]).stdout.fnmatch_lines(["*::holds"])
+    suite([HOLDS], devices[1]).stdout.fnmatch_lines(["*::holds"])
 
 
 def judgment(verdict: str, expected: str, seeds: int = 20, needed: int = 11) -> Judgment:
@@ -326,7 +306,7 @@ def test_a_record_is_made_of_what_the_session_trained(
         return a_record()
 
     monkeypatch.setattr("actbench.tracking.recording.make", make)
-    result = suite(HOLDS, "--actbench-record=new/r.json")
+    result = suite([HOLDS], "--actbench-record=new/r.json")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["record written to new/r.json: 1 claims measured"])
     assert records.load(pytester.path / "new/r.json") == a_record()
@@ -353,7 +333,7 @@ def test_a_wrong_option_is_one_line(
 ) -> None:
     """Before anything is collected or trained; a record that is there is not touched."""
     (pytester.path / "r.json").write_text("precious")
-    result = suite(HOLDS, option)
+    result = suite([HOLDS], option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert [line for line in result.errlines if line] == [f"ERROR: {mistake}"]
     assert (pytester.path / "r.json").read_text() == "precious"
