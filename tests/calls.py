@@ -21,6 +21,9 @@ class Ended(NamedTuple):
 Command: TypeAlias = Callable[..., Ended]
 """Calls the command line with the words that it is given, as the fixture ``actbench`` does."""
 
+PLUGIN = ("-p", "actbench.pytest_plugin", "-p", "no:cacheprovider")
+"""Options with which pytest loads our plugin, where it is not installed too, and keeps nothing."""
+
 
 def python(
     *words: object,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from calls import Command
+from calls import PLUGIN, Command
 from claim_factory import as_toml, least
 
 from actbench import claims, verify
@@ -221,9 +221,8 @@ def test_defaults_have_their_figures(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_pytest_trains_until_it_is_decided(pytester: pytest.Pytester) -> None:
     """Each protocol once, all its claims from the same seeds."""
     (pytester.path / "mine.toml").write_text(small(), encoding="utf-8")
-    arguments = ("-p", "actbench.pytest_plugin", "-p", "no:cacheprovider", "--strict-markers")
     result = pytester.inline_run(
-        *arguments,
+        *(*PLUGIN, "--strict-markers"),
         "--actbench-claims=mine.toml",
         "--actbench-until-decided",
         "--actbench-threads=1",

@@ -203,7 +203,7 @@ Command = Callable[..., Ended]
 def command(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Command:
-    """Call the command line, in an empty folder."""
+    """Call the command line, in an empty folder; what libraries in C print counts too."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
     nothing = lambda *_, **__: None  # noqa: E731

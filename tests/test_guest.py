@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from calls import PLUGIN
 from claim_factory import least, text_of
 
 from actbench import claims, pytest_plugin
@@ -19,8 +20,6 @@ from actbench.study.experiments import closed_forms
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.usefixtures("no_other_plugins")
-
-PLUGIN = ("-p", "actbench.pytest_plugin", "-p", "no:cacheprovider")
 
 CONSTANT = {"name": "closed_form", "quantity": "best_constant_mse", "target": "sine_two_periods"}
 HALF = ("closed", CONSTANT, "equals", 0.4975, 0.001)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from calls import PLUGIN
 from claim_factory import NOT_TESTABLE, entry, text_of
 from record_factory import a_record
 
@@ -105,8 +106,7 @@ def suite(
 
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     """Run pytest here, with our plugin and no other."""
-    quiet = ("-p", "no:cacheprovider", "--strict-markers", "-rA")
-    return pytester.runpytest_inprocess("-p", "actbench.pytest_plugin", *quiet, *arguments)
+    return pytester.runpytest_inprocess(*PLUGIN, "--strict-markers", "-rA", *arguments)
 
 
 def test_each_verdict_has_its_outcome(suite: Suite) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from calls import Command, Ended, python
+from calls import PLUGIN, Command, Ended, python
 
 from actbench.claims import load, metrics, references
 from actbench.store import datasets, studies
@@ -25,7 +25,6 @@ from actbench.tracking.records import load as load_record
 PACKAGE = Path(__file__).parents[1] / "examples" / "package"
 CLAIMS = PACKAGE / "coin_study" / "claims.toml"
 EXPECTED = {"the-bent-coin-is-bent": "reproduced", "the-fair-coin-is-bent": "not_reproduced"}
-PLUGIN = ("-p", "actbench.pytest_plugin", "-p", "no:cacheprovider")
 ODD = """from actbench.store.studies import Experiment, Study
 def experiment(key, *metrics):
     return Experiment(key, "nothing", place="odd", metrics=metrics)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from calls import Command
+from calls import PLUGIN, Command
 from claim_factory import least, text_of
 
 import actbench
@@ -101,7 +101,7 @@ def test_python_has_the_same_verdicts(project: Path) -> None:
 @pytest.mark.usefixtures("no_other_plugins")
 def test_pytest_judges_code_too(project: Path, pytester: pytest.Pytester) -> None:
     """One usage line where it is not allowed; else a test per claim."""
-    arguments = ("-p", "actbench.pytest_plugin", f"--actbench-claims={project / 'claims.toml'}")
+    arguments = (*PLUGIN, f"--actbench-claims={project / 'claims.toml'}")
     result = pytester.runpytest_inprocess(*arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *protocol 'f' runs code*(pytest: --actbench-allow-code)"])
@@ -122,7 +122,7 @@ def test_an_activation_of_ones_own_is_code(tmp_path: Path, pytester: pytest.Pyte
         actbench.verify(path, out=tmp_path)
     (judgment,) = actbench.verify(path, out=tmp_path, allow_code=True, threads=1)
     assert (judgment.verdict, judgment.values.tolist()) == ("reproduced", [0.5])
-    arguments = ("-p", "actbench.pytest_plugin", f"--actbench-claims={path}")
+    arguments = (*PLUGIN, f"--actbench-claims={path}")
     result = pytester.runpytest_inprocess(*arguments)
     result.stderr.fnmatch_lines(["ERROR: *protocol 'x' runs code*"])
     pytester.runpytest_inprocess(*arguments, "--actbench-allow-code").assert_outcomes(passed=1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from calls import Command, Ended
+from calls import PLUGIN, Command, Ended
 
 import actbench
 from actbench import claims
@@ -484,7 +484,7 @@ def test_pytest_judges_the_files_it_is_given(pytester: pytest.Pytester) -> None:
     flipped = SMALL.replace('"reproduced"', '"not_reproduced"')
     (pytester.path / "two.toml").write_text(flipped, encoding="utf-8")
     pytester.makepyfile(test_else="def test_else(): pass")
-    quiet = ("-p", "actbench.pytest_plugin", "-p", "no:cacheprovider", "--strict-markers")
+    quiet = (*PLUGIN, "--strict-markers")
     files = [f"--actbench-claims={name}.toml" for name in ("one", "two")]
     result = pytester.runpytest_inprocess(*quiet, "-rA", *files, "--actbench-threads=1")
     result.assert_outcomes(passed=1, failed=1)
