@@ -207,8 +207,9 @@ def command(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
     nothing = lambda *_, **__: None  # noqa: E731
-    for place, name in ((Session, "estimate"), (Session, "execute"), (sweeping._Run, "say_plan")):
-        monkeypatch.setattr(place, name, nothing)
+    for name in ("estimate", "execute"):
+        monkeypatch.setattr(Session, name, nothing)
+    monkeypatch.setattr(sweeping._Run, "cost", "")
     monkeypatch.setattr(folder, "estimate", lambda *_: "")
 
     # Made once, not for each of thousands.
