@@ -174,6 +174,12 @@ def test_start_up_loads_nothing_heavy() -> None:
     assert "numpy" in at_last & HEAVY
 
 
+def test_no_module_is_longer_than_one_noun_needs() -> None:
+    """CONTRIBUTING.md says how many lines are too many."""
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in ROOT.rglob("*.py")}
+    assert {path: lines for path, lines in lengths.items() if lines > 400} == {}
+
+
 def test_submodules_come_when_they_are_used() -> None:
     """A submodule is reached from a plain `import actbench`, and what does not exist is told."""
     assert actbench.store.errors.ActbenchError is actbench.ActbenchError

@@ -15,11 +15,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 
 from actbench.claims import Claim, Verdict, published
+from actbench.claims.verdicts import Judgment
 from actbench.store.errors import ActbenchError
 from actbench.study.robustness import maps
 from actbench.study.robustness.figure import claim_map, draw_all, escape_epochs
 from actbench.study.robustness.maps import Cell, Grid, Robustness, Setting, metric_key
-from actbench.study.robustness.sentences import sentence
+from actbench.study.robustness.sentences import remarks, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,6 +196,18 @@ def test_a_metric_that_is_not_stored_is_named() -> None:
     other = claim(metric={"name": "final_mse", "activation": "gelu"})
     with pytest.raises(ActbenchError, match=r"lacks final_mse\(activation=gelu\) of claim 'relu-"):
         sentence(stored, other)
+
+
+def test_a_claim_that_the_map_lacks_is_remarked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim that is new does not keep the ledger from saying what it knows of the others."""
+    monkeypatch.setattr(maps, "load", lambda: failing_where(lambda s: False))
+    known, new = claim(), claim(id="new", metric={"name": "final_mse", "activation": "gelu"})
+    monkeypatch.setattr(maps, "mapped_claims", lambda file: [known, new])
+    judged = [Judgment(each, Verdict.REPRODUCED) for each in (known, new)]
+    assert remarks(STUDY, judged) == {
+        known.id: "holds in all 21 settings",
+        "new": "not measured yet: actbench robustness --measure",
+    }
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ from actbench import claims, ledger
 from actbench.claims.claim import Claim, Verdict
 from actbench.claims.verdicts import Judgment
 from actbench.ledger.judgments import Standing, counted, statements
+from actbench.runs import evidence
 
 STUDY = claims.published()
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 HELD, WEAK, NOT, OPEN, NEVER = (
     *(Verdict.REPRODUCED, Verdict.DIRECTION_ONLY, Verdict.NOT_REPRODUCED),
     *(Verdict.INCONCLUSIVE, Verdict.NOT_TESTABLE),
@@ -101,3 +103,14 @@ def test_the_readme_counts_as_the_ledger_does(tmp_path: Path) -> None:
     assert f"**{sum(rest)} hold in part or not at all.** {rest[0]} only under some" in told
     assert f"{rest[1]} in direction only, {rest[2]} nowhere" in told
     assert f"{number[Standing.UNTESTABLE]} more can't be tested here" in told
+
+
+def test_the_claim_that_the_page_shows_is_one(tmp_path: Path) -> None:
+    """Copied from CONTRIBUTING.md to the end of the study's file, its protocol can decide it."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```toml\n(\[\[claim\]\].*?)^```", page, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "published.toml"
+    path.write_text(f"{STUDY.path.read_text('utf-8')}\n{shown}", encoding="utf-8")
+    file = claims.load(path)
+    evidence.check_settings(file)
+    assert file.claim[-1].id == "gelu-fits-to-a-hundredth"

@@ -17,8 +17,10 @@ import actbench
 from actbench import claims
 from actbench.claims import metrics
 from actbench.runs import drafting, evidence
+from actbench.store import studies
 from actbench.store.errors import ActbenchError
 from actbench.store.files import baselines_folder
+from actbench.study.catalog.activations import ACTIVATIONS, FURTHER
 from actbench.study.experiments import closed_forms, signal_propagation
 
 pytest_plugins = ["pytester"]
@@ -29,6 +31,7 @@ LOADED = (closed_forms, signal_propagation)
 ROOT = Path(__file__).parents[1]
 SHIPPED = (baselines_folder() / "published.toml", *claims.further_studies())
 PAGE = (ROOT / "docs" / "own_networks.md").read_text(encoding="utf-8")
+KNOWN = ", ".join([*ACTIVATIONS, *FURTHER])
 WHOLE_FILE = re.findall(r"^```toml\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)[-1]
 
 SMALL = """
@@ -195,13 +198,13 @@ MISTAKES = [
         METRIC,
         'name = "derivative_at", activation = "rely", z = 1',
         "claim 'best-constant', field 'metric': there is no activation 'rely'. Did you mean "
-        "'relu'? (known: linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish, selu)",
+        f"'relu'? (known: {KNOWN})",
     ),
     (
         METRIC,
         'name = "final_mse", activation = "os.getcwd"',
         "claim 'best-constant', field 'metric': there is no activation 'os.getcwd'. Use one of "
-        "these; known: linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish, selu",
+        f"these; known: {KNOWN}",
     ),
     (
         METRIC,
@@ -228,15 +231,13 @@ MISTAKES = [
         '"signal-propagation"',
         '"signal-propagaton"',
         "protocol 'other', field 'experiment': there is no experiment 'signal-propagaton'. Did you "
-        "mean 'signal-propagation'? (known: sine-regression, gradient-flow, activation-statistics, "
-        "stability, capacity, training-dynamics, plateau-escape, activation-derivatives, "
-        "closed-forms, signal-propagation, moment-map)",
+        f"mean 'signal-propagation'? (known: {', '.join(studies.experiments())})",
     ),
     (
         'activations = ["relu"]',
         'activations = ["gleu"]',
         "protocol 'other', field 'settings.activations': there is no activation 'gleu'. Did you "
-        "mean 'gelu'? (known: linear, sigmoid, tanh, relu, leaky_relu, elu, gelu, swish, selu)",
+        f"mean 'gelu'? (known: {KNOWN})",
     ),
     (
         'initializers = ["he_normal"]',

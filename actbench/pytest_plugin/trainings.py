@@ -152,6 +152,7 @@ class _Trainings:
         if path.name not in self._known:
             with FileLock(f"{path}.lock"):
                 if not path.exists():
+                    evidence.check_settings(file)  # a mistake is told before anything is trained
                     config = evidence.config_for(protocol, self._seeds(), device, self._threads)
                     module = get_experiment(protocol.experiment).module()
                     datasets.save(module.run(config), path)

@@ -26,6 +26,7 @@ from actbench.store.files import baselines_folder, prepare_folder, write_json
 SCHEMA_VERSION = 1
 _PROTOCOL = "stated"
 _COMMAND = "actbench robustness"
+_MEASURE = f"{_COMMAND} --measure"
 _ESCAPE = {"name": "escape_epoch", "activation": "sigmoid"}
 _DIGITS = 6  # of a stored value; two processors part earlier
 
@@ -145,13 +146,17 @@ class Robustness(_Stored):
     # stated epochs; infinite for one that did not.
     escape_epochs: dict[str, list[stored.Value]]
 
+    def has(self, claim: Claim) -> bool:
+        """Whether a claim's metric was measured in every setting."""
+        return all(metric_key(claim.metric) in cell.values for cell in self.cells)
+
     def outcomes(self, claim: Claim, relation: Relation | None = None) -> dict[Setting, Outcome]:
         """Say for every setting whether a claim holds there."""
         key = metric_key(claim.metric)
-        if any(key not in cell.values for cell in self.cells):
+        if not self.has(claim):
             raise ActbenchError(
                 f"the robustness map lacks {key} of claim {claim.id!r}. Complete it with: "
-                f"{_COMMAND}"
+                f"{_MEASURE}"
             )
         judged = claim if relation is None else claim.model_copy(update={"relation": relation})
         return {cell.setting: _outcome(judged, np.array(cell.values[key])) for cell in self.cells}
@@ -165,7 +170,7 @@ def path_of(folder: Path | None = None) -> Path:
 def load(path: Path | None = None) -> Robustness:
     """Read a stored map."""
     path = path or path_of()
-    remedy = f"Run: {_COMMAND} --overwrite"
+    remedy = f"Run: {_MEASURE} --overwrite"
     return stored.load(Robustness, path, SCHEMA_VERSION, "the robustness map", remedy)
 
 
@@ -217,7 +222,7 @@ def _begun(
         found = load(path)
         if found.grid != grid or found.environment != environment:
             raise ActbenchError(
-                f"{path} is of another grid or environment. Replace it with: {_COMMAND} --overwrite"
+                f"{path} is of another grid or environment. Replace it with: {_MEASURE} --overwrite"
             )
         return found
     return Robustness(

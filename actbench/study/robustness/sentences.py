@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _PARTS = 5  # of a sentence; what is left is counted
 
 
+NOT_MAPPED = "not measured yet: actbench robustness --measure"
+
+
 def sentence(robustness: Robustness, claim: Claim) -> str:
     """Say in one sentence where a claim holds, and where not."""
     outcomes = robustness.outcomes(claim)
@@ -197,4 +200,6 @@ def remarks(claims: ClaimsFile, judgments: Sequence[Judgment]) -> dict[str, str]
         return {}
     found, asked = maps.load(), {judgment.claim.id for judgment in judgments}
     mapped = [claim for claim in maps.mapped_claims(claims) if claim.id in asked]
-    return {claim.id: sentence(found, claim) for claim in mapped}
+    return {
+        claim.id: sentence(found, claim) if found.has(claim) else NOT_MAPPED for claim in mapped
+    }
