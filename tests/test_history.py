@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from record_factory import STEADY, chain, record, step, timings, verdict
 
 from actbench import claims
+from actbench.store.errors import ActbenchError
 from actbench.tracking import history, records
 from actbench.tracking.history import History, page
 from actbench.tracking.history.drawing import FIGURES
@@ -81,6 +82,23 @@ def test_a_flip_counts_against_the_last_measured_verdict() -> None:
     assert [release.stored for release in found.releases] == [1, 2, 1, 1]
     assert [release.as_expected for release in found.releases] == [1, 0, 0, 0]
     assert f"2.10.0: {CLAIM} is inconclusive, before it was reproduced." in page.verdicts(found)
+
+
+def test_claims_that_nothing_decides_are_not_judged_from_stored_values() -> None:
+    """They take no time to measure, and so aren't left out for that."""
+    (only,) = laid_out(
+        record(verdicts=[verdict(SLOW, fresh=False), verdict("x", "not_testable", fresh=False)])
+    ).releases
+    assert only.stored == 1
+
+
+def test_records_of_other_packages_are_left_out() -> None:
+    """A release of NumPy is no release of torch; a folder without torch's is refused."""
+    other = record(environment={"package": "numpy"})
+    why = r"1.json (numpy): a history is torch's. Compare two records with: actbench drift OLD NEW"
+    assert f"Left out: {why}" in laid_out(record(), other).notes
+    with pytest.raises(ActbenchError, match=r"^there is no record of torch, but 0.json"):
+        laid_out(other)
 
 
 def test_bits_are_followed_in_both_directions() -> None:

@@ -45,6 +45,9 @@ def test_there_is_one_name_and_one_list_of_extras() -> None:
     for extra, modules in EXTRAS.items():
         others = {r.name for r in extras[extra]} - {DISTRIBUTION}
         assert others == {named.get(module, module) for module in modules}
+    example = Path(__file__).parents[1] / "examples" / "package" / "pyproject.toml"
+    asked = tomllib.loads(example.read_text(encoding="utf-8"))["project"]["dependencies"]
+    assert [Requirement(line).name for line in asked] == [DISTRIBUTION]
     core = {Requirement(line).name for line in project["dependencies"]}
     assert not core & {r.name for r in extras["study"]}
     own = {

@@ -227,7 +227,7 @@ def test_whatever_a_program_does_is_told(
     [
         ({"function": "train"}, r"'train' does not name a function; write path/to/file.py:name"),
         ({"function": "gone.py:f"}, r"there is no file 'gone.py' in .*; write path"),
-        ({"function": "train.py:trian"}, r"train.py has no 'trian'; did you mean 'train'\?. Mend"),
+        ({"function": "train.py:trian"}, r"train.py has no 'trian'; did you mean 'train'\? Mend"),
         ({"function": "nowhere:f"}, r"can't be called: ModuleNotFoundError: No module .*'nowhere'"),
         ({"function": "bad.py:f"}, r"can't be called: bad.py, line 1: SyntaxError: .* Mend that"),
         ({"function": "raises.py:f"}, r"raises.py, line 2: ZeroDivisionError: division by zero"),

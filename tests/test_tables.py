@@ -178,10 +178,12 @@ def test_files_that_differ_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("seed,acc\n1,0.5\n")
     (tmp_path / "b.csv").write_text("seed,acc\n2,high\n")
     (tmp_path / "notes.docx").write_text("no table")
+    (tmp_path / "folder").mkdir()
     (tmp_path / "wide.csv").write_bytes("seed,acc\n1,0.5\n".encode("utf-16"))
     for pattern, message in (
         ("[ab].csv", r"b.csv, row 1, column 'acc': 'high' is no number"),
         ("*.parquet", r"no file matches '\*.parquet' in"),
+        ("folder", r"what kind of table is a folder\? These"),
         ("notes.docx", r"what kind of table is .docx\? These are read: .csv"),
         ("wide.csv", r"wide.csv is not UTF-8 text"),
     ):
@@ -233,6 +235,7 @@ def test_judging_a_table_in_one_line(
     ended, out, err = actbench("judge", runs_csv(tmp_path), *options)
     assert ended == code
     assert text in out + err
+    assert "field 'metric'" not in err, "options have no claim and no field"
 
 
 def test_judging_a_table_loads_nothing_heavy(tmp_path: Path) -> None:

@@ -148,6 +148,11 @@ def test_a_dry_run_runs_nothing(verify: Command, tmp_path: Path) -> None:
     told = "closed-forms: about 0 s, into results/mine/\n"
     assert verify(SMALL, "--dry-run", *CPU) == (0, told, "")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
+    (tmp_path / "runs.csv").write_text("seed,acc\n1,0.5\n")
+    table = SMALL.replace('experiment = "closed-forms"', 'table = "runs.csv"')
+    table = re.sub(r"metric = .*", 'metric = { column = "acc" }', table)
+    told = "Nothing would run: what the claims rest on is there.\n"
+    assert verify(table, "--dry-run") == (0, told, "")
 
 
 # What stands in the file, what it becomes, and the line that is printed after "mine.toml: ".

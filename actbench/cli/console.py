@@ -158,8 +158,11 @@ class Session:
             seconds = estimator.seconds(job.experiment, job.config)
             total += seconds
             self._tell(f"{name}: about {duration(seconds)}, into {self.out}/")
-        for line in [] if sources is None else sources.outstanding():
+        outstanding = [] if sources is None else [*sources.outstanding()]
+        for line in outstanding:
             self._tell(line)
+        if not jobs and not outstanding:
+            self._tell("Nothing would run: what the claims rest on is there.")
         if len(jobs) > 1:
             self._tell(f"In all about {duration(total)}, and seconds for figures.")
 

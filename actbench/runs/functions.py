@@ -216,9 +216,10 @@ class FunctionRunner(Runner):
             said = {"setup": f"loading it {end}; see {self.folder / 'load.log'}"}
         if "setup" in said:
             self.children.end(process)
+            why = said["setup"] if said["setup"].endswith("?") else f"{said['setup']}."
             raise ActbenchError(
-                f"function = {function!r} can't be called: {said['setup']}. Mend that; it is "
-                "called with seed= and the protocol's settings"
+                f"function = {function!r} can't be called: {why} Mend that; it is called with "
+                "seed= and the protocol's settings"
             )
         return process
 

@@ -50,8 +50,9 @@ def read_file(path: Path, name: str, choose: _Choose) -> pd.DataFrame:
     kind = next((s for s in reversed(path.suffixes) if s not in {*_OPENERS, ".zip"}), "").lower()
     reader = _READERS.get(kind)
     if reader is None:
+        without = "a folder" if path.is_dir() else "a file without a suffix"
         raise ActbenchError(
-            f"{name}: what kind of table is {kind or 'a file without a suffix'}? These are read: "
+            f"{name}: what kind of table is {kind or without}? These are read: "
             f"{', '.join(_READERS)}, the text ones also compressed ({', '.join(_OPENERS)})"
         )
     try:

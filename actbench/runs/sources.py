@@ -158,7 +158,10 @@ def metric_of(claims: ClaimsFile, claim: Claim) -> Iterator[None]:
         yield
     except ActbenchError as error:
         place = f"{claims.path}: " if claims.path else ""
-        raise ActbenchError(f"{place}claim {claim.id!r}, field 'metric': {error}") from error
+        place += f"claim {claim.id!r}, field 'metric': "
+        # What a command's options name has no claim and no field of a file.
+        written = claims.path or (claim.protocol and claims.protocol[claim.protocol].experiment)
+        raise ActbenchError(f"{place if written else ''}{error}") from error
 
 
 class Sources:

@@ -17,7 +17,7 @@ from actbench.tracking.drift.distributions import Level, MetricsDrift, compare_d
 from actbench.tracking.drift.scope import Scope, join, scope_of
 from actbench.tracking.records import Record, Timings, Verdict
 
-_NOT_TESTABLE = "not_testable"
+NOT_TESTABLE = "not_testable"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _verdicts(
 ) -> ClaimsDrift:
     """Compare verdicts, claim by claim."""
     shared, added, missing = join({v.id: v for v in old}, {v.id: v for v in new})
-    both = [pair for pair in shared if any(v.verdict != _NOT_TESTABLE for v in pair)]
+    both = [pair for pair in shared if any(v.verdict != NOT_TESTABLE for v in pair)]
     fresh = [(a, b) for a, b in both if a.fresh and b.fresh]
     pairs = [(a, b) for a, b in fresh if comparable(a.id)]
     return ClaimsDrift(

@@ -12,8 +12,9 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 from actbench.claims import Claim, ClaimsFile
 from actbench.pages.wording import listed, words
+from actbench.store.errors import ActbenchError
 from actbench.tracking.drift.chains import ENGINES, ChainDrift
-from actbench.tracking.drift.comparing import Drift, Flip, Ratio, compare
+from actbench.tracking.drift.comparing import NOT_TESTABLE, Drift, Flip, Ratio, compare
 from actbench.tracking.records import Record, Verdict
 
 _T = TypeVar("_T")
@@ -120,11 +121,18 @@ class History:
 
 def of(found: _Stored, claims: ClaimsFile, refused: Sequence[str] = ()) -> History:
     """Lay the records of one machine out over their releases."""
-    ours, of_others = _one_machine(found)
+    followed, elsewhere = _of_torch(found)
+    ours, of_others = _one_machine(followed)
     kept, superseded = _newest(ours)
     records = [record for _, record in kept]
     pairs = _Pairs(records, {claim.id: claim.protocol for claim in claims.claim})
-    notes = [*(f"Left out: {why}" for why in refused), *of_others, *superseded, *pairs.remarks()]
+    notes = [
+        *(f"Left out: {why}" for why in refused),
+        *elsewhere,
+        *of_others,
+        *superseded,
+        *pairs.remarks(),
+    ]
     notes += _besides_torch(records)
     if len(records) == 1:
         notes.append(
@@ -139,6 +147,17 @@ def of(found: _Stored, claims: ClaimsFile, refused: Sequence[str] = ()) -> Histo
         speeds=_speed_rows(pairs),
         notes=tuple(notes),
     )
+
+
+def _of_torch(found: _Stored) -> tuple[_Stored, list[str]]:
+    kept = [item for item in found if item[1].package == "torch"]
+    others = [f"{path.name} ({r.package})" for path, r in found if r.package != "torch"]
+    if not others:
+        return kept, []
+    why = f"{listed(others)}: a history is torch's. Compare two records with: actbench drift"
+    if not kept:
+        raise ActbenchError(f"there is no record of torch, but {why} OLD NEW")
+    return kept, [f"Left out: {why} OLD NEW"]
 
 
 def _one_machine(found: _Stored) -> tuple[list[tuple[Path, Record]], list[str]]:
@@ -204,7 +223,7 @@ def _release(path: Path, record: Record, pairs: _Pairs, number: int) -> Release:
         made_at=record.made_at,
         environment=dict(record.environment),
         fresh=len(fresh),
-        stored=len(record.verdicts) - len(fresh),
+        stored=sum(not v.fresh and v.verdict != NOT_TESTABLE for v in record.verdicts),
         as_expected=sum(verdict.verdict == verdict.expected for verdict in fresh),
         first_parting=pairs.drift(number - 1, number).chains.first_parting if number else "",
     )
