@@ -2,9 +2,9 @@
 
 import argparse
 import json
+import random
+from math import tanh
 from pathlib import Path
-
-import numpy as np
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--seed", type=int, required=True)
@@ -12,20 +12,27 @@ parser.add_argument("--units", type=int, default=8)
 parser.add_argument("--out", type=Path, required=True)
 arguments = parser.parse_args()
 
-rng = np.random.default_rng(arguments.seed)
-inputs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float)
-targets = np.array([[0], [1], [1], [0]], dtype=float)
-first, first_bias = rng.normal(size=(2, arguments.units)), np.zeros(arguments.units)
-second, second_bias = rng.normal(size=(arguments.units, 1)), np.zeros(1)
+rng = random.Random(arguments.seed)
+cases = [(0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0)]
+units = [[rng.gauss(0, 1), rng.gauss(0, 1), 0.0] for _ in range(arguments.units)]
+weights, bias = [rng.gauss(0, 1) for _ in units], 0.0
 
-for _ in range(5000):
-    hidden = np.tanh(inputs @ first + first_bias)
-    error = hidden @ second + second_bias - targets
-    back = error @ second.T * (1 - hidden**2)
-    second -= 0.1 * hidden.T @ error / 4
-    second_bias -= 0.1 * error.mean(axis=0)
-    first -= 0.1 * inputs.T @ back / 4
-    first_bias -= 0.1 * back.mean(axis=0)
+for _ in range(300):
+    errors = []
+    for a, b, target in cases:
+        hidden = [tanh(u * a + v * b + w) for u, v, w in units]
+        error = bias + sum(w * h for w, h in zip(weights, hidden, strict=True)) - target
+        errors.append(error)
+        for n, h in enumerate(hidden):
+            back = 0.1 * error * weights[n] * (1 - h * h)
+            weights[n] -= 0.1 * error * h
+            units[n][0] -= back * a
+            units[n][1] -= back * b
+            units[n][2] -= back
+        bias -= 0.1 * error
 
-result = {"mse": float((error**2).mean()), "solved": float((np.abs(error) < 0.5).all())}
+result = {
+    "mse": sum(error**2 for error in errors) / 4,
+    "solved": float(all(abs(error) < 0.5 for error in errors)),
+}
 (arguments.out / "metrics.json").write_text(json.dumps(result))
