@@ -167,10 +167,10 @@ def step(x):
 """
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """A file of a user's."""
-    path = tmp_path / "mine.py"
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of a user's; one path, so that its functions are looked at once."""
+    path = tmp_path_factory.mktemp("mine") / "mine.py"
     path.write_text(_FILE, encoding="utf-8")
     return path
 
@@ -427,7 +427,7 @@ def little(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(battery, "parts", lambda *given: [small(part) for part in parts(*given)])
         patch.setattr(battery, "critical_part", lambda key: small(critical_part(key)))
         patch.setattr(battery, "stored_folder", lambda: folder / "stored")
-        patch.setattr(battery, "Config", lambda keys: COST(keys, rounds=15, epochs=1))
+        patch.setattr(battery, "Config", lambda keys: COST(keys, rounds=3, epochs=1))
         battery.measure_eight(no_bar, "cpu", 1, folder / "eight")
         yield folder / "out"
 
@@ -449,13 +449,15 @@ def _saved(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def test_the_same_function_ties_everywhere(
-    file: Path,
+    tmp_path: Path,
     registered: Callable[[str], Activation],
     little: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A file that returns torch.relu is ReLU: every estimate, every tie, and one page of it."""
     monkeypatch.setattr("actbench.study.card.page.save", _saved)
+    file = tmp_path / "mine.py"
+    file.write_text(_FILE, encoding="utf-8")
     key = registered(f"{file}:same").key
     one = tried(key, little)
     card, derivatives, flows = one.run()

@@ -211,7 +211,9 @@ def test_each_figure_is_drawn_from_a_run(name: str, key: str) -> None:
     assert list(figures.FIGURES[key]) == list(EXPECTED[key].figures)
     assert get(key).drawn("CAPTIONS")[name]
     draw = figures.FIGURES[key][name]
-    in_pixels(draw(dataset_of(key)), layout=False)
+    figure = draw(dataset_of(key))
+    if key == "sine-regression":  # others are drawn from odder numbers in test_any_dataset.py
+        in_pixels(figure, layout=False)
     for variable in EXPECTED[key].figures[name].split():
         with pytest.raises(KeyError, match=variable):
             draw(dataset_of(key).drop_vars(variable))

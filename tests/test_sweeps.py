@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -209,7 +210,7 @@ def test_many_failures_are_counted_not_listed(tmp_path: Path) -> None:
 
 def test_a_network_that_fits_no_memory_is_a_failure(tmp_path: Path) -> None:
     """It is not even tried, as that could end the process."""
-    grid = small_grid("[settings]\nepochs = 1\n[grid]\nwidth = [4, 10000]\ndepth = [9000]")
+    grid = small_grid("[settings]\nepochs = 1\n[[zip]]\ndepth = [2, 9000]\nwidth = [4, 10000]")
     store = new_store(tmp_path / "a.zarr", grid)
     said: list[str] = []
     train(store, [0], say=said.append)
@@ -344,12 +345,12 @@ def test_failures_end_with_1_and_can_be_tried_again(
     command: Command, broken_gelu: Callable[[], None], tmp_path: Path
 ) -> None:
     """The list is said even with --quiet; --retry-failed trains what is mended."""
-    Path("grid.toml").write_text(BROKEN, encoding="utf-8")
+    Path("grid.toml").write_text(BROKEN.replace("seed = 5", "seed = 2"), encoding="utf-8")
     code, out, err = command(*ONE, "--quiet")
-    assert (code, out, err.count("failed: activation=gelu, ")) == (1, "", 10)
+    assert (code, out, err.count("failed: activation=gelu, ")) == (1, "", 4)
     code, out, _ = command()
     assert code == 1
-    assert out.endswith("30 members; 10 of 30 members failed\n")
+    assert out.endswith("12 members; 4 of 12 members failed\n")
     broken_gelu()
     assert command("--retry-failed", "--threads", "1")[0] == 0
     assert (load(tmp_path / "results" / "grid.zarr")["status"] == stores.TRAINED).all()
@@ -441,9 +442,12 @@ def test_what_the_disk_cannot_hold_is_refused(command: Command) -> None:
     )
 
 
-def test_a_store_of_another_grid_is_refused_or_replaced(command: Command, tmp_path: Path) -> None:
+def test_a_store_of_another_grid_is_refused_or_replaced(
+    command: Command, undisturbed: Path, tmp_path: Path
+) -> None:
     """The grid was edited: one line, until --overwrite is given."""
-    assert command(*ONE)[0] == 0
+    shutil.copytree(undisturbed, tmp_path / "results" / "grid.zarr")
+    assert command(*ONE, "--quiet") == (0, "", "")
     Path("grid.toml").write_text(TEXT.replace("seed = 5", "seed = 2"), encoding="utf-8")
     code, _, err = command(*ONE)
     assert (code, err) == (
