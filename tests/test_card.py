@@ -440,6 +440,7 @@ def tried(key: str, out: Path, **options: object) -> battery.Battery:
 def _saved(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Draw the quick figure; of the other, whose many axes take seconds, leave an empty one."""
     if name == "function":
+        figure.set_layout_engine("none")
         return saving.save(figure, folder, name)
     assert len(figure.axes) == 8
     paths = [folder / f"{name}.{suffix}" for suffix in saving.SUFFIXES]

@@ -39,8 +39,8 @@ def test_a_median_is_decided_as_often_as_the_binomial_distribution_says(
     """At one look: the fewest agreeing runs whose tail at one half fits into half of alpha."""
     runs, shown = curve(panels["decisions"], "median, 95 % agree")
     for n, found in zip(runs, shown, strict=True):
-        fits = [c for c in range(int(n) + 1) if stats.binom.sf(c - 1, n, 0.5) <= ALPHA / 2]
-        expected = stats.binom.sf(fits[0] - 1, n, 0.95) if fits else 0.0
+        fits = np.flatnonzero(stats.binom.sf(np.arange(n + 1) - 1, n, 0.5) <= ALPHA / 2)
+        expected = stats.binom.sf(fits[0] - 1, n, 0.95) if fits.size else 0.0
         assert found == pytest.approx(expected, abs=1e-12)
 
 
