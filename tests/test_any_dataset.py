@@ -65,11 +65,9 @@ def _odd(key: str) -> xr.Dataset:
     made = _odd_names(key)
     missing = _spoiled(key, _every_other_missing)
     mixed = missing if key in AT_INITIALIZATION else _spoiled(key, _mixed)
-    places = xr.DataArray(np.arange(made.sizes["activation"]), dims="activation")
+    first = xr.DataArray(np.arange(made.sizes["activation"]) % 2 == 0, dims="activation")
     spoiled = {
-        name: xr.where(places % 2 == 1, mixed[name], values).transpose(*values.dims)
-        if "activation" in values.dims
-        else values
+        name: values.where(~first, mixed[name]) if "activation" in values.dims else mixed[name]
         for name, values in missing.items()
         if values.dtype.kind == "f"
     }

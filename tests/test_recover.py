@@ -251,6 +251,11 @@ def computed(
     return search.table(plan, evaluators.evaluator(plan), number, range(drawings), needed)[0]
 
 
+def refuse(done: int) -> None:
+    """In place of progress, where nothing is to be computed."""
+    pytest.fail(f"{done} drawings were searched")
+
+
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures of searches empty, where nobody looks at them: each takes half a second."""
@@ -790,7 +795,7 @@ def test_a_folder_of_another_search_is_left_alone(planted: Planted, tmp_path: Pa
     """The same search is reused, another refused unless it may be replaced."""
     shutil.copytree(planted.folder, tmp_path, dirs_exist_ok=True)
     plan = space.lay_out(planted.wanted)
-    assert folder.fulfil(plan, tmp_path, pytest.fail) == folder.Kept(planted.result)
+    assert folder.fulfil(plan, tmp_path, refuse) == folder.Kept(planted.result)
     few = narrow(planted.wanted, drawn=("before_model",), reset=("once",), depths=((3,),))
     other = space.lay_out(publish(few, [3.0, 3.0, 3.0]))
     with pytest.raises(ActbenchError, match=r"another search.*--overwrite, or choose another fol"):
