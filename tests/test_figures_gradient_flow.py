@@ -262,7 +262,7 @@ def test_draws_what_is_not_finite(ds: xr.Dataset) -> None:
     ds["error_signal_rms"][0, 0] = 0.0
     ds["error_signal_rms"][1, 0, 2, 1] = 5e-324
     ds["error_signal_rms"][1, 1] = np.nan
-    in_pixels(exp1_gradient_flow(ds))
+    in_pixels(exp1_gradient_flow(ds), layout=False)
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_parts_that_were_not_run_are_said_to_be_missing(ds: xr.Dataset) -> None:
     for draw, text in ((theory_error_signals, "deep_depth is 0"), (theory_width, "no widths")):
         figure = draw(ds)
         assert text in figure.axes[0].texts[0].get_text()
-        in_pixels(figure)
+        in_pixels(figure, layout=False)
 
 
 @pytest.mark.slow
@@ -387,7 +387,7 @@ def test_theory_is_drawn_whatever_was_measured(signals: Figure) -> None:
     made["error_slope"][0, 0] = np.nan
     spoiled = theory_error_signals(made)
     for figure, zeros in ((signals, False), (spoiled, True)):
-        in_pixels(figure)
+        in_pixels(figure, layout=False)
         said = [text.get_text() for axes in figure.axes for text in axes.texts]
         assert ("gaps: exactly zero" in said) == zeros
     in_pixels(theory_width(made))
