@@ -268,11 +268,21 @@ def _against(claim: Claim, relation: Relation, values: NDArray[np.float64]) -> N
 
     A mean is none where one value is not finite.
     """
-    worst = -math.inf if relation.kind == "above" else math.inf
     undefined = np.isnan(values)
     if claim.quantifier == "mean" and not np.isfinite(values).all():
         undefined = np.full(len(values), True)
-    return np.where(undefined, worst, values)
+    return np.where(undefined, _worst(relation), values)
+
+
+def _worst(relation: Relation) -> float:
+    return -math.inf if relation.kind == "above" else math.inf
+
+
+def median_against(relation: Relation, values: NDArray[np.float64]) -> float:
+    """The median, where what is not a number counts as far outside the relation."""
+    # Between -inf and inf there is nothing, and a sum of large values may be infinite.
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(np.median(np.where(np.isnan(values), _worst(relation), values)))
 
 
 def _measured(claim: Claim, relation: Relation, values: NDArray[np.float64]) -> float:
