@@ -8,12 +8,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property, partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from _pytest.pytester import SysModulesSnapshot
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
@@ -121,10 +121,14 @@ def _id(path: Path | None, claim: Claim) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _operators_are_registered(request: pytest.FixtureRequest) -> None:
-    # An inner run in this process forgets what it imported, and this registers operators only once.
+def _torch_is_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    # An inner run in this process forgets what it imported; torch registers operators only once.
     if "pytester" in request.fixturenames:
-        import_module("torch._dynamo")
+
+        def snapshot(preserve: Callable[[str], bool]) -> SysModulesSnapshot:
+            return SysModulesSnapshot(lambda name: preserve(name) or name.split(".")[0] == "torch")
+
+        monkeypatch.setattr("_pytest.pytester.SysModulesSnapshot", snapshot)
 
 
 @cache
