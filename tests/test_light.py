@@ -43,18 +43,22 @@ sys.meta_path[:] = map(Without, sys.meta_path)
 CALL = """
 import contextlib, io, json, sys
 
-if sys.argv[1] == "actbench":
-    from actbench.cli import main
-else:
-    from pytest import console_main as main
+def called(program, words):
+    sys.argv[1:] = words
+    if program == "python":
+        return exec(words[0], {})
+    if program == "actbench":
+        from actbench.cli import main
+    else:
+        from pytest import console_main as main
+    return main()
 
 said = []
-for words in json.loads(sys.argv[2]):
+for program, *words in json.loads(sys.argv[1]):
     out, err = io.StringIO(), io.StringIO()
-    sys.argv[1:] = words
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            code = main()
+            code = called(program, words) or 0
         except SystemExit as end:
             code = end.code or 0
     said.append([code, out.getvalue(), err.getvalue()])
@@ -133,6 +137,19 @@ REFUSED: Sequence[tuple[Sequence[str], str]] = (
 )
 """Commands that it has not, and what they say before the way to get what they need."""
 
+UNTESTED = {
+    "--actbench-activation=relu": "pytest --actbench-activation needs torch, ",
+    "--actbench-record=made.json": "pytest --actbench-record needs torch, ",
+    "--actbench-claims=networks.toml": "protocol 'sine' (sine-regression) needs torch, ",
+}
+"""Options of `pytest` that it has not, and the same."""
+
+# What the commands have imported is not rewritten.
+PYTEST = ("-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+TESTED = [
+    (*PYTEST, "test_ours.py", option) for option in ("--actbench-claims=claims.toml", *UNTESTED)
+]
+
 
 class Light:
     """A folder of somebody's who installed the core."""
@@ -158,13 +175,10 @@ class Light:
         )
         self._variables = {"NO_COLOR": "1", "COLUMNS": "200", "PYTHONPATH": path}
 
-    def python(self, *words: str) -> Ended:
-        """Run Python in the folder."""
-        return python(*words, folder=self.folder, variables=self._variables)
-
-    def call(self, program: str, calls: Sequence[Sequence[str]]) -> Mapping[str, Ended]:
-        """Call `actbench` or `pytest` several times in one process."""
-        done = self.python("-c", CALL, program, json.dumps(calls))
+    def call(self, calls: Sequence[Sequence[str]]) -> Mapping[str, Ended]:
+        """Call `python`, `actbench` and `pytest` in one process."""
+        words = ("-c", CALL, json.dumps(calls))
+        done = python(*words, folder=self.folder, variables=self._variables)
         assert done.code == 0, done.err
         ends = (Ended(*end) for end in json.loads(done.out))
         return {shlex.join(words): end for words, end in zip(calls, ends, strict=True)}
@@ -178,14 +192,16 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Light:
 
 @pytest.fixture(scope="module")
 def said(light: Light) -> Mapping[str, Ended]:
-    """What each command says."""
-    return light.call("actbench", [*(words for words, _ in (*WORKS, *REFUSED)), ["doctor"]])
+    """What a program in Python says, then each command, then `pytest`."""
+    commands = [*(words for words, _ in (*WORKS, *REFUSED)), ["doctor"]]
+    calls = [*(["actbench", *words] for words in commands), *(["pytest", *w] for w in TESTED)]
+    return light.call([["python", PYTHON], *calls])
 
 
 @pytest.mark.parametrize(("words", "text"), WORKS, ids=[shlex.join(words) for words, _ in WORKS])
 def test_the_core_works(said: Mapping[str, Ended], words: Sequence[str], text: str) -> None:
     """Exit code 0, and the answer."""
-    code, out, err = said[shlex.join(words)]
+    code, out, err = said[shlex.join(["actbench", *words])]
     assert (code, text in out) == (0, True), out + err
 
 
@@ -194,7 +210,7 @@ def test_what_is_missing_is_one_line(
     said: Mapping[str, Ended], words: Sequence[str], text: str
 ) -> None:
     """Exit code 2; what needs which package, and what to type."""
-    assert said[shlex.join(words)] == (2, "", f"actbench: error: {text}{INSTALL}")
+    assert said[shlex.join(["actbench", *words])] == (2, "", f"actbench: error: {text}{INSTALL}")
 
 
 def test_nothing_is_half_done(said: Mapping[str, Ended], light: Light) -> None:
@@ -210,15 +226,14 @@ def test_the_doctor_says_what_is_not_there(said: Mapping[str, Ended]) -> None:
     assert re.search(
         r"^ok   without torch, xarray, matplotlib, .*: tables, functions and programs are judged; "
         rf'for the study, pip install "{DISTRIBUTION}\[study\]"$',
-        said["doctor"].out,
+        said["actbench doctor"].out,
         re.MULTILINE,
     )
 
 
-def test_python_says_it_as_an_import_error(light: Light) -> None:
+def test_python_says_it_as_an_import_error(said: Mapping[str, Ended]) -> None:
     """Judging works; of the study, the name that was asked for stands in the message."""
-    done = light.python("-c", PYTHON)
-    assert done.code == 0, done.err
+    done = said[shlex.join(["python", PYTHON])]
     assert json.loads(done.out) == {
         name: [f"actbench.{name} needs {package}, {INSTALL.rstrip()}", package, True]
         for name, package in (
@@ -229,17 +244,10 @@ def test_python_says_it_as_an_import_error(light: Light) -> None:
     }
 
 
-def test_the_plugin_judges_and_says_what_is_missing(light: Light) -> None:
+def test_the_plugin_judges_and_says_what_is_missing(said: Mapping[str, Ended]) -> None:
     """`judge` in a test with a claims file beside it; what the study's options need, before any."""
-    refused = {
-        "--actbench-activation=relu": "pytest --actbench-activation needs torch, ",
-        "--actbench-record=made.json": "pytest --actbench-record needs torch, ",
-        "--actbench-claims=networks.toml": "protocol 'sine' (sine-regression) needs torch, ",
-    }
-    plain = ["-q", "-p", "no:cacheprovider", "test_ours.py"]
-    calls = [[*plain, option] for option in ("--actbench-claims=claims.toml", *refused)]
-    judged, *others = light.call("pytest", calls).values()
+    judged, *others = (said[shlex.join(["pytest", *words])] for words in TESTED)
     assert judged.code == 0, judged.out
     assert re.search(r"^4 passed in", judged.out, re.MULTILINE), judged.out
-    for (code, out, err), text in zip(others, refused.values(), strict=True):
+    for (code, out, err), text in zip(others, UNTESTED.values(), strict=True):
         assert (code, f"{text}{INSTALL}" in err, "passed" in out) == (4, True, False), out + err

@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from calls import PLUGIN, Command, Ended, python
+from calls import PLUGIN, Command, python
 
 from actbench.claims import load, metrics, references
 from actbench.store import datasets, studies
 from actbench.store.errors import ActbenchError
 from actbench.tracking.records import load as load_record
+
+pytest_plugins = ["pytester"]
 
 PACKAGE = Path(__file__).parents[1] / "examples" / "package"
 CLAIMS = PACKAGE / "coin_study" / "claims.toml"
@@ -84,13 +86,6 @@ def coins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Install) -> 
     forget()
     assert install is not None
     return tmp_path / "installed"
-
-
-def process(place: Path, *module: str, folder: Path | None = None) -> Ended:
-    """Run a module where the packages of a folder are installed."""
-    path = os.pathsep.join(map(str, [place, PACKAGE, *sys.path]))
-    plain = {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return python("-m", *module, folder=folder, timeout=120, variables=plain)
 
 
 @pytest.mark.usefixtures("coins")
@@ -161,13 +156,14 @@ def test_it_is_recorded(actbench: Command, tmp_path: Path) -> None:
     assert [len(values.values) for values in record.distributions] == [16, 16]
 
 
-def test_its_claims_are_tests(coins: Path, tmp_path: Path) -> None:
-    """One for each, in a process that finds the package as it finds any."""
-    asked = ("pytest", *PLUGIN, "-v", "--actbench-claims", str(CLAIMS))
-    done = process(coins, *asked, folder=tmp_path)
-    assert done.code == 0, done.out + done.err
-    assert "::the-bent-coin-is-bent PASSED" in done.out
-    assert "::the-fair-coin-is-bent XFAIL" in done.out
+@pytest.mark.usefixtures("coins", "no_other_plugins")
+def test_its_claims_are_tests(pytester: pytest.Pytester) -> None:
+    """One for each."""
+    done = pytester.runpytest_inprocess(*PLUGIN, "-v", "--actbench-claims", str(CLAIMS))
+    assert done.ret == 0
+    done.stdout.fnmatch_lines(
+        ["*::the-bent-coin-is-bent PASSED*", "*::the-fair-coin-is-bent XFAIL*"]
+    )
 
 
 @pytest.mark.usefixtures("coins")
@@ -305,7 +301,9 @@ def test_it_brings_figures_findings_remarks_and_commands(install: Install) -> No
     assert one.found(3) == ["3 dots were found."]
     (part,) = [part for part in studies.parts("remarks") if part.__name__ == "odd"]
     assert part.remarks(None, []) == {"a-claim": "It has dots."}
-    done = process(Path(str(import_module("odd").__file__)).parent, "actbench", "dots")
+    # In a process that finds the package as it finds any.
+    path = os.pathsep.join([str(Path(str(import_module("odd").__file__)).parent), *sys.path])
+    done = python("-m", "actbench", "dots", timeout=120, variables={"PYTHONPATH": path})
     assert done == (0, "three dots\n", "")
 
 
