@@ -434,7 +434,15 @@ def test_other_experiments_run_from_the_command_line(actbench: Command, tmp_path
     assert (tmp_path / "results" / "closed_forms.nc").exists()
 
 
-TWO_LAYERS = {"depths": [2], "robust_depths": [2], "initializers": ["he_normal"], "width": 4}
+SMALL_FLOW = {
+    "activations": ["relu"],
+    "depths": [2],
+    "robust_depths": [2],
+    "initializers": ["he_normal"],
+    "width": 4,
+    "deep_depth": 0,
+    "spread_widths": [],
+}
 LINE = {"name": "closed_form", "quantity": "best_line_mse", "target": "noisy_sine"}
 RATIO = {"name": "recovered_ratio", "activation": "relu", "depth": 2}
 PROTOCOLS: dict[str, dict[str, Any]] = {
@@ -445,7 +453,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     "flow": {
         "experiment": "gradient-flow",
         "seeds": 3,
-        "settings": {"activations": ["relu"], **TWO_LAYERS},
+        "settings": SMALL_FLOW,
     },
     "closed-forms": {"experiment": "closed-forms"},
     "deep-plain": {

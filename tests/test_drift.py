@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -831,18 +832,27 @@ def spared(fault: Fault) -> list[str]:
     return [key for key in ACTIVATIONS if key not in fault.moves][:1]
 
 
-def fingerprint(fault: Fault) -> list[Chain]:
-    """Take the fingerprints of what is no training, and of the activations in question."""
+def asked(fault: Fault) -> list[tuple[Any, ...]]:
+    """What gives the fingerprints of what is no training, and of the activations in question."""
+    return [
+        (fingerprints.streams,),
+        (fingerprints.initial_weights,),
+        (fingerprints.linear_operations, "float32"),
+        *(
+            (fingerprints.activation_operations, key, "float32")
+            for key in (fault.moves[0], *spared(fault))
+        ),
+    ]
+
+
+def taken(take: Callable[..., Chain], *given: str) -> Chain:
+    """Take a fingerprint."""
     with devices.using_threads(1):
-        return [
-            fingerprints.streams(),
-            fingerprints.initial_weights(),
-            fingerprints.linear_operations("float32"),
-            *(
-                fingerprints.activation_operations(key, "float32")
-                for key in (fault.moves[0], *spared(fault))
-            ),
-        ]
+        return take(*given)
+
+
+taken_before = cache(taken)
+"""The same of the clean torch, once for all faults."""
 
 
 def place(fault: Fault) -> str:
@@ -861,9 +871,9 @@ def place(fault: Fault) -> str:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_planted_fault_is_drift_of_numbers_at_its_place(fault: Fault) -> None:
     """The clean torch and the faulty one part where the fault sits, and nothing else is told."""
-    clean = whole(chains=fingerprint(fault))
+    clean = whole(chains=[taken_before(*each) for each in asked(fault)])
     with fault.plant():
-        faulty = whole(chains=fingerprint(fault))
+        faulty = whole(chains=[taken(*each) for each in asked(fault)])
     found = between(clean, faulty)
     assert found.numbers_differ
     assert found.chains.first_parting.startswith(place(fault))
@@ -871,4 +881,4 @@ def test_a_planted_fault_is_drift_of_numbers_at_its_place(fault: Fault) -> None:
         assert f"operations/{key}/float32" not in {c.name for c in found.chains.differing}
     assert not found.claims.flips
     assert not found.speed_differs
-    assert not between(clean, whole(chains=fingerprint(fault)))
+    assert not between(clean, whole(chains=[taken(*each) for each in asked(fault)]))

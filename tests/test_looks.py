@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import Any
@@ -36,6 +37,7 @@ def about(kind: str = "above", quantifier: str = "median", **fields: Any) -> Cla
     return claim({"kind": kind, "value": 0.0, **tolerance}, quantifier, **fields)
 
 
+@functools.cache
 def every_path(runs: int) -> NDArray[np.int64]:
     """Return the successes after each run, of each of the 2^n paths."""
     return np.array(list(itertools.product((0, 1), repeat=runs))).cumsum(axis=1)

@@ -146,7 +146,10 @@ SMALL: dict[str, dict[str, object]] = {
         "robust_depths": (2,),
         "seeds": 2,
         "initializers": ("he_normal",),
+        "deep_depth": 0,
+        "spread_widths": (),
     },
+    "activation-derivatives": {"points": 101},
     "activation-statistics": {**ONE, "depth": 2},
     "stability": {**ONE, "depths": (2,), "learning_rates": (0.1,)},
     "capacity": {
