@@ -129,7 +129,6 @@ def test_a_faster_wrong_answer_is_seen(now: dict[str, float], wrong: bool) -> No
 CONFTEST = """
 from pathlib import Path
 import pytest
-from calls import printed
 pytest_plugins = ["benchmarks.session"]
 
 @pytest.hookimpl(tryfirst=True)
@@ -142,7 +141,6 @@ import dataclasses
 import json
 from pathlib import Path
 import pytest
-from calls import printed
 from benchmarks.measuring import Control, Job, Meter
 from benchmarks.interleaving import Contestant, Timing
 from actbench.store.environment import Stopwatch
