@@ -268,12 +268,12 @@ def test_the_command_shows_the_table_and_what_it_skipped(command: Command, tmp_p
     for given in four():
         records.save(given, tmp_path / f"{given.torch}.json")
     (tmp_path / "cut.json").write_text('{"kind": "actbench record", ', encoding="utf-8")
-    code, out, err = command(str(tmp_path))
+    code, out, err = command(".")
     assert (code, err) == (0, "")
     shown = [line.split()[0] for line in out.splitlines() if line.strip().startswith("2.")]
     assert shown == list(RELEASES)
     assert "cut.json: Expecting" in " ".join(out.split())
-    code, out, err = command(str(tmp_path), "--quiet")
+    code, out, err = command(".", "--quiet")
     assert (code, out) == (0, "")
     assert "cut.json: Expecting" in err
 

@@ -432,6 +432,7 @@ def reading(pipe: Path) -> Iterator[IO[str]]:
     ],
     ids=["ctrl-c", "ctrl-c with two workers", "kill -9", "ctrl-c of a command"],
 )
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interruption_loses_no_run_that_had_ended(
     study: Study, source: Mapping[str, str], signal_: signal.Signals, workers: int
 ) -> None:
