@@ -250,7 +250,7 @@ def _interval(
         return proportion_interval(int(_inside(relation, values).sum()), len(values), alpha)
     if claim.quantifier == "exact":
         return float(values[0]), float(values[0])
-    ordered = _against(claim, relation, values)
+    ordered = _against(claim.quantifier, relation, values)
     if claim.quantifier == "median":
         return median_interval(ordered, alpha)
     if not np.isfinite(ordered).all():
@@ -263,26 +263,25 @@ def _inside(relation: Relation, values: NDArray[np.float64]) -> NDArray[np.bool_
     return (values >= low) & (values <= high)
 
 
-def _against(claim: Claim, relation: Relation, values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _against(
+    quantifier: str, relation: Relation, values: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """What is not a number counts as far outside the relation, whatever its side.
 
     A mean is none where one value is not finite.
     """
+    worst = -math.inf if relation.kind == "above" else math.inf
     undefined = np.isnan(values)
-    if claim.quantifier == "mean" and not np.isfinite(values).all():
+    if quantifier == "mean" and not np.isfinite(values).all():
         undefined = np.full(len(values), True)
-    return np.where(undefined, _worst(relation), values)
+    return np.where(undefined, worst, values)
 
 
-def _worst(relation: Relation) -> float:
-    return -math.inf if relation.kind == "above" else math.inf
-
-
-def median_against(relation: Relation, values: NDArray[np.float64]) -> float:
-    """The median, where what is not a number counts as far outside the relation."""
+def center(quantifier: str, relation: Relation, values: NDArray[np.float64]) -> float:
+    """The median or the mean, where what is not a number counts as far outside the relation."""
     # Between -inf and inf there is nothing, and a sum of large values may be infinite.
     with np.errstate(invalid="ignore", over="ignore"):
-        return float(np.median(np.where(np.isnan(values), _worst(relation), values)))
+        return float(_CENTERS[quantifier](_against(quantifier, relation, values)))
 
 
 def _measured(claim: Claim, relation: Relation, values: NDArray[np.float64]) -> float:
@@ -291,9 +290,7 @@ def _measured(claim: Claim, relation: Relation, values: NDArray[np.float64]) -> 
         return float(_inside(relation, values).mean())
     if claim.quantifier == "exact":
         return float(values[0])
-    # Between -inf and inf there is nothing, and a sum of large values may be infinite.
-    with np.errstate(invalid="ignore", over="ignore"):
-        return float(_CENTERS[claim.quantifier](_against(claim, relation, values)))
+    return center(claim.quantifier, relation, values)
 
 
 def _extent(
@@ -302,7 +299,7 @@ def _extent(
     """The values whose distance to the bound is the margin."""
     if claim.quantifier in _CENTERS:
         return interval
-    ordered = _against(claim, relation, values)
+    ordered = _against(claim.quantifier, relation, values)
     return float(ordered.min()), float(ordered.max())
 
 
@@ -350,16 +347,16 @@ def _sentence(
     if claim.quantifier == "mean" and not math.isfinite(measured):
         return f"no mean over {count} seeds, as not every value is finite{published}"
     over = "networks" if claim.of_networks else "seeds"
-    center = f"{claim.quantifier} {measured:.4g} over {count} {over}"
+    where = f"{claim.quantifier} {measured:.4g} over {count} {over}"
     if interval is None:
-        return f"{center}, too few seeds for an interval{published}"
+        return f"{where}, too few seeds for an interval{published}"
     low, high = interval
     if claim.quantifier == "every":
         return (
             f"{round(measured * count)} of {count} seeds agree: {_shown(claim.share, low, high)}, "
             f"values from {np.fmin.reduce(values):.4g} to {np.fmax.reduce(values):.4g}{published}"
         )
-    return f"{center}, between {low:.4g} and {high:.4g}{published}"
+    return f"{where}, between {low:.4g} and {high:.4g}{published}"
 
 
 def _shown(share: float, low: float, high: float) -> str:

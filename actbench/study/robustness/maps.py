@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from actbench.claims import metrics
 from actbench.claims.claim import Claim, Relation
 from actbench.claims.claims_file import ClaimsFile
-from actbench.claims.verdicts import median_against
+from actbench.claims.verdicts import center
 from actbench.store import stored
 from actbench.store.errors import ActbenchError
 from actbench.store.files import baselines_folder, prepare_folder, write_json
@@ -113,7 +113,7 @@ def _outcome(claim: Claim, values: NDArray[np.float64]) -> Outcome:
         raise ValueError(f"claim {claim.id!r} is not testable")
     share = float(np.mean([claim.relation.contains(float(value)) for value in values]))
     # The judge's own median, so that a run that is not finite counts here as it does there.
-    median = median_against(claim.relation, values)
+    median = center("median", claim.relation, values)
     holds = share == 1 if claim.quantifier == "every" else claim.relation.contains(median)
     return Outcome(holds, share, median)
 
